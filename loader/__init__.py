@@ -1,0 +1,1 @@
+"""The migration of historical CSV files into the database."""

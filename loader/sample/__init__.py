@@ -1,0 +1,1 @@
+"""Sample CSVs of the real data's shape, and the generator that wrote them."""

@@ -1,0 +1,1 @@
+"""The core: tables, batches, the store and its database. No web framework in here."""

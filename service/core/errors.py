@@ -1,0 +1,114 @@
+"""Every error hirebase raises on purpose.
+
+HirebaseError
+├── SettingsError           an environment variable has a value that cannot be used
+├── InputError              what was sent cannot be read, or breaks a limit
+│   ├── MalformedError      not JSON, not UTF-8, not a file at all
+│   ├── BatchSizeError      0 rows, or more than a batch may have
+│   ├── TooLargeError       more bytes than are taken
+│   └── BackupError         not a backup, or one of another table
+├── RowsRefused             all or nothing, and some rows break a rule
+├── OrphansError            the change would leave rows without their parent
+├── NotFoundError           no such table, row or backup
+└── DatabaseError
+    ├── UnavailableError    away, too busy, or past its deadline: try again later
+    ├── ContentionError     a deadlock or a lock wait: roll back and run again
+    │   └── StaleParentError    a parent vanished between the check and the insert
+    └── DataError           the server refused a value
+        └── DuplicateError  the id is taken
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from service.core.batch import Reject
+
+
+class HirebaseError(Exception):
+    """Something went wrong that has a name here; str() of it is for people."""
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Facts for the reply, beside the message."""
+        return {}
+
+
+class SettingsError(HirebaseError):
+    """An environment variable has a value that cannot be used."""
+
+
+class InputError(HirebaseError):
+    """What was sent cannot be read, or breaks a limit."""
+
+
+class MalformedError(InputError):
+    """The body or file is not in the format it claims."""
+
+
+class BatchSizeError(InputError):
+    """A batch has 0 rows, or more than it may."""
+
+
+class TooLargeError(InputError):
+    """More bytes than are taken."""
+
+
+class BackupError(InputError):
+    """The file is no backup, or a backup of another table."""
+
+
+class RowsRefused(HirebaseError):
+    """All or nothing was asked for, and some rows break a rule."""
+
+    def __init__(self, message: str, rejects: Sequence[Reject], *, count: int | None = None):
+        super().__init__(message)
+        self.rejects = rejects
+        self.count = len(rejects) if count is None else count
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"failed": self.count, "failures": [reject.as_failure() for reject in self.rejects]}
+
+
+class OrphansError(HirebaseError):
+    """The change would leave rows without their parent."""
+
+    def __init__(self, message: str, count: int):
+        super().__init__(message)
+        self.count = count
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"orphans": self.count}
+
+
+class NotFoundError(HirebaseError):
+    """No such table, row or backup."""
+
+
+class DatabaseError(HirebaseError):
+    """The database refused or could not answer; the driver's error is the cause."""
+
+
+class UnavailableError(DatabaseError):
+    """The database is away, too busy, or past its deadline."""
+
+
+class ContentionError(DatabaseError):
+    """A deadlock or a lock wait: the transaction was undone and may run again."""
+
+
+class StaleParentError(ContentionError):
+    """A parent row vanished between the check and the insert."""
+
+
+class DataError(DatabaseError):
+    """The server refused a value."""
+
+
+class DuplicateError(DataError):
+    """The id is taken."""

@@ -1,0 +1,88 @@
+"""Settings, read from the environment once and passed on; any of them may be NAME_FILE too."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.core.errors import SettingsError
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Filled = Annotated[str, Meta(min_length=1)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What `.env.example` documents, one field a variable."""
+
+    mysql_host: str | None = None
+    mysql_port: Port = 3306
+    mysql_user: Filled = "hirebase"
+    mysql_password: str = ""
+    mysql_database: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$]{1,64}$")] = "hirebase"
+    mysql_ssl_ca: Path | None = None
+    mysql_pool_size: Positive = 10
+    mysql_timeout: Positive = 30
+    mysql_wait: Annotated[int, Meta(ge=0)] = 30
+
+    api_user: Filled = "admin"
+    api_pass: str = ""
+    api_host: Filled = "127.0.0.1"
+    api_port: Port = 8000
+
+    data_dir: Path = Path("loader/sample")
+    rejects_dir: Path = Path("var/rejects")
+    backup_dir: Path = Path("var/backups")
+    embedded_dir: Path = Path("var/seekdb")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded database is used."""
+        return self.mysql_host is None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """The settings of an environment; SettingsError names every variable that is wrong."""
+        values: dict[str, Any] = {}
+        complaints = []
+        for field in msgspec.structs.fields(cls):
+            try:
+                text = _read(field.name.upper(), environment)
+                if text:
+                    values[field.name] = msgspec.convert(
+                        text, field.type, strict=False, dec_hook=_path
+                    )
+            except (msgspec.ValidationError, OSError, UnicodeDecodeError) as error:
+                complaints.append(f"{field.name.upper()}: {error}")
+        if complaints:
+            raise SettingsError("\n".join(complaints))
+        return cls(**values)
+
+    def with_password(self) -> Settings:
+        """These settings with a password: generated for the embedded database, else demanded."""
+        if self.api_pass:
+            return self
+        if not self.embedded:
+            raise SettingsError(
+                "API_PASS: set it; a server on MYSQL_HOST is not served without one"
+            )
+        return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
+
+
+def _read(name: str, environment: Mapping[str, str]) -> str:
+    file = environment.get(f"{name}_FILE")
+    if file and environment.get(name):
+        raise msgspec.ValidationError(f"set {name} or {name}_FILE, not both")
+    return Path(file).read_text().rstrip("\n") if file else environment.get(name, "")
+
+
+def _path(_kind: type, value: str) -> Path:
+    return Path(value)

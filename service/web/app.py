@@ -1,0 +1,54 @@
+"""The one place where the service is put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+
+from service.core import database as databases
+from service.core.settings import Settings
+from service.core.tables import TABLES
+from service.web import problems
+from service.web.auth import PUBLIC, BasicAuth
+from service.web.backups import avro
+from service.web.health import health
+from service.web.openapi import openapi
+from service.web.rejects import rejects
+from service.web.rows import routes
+
+
+def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
+    """The application; its database is opened when it starts and closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with databases.connect(settings) as database:
+            app.state.database = database
+            yield
+
+    return Litestar(
+        route_handlers=[*map(routes, TABLES), rejects, avro, health],
+        lifespan=[lifespan],
+        state=State({"settings": settings}),
+        dependencies={"database": Provide(_database, sync_to_thread=False)},
+        middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
+        exception_handlers=problems.HANDLERS,
+        openapi_config=openapi,
+        debug=debug,
+    )
+
+
+def create_app_from_environment() -> Litestar:
+    """The application as uvicorn's workers make it."""
+    return create_app(Settings.from_environment(os.environ))
+
+
+def _database(state: State) -> Any:
+    return state.database

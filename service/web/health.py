@@ -1,0 +1,22 @@
+"""Probes, open to all."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+
+from service.web.auth import PUBLIC
+from service.web.parameters import TheDatabase
+
+
+@get("/live", operation_id="live", summary="The process answers", opt={PUBLIC: True})
+async def live() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@get("/ready", operation_id="ready", summary="The database answers too", opt={PUBLIC: True})
+async def ready(database: TheDatabase) -> dict[str, str]:
+    await database.ping()
+    return {"status": "ready"}
+
+
+health = Router("/health", route_handlers=[live, ready], tags=["health"])

@@ -1,0 +1,48 @@
+-- name: ping
+SELECT 1;
+
+-- name: session
+SET time_zone = '+00:00',
+    sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',
+    innodb_lock_wait_timeout = 5,
+    lock_wait_timeout = 5,
+    group_concat_max_len = 67108864;
+
+-- Rows of other transactions are seen once committed: a parent just written counts.
+-- name: isolation
+SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+
+-- seekdb and OceanBase end a statement after 10 s unless told otherwise (microseconds).
+-- name: oceanbase_session
+SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000;
+
+-- name: id_step
+SELECT @@auto_increment_increment;
+
+-- name: snapshot_isolation
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- name: snapshot
+START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;
+
+-- name: create_migrations
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INT NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    applied_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    PRIMARY KEY (version)
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- Row 0 is the lock: whoever holds it migrates.
+-- name: seed_migrations
+INSERT INTO schema_migrations (version, name) VALUES (0, 'lock')
+ON DUPLICATE KEY UPDATE version = VALUES(version);
+
+-- name: lock_migrations
+SELECT version FROM schema_migrations WHERE version = 0 FOR UPDATE;
+
+-- name: applied_migrations
+SELECT version FROM schema_migrations WHERE version > 0;
+
+-- name: record_migration
+INSERT INTO schema_migrations (version, name) VALUES (%s, %s);

@@ -1,0 +1,31 @@
+-- name: insert
+INSERT INTO departments (department) VALUES (%s);
+
+-- name: insert_with_id
+INSERT INTO departments (id, department) VALUES (%s, %s);
+
+-- name: replace
+INSERT INTO departments (id, department) VALUES (%s, %s) ON DUPLICATE KEY UPDATE department = VALUES(department);
+
+-- name: page
+SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: ids
+SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: find
+SELECT id, department FROM departments WHERE id IN (%s);
+
+-- name: existing
+SELECT id FROM departments WHERE id IN (%s);
+
+-- name: delete
+DELETE FROM departments WHERE id IN (%s);
+
+-- name: checksum
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, department))), 0) FROM departments;
+
+-- One page of a backup, built by the server: an array of the rows as Avro has them.
+-- name: backup_page
+SELECT JSON_ARRAYAGG(JSON_OBJECT('id', id, 'department', department))
+FROM (SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s) AS page;

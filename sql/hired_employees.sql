@@ -1,0 +1,50 @@
+-- name: insert
+INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s);
+
+-- name: insert_with_id
+INSERT INTO hired_employees (id, name, `datetime`, department_id, job_id)
+VALUES (%s, %s, %s, %s, %s);
+
+-- name: replace
+INSERT INTO hired_employees (id, name, `datetime`, department_id, job_id)
+VALUES (%s, %s, %s, %s, %s)
+ON DUPLICATE KEY UPDATE name = VALUES(name), `datetime` = VALUES(`datetime`),
+    department_id = VALUES(department_id), job_id = VALUES(job_id);
+
+-- name: page
+SELECT id, name, `datetime`, department_id, job_id
+FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: ids
+SELECT id FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: find
+SELECT id, name, `datetime`, department_id, job_id FROM hired_employees WHERE id IN (%s);
+
+-- name: existing
+SELECT id FROM hired_employees WHERE id IN (%s);
+
+-- name: delete
+DELETE FROM hired_employees WHERE id IN (%s);
+
+-- name: count_by_department_id
+SELECT COUNT(*) FROM hired_employees WHERE department_id IN (%s);
+
+-- name: count_by_job_id
+SELECT COUNT(*) FROM hired_employees WHERE job_id IN (%s);
+
+-- name: checksum
+SELECT COUNT(*),
+    COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, name, `datetime`, department_id, job_id))), 0)
+FROM hired_employees;
+
+-- One page of a backup, built by the server: an array of the rows as Avro has them,
+-- datetime in microseconds since 1970.
+-- name: backup_page
+SELECT JSON_ARRAYAGG(JSON_OBJECT(
+    'id', id, 'name', name, 'datetime', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`),
+    'department_id', department_id, 'job_id', job_id))
+FROM (
+    SELECT id, name, `datetime`, department_id, job_id
+    FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s
+) AS page;

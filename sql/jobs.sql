@@ -1,0 +1,31 @@
+-- name: insert
+INSERT INTO jobs (job) VALUES (%s);
+
+-- name: insert_with_id
+INSERT INTO jobs (id, job) VALUES (%s, %s);
+
+-- name: replace
+INSERT INTO jobs (id, job) VALUES (%s, %s) ON DUPLICATE KEY UPDATE job = VALUES(job);
+
+-- name: page
+SELECT id, job FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: ids
+SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
+
+-- name: find
+SELECT id, job FROM jobs WHERE id IN (%s);
+
+-- name: existing
+SELECT id FROM jobs WHERE id IN (%s);
+
+-- name: delete
+DELETE FROM jobs WHERE id IN (%s);
+
+-- name: checksum
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, job))), 0) FROM jobs;
+
+-- One page of a backup, built by the server: an array of the rows as Avro has them.
+-- name: backup_page
+SELECT JSON_ARRAYAGG(JSON_OBJECT('id', id, 'job', job))
+FROM (SELECT id, job FROM jobs WHERE id > %s ORDER BY id LIMIT %s) AS page;

@@ -1,0 +1,101 @@
+"""The database for the tests: one server, one database a worker, rows deleted between tests.
+
+`TEST_MYSQL_URL` names a server (`mysql://user:password@host:port`, or `embedded`). Without it:
+a `mysql:9.7` container where a container engine answers, else the embedded database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from service.core import database as databases
+from service.core.database import Database
+from service.core.migrate import migrate
+from service.core.settings import Settings
+from service.core.tables import TABLES
+from service.web.app import create_app
+from tests import engine
+
+USER, PASSWORD = "admin", "test-password"
+_stack = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server once, in the process that the workers are started from."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        os.environ["TEST_SERVER"] = _stack.enter_context(engine.start())
+
+
+def pytest_unconfigure() -> None:
+    _stack.close()
+
+
+def pytest_report_header() -> str:
+    return f"database: {engine.describe(os.environ.get('TEST_SERVER', 'none: only collecting'))}"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Iterator[Settings]:
+    """Settings for this worker's database."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with tempfile.TemporaryDirectory() as folder:
+        base = engine.settings(os.environ["TEST_SERVER"], f"test_{worker}")
+        yield msgspec.structs.replace(
+            base,
+            api_user=USER,
+            api_pass=PASSWORD,
+            rejects_dir=Path(folder) / "rejects",
+            backup_dir=Path(folder) / "backups",
+        )
+
+
+@pytest.fixture(scope="session")
+def migrated(settings: Settings) -> Settings:
+    """The same, once the tables are there."""
+    asyncio.run(_migrate(settings))
+    return settings
+
+
+async def _migrate(settings: Settings) -> None:
+    await engine.create_database(settings)
+    async with databases.connect(settings) as database:
+        await migrate(database)
+
+
+@pytest.fixture
+async def database(migrated: Settings) -> AsyncIterator[Database]:
+    """A pool on empty tables."""
+    async with databases.connect(migrated) as database:
+        await empty(database)
+        yield database
+
+
+async def empty(database: Database) -> None:
+    """Delete all rows, children first."""
+    async with database.transaction() as transaction:
+        for name in ["rejects", *(table.name for table in reversed(TABLES))]:
+            await transaction.execute(f"DELETE FROM {name}")
+
+
+@pytest.fixture
+def app(migrated: Settings) -> Litestar:
+    return create_app(migrated)
+
+
+@pytest.fixture
+async def client(app: Litestar, database: Database) -> AsyncIterator[AsyncTestClient[Litestar]]:
+    """A client of the application that sends the right credentials."""
+    async with AsyncTestClient(app) as client:
+        client.auth = httpx.BasicAuth(USER, PASSWORD)
+        yield client

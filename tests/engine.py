@@ -1,0 +1,122 @@
+"""The server under test: where it is, and a database of one's own on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pymysql
+
+from service.core import database as databases
+from service.core.settings import Settings
+
+IMAGE = "mysql:9.7"
+ROOT_PASSWORD = "root-password"
+READY_SECONDS = 120
+EMBEDDED = "embedded:"
+
+
+@contextmanager
+def start() -> Iterator[str]:
+    """A server for the tests: `embedded:<folder>` or a mysql:// URL."""
+    wanted = os.environ.get("TEST_MYSQL_URL", "")
+    if wanted and wanted != "embedded":
+        yield wanted
+    elif not wanted and _container_engine_answers():
+        with _container() as url:
+            yield url
+    else:
+        with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
+            yield from _embedded(Path(folder) / "seekdb")
+
+
+def describe(server: str) -> str:
+    """For the first lines of the test run."""
+    if server.startswith(EMBEDDED):
+        return "embedded seekdb"
+    return f"MySQL at {urlsplit(server).hostname}:{urlsplit(server).port}"
+
+
+def settings(server: str, name: str) -> Settings:
+    """Settings for the database `name` on a server."""
+    if server.startswith(EMBEDDED):
+        folder = Path(server.removeprefix(EMBEDDED))
+        return Settings(embedded_dir=folder, mysql_database=name, mysql_pool_size=8)
+    url = urlsplit(server)
+    return Settings(
+        mysql_host=url.hostname,
+        mysql_port=url.port or 3306,
+        mysql_user=url.username or "root",
+        mysql_password=url.password or "",
+        mysql_database=name,
+        mysql_pool_size=8,
+    )
+
+
+async def create_database(wanted: Settings) -> None:
+    """An empty database of that name, in place of any from an earlier run."""
+    if wanted.embedded:
+        return
+    on_server = msgspec.structs.replace(wanted, mysql_database="information_schema")
+    async with databases.connect(on_server) as database, database.transaction() as transaction:
+        await transaction.execute(f"DROP DATABASE IF EXISTS {wanted.mysql_database}")
+        await transaction.execute(f"CREATE DATABASE {wanted.mysql_database}")
+
+
+def _container_engine_answers() -> bool:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException:
+        return False
+    client.close()
+    return True
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
+    container.with_exposed_ports(3306).with_tmpfs_mount("/var/lib/mysql")
+    with container:
+        host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
+        _wait(host, port)
+        yield f"mysql://root:{ROOT_PASSWORD}@{host}:{port}"
+
+
+def _wait(host: str, port: int) -> None:
+    """Until the server answers a query over the wire; it restarts once while it sets itself up."""
+    end = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            with (
+                pymysql.connect(
+                    host=host, port=port, user="root", password=ROOT_PASSWORD
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT 1")
+                return
+        except pymysql.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def _embedded(folder: Path) -> Iterator[str]:
+    import pylibseekdb
+
+    instance = pylibseekdb.open(str(folder))
+    try:
+        yield f"{EMBEDDED}{folder}"
+    finally:
+        instance.close()
