@@ -7,7 +7,7 @@ A whole batch is converted in one call; only when that fails is each row judged 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from operator import itemgetter
@@ -18,7 +18,8 @@ from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
 from service.core.errors import BatchSizeError, MalformedError
-from service.core.fields import EXPLAIN, Error, Reasons, decode_instant, explain_id
+from service.core.explain import explain, explain_strings
+from service.core.fields import Error, decode_instant
 from service.core.tables import Field, Table
 
 MAX_ROWS = 1000
@@ -68,31 +69,35 @@ def from_json(table: Table, body: bytes) -> Batch:
     try:
         rows = _decoder(table).decode(body)
     except msgspec.ValidationError:
-        return _from_raw(table, _raw_rows(body))
+        return from_raw(table, _raw_rows(body))
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
-    _check_size(len(rows))
+    check_size(len(rows))
     return _all_good(table, rows, lambda at: _raw_rows(body)[at])
 
 
 def from_strings(
-    table: Table, records: Sequence[Sequence[str]], *, assume_utc: bool = False
+    table: Table,
+    records: Sequence[Sequence[str]],
+    *,
+    with_id: bool = True,
+    assume_utc: bool = False,
 ) -> Batch:
-    """Lists of strings, id first, as a CSV reader gives them, stripped of surrounding spaces."""
+    """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces."""
+    kind, fields = (table.line, table.stored_fields) if with_id else (table.posted, table.fields)
     hook = partial(decode_instant, assume_utc=True) if assume_utc else decode_instant
     convert = partial(msgspec.convert, strict=False, dec_hook=hook)
     try:
-        rows = convert(records, list[table.line])  # type: ignore[name-defined]
-        if _plain_numbers(table, records):
+        rows = convert(records, list[kind])  # type: ignore[valid-type]
+        if _plain_numbers(fields, records):
             return _all_good(table, rows, records.__getitem__)
     except msgspec.ValidationError:
         pass
-    return _one_by_one(
+    return judge_each(
         table,
         records,
-        lambda record: _line(table, record, convert),
-        lambda record: explain_strings(table, record, hook),
-        records.__getitem__,
+        lambda record: _line(kind, fields, record, convert),
+        lambda record: explain_strings(fields, record, hook),
     )
 
 
@@ -103,45 +108,12 @@ def from_records(table: Table, records: Sequence[Any]) -> Batch:
         rows = convert(records, list[table.stored])  # type: ignore[name-defined]
         return _all_good(table, rows, records.__getitem__)
     except msgspec.ValidationError:
-        return _one_by_one(
+        return judge_each(
             table,
             records,
             lambda record: convert(record, table.stored),
             lambda record: explain(table.stored_fields, record),
-            records.__getitem__,
         )
-
-
-def explain(fields: Iterable[Field], record: object) -> list[Error]:
-    """Every rule that an object breaks: fields missing, unknown, or with a value that cannot be."""
-    if not isinstance(record, dict):
-        return [Error(None, "type", "a row must be an object")]
-    names = {field.name: field for field in fields}
-    errors = [
-        Error(name, "unknown_field", _unknown(name, names)) for name in record if name not in names
-    ]
-    for name, known in names.items():
-        if name in record:
-            errors += known.explain(record[name], EXPLAIN[known.type])
-        else:
-            errors.append(Error(name, "missing", f"{name} is missing"))
-    return errors
-
-
-def explain_strings(
-    table: Table, record: Sequence[str], hook: Callable[[type, object], Any]
-) -> list[Error]:
-    """Every rule that a line breaks: an empty field counts as missing."""
-    fields = table.stored_fields
-    if len(record) != len(fields):
-        return [Error(None, "malformed", f"has {len(record)} fields, not {len(fields)}")]
-    errors: list[Error] = []
-    for known, text in zip(fields, record, strict=True):
-        if text:
-            errors += known.explain(_from_text(known, text, hook), _reasons(known))
-        else:
-            errors.append(Error(known.name, "missing", f"{known.name} is missing"))
-    return errors
 
 
 def _as_array(body: bytes) -> bytes:
@@ -165,7 +137,6 @@ def _row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(table.row, dec_hook=decode_instant)
 
 
-_whole_number = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 _raw_decoder = msgspec.json.Decoder(list[Raw])
 
 
@@ -178,25 +149,22 @@ def _raw_rows(body: bytes) -> list[Raw]:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
 
 
-def _from_raw(table: Table, raws: list[Raw]) -> Batch:
-    _check_size(len(raws))
-    return _one_by_one(
-        table,
-        raws,
-        _row_decoder(table).decode,
-        lambda raw: _explain_raw(table, raw),
-        raws.__getitem__,
-    )
+def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
+    """JSON rows one by one, each judged by itself."""
+    check_size(len(raws))
+    decode = _row_decoder(table).decode
+    return judge_each(table, raws, decode, lambda raw: _explain_raw(table, raw))
 
 
-def _explain_raw(table: Table, raw: Raw) -> list[Error]:
+def _explain_raw(table: Table, raw: Raw | bytes) -> list[Error]:
     try:
         return explain(table.fields, msgspec.json.decode(raw))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return [Error(None, "malformed", f"is not valid JSON: {error}")]
 
 
-def _check_size(count: int) -> None:
+def check_size(count: int) -> None:
+    """BatchSizeError unless a batch may have so many rows."""
     if not 1 <= count <= MAX_ROWS:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
 
@@ -205,21 +173,21 @@ def _all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) ->
     return Batch(table, len(rows), record, [astuple(row) for row in rows], range(len(rows)))
 
 
-def _one_by_one(
+def judge_each(
     table: Table,
     records: Sequence[Any],
     convert: Callable[[Any], Struct],
     reasons: Callable[[Any], list[Error]],
-    record: Callable[[int], Any],
 ) -> Batch:
-    batch = Batch(table, len(records), record, [], [])
+    """A batch out of records that are judged one by one."""
+    batch = Batch(table, len(records), records.__getitem__, [], [])
     positions: list[int] = []
     for at, sent in enumerate(records):
         try:
             batch.rows.append(astuple(convert(sent)))
             positions.append(at)
-        except (msgspec.DecodeError, RecursionError) as error:
-            batch.rejects.append(Reject(at, record(at), reasons(sent) or _unexplained(error)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            batch.rejects.append(Reject(at, sent, reasons(sent) or _unexplained(error)))
     batch.positions = positions
     return batch
 
@@ -228,49 +196,27 @@ def _unexplained(error: Exception) -> list[Error]:
     return [Error(None, "malformed", str(error))]
 
 
-def _unknown(name: str, names: dict[str, Field]) -> str:
-    if name == "id":
-        return "id is generated: leave it out"
-    return f"{name!r} is no field of this table, which has {', '.join(names)}"
-
-
-def _plain_numbers(table: Table, records: Sequence[Sequence[str]]) -> bool:
+def _plain_numbers(fields: tuple[Field, ...], records: Sequence[Sequence[str]]) -> bool:
     """Whether every number is digits alone: msgspec also takes 5.0 and 1e3 for whole numbers."""
-    numbers = itemgetter(*_number_columns(table))
-    texts = map(numbers, records)
-    joined = "".join(texts) if len(_number_columns(table)) == 1 else "".join(map("".join, texts))
-    return joined.isdecimal() or not records
+    columns = _number_columns(fields)
+    if not columns or not records:
+        return True
+    texts = map(itemgetter(*columns), records)
+    return "".join(texts if len(columns) == 1 else map("".join, texts)).isdecimal()
 
 
 @cache
-def _number_columns(table: Table) -> tuple[int, ...]:
-    return tuple(at for at, known in enumerate(table.stored_fields) if known.type is int)
+def _number_columns(fields: tuple[Field, ...]) -> tuple[int, ...]:
+    return tuple(at for at, known in enumerate(fields) if known.type is int)
 
 
-def _line(table: Table, record: Sequence[str], convert: Callable[..., Any]) -> Struct:
-    row: Struct = convert(record, table.line)
-    if not _plain_numbers(table, [record]):
+def _line(
+    kind: type[Struct],
+    fields: tuple[Field, ...],
+    record: Sequence[str],
+    convert: Callable[..., Any],
+) -> Struct:
+    row: Struct = convert(record, kind)
+    if not _plain_numbers(fields, [record]):
         raise msgspec.ValidationError("a number is written with more than digits")
     return row
-
-
-def _from_text(known: Field, text: str, hook: Callable[[type, object], Any]) -> object:
-    if known.type is int:
-        return int(text) if _whole_number(text) else text
-    if known.type is str:
-        return text
-    try:
-        return hook(known.type, text)
-    except ValueError:
-        return text
-
-
-def _reasons(known: Field) -> Callable[[object], Reasons]:
-    return _explain_number if known.type is int else EXPLAIN[known.type]
-
-
-def _explain_number(value: object) -> Reasons:
-    if isinstance(value, str):
-        yield "type", f"must be a whole number in plain digits, not {value[:40]!r}"
-    else:
-        yield from explain_id(value)

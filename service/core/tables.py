@@ -92,23 +92,28 @@ class Table:
     @cached_property
     def stored(self) -> type[Struct]:
         """The struct of a row with its id, as Avro carries it."""
-        return self._with_id(f"Stored{self.row.__name__}", array_like=False)
+        return self._struct(f"Stored{self.row.__name__}", with_id=True, array_like=False)
 
     @cached_property
     def line(self) -> type[Struct]:
         """The same as an array, as a line of CSV carries it."""
-        return self._with_id(f"{self.row.__name__}Line", array_like=True)
+        return self._struct(f"{self.row.__name__}Line", with_id=True, array_like=True)
+
+    @cached_property
+    def posted(self) -> type[Struct]:
+        """A row without id as an array, as a line of a posted CSV carries it."""
+        return self._struct(f"Posted{self.row.__name__}", with_id=False, array_like=True)
 
     @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
         return sql.statements(self.name)
 
-    def _with_id(self, name: str, *, array_like: bool) -> type[Struct]:
+    def _struct(self, name: str, *, with_id: bool, array_like: bool) -> type[Struct]:
         hints = get_type_hints(self.row, include_extras=True)
         return msgspec.defstruct(
             name,
-            [("id", Id), *hints.items()],
+            [*([("id", Id)] if with_id else []), *hints.items()],
             array_like=array_like,
             forbid_unknown_fields=True,
             frozen=True,

@@ -1,0 +1,70 @@
+"""Saying what is wrong with a row: every rule it breaks, not the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from service.core.fields import EXPLAIN, Error, Reasons, explain_id
+from service.core.tables import Field
+
+Hook = Callable[[type, object], Any]
+_whole_number = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
+
+
+def explain(fields: Iterable[Field], record: object) -> list[Error]:
+    """Every rule that an object breaks: fields missing, unknown, or with a value that cannot be."""
+    if not isinstance(record, dict):
+        return [Error(None, "type", "a row must be an object")]
+    names = {field.name: field for field in fields}
+    errors = [
+        Error(name, "unknown_field", _unknown(name, names)) for name in record if name not in names
+    ]
+    for name, known in names.items():
+        if name in record:
+            errors += known.explain(record[name], EXPLAIN[known.type])
+        else:
+            errors.append(Error(name, "missing", f"{name} is missing"))
+    return errors
+
+
+def explain_strings(fields: Sequence[Field], record: Sequence[str], hook: Hook) -> list[Error]:
+    """Every rule that a line breaks: an empty field counts as missing."""
+    if len(record) != len(fields):
+        return [Error(None, "malformed", f"has {len(record)} fields, not {len(fields)}")]
+    errors: list[Error] = []
+    for known, text in zip(fields, record, strict=True):
+        if text:
+            errors += known.explain(_from_text(known, text, hook), _reasons(known))
+        else:
+            errors.append(Error(known.name, "missing", f"{known.name} is missing"))
+    return errors
+
+
+def _unknown(name: str, names: dict[str, Field]) -> str:
+    if name == "id":
+        return "id is generated: leave it out"
+    return f"{name!r} is no field of this table, which has {', '.join(names)}"
+
+
+def _from_text(known: Field, text: str, hook: Hook) -> object:
+    if known.type is int:
+        return int(text) if _whole_number(text) else text
+    if known.type is str:
+        return text
+    try:
+        return hook(known.type, text)
+    except ValueError:
+        return text
+
+
+def _reasons(known: Field) -> Callable[[object], Reasons]:
+    return _explain_number if known.type is int else EXPLAIN[known.type]
+
+
+def _explain_number(value: object) -> Reasons:
+    if isinstance(value, str):
+        yield "type", f"must be a whole number in plain digits, not {value[:40]!r}"
+    else:
+        yield from explain_id(value)
