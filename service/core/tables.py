@@ -18,19 +18,19 @@ from service.core.fields import Error, Id, Instant, Reasons, Text
 class Department(Struct, forbid_unknown_fields=True, frozen=True):
     """A department."""
 
-    department: Text
+    department: Annotated[Text, Meta(examples=["Supply Chain"])]
 
 
 class Job(Struct, forbid_unknown_fields=True, frozen=True):
     """A job."""
 
-    job: Text
+    job: Annotated[Text, Meta(examples=["Data Engineer"])]
 
 
 class Employee(Struct, forbid_unknown_fields=True, frozen=True):
     """A hire: who, when, where to and as what."""
 
-    name: Text
+    name: Annotated[Text, Meta(examples=["Ada Lovelace"])]
     datetime: Instant
     department_id: Annotated[Id, Meta(extra={"references": "departments"})]
     job_id: Annotated[Id, Meta(extra={"references": "jobs"})]

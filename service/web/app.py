@@ -15,11 +15,10 @@ from litestar.middleware import DefineMiddleware
 from service.core import database as databases
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from service.web import problems
+from service.web import openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
 from service.web.backups import avro
 from service.web.health import health
-from service.web.openapi import openapi
 from service.web.rejects import rejects
 from service.web.rows import routes
 
@@ -33,16 +32,18 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             app.state.database = database
             yield
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[*map(routes, TABLES), rejects, avro, health],
         lifespan=[lifespan],
         state=State({"settings": settings}),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
         middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
         exception_handlers=problems.HANDLERS,
-        openapi_config=openapi,
+        openapi_config=openapi.config(),
         debug=debug,
     )
+    openapi.complete(app)
+    return app
 
 
 def create_app_from_environment() -> Litestar:

@@ -16,13 +16,19 @@ from service.core.avro import Codec
 from service.core.errors import MalformedError
 from service.core.restore import Mode, Restored
 from service.core.tables import by_path
+from service.web import operations
 from service.web.parameters import DryRun, TableName, TheDatabase
 
 MAX_UPLOAD = 1 << 30
 IN_MEMORY = 1 << 20
 
 
-@get("/backup/{table:str}", operation_id="backup", summary="A table as Avro; all as a ZIP")
+@get(
+    "/backup/{table:str}",
+    operation_id="backup",
+    summary="A table as Avro; all as a ZIP",
+    operation_class=operations.BACKUP,
+)
 async def download(
     database: TheDatabase, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Stream:
@@ -40,6 +46,7 @@ async def download(
     summary="Make a table what an Avro file says",
     status_code=200,
     request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.RESTORE,
 )
 async def upload(
     request: Request[Any, Any, Any],

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from litestar import Router, get
 
+from service.web import operations
 from service.web.auth import PUBLIC
 from service.web.parameters import TheDatabase
 
 
-@get("/live", operation_id="live", summary="The process answers", opt={PUBLIC: True})
+@get(
+    "/live",
+    operation_id="live",
+    summary="The process answers",
+    opt={PUBLIC: True},
+    operation_class=operations.LIVE,
+)
 async def live() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@get("/ready", operation_id="ready", summary="The database answers too", opt={PUBLIC: True})
+@get(
+    "/ready",
+    operation_id="ready",
+    summary="The database answers too",
+    opt={PUBLIC: True},
+    operation_class=operations.READY,
+)
 async def ready(database: TheDatabase) -> dict[str, str]:
     await database.ping()
     return {"status": "ready"}

@@ -1,19 +1,145 @@
-"""The OpenAPI document."""
+"""The OpenAPI document at /schema/openapi.json, and /schema to read and try it, all from here."""
 
 from __future__ import annotations
 
+import re
+from typing import Any, cast
+
+from litestar import Litestar, Response, Router, get
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIHeader,
+    OpenAPIResponse,
+    OpenAPIType,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
+from litestar.params import FromPath
+from litestar.response import File
+from swagger_ui_bundle import swagger_ui_path
 
 from service import __version__
+from service.core.errors import NotFoundError
+from service.core.tables import TABLES
+from service.web.operations import Described, problem_content, problem_name
+from service.web.problems import Problem, problem
+from service.web.shapes import schemas
 
-openapi = OpenAPIConfig(
-    title="hirebase",
-    version=__version__,
-    description="A company's hiring history in MySQL: batches in, Avro backups out and back in.",
-    components=Components(security_schemes={"basic": SecurityScheme(type="http", scheme="basic")}),
-    security=[{"basic": []}],
-    path="/schema",
-    render_plugins=[JsonRenderPlugin()],
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+"""What the page loads, out of an installed package: nothing comes from elsewhere."""
+
+PROBLEMS = {
+    400: "The body or a parameter cannot be read.",
+    401: "No credentials, or wrong ones.",
+    404: "There is no such row or table.",
+    409: "The change would leave rows without their parent; nothing was changed.",
+    413: "The body has more bytes than are taken.",
+    415: "The body is of a kind that is not taken.",
+    422: "The content breaks a rule; nothing was changed.",
+    500: "A mistake on our side.",
+    503: "The database is away or busy: try again after Retry-After seconds.",
+}
+HEADERS = {
+    401: ("WWW-Authenticate", OpenAPIType.STRING),
+    503: ("Retry-After", OpenAPIType.INTEGER),
+}
+
+
+PAGE = SwaggerRenderPlugin(
+    path="/",
+    js_url="/schema/assets/swagger-ui-bundle.js",
+    css_url="/schema/assets/swagger-ui.css",
+    standalone_preset_js_url="/schema/assets/swagger-ui-standalone-preset.js",
+    favicon='<link rel="icon" href="/schema/assets/favicon-32x32.png">',
 )
+
+
+@get("/assets/{name:str}")
+async def asset(name: FromPath[str]) -> File:
+    """A file of Swagger UI."""
+    if name not in ASSETS:
+        raise NotFoundError(f"There is no {name!r} here.")
+    return File(
+        swagger_ui_path / name,
+        media_type=ASSETS[name],
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, max-age=86400"},
+    )
+
+
+def complete(app: Litestar) -> None:
+    """Give the document the schemas that its operations refer to."""
+    document = app.openapi_schema
+    operations = [
+        operation
+        for item in (document.paths or {}).values()
+        for operation in (item.get, item.post)
+        if isinstance(operation, Described)
+    ]
+    shapes = [reply.shape for told in operations for reply in told.replies.values() if reply.shape]
+    ours = schemas({Problem, *shapes, *(table.row for table in TABLES)})
+    document.components.schemas = cast(
+        "dict[str, Schema]", {**document.components.schemas, **_portable(ours)}
+    )
+
+
+def _portable(schema: Any) -> Any:
+    """A schema with patterns that JavaScript reads too, and that JSON can carry."""
+    if isinstance(schema, list):
+        return [_portable(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _pattern(value) if key == "pattern" else _portable(value)
+        for key, value in schema.items()
+    }
+
+
+def _pattern(python: str) -> str:
+    # JSON text holds no lone surrogates; JavaScript would take halves of emoji for some.
+    kept = python.replace("\ud800-\udfff", "").replace(r"\Z", "$")
+    return re.sub(r"[^ -~]", lambda found: f"\\u{ord(found[0]):04x}", kept)
+
+
+def _response(status: int, text: str) -> OpenAPIResponse:
+    headers: dict[str, OpenAPIHeader | Reference] = {}
+    if status in HEADERS:
+        name, kind = HEADERS[status]
+        headers[name] = OpenAPIHeader(schema=Schema(type=kind))
+    return OpenAPIResponse(
+        text,
+        headers=headers or None,
+        content=problem_content(),
+    )
+
+
+def _as_problem(response: Response[Any]) -> Response[Any]:
+    """Litestar's own page for what is not under /schema, in the shape of every other error."""
+    return problem(404, "Not Found", {}, {}) if response.status_code == 404 else response
+
+
+def config() -> OpenAPIConfig:
+    """For one application: its router takes the routes of the document."""
+    responses = {problem_name(status): _response(status, text) for status, text in PROBLEMS.items()}
+    return OpenAPIConfig(
+        title="hirebase",
+        version=__version__,
+        description="A company's hiring history in MySQL: batches in, Avro backups out and in.",
+        components=Components(
+            security_schemes={"basic": SecurityScheme(type="http", scheme="basic")},
+            responses={**responses},
+        ),
+        security=[{"basic": []}],
+        openapi_router=Router(
+            "/schema", route_handlers=[asset], include_in_schema=False, after_request=_as_problem
+        ),
+        render_plugins=[PAGE, JsonRenderPlugin()],
+    )

@@ -10,12 +10,18 @@ from litestar.params import FromQuery, QueryParameter
 
 from service.core import store
 from service.core.tables import by_path
+from service.web import operations
 from service.web.parameters import PAGE, After, Limit, TheDatabase
 
 COLUMNS = ("id", "rejected_at", "source", "origin", "table", "position", "record", "errors")
 
 
-@get("/", operation_id="list_rejects", summary="What was not inserted, and why")
+@get(
+    "/",
+    operation_id="list_rejects",
+    summary="What was not inserted, and why",
+    operation_class=operations.REJECTS,
+)
 async def page(
     database: TheDatabase,
     table: Annotated[

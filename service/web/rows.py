@@ -13,6 +13,7 @@ from service.core.fields import MAX_ID
 from service.core.intake import Verdict
 from service.core.store import Origin
 from service.core.tables import Table
+from service.web import operations
 from service.web.parameters import PAGE, After, Limit, RowId, TheDatabase
 from service.web.problems import problem
 
@@ -20,7 +21,12 @@ from service.web.problems import problem
 def routes(table: Table) -> Router:
     """`POST`, `GET` and `GET /{id}` of one table."""
 
-    @post("/", operation_id=f"insert_{table.path}", summary=f"Insert 1–1000 {table.path}")
+    @post(
+        "/",
+        operation_id=f"insert_{table.path}",
+        summary=f"Insert 1–1000 {table.path}",
+        operation_class=operations.inserts(table),
+    )
     async def insert(request: Request[Any, Any, Any], database: TheDatabase) -> Response[bytes]:
         if not _is_json(request.headers.get("Content-Type", "")):
             return problem(415, "Send the rows as application/json.", {}, {})
@@ -28,13 +34,23 @@ def routes(table: Table) -> Router:
         origin = Origin("api", f"POST /{table.path}")
         return _reply(await intake.submit(database, judged, origin))
 
-    @get("/", operation_id=f"list_{table.path}", summary=f"List {table.path} by id")
+    @get(
+        "/",
+        operation_id=f"list_{table.path}",
+        summary=f"List {table.path} by id",
+        operation_class=operations.lists(table),
+    )
     async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
         rows = await database.fetch(table.sql["page"], (after, limit))
         following = rows[-1][0] if len(rows) == limit else None
         return {"rows": [table.as_object(row) for row in rows], "next": following}
 
-    @get("/{row_id:int}", operation_id=f"get_{table.path}", summary=f"One of {table.path}")
+    @get(
+        "/{row_id:int}",
+        operation_id=f"get_{table.path}",
+        summary=f"One of {table.path}",
+        operation_class=operations.shows(table),
+    )
     async def one(database: TheDatabase, row_id: RowId) -> dict[str, Any]:
         rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
         if not rows:

@@ -1,0 +1,190 @@
+"""What the OpenAPI document says of each operation: its body, its replies and every problem.
+
+Handlers read bodies raw and answer with bytes; so a handler names its `operation_class` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from msgspec import Struct
+
+from service.core.batch import MAX_ROWS
+from service.core.restore import Restored
+from service.core.tables import TABLES, Table
+from service.web.problems import Problem
+from service.web.shapes import (
+    COMPONENT,
+    Health,
+    RejectPage,
+    Verdict,
+    broken_sample,
+    page_of,
+    sample,
+    stored_sample,
+    verdict,
+)
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+ALWAYS = (401, 500, 503)
+"""What a request may meet wherever credentials and the database are needed."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One kind of reply: when it comes, the struct of its body (None: bytes) and examples."""
+
+    text: str
+    shape: type[Struct] | None = None
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    media_types: tuple[str, ...] = (JSON,)
+
+    def content(self) -> dict[str, OpenAPIMediaType]:
+        """Its body as the document has it."""
+        schema = reference(self.shape) if self.shape else binary()
+        told = OpenAPIMediaType(schema, examples=named(self.examples))
+        return dict.fromkeys(self.media_types, told)
+
+
+@dataclass
+class Described(Operation):
+    """An operation whose body, replies and problems are those of the class."""
+
+    body: ClassVar[RequestBody | None] = None
+    replies: ClassVar[Mapping[int, Reply]] = {}
+    fails: ClassVar[tuple[int, ...]] = ()
+    public: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self.request_body = self.body
+        self.responses = {
+            str(status): OpenAPIResponse(reply.text, content=reply.content())
+            for status, reply in self.replies.items()
+        }
+        for status in self.fails:
+            self.responses[str(status)] = self._failure(status)
+        if self.public:
+            self.security = []
+        for parameter in self.parameters or ():
+            _list_tables(parameter)
+
+    def _failure(self, status: int) -> OpenAPIResponse | Reference:
+        if status not in self.replies:
+            return Reference(f"#/components/responses/{problem_name(status)}")
+        reply = self.replies[status]
+        return OpenAPIResponse(reply.text, content={**reply.content(), **problem_content()})
+
+
+def described(
+    told: Mapping[int, Reply], *statuses: int, takes: RequestBody | None = None, open_: bool = False
+) -> type[Described]:
+    """The `operation_class` of a handler: its replies and the statuses of its problems."""
+
+    class Told(Described):
+        replies = told
+        fails = tuple(sorted({*statuses, *(() if open_ else ALWAYS)}))
+        body = takes
+        public = open_
+
+    return Told
+
+
+def inserts(table: Table) -> type[Described]:
+    """`POST /{table}`."""
+    good, bad = sample(table), broken_sample(table)
+    replies = {
+        201: Reply("All rows are in.", Verdict, {"a row": verdict(table, [good])}),
+        207: Reply("Some rows are in.", Verdict, {"one of two": verdict(table, [good, bad])}),
+        422: Reply(
+            "No row is in. A verdict where every row breaks a rule, a problem where the batch "
+            f"has 0 or more than {MAX_ROWS} rows.",
+            Verdict,
+            {"a row": verdict(table, [bad])},
+        ),
+    }
+    return described(replies, 400, 413, 415, 422, takes=_rows(table, good, bad))
+
+
+def lists(table: Table) -> type[Described]:
+    """`GET /{table}`."""
+    page = {"rows": [stored_sample(table)], "next": 1}
+    return described({200: Reply("A page, by id.", page_of(table), {"a page of one": page})}, 400)
+
+
+def shows(table: Table) -> type[Described]:
+    """`GET /{table}/{id}`."""
+    return described({200: Reply("The row.", table.stored, {"a row": stored_sample(table)})}, 404)
+
+
+def reference(shape: type) -> Reference:
+    """A struct's place in the document."""
+    return Reference(COMPONENT.format(name=shape.__name__))
+
+
+def binary() -> Schema:
+    """Bytes."""
+    return Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+
+
+def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
+    """Examples as the document has them."""
+    return {name: Example(summary=name, value=value) for name, value in examples.items()} or None
+
+
+def problem_name(status: int) -> str:
+    """The name of a problem's response: 404 is NotFound."""
+    return HTTPStatus(status).phrase.title().replace(" ", "")
+
+
+def problem_content() -> dict[str, OpenAPIMediaType]:
+    """The body of a problem."""
+    return {PROBLEM_JSON: OpenAPIMediaType(reference(Problem))}
+
+
+def _rows(table: Table, good: dict[str, Any], bad: dict[str, Any]) -> RequestBody:
+    row = reference(table.row)
+    rows = Schema(type=OpenAPIType.ARRAY, items=row, min_items=1, max_items=MAX_ROWS)
+    examples = named({"a row": good, "a batch": [good, good], "one of two is bad": [good, bad]})
+    content = OpenAPIMediaType(Schema(one_of=[rows, row]), examples=examples)
+    return RequestBody({JSON: content}, required=True)
+
+
+def _file() -> RequestBody:
+    form = Schema(type=OpenAPIType.OBJECT, properties={"file": binary()}, required=["file"])
+    content = {
+        "application/avro": OpenAPIMediaType(binary()),
+        "multipart/form-data": OpenAPIMediaType(form),
+    }
+    return RequestBody(content, required=True)
+
+
+def _list_tables(parameter: Parameter | Reference) -> None:
+    """Say which tables there are where a parameter names one."""
+    if isinstance(parameter, Parameter) and parameter.name == "table":
+        paths = [table.path for table in TABLES]
+        every = ["all"] if parameter.param_in == "path" else []
+        parameter.schema = Schema(type=OpenAPIType.STRING, enum=[*paths, *every])
+
+
+REJECTS = described({200: Reply("A page, by id.", RejectPage)}, 400, 404)
+LIVE = described({200: Reply("The process answers.", Health)}, open_=True)
+READY = described({200: Reply("The database answers.", Health)}, 503, open_=True)
+BACKUP = described(
+    {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 400, 404
+)
+RESTORE = described({200: Reply("What it did.", Restored)}, 400, 404, 409, 413, 422, takes=_file())

@@ -1,0 +1,119 @@
+"""The bodies of replies as structs, and examples of them that the core itself has judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.core import batch
+from service.core.fields import Error, Instant
+from service.core.tables import Table
+
+SAMPLES: dict[type, Any] = {int: 1, str: "text", Instant: "2021-07-27T16:02:08Z"}
+"""Values for fields that name no example of their own."""
+
+COMPONENT = "#/components/schemas/{name}"
+
+
+class Failure(Struct):
+    """A row that was not inserted: its place in the batch, as it was sent, and every reason."""
+
+    index: int
+    record: Any
+    errors: list[Error]
+
+
+class Verdict(Struct):
+    """What became of a batch: `ids` by position, null for the rows in `failures`."""
+
+    received: int
+    inserted: int
+    failed: int
+    ids: list[int | None]
+    failures: list[Failure]
+
+
+class Rejected(Struct):
+    """A row that was not inserted, whichever way it came."""
+
+    id: int
+    rejected_at: str
+    source: str
+    origin: str
+    table: str
+    position: int
+    record: str
+    errors: list[Error]
+
+
+class RejectPage(Struct):
+    """Rejects by id; `next` is the `after` of the next page, null on the last."""
+
+    rows: list[Rejected]
+    next: int | None
+
+
+class Health(Struct):
+    """What a probe answers."""
+
+    status: str
+
+
+@cache
+def page_of(table: Table) -> type[Struct]:
+    """Rows of a table by id; `next` is the `after` of the next page, null on the last."""
+    fields = [("rows", list[table.stored]), ("next", int | None)]  # type: ignore[name-defined]
+    return msgspec.defstruct(f"{table.row.__name__}Page", fields)
+
+
+def schemas(shapes: Iterable[type]) -> dict[str, Any]:
+    """JSON Schemas of structs, and of those they consist of, by name."""
+    _, found = msgspec.json.schema_components(
+        list(shapes), schema_hook=_instant, ref_template=COMPONENT
+    )
+    return found
+
+
+@cache
+def sample(table: Table) -> dict[str, Any]:
+    """A row that can be posted, where row 1 of every parent is there."""
+    told = schemas([table.row])[table.row.__name__]["properties"]
+    return {
+        known.name: told[known.name].get("examples", [SAMPLES[known.type]])[0]
+        for known in table.fields
+    }
+
+
+def stored_sample(table: Table) -> dict[str, Any]:
+    """The same as the table has it."""
+    return {"id": 1, **sample(table)}
+
+
+def broken_sample(table: Table) -> dict[str, Any]:
+    """The same with a first field that breaks a rule whatever its type."""
+    return {**sample(table), table.fields[0].name: " "}
+
+
+def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict on a batch into an empty table."""
+    judged = batch.from_json(table, msgspec.json.encode(rows))
+    ids: list[int | None] = [None] * len(rows)
+    for key, position in enumerate(judged.positions, 1):
+        ids[position] = key
+    failures = [
+        Failure(reject.position, rows[reject.position], reject.errors) for reject in judged.rejects
+    ]
+    told = Verdict(len(rows), len(judged.rows), len(failures), ids, failures)
+    return dict(msgspec.to_builtins(told))
+
+
+def _instant(_kind: type) -> dict[str, Any]:
+    return {
+        "type": "string",
+        "format": "date-time",
+        "description": "ISO 8601 with Z or an offset; shown in UTC",
+    }
