@@ -25,6 +25,12 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- name: snapshot
 START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;
 
+-- name: savepoint
+SAVEPOINT before_rows;
+
+-- name: rollback_to_savepoint
+ROLLBACK TO SAVEPOINT before_rows;
+
 -- name: create_migrations
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INT NOT NULL,

@@ -6,7 +6,6 @@ A whole batch is converted in one call; only when that fails is each row judged 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -18,7 +17,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
 from service.core.errors import BatchSizeError, MalformedError
-from service.core.explain import explain, explain_strings
+from service.core.explain import explain, explain_strings, strings_object
 from service.core.fields import Error, decode_instant
 from service.core.tables import Field, Table
 
@@ -42,7 +41,8 @@ class Reject(Struct):
 class Batch:
     """Rows of one table as parameter tuples in column order, and what was rejected.
 
-    `positions[i]` is where `rows[i]` stood; `record(position)` is that row as it was sent.
+    `positions[i]` is where `rows[i]` stood; `record(position)` is that row as it was sent, and
+    `claims(position)` what a rejected row says, by field, if it is an object at all.
     """
 
     table: Table
@@ -51,6 +51,7 @@ class Batch:
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
+    claims: Callable[[int], Any] = lambda _: None
 
     def reject(self, errors: dict[int, list[Error]]) -> None:
         """Move the rows at these indexes of `rows` to the rejects."""
@@ -73,7 +74,7 @@ def from_json(table: Table, body: bytes) -> Batch:
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
     check_size(len(rows))
-    return _all_good(table, rows, lambda at: _raw_rows(body)[at])
+    return all_good(table, rows, lambda at: _raw_rows(body)[at])
 
 
 def from_strings(
@@ -90,7 +91,7 @@ def from_strings(
     try:
         rows = convert(records, list[kind])  # type: ignore[valid-type]
         if _plain_numbers(fields, records):
-            return _all_good(table, rows, records.__getitem__)
+            return all_good(table, rows, records.__getitem__)
     except msgspec.ValidationError:
         pass
     return judge_each(
@@ -98,6 +99,7 @@ def from_strings(
         records,
         lambda record: _line(kind, fields, record, convert),
         lambda record: explain_strings(fields, record, hook),
+        lambda record: strings_object(fields, record),
     )
 
 
@@ -106,13 +108,14 @@ def from_records(table: Table, records: Sequence[Any]) -> Batch:
     convert = partial(msgspec.convert, dec_hook=decode_instant)
     try:
         rows = convert(records, list[table.stored])  # type: ignore[name-defined]
-        return _all_good(table, rows, records.__getitem__)
+        return all_good(table, rows, records.__getitem__)
     except msgspec.ValidationError:
         return judge_each(
             table,
             records,
             lambda record: convert(record, table.stored),
             lambda record: explain(table.stored_fields, record),
+            lambda record: record,
         )
 
 
@@ -133,7 +136,8 @@ def _decoder(table: Table) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
+def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
+    """The decoder of one JSON row."""
     return msgspec.json.Decoder(table.row, dec_hook=decode_instant)
 
 
@@ -152,8 +156,15 @@ def _raw_rows(body: bytes) -> list[Raw]:
 def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
     """JSON rows one by one, each judged by itself."""
     check_size(len(raws))
-    decode = _row_decoder(table).decode
-    return judge_each(table, raws, decode, lambda raw: _explain_raw(table, raw))
+    decode = row_decoder(table).decode
+    return judge_each(table, raws, decode, lambda raw: _explain_raw(table, raw), _raw_object)
+
+
+def _raw_object(raw: Raw | bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _explain_raw(table: Table, raw: Raw | bytes) -> list[Error]:
@@ -169,7 +180,8 @@ def check_size(count: int) -> None:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
 
 
-def _all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:
+def all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:
+    """A batch in which every row passed."""
     return Batch(table, len(rows), record, [astuple(row) for row in rows], range(len(rows)))
 
 
@@ -178,9 +190,11 @@ def judge_each(
     records: Sequence[Any],
     convert: Callable[[Any], Struct],
     reasons: Callable[[Any], list[Error]],
+    as_object: Callable[[Any], Any],
 ) -> Batch:
     """A batch out of records that are judged one by one."""
     batch = Batch(table, len(records), records.__getitem__, [], [])
+    batch.claims = lambda at: as_object(records[at])
     positions: list[int] = []
     for at, sent in enumerate(records):
         try:

@@ -15,6 +15,7 @@ import sql
 from service.core import embedded
 from service.core.driver import Connection, Cursor, Pool
 from service.core.errors import (
+    CommitUnknownError,
     ContentionError,
     DatabaseError,
     DataError,
@@ -30,6 +31,7 @@ Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
 ATTEMPTS = 8
+AWAY = "The database cannot be reached. Try again shortly."
 
 LOST = frozenset(
     {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 2003, 2006, 2013, 2014, 2055}
@@ -69,14 +71,16 @@ class Transaction:
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> int:
         """Write rows in one statement; the id of the first, where ids were generated."""
-        async with self._connection.cursor(Cursor) as cursor:
-            await cursor.executemany(statement, rows)
-            return int(cursor.lastrowid or 0)
+        with translated():
+            async with self._connection.cursor(Cursor) as cursor:
+                await cursor.executemany(statement, rows)
+                return int(cursor.lastrowid or 0)
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
-        async with self._connection.cursor(Cursor) as cursor:
-            await cursor.execute(statement, tuple(parameters) or None)
-            return cursor
+        with translated():
+            async with self._connection.cursor(Cursor) as cursor:
+                await cursor.execute(statement, tuple(parameters) or None)
+                return cursor
 
 
 class Database:
@@ -101,7 +105,7 @@ class Database:
         async with self._connection(timeout or self._timeout) as connection:
             await connection.begin()
             yield Transaction(connection, connection.id_step)
-            await connection.commit()
+            await _commit(connection)
 
     @asynccontextmanager
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
@@ -126,7 +130,7 @@ class Database:
                 async with self.transaction(timeout) as transaction:
                     return await work(transaction)
             except ContentionError:
-                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+                await asyncio.sleep(_jitter(attempt))
         raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
 
     @asynccontextmanager
@@ -145,6 +149,21 @@ class Database:
                     self.pool.release(connection)
 
 
+def _jitter(attempt: int) -> float:
+    return random.SystemRandom().uniform(0, 0.02 * 2**attempt)
+
+
+async def _commit(connection: Connection) -> None:
+    try:
+        with translated():
+            await connection.commit()
+    except UnavailableError as error:
+        raise CommitUnknownError(
+            "The connection broke while the rows were being committed: they may be written or "
+            "not. Look, or send an Idempotency-Key and repeat."
+        ) from error
+
+
 async def _prepare(connection: Connection) -> None:
     transaction = Transaction(connection, 1)
     await transaction.execute(SQL["session"])
@@ -157,8 +176,7 @@ async def _prepare(connection: Connection) -> None:
 
 async def _give_up(connection: Connection, error: BaseException) -> None:
     """Leave the connection fit for the next user, or closed."""
-    known = isinstance(error, Exception) and not isinstance(error, OSError)
-    if known and _number(error) not in LOST:
+    if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
         try:
             await connection.rollback()
             return
@@ -174,22 +192,18 @@ def translated() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise UnavailableError("The database did not answer in time. Try again shortly.") from error
+    except pymysql.InterfaceError as error:
+        raise UnavailableError(AWAY) from error
     except pymysql.MySQLError as error:
         raise _ours(error) from error
 
 
 def _ours(error: pymysql.MySQLError) -> DatabaseError:
-    number = _number(error)
-    away = isinstance(error, pymysql.InterfaceError)
-    kind = UnavailableError if away else ERRORS.get(number, DatabaseError)
+    number = error.args[0] if error.args else 0
+    kind = ERRORS.get(number, DatabaseError)
     if kind is UnavailableError:
-        return kind("The database cannot be reached. Try again shortly.")
+        return kind(AWAY)
     return kind(f"The database refused this (error {number}).")
-
-
-def _number(error: BaseException) -> int:
-    first = error.args[0] if error.args else 0
-    return first if isinstance(error, pymysql.MySQLError) and isinstance(first, int) else 0
 
 
 @asynccontextmanager

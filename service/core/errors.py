@@ -6,12 +6,16 @@ HirebaseError
 │   ├── MalformedError      not JSON, not UTF-8, not a file at all
 │   ├── BatchSizeError      0 rows, or more than a batch may have
 │   ├── TooLargeError       more bytes than are taken
+│   ├── UnsupportedError    a format or an encoding that is not read here
+│   ├── KeyReusedError      an idempotency key that came with another body before
 │   └── BackupError         not a backup, or one of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 ├── OrphansError            the change would leave rows without their parent
 ├── NotFoundError           no such table, row or backup
+├── KeyBusyError            the first request with this idempotency key still runs
 └── DatabaseError
     ├── UnavailableError    away, too busy, or past its deadline: try again later
+    │   └── CommitUnknownError  the connection broke during COMMIT: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and run again
     │   └── StaleParentError    a parent vanished between the check and the insert
     └── DataError           the server refused a value
@@ -57,6 +61,14 @@ class TooLargeError(InputError):
     """More bytes than are taken."""
 
 
+class UnsupportedError(InputError):
+    """A format or an encoding that is not read here."""
+
+
+class KeyReusedError(InputError):
+    """This idempotency key came with another request before."""
+
+
 class BackupError(InputError):
     """The file is no backup, or a backup of another table."""
 
@@ -90,12 +102,20 @@ class NotFoundError(HirebaseError):
     """No such table, row or backup."""
 
 
+class KeyBusyError(HirebaseError):
+    """The first request with this idempotency key is still running."""
+
+
 class DatabaseError(HirebaseError):
     """The database refused or could not answer; the driver's error is the cause."""
 
 
 class UnavailableError(DatabaseError):
     """The database is away, too busy, or past its deadline."""
+
+
+class CommitUnknownError(UnavailableError):
+    """The connection broke during COMMIT: the rows are written, or they are not."""
 
 
 class ContentionError(DatabaseError):

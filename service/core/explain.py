@@ -42,6 +42,16 @@ def explain_strings(fields: Sequence[Field], record: Sequence[str], hook: Hook) 
     return errors
 
 
+def strings_object(fields: Sequence[Field], record: Sequence[str]) -> dict[str, object]:
+    """What a line says by field, numbers as numbers; nothing if it has too few or too many."""
+    if len(record) != len(fields):
+        return {}
+    return {
+        known.name: int(text) if known.type is int and _whole_number(text) else text
+        for known, text in zip(fields, record, strict=True)
+    }
+
+
 def _unknown(name: str, names: dict[str, Field]) -> str:
     if name == "id":
         return "id is generated: leave it out"

@@ -1,40 +1,56 @@
-"""Taking a batch of new rows: one transaction for the rows and for the log of the others."""
+"""Taking a batch of new rows: the good ones written, the others logged, a verdict on each."""
 
 from __future__ import annotations
 
 from copy import copy
+from typing import Literal
 
 from msgspec import Struct
 
 from service.core import store
 from service.core.batch import Batch, Reject
-from service.core.database import Database, Transaction
+from service.core.database import SQL, Transaction
 from service.core.store import Origin
+
+Mode = Literal["partial", "atomic"]
 
 
 class Verdict(Struct):
-    """What became of a batch: `ids[i]` is the id of row i, or None where it was rejected."""
+    """What became of a batch: `ids[i]` is the id of row i, or None where nothing was written."""
 
     received: int
+    inserted: int
     ids: list[int | None]
     rejects: list[Reject]
 
-    @property
-    def inserted(self) -> int:
-        """The number of rows written."""
-        return self.received - len(self.rejects)
 
-
-async def submit(database: Database, judged: Batch, origin: Origin) -> Verdict:
-    """Insert the good rows of a batch and log the others."""
-
-    async def work(transaction: Transaction) -> Verdict:
-        # A copy, because a deadlock runs this again and parents may exist by then.
-        batch = copy(judged)
-        batch.rejects = list(judged.rejects)
-        await store.check_parents(transaction, batch)
-        ids = await store.insert(transaction, batch)
+async def take(
+    transaction: Transaction,
+    judged: Batch,
+    origin: Origin,
+    mode: Mode = "partial",
+    *,
+    dry_run: bool = False,
+) -> Verdict:
+    """Insert the good rows of a batch, in mode atomic only if all are, and log the others."""
+    # A copy, because a deadlock runs this again and parents may exist by then.
+    batch = copy(judged)
+    batch.rejects = list(judged.rejects)
+    await store.check_parents(transaction, batch)
+    ids: list[int | None] = [None] * batch.received
+    if not dry_run and not (mode == "atomic" and batch.rejects):
+        ids = await _insert(transaction, batch, mode)
+    if not dry_run:
         await store.log_rejects(transaction, batch.table, batch.rejects, origin)
-        return Verdict(batch.received, ids, batch.rejects)
+    return Verdict(batch.received, batch.received - ids.count(None), ids, batch.rejects)
 
-    return await database.run(work)
+
+async def _insert(transaction: Transaction, batch: Batch, mode: Mode) -> list[int | None]:
+    if mode == "partial":
+        return await store.insert(transaction, batch)
+    await transaction.execute(SQL["savepoint"])
+    ids = await store.insert(transaction, batch)
+    if batch.rejects:
+        await transaction.execute(SQL["rollback_to_savepoint"])
+        return [None] * batch.received
+    return ids

@@ -40,6 +40,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     backup_dir: Path = Path("var/backups")
     embedded_dir: Path = Path("var/seekdb")
 
+    idempotency_hours: Annotated[int, Meta(ge=1, le=24 * 366)] = 24
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

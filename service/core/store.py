@@ -11,8 +11,9 @@ from msgspec import Struct
 import sql
 from service.core.batch import Batch, Reject, Row
 from service.core.database import Transaction
-from service.core.fields import Error
-from service.core.tables import Table, by_name
+from service.core.errors import DataError, StaleParentError
+from service.core.fields import Error, explain_id
+from service.core.tables import Field, Table, by_name
 
 LOOKUP = 5000
 """Ids in one IN list."""
@@ -29,17 +30,46 @@ class Origin(Struct, frozen=True):
 
 
 async def check_parents(transaction: Transaction, batch: Batch) -> None:
-    """Reject the rows whose parents do not exist: one query a parent table."""
+    """Reject the rows whose parents do not exist: one query a parent table.
+
+    Rows that are rejected already are told of missing parents too.
+    """
     errors: dict[int, list[Error]] = {}
     for at, field in batch.table.parents:
-        wanted = {row[at] for row in batch.rows}
+        claimed = _claimed(batch, field)
+        wanted = {row[at] for row in batch.rows} | set(claimed.values())
         missing = wanted - await existing(transaction, by_name(field.references or ""), wanted)
-        for index, row in enumerate(batch.rows if missing else ()):
+        if not missing:
+            continue
+        for index, row in enumerate(batch.rows):
             if row[at] in missing:
-                message = f"{field.name} {row[at]} is not in {field.references}"
-                errors.setdefault(index, []).append(Error(field.name, "not_found", message))
+                errors.setdefault(index, []).append(_no_parent(field, row[at]))
+        batch.rejects = [
+            _with_error(reject, _no_parent(field, claimed[reject.position]))
+            if claimed.get(reject.position) in missing
+            else reject
+            for reject in batch.rejects
+        ]
     if errors:
         batch.reject(errors)
+
+
+def _claimed(batch: Batch, field: Field) -> dict[int, int]:
+    """The parent that each rejected row names, by position, where it is an id at all."""
+    claims = {reject.position: batch.claims(reject.position) for reject in batch.rejects}
+    return {
+        position: said[field.name]
+        for position, said in claims.items()
+        if isinstance(said, dict) and not any(explain_id(said.get(field.name)))
+    }
+
+
+def _no_parent(field: Field, key: int) -> Error:
+    return Error(field.name, "not_found", f"{field.name} {key} is not in {field.references}")
+
+
+def _with_error(reject: Reject, error: Error) -> Reject:
+    return Reject(reject.position, reject.record, [*reject.errors, error])
 
 
 async def existing(transaction: Transaction, table: Table, ids: Iterable[int]) -> set[int]:
@@ -52,13 +82,48 @@ async def existing(transaction: Transaction, table: Table, ids: Iterable[int]) -
 
 
 async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
-    """Write rows without ids in one statement; their ids by position, None for rejects."""
+    """Write rows without ids in one statement; their ids by position, None for rejects.
+
+    Where the server refuses a row, each is written by itself and the refused ones are rejected.
+    """
     ids: list[int | None] = [None] * batch.received
-    if batch.rows:
+    if not batch.rows:
+        return ids
+    try:
         first = await transaction.insert(batch.table.sql["insert"], batch.rows)
-        for at, position in enumerate(batch.positions):
-            ids[position] = first + at * transaction.id_step
+        keys = range(first, first + len(batch.rows) * transaction.id_step, transaction.id_step)
+    except (DataError, StaleParentError):
+        return await _insert_each(transaction, batch, ids)
+    if not batch.rejects:
+        return list(keys)
+    for position, key in zip(batch.positions, keys, strict=True):
+        ids[position] = key
     return ids
+
+
+async def _insert_each(
+    transaction: Transaction, batch: Batch, ids: list[int | None]
+) -> list[int | None]:
+    # The statement that failed undid itself alone: the transaction goes on.
+    refused: dict[int, list[Error]] = {}
+    for at, (position, row) in enumerate(zip(batch.positions, batch.rows, strict=True)):
+        try:
+            ids[position] = await transaction.insert(batch.table.sql["insert"], [row])
+        except StaleParentError:
+            refused[at] = await _vanished(transaction, batch, row)
+        except DataError as error:
+            refused[at] = [Error(None, "malformed", f"is refused by the database: {error}")]
+    batch.reject(refused)
+    return ids
+
+
+async def _vanished(transaction: Transaction, batch: Batch, row: Row) -> list[Error]:
+    """Which parents of a row are gone since they were looked up."""
+    alone = Batch(batch.table, 1, lambda _: None, [row], [0])
+    await check_parents(transaction, alone)
+    if not alone.rejects:
+        raise StaleParentError("A parent came and went. Try again.")
+    return alone.rejects[0].errors
 
 
 async def log_rejects(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +15,20 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core import database as databases
+from service.core.errors import DatabaseError
+from service.core.idempotency import PURGED_AT_ONCE, Keys
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web import openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
 from service.web.backups import avro
 from service.web.health import health
+from service.web.limits import limits
 from service.web.rejects import rejects
 from service.web.rows import routes
+
+log = logging.getLogger("hirebase.web")
+PURGE_SECONDS = 60
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
@@ -30,13 +38,19 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with databases.connect(settings) as database:
             app.state.database = database
+            app.state.idempotency = Keys(database, settings.idempotency_hours)
+            purging = asyncio.create_task(_purge(app.state.idempotency))
             yield
+            purging.cancel()
 
     app = Litestar(
-        route_handlers=[*map(routes, TABLES), rejects, avro, health],
+        route_handlers=[*map(routes, TABLES), rejects, avro, health, limits],
         lifespan=[lifespan],
         state=State({"settings": settings}),
-        dependencies={"database": Provide(_database, sync_to_thread=False)},
+        dependencies={
+            "database": Provide(_database, sync_to_thread=False),
+            "keys": Provide(_keys, sync_to_thread=False),
+        },
         middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
@@ -51,5 +65,20 @@ def create_app_from_environment() -> Litestar:
     return create_app(Settings.from_environment(os.environ))
 
 
+async def _purge(keys: Keys) -> None:
+    """Forget expired keys, a few at a time, for as long as the service runs."""
+    while True:
+        try:
+            purged = await keys.purge()
+        except DatabaseError as error:
+            log.warning("expired idempotency keys stay for now: %s", error)
+            purged = 0
+        await asyncio.sleep(0 if purged == PURGED_AT_ONCE else PURGE_SECONDS)
+
+
 def _database(state: State) -> Any:
     return state.database
+
+
+def _keys(state: State) -> Any:
+    return state.idempotency

@@ -18,6 +18,9 @@ STATUS: dict[type[Exception], int] = {
     errors.MalformedError: 400,
     errors.BatchSizeError: 422,
     errors.TooLargeError: 413,
+    errors.UnsupportedError: 415,
+    errors.KeyReusedError: 422,
+    errors.KeyBusyError: 409,
     errors.BackupError: 422,
     errors.RowsRefused: 422,
     errors.OrphansError: 409,
@@ -45,7 +48,8 @@ def of_ours(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Res
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_anything(request, error)
-    headers = {"Retry-After": RETRY_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    again = isinstance(error, errors.UnavailableError | errors.KeyBusyError)
+    headers = {"Retry-After": RETRY_SECONDS} if again else {}
     return problem(status, str(error), headers, error.extras)
 
 

@@ -6,33 +6,52 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.params import FromQuery
 
-from service.core import batch, intake
+from service.core import bodies, intake
+from service.core.database import Transaction
 from service.core.errors import NotFoundError
 from service.core.fields import MAX_ID
-from service.core.intake import Verdict
+from service.core.idempotency import Key, Reply, check_key, hash_of
+from service.core.intake import Mode, Verdict
 from service.core.store import Origin
 from service.core.tables import Table
 from service.web import operations
-from service.web.parameters import PAGE, After, Limit, RowId, TheDatabase
-from service.web.problems import problem
+from service.web.parameters import PAGE, After, DryRun, Limit, RowId, TheDatabase, TheKeys
+
+PART_OF_THE_REQUEST = ("Content-Type", "Content-Encoding", "Prefer")
 
 
 def routes(table: Table) -> Router:
     """`POST`, `GET` and `GET /{id}` of one table."""
+    origin = Origin("api", f"POST /{table.path}")
 
     @post(
         "/",
         operation_id=f"insert_{table.path}",
         summary=f"Insert 1–1000 {table.path}",
         operation_class=operations.inserts(table),
+        request_max_body_size=bodies.MAX_BYTES,
     )
-    async def insert(request: Request[Any, Any, Any], database: TheDatabase) -> Response[bytes]:
-        if not _is_json(request.headers.get("Content-Type", "")):
-            return problem(415, "Send the rows as application/json.", {}, {})
-        judged = batch.from_json(table, await request.body())
-        origin = Origin("api", f"POST /{table.path}")
-        return _reply(await intake.submit(database, judged, origin))
+    async def insert(
+        request: Request[Any, Any, Any],
+        database: TheDatabase,
+        keys: TheKeys,
+        mode: FromQuery[Mode] = "partial",
+        dry_run: DryRun = False,
+    ) -> Response[bytes]:
+        body = await request.body()
+        plain = bodies.inflate(request.headers.get("Content-Encoding", ""), body)
+        judged = bodies.read(table, request.headers.get("Content-Type", ""), plain)
+        minimal = _wants_minimal(request)
+
+        async def work(transaction: Transaction) -> Reply:
+            verdict = await intake.take(transaction, judged, origin, mode, dry_run=dry_run)
+            return _reply(verdict, dry_run=dry_run, minimal=minimal)
+
+        key = None if dry_run else _key(request, body)
+        reply = await (keys.once(key, work) if key else database.run(work))
+        return _response(reply, minimal=minimal)
 
     @get(
         "/",
@@ -60,12 +79,22 @@ def routes(table: Table) -> Router:
     return Router(f"/{table.path}", route_handlers=[insert, page, one], tags=[table.path])
 
 
-def _is_json(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind in ("", "application/json") or kind.endswith("+json")
+def _key(request: Request[Any, Any, Any], body: bytes) -> Key | None:
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    check_key(text)
+    headers = (request.headers.get(name, "") for name in PART_OF_THE_REQUEST)
+    fingerprint = hash_of(request.url.query, *headers, body)
+    return Key(request.user, f"{request.method} {request.url.path.rstrip('/')}", text, fingerprint)
 
 
-def _reply(verdict: Verdict) -> Response[bytes]:
+def _wants_minimal(request: Request[Any, Any, Any]) -> bool:
+    preferences = request.headers.get("Prefer", "").lower().split(",")
+    return "return=minimal" in {preference.strip() for preference in preferences}
+
+
+def _reply(verdict: Verdict, *, dry_run: bool, minimal: bool) -> Reply:
     body = {
         "received": verdict.received,
         "inserted": verdict.inserted,
@@ -73,8 +102,17 @@ def _reply(verdict: Verdict) -> Response[bytes]:
         "ids": verdict.ids,
         "failures": [reject.as_failure() for reject in verdict.rejects],
     }
+    if minimal:
+        del body["ids"]
+    return Reply(200 if dry_run else _status(verdict), msgspec.json.encode(body))
+
+
+def _response(reply: Reply, *, minimal: bool) -> Response[bytes]:
+    headers = {"Idempotency-Replayed": "true"} if reply.replayed else {}
+    if minimal:
+        headers["Preference-Applied"] = "return=minimal"
     return Response(
-        msgspec.json.encode(body), status_code=_status(verdict), media_type="application/json"
+        reply.body, status_code=reply.status, media_type="application/json", headers=headers
     )
 
 

@@ -1,0 +1,27 @@
+"""The limits that a client needs to know."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+from litestar.datastructures import State
+
+from service.core import batch, bodies, fields, idempotency
+from service.web import backups
+
+
+@get("/", operation_id="limits", summary="The limits that a client needs to know")
+async def show(state: State) -> dict[str, int]:
+    return {
+        "batch_rows": batch.MAX_ROWS,
+        "body_bytes": bodies.MAX_BYTES,
+        "inflated_body_bytes": bodies.MAX_BYTES,
+        "page_rows": batch.MAX_ROWS,
+        "id": fields.MAX_ID,
+        "text_characters": fields.MAX_TEXT,
+        "upload_bytes": backups.MAX_UPLOAD,
+        "idempotency_key_characters": idempotency.MAX_CHARACTERS,
+        "idempotency_key_seconds": state.settings.idempotency_hours * 3600,
+    }
+
+
+limits = Router("/limits", route_handlers=[show], tags=["limits"])

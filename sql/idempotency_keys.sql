@@ -1,0 +1,15 @@
+-- name: find
+SELECT fingerprint, status, reply, expires_at > CURRENT_TIMESTAMP(6)
+FROM idempotency_keys WHERE digest = %s;
+
+-- name: insert
+INSERT INTO idempotency_keys
+    (digest, fingerprint, user_name, route, request_key, status, reply, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, DATE_ADD(CURRENT_TIMESTAMP(6), INTERVAL %s HOUR));
+
+-- name: delete
+DELETE FROM idempotency_keys WHERE digest = %s;
+
+-- name: purge
+DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)
+ORDER BY expires_at LIMIT %s;
