@@ -1,0 +1,120 @@
+"""Settings: every variable, as it is or as a file; a bad one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.core.errors import SettingsError
+from service.core.settings import Settings
+
+NAMES = [field.name for field in msgspec.structs.fields(Settings)]
+
+
+def complaint(environment: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environment)
+    return str(caught.value)
+
+
+def test_without_variables_the_embedded_database_is_served_on_loopback() -> None:
+    settings = Settings.from_environment({})
+    assert settings.embedded
+    assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
+
+
+def test_a_host_makes_it_a_server() -> None:
+    assert not Settings.from_environment({"MYSQL_HOST": "db"}).embedded
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MYSQL_PORT", "0"),
+        ("MYSQL_PORT", "65536"),
+        ("MYSQL_PORT", "mysql"),
+        ("API_PORT", "-1"),
+        ("MYSQL_POOL_SIZE", "0"),
+        ("MYSQL_POOL_SIZE", "ten"),
+        ("MYSQL_TIMEOUT", "0"),
+        ("MYSQL_WAIT", "-1"),
+        ("MYSQL_DATABASE", "hire base"),
+        ("MYSQL_DATABASE", "hirebase`; DROP DATABASE mysql"),
+        ("MYSQL_DATABASE", "x" * 65),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
+    assert complaint({name: value}).startswith(f"{name}: ")
+
+
+def test_all_bad_values_are_told_at_once() -> None:
+    lines = complaint({"MYSQL_PORT": "x", "API_PORT": "y", "LOG_LEVEL": "z"}).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["MYSQL_PORT", "API_PORT", "LOG_LEVEL"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_variable_counts_as_not_set(name: str) -> None:
+    assert Settings.from_environment({name.upper(): ""}) == Settings()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_variable_may_be_a_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "value"
+    value = _another(name)
+    file.write_text(f"{value}\n")
+    by_file = Settings.from_environment({f"{name.upper()}_FILE": str(file)})
+    assert by_file == Settings.from_environment({name.upper(): value})
+    assert by_file != Settings()
+
+
+def _another(name: str) -> str:
+    """A good value that is not the default."""
+    return {"log_level": "error", "log_format": "json"}.get(name, "4711")
+
+
+def test_a_variable_and_its_file_together_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pass"
+    file.write_text("secret")
+    told = complaint({"API_PASS": "other", "API_PASS_FILE": str(file)})
+    assert told.startswith("API_PASS: ")
+    assert "not both" in told
+
+
+def test_an_empty_variable_gives_way_to_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "pass"
+    file.write_text("secret")
+    environment = {"API_PASS": "", "API_PASS_FILE": str(file)}
+    assert Settings.from_environment(environment).api_pass == "secret"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_names_its_variable(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    assert complaint({"MYSQL_PASSWORD_FILE": str(file)}).startswith("MYSQL_PASSWORD: ")
+
+
+@pytest.mark.parametrize("name", ["API_PASS", "MYSQL_PASSWORD"])
+def test_a_complaint_never_repeats_a_secret(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hush-hush")
+    assert "hush" not in complaint({name: "hush", f"{name}_FILE": str(file), "API_PORT": "x"})
+
+
+def test_a_password_is_generated_for_the_embedded_database_alone() -> None:
+    one, other = Settings().with_password(), Settings().with_password()
+    assert len(one.api_pass) >= 12
+    assert one.api_pass != other.api_pass
+    with pytest.raises(SettingsError, match=r"^API_PASS"):
+        Settings(mysql_host="db").with_password()
+
+
+def test_a_given_password_is_kept() -> None:
+    assert Settings(mysql_host="db", api_pass="päss").with_password().api_pass == "päss"

@@ -1,0 +1,109 @@
+"""The .sql files: read by name, without comments, and fit for the driver and for every table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from aiomysql.cursors import RE_INSERT_VALUES
+
+import sql
+from service.core.tables import TABLES, Table, children
+
+FOLDER = Path(sql.__file__).parent
+FILES = sorted(file.stem for file in FOLDER.glob("*.sql"))
+MIGRATIONS = sorted((FOLDER / "migrations").iterdir())
+STATEMENTS = [
+    pytest.param(text, id=f"{file}.{name}")
+    for file in FILES
+    for name, text in sql.statements(file).items()
+]
+MIGRATION_STATEMENTS = [
+    pytest.param(text, id=f"{version:04}.{at}")
+    for version, _, statements in sql.migrations()
+    for at, text in enumerate(statements)
+]
+INSERTS = {
+    f"{file}.{name}": text
+    for file in FILES
+    for name, text in sql.statements(file).items()
+    if text.startswith(("INSERT", "REPLACE")) and "%s" in text
+}
+ONE_ROW_AT_A_TIME = {"idempotency_keys.insert"}
+BULK_INSERTS = sorted(set(INSERTS) - ONE_ROW_AT_A_TIME)
+REPEATABLE = re.compile(
+    r"CREATE TABLE IF NOT EXISTS |CREATE OR REPLACE VIEW |DROP (TABLE|VIEW) IF EXISTS "
+    r"|INSERT .* ON DUPLICATE KEY UPDATE |UPDATE |DELETE |SET |SELECT "
+    r"|PREPARE |EXECUTE |DEALLOCATE ",
+    re.DOTALL,
+)
+FORBIDDEN = re.compile(
+    r"RETURNING|->>|\bAS new\b|FOR SHARE|GET_LOCK|LOCK TABLES|FLUSH TABLES|LOAD DATA|INSERT IGNORE",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_name_in_a_file_is_a_statement_of_its_own(file: str) -> None:
+    text = (FOLDER / f"{file}.sql").read_text(encoding="utf-8")
+    named = re.findall(r"^-- name: (\w+)", text, re.MULTILINE)
+    assert named
+    assert list(sql.statements(file)) == named
+
+
+@pytest.mark.parametrize("statement", [*STATEMENTS, *MIGRATION_STATEMENTS])
+def test_a_statement_is_one_and_carries_no_comment(statement: str) -> None:
+    assert statement
+    assert ";" not in statement
+    assert "--" not in statement
+
+
+@pytest.mark.parametrize("statement", [*STATEMENTS, *MIGRATION_STATEMENTS])
+def test_a_statement_is_understood_by_every_engine(statement: str) -> None:
+    assert not FORBIDDEN.search(statement)
+
+
+@pytest.mark.parametrize("name", BULK_INSERTS)
+def test_an_insert_of_many_rows_takes_the_drivers_quick_way(name: str) -> None:
+    assert RE_INSERT_VALUES.match(INSERTS[name])
+
+
+def test_only_inserts_of_a_single_row_may_take_another() -> None:
+    assert {f"{table.name}.insert" for table in TABLES} <= set(BULK_INSERTS)
+    assert set(INSERTS) >= ONE_ROW_AT_A_TIME
+
+
+def test_an_in_list_takes_as_many_values_as_there_are() -> None:
+    assert sql.expand("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+def test_every_table_has_the_statements_of_the_others(table: Table) -> None:
+    own = {f"count_by_{field.name}" for _, field in table.parents}
+    assert set(table.sql) - own == set(TABLES[0].sql)
+    assert own <= set(table.sql)
+
+
+def test_tables_stand_parents_before_children() -> None:
+    for at, table in enumerate(TABLES):
+        assert all(child in TABLES[at + 1 :] for child, _ in children(table))
+
+
+def test_migrations_are_named_and_numbered_without_gaps() -> None:
+    names = [file.name for file in MIGRATIONS if file.name != "__pycache__"]
+    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", name) for name in names)
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert [f"{number:04}_{name}.sql" for number, name, _ in sql.migrations()] == names
+
+
+@pytest.mark.parametrize("statement", MIGRATION_STATEMENTS)
+def test_every_statement_of_a_migration_may_run_again(statement: str) -> None:
+    assert REPEATABLE.match(statement)
+
+
+@pytest.mark.parametrize("statement", MIGRATION_STATEMENTS)
+def test_every_table_has_a_primary_key_and_utf8mb4(statement: str) -> None:
+    if statement.startswith("CREATE TABLE"):
+        assert "PRIMARY KEY (" in statement
+        assert "CHARSET = utf8mb4" in statement
