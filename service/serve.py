@@ -1,0 +1,79 @@
+"""Serving: database ready, tables migrated, files loaded if asked for, then uvicorn's workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+
+import click
+import uvicorn
+
+from loader.__main__ import tell
+from loader.pipeline import Options, load
+from service.core import database as databases
+from service.core.migrate import migrate
+from service.core.settings import Settings
+
+APP = "service.web.app:create_app_from_environment"
+
+
+def serve(*, load_first: bool, workers: int) -> None:
+    """Until SIGINT or SIGTERM: running requests finish first."""
+    given = Settings.from_environment(os.environ)
+    settings = given.with_password()
+    if settings != given:
+        os.environ["API_PASS"] = settings.api_pass  # for the workers, which read it anew
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt), _held(_prepared(settings, load_first=load_first)):
+        _greet(settings, generated=settings != given)
+        uvicorn.run(
+            APP,
+            factory=True,
+            host=settings.api_host,
+            port=settings.api_port,
+            workers=workers,
+            log_level=settings.log_level,
+            access_log=False,
+            server_header=False,
+        )
+
+
+@contextmanager
+def _held(context: AbstractAsyncContextManager[None]) -> Iterator[None]:
+    """An asynchronous context, open while something else has the main thread."""
+    with asyncio.Runner() as runner:
+        runner.run(context.__aenter__())
+        try:
+            yield
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
+@asynccontextmanager
+async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[None]:
+    click.echo(f"Database: {_where(settings)}")
+    # Open while the application opens its own way to it: an embedded server ends with its last
+    # user, and would have to start again.
+    async with databases.connect(settings) as database:
+        for name in await migrate(database):
+            click.echo(f"Migrated: {name}")
+        if load_first:
+            options = Options(settings.data_dir, settings.rejects_dir)
+            click.echo(tell(await load(database, options)))
+        yield
+
+
+def _where(settings: Settings) -> str:
+    if settings.embedded:
+        return f"embedded, in {settings.embedded_dir}"
+    return f"{settings.mysql_database} at {settings.mysql_host}:{settings.mysql_port}"
+
+
+def _greet(settings: Settings, *, generated: bool) -> None:
+    click.echo(f"API: http://{settings.api_host}:{settings.api_port}")
+    click.echo(f"User: {settings.api_user}")
+    click.echo(f"Password: {settings.api_pass if generated else 'as set in API_PASS'}")
