@@ -192,7 +192,8 @@ def translated() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise UnavailableError("The database did not answer in time. Try again shortly.") from error
-    except pymysql.InterfaceError as error:
+    except (pymysql.InterfaceError, pymysql.InternalError) as error:
+        # The driver's own complaints: the connection is closed, or what came in is no MySQL.
         raise UnavailableError(AWAY) from error
     except pymysql.MySQLError as error:
         raise _ours(error) from error
@@ -280,7 +281,8 @@ async def _wait(database: Database, settings: Settings) -> None:
 
 
 def _unreachable(settings: Settings, error: UnavailableError) -> str:
+    why = str(error.__cause__) or "it took too long"
     return (
         f"No database answers at {settings.mysql_host}:{settings.mysql_port} "
-        f"({error.__cause__}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
+        f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
     )

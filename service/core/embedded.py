@@ -24,10 +24,10 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
         raise SettingsError(
             "MYSQL_HOST: set it; the embedded database (pylibseekdb) is not installed here"
         ) from None
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         instance = await pylibseekdb.aopen(str(folder.absolute()))
-    except pylibseekdb.SeekdbError as error:
+    except (OSError, pylibseekdb.SeekdbError) as error:
         raise SettingsError(
             f"EMBEDDED_DIR: no database could be started in {folder}: {error}"
         ) from error
