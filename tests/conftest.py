@@ -26,6 +26,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.app import create_app
 from tests import engine
+from tests.wire import Wire
 
 USER, PASSWORD = "admin", "test-password"
 _stack = ExitStack()
@@ -83,9 +84,28 @@ async def database(migrated: Settings) -> AsyncIterator[Database]:
 
 async def empty(database: Database) -> None:
     """Delete all rows, children first."""
+    found = {name for (name,) in await database.fetch("SHOW TABLES")} - {"schema_migrations"}
+    parents = [table.name for table in reversed(TABLES)]
     async with database.transaction() as transaction:
-        for name in ["rejects", *(table.name for table in reversed(TABLES))]:
+        for name in [*sorted(found.difference(parents)), *parents]:
             await transaction.execute(f"DELETE FROM {name}")
+
+
+@pytest.fixture
+async def scratch(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings of a database of one's own, without tables, gone afterwards."""
+    name = f"{settings.mysql_database}_scratch"
+    own = msgspec.structs.replace(settings, mysql_database=name)
+    await engine.create_database(own)
+    yield own
+    await engine.drop_database(own)
+
+
+@pytest.fixture
+async def wire(migrated: Settings) -> AsyncIterator[Wire]:
+    """A TCP port that leads to the server, and can be cut."""
+    async with engine.wire(migrated) as wire:
+        yield wire
 
 
 @pytest.fixture

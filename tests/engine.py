@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +16,9 @@ import msgspec
 import pymysql
 
 from service.core import database as databases
+from service.core import embedded
 from service.core.settings import Settings
+from tests.wire import Wire
 
 IMAGE = "mysql:9.7"
 ROOT_PASSWORD = "root-password"
@@ -29,7 +33,7 @@ def start() -> Iterator[str]:
     if wanted and wanted != "embedded":
         yield wanted
     elif not wanted and _container_engine_answers():
-        with _container() as url:
+        with container() as url:
             yield url
     else:
         with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
@@ -59,14 +63,52 @@ def settings(server: str, name: str) -> Settings:
     )
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """The same settings as the variables of a process."""
+    return {
+        name.upper(): str(value)
+        for name, value in msgspec.structs.asdict(settings).items()
+        if value is not None
+    }
+
+
 async def create_database(wanted: Settings) -> None:
     """An empty database of that name, in place of any from an earlier run."""
-    if wanted.embedded:
-        return
+    await _on_server(wanted, "DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
+
+
+async def drop_database(wanted: Settings) -> None:
+    """Away with it."""
+    await _on_server(wanted, "DROP DATABASE IF EXISTS {}")
+
+
+async def _on_server(wanted: Settings, *statements: str) -> None:
     on_server = msgspec.structs.replace(wanted, mysql_database="information_schema")
     async with databases.connect(on_server) as database, database.transaction() as transaction:
-        await transaction.execute(f"DROP DATABASE IF EXISTS {wanted.mysql_database}")
-        await transaction.execute(f"CREATE DATABASE {wanted.mysql_database}")
+        for statement in statements:
+            await transaction.execute(statement.format(wanted.mysql_database))
+
+
+@asynccontextmanager
+async def wire(wanted: Settings) -> AsyncIterator[Wire]:
+    """A TCP port that leads to the server, whether or not that has one itself."""
+    if not wanted.embedded:
+        reach = partial(asyncio.open_connection, wanted.mysql_host, wanted.mysql_port)
+        async with Wire.to(reach) as found:
+            yield found
+        return
+    async with embedded.running(wanted.embedded_dir) as options:
+        reach = partial(asyncio.open_unix_connection, options["unix_socket"])
+        async with Wire.to(reach) as found:
+            yield found
+
+
+def over(wire: Wire, wanted: Settings) -> Settings:
+    """The same database by way of the wire."""
+    user = "root" if wanted.embedded else wanted.mysql_user
+    return msgspec.structs.replace(
+        wanted, mysql_host="127.0.0.1", mysql_port=wire.port, mysql_user=user
+    )
 
 
 def _container_engine_answers() -> bool:
@@ -82,13 +124,16 @@ def _container_engine_answers() -> bool:
 
 
 @contextmanager
-def _container() -> Iterator[str]:
+def container(*, durable: bool = False) -> Iterator[str]:
+    """A server of its own; durable: on disk, with the server's own settings."""
     from testcontainers.core.container import DockerContainer
 
-    container = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
-    container.with_exposed_ports(3306).with_tmpfs_mount("/var/lib/mysql")
-    with container:
-        host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
+    server = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
+    server.with_exposed_ports(3306)
+    if not durable:
+        server.with_tmpfs_mount("/var/lib/mysql")
+    with server:
+        host, port = server.get_container_host_ip(), int(server.get_exposed_port(3306))
         _wait(host, port)
         yield f"mysql://root:{ROOT_PASSWORD}@{host}:{port}"
 
