@@ -6,10 +6,15 @@ from litestar import Router, get
 from litestar.datastructures import State
 
 from service.core import batch, bodies, fields, idempotency
-from service.web import backups
+from service.web import backups, operations
 
 
-@get("/", operation_id="limits", summary="The limits that a client needs to know")
+@get(
+    "/",
+    operation_id="limits",
+    summary="The limits that a client needs to know",
+    operation_class=operations.LIMITS,
+)
 async def show(state: State) -> dict[str, int]:
     return {
         "batch_rows": batch.MAX_ROWS,

@@ -40,7 +40,7 @@ PROBLEMS = {
     400: "The body or a parameter cannot be read.",
     401: "No credentials, or wrong ones.",
     404: "There is no such row or table.",
-    409: "The change would leave rows without their parent; nothing was changed.",
+    409: "Another request or other rows stand in the way; nothing was changed.",
     413: "The body has more bytes than are taken.",
     415: "The body is of a kind that is not taken.",
     422: "The content breaks a rule; nothing was changed.",

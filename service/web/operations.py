@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
 )
 from msgspec import Struct
 
+from service.core import bodies
 from service.core.batch import MAX_ROWS
 from service.core.restore import Restored
 from service.core.tables import TABLES, Table
@@ -32,6 +33,8 @@ from service.web.shapes import (
     Health,
     RejectPage,
     Verdict,
+    as_csv,
+    as_ndjson,
     broken_sample,
     page_of,
     sample,
@@ -68,19 +71,21 @@ class Described(Operation):
     body: ClassVar[RequestBody | None] = None
     replies: ClassVar[Mapping[int, Reply]] = {}
     fails: ClassVar[tuple[int, ...]] = ()
+    headers: ClassVar[tuple[Parameter, ...]] = ()
     public: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.request_body = self.body
-        self.responses = {
-            str(status): OpenAPIResponse(reply.text, content=reply.content())
-            for status, reply in self.replies.items()
-        }
+        # Without a reply of its own the document keeps Litestar's, from the return type.
+        self.responses = {} if self.replies else {**(self.responses or {})}
+        for status, reply in self.replies.items():
+            self.responses[str(status)] = OpenAPIResponse(reply.text, content=reply.content())
         for status in self.fails:
             self.responses[str(status)] = self._failure(status)
         if self.public:
             self.security = []
-        for parameter in self.parameters or ():
+        self.parameters = [*(self.parameters or ()), *self.headers]
+        for parameter in self.parameters:
             _list_tables(parameter)
 
     def _failure(self, status: int) -> OpenAPIResponse | Reference:
@@ -91,14 +96,19 @@ class Described(Operation):
 
 
 def described(
-    told: Mapping[int, Reply], *statuses: int, takes: RequestBody | None = None, open_: bool = False
+    told: Mapping[int, Reply],
+    *statuses: int,
+    takes: RequestBody | None = None,
+    reads: tuple[Parameter, ...] = (),
+    open_: bool = False,
 ) -> type[Described]:
-    """The `operation_class` of a handler: its replies and the statuses of its problems."""
+    """The `operation_class` of a handler: its replies, its problems by status, what it takes."""
 
     class Told(Described):
         replies = told
         fails = tuple(sorted({*statuses, *(() if open_ else ALWAYS)}))
         body = takes
+        headers = reads
         public = open_
 
     return Told
@@ -108,16 +118,18 @@ def inserts(table: Table) -> type[Described]:
     """`POST /{table}`."""
     good, bad = sample(table), broken_sample(table)
     replies = {
+        200: Reply("With dry_run: the verdict; nothing was written.", Verdict),
         201: Reply("All rows are in.", Verdict, {"a row": verdict(table, [good])}),
         207: Reply("Some rows are in.", Verdict, {"one of two": verdict(table, [good, bad])}),
         422: Reply(
-            "No row is in. A verdict where every row breaks a rule, a problem where the batch "
-            f"has 0 or more than {MAX_ROWS} rows.",
+            "No row is in. A verdict where rows break rules; a problem where the batch has 0 or "
+            f"more than {MAX_ROWS} rows, or the Idempotency-Key came with another request.",
             Verdict,
             {"a row": verdict(table, [bad])},
         ),
     }
-    return described(replies, 400, 413, 415, 422, takes=_rows(table, good, bad))
+    body = _rows(table, good, bad)
+    return described(replies, 400, 409, 413, 415, 422, takes=body, reads=BATCH_HEADERS)
 
 
 def lists(table: Table) -> type[Described]:
@@ -159,9 +171,24 @@ def problem_content() -> dict[str, OpenAPIMediaType]:
 def _rows(table: Table, good: dict[str, Any], bad: dict[str, Any]) -> RequestBody:
     row = reference(table.row)
     rows = Schema(type=OpenAPIType.ARRAY, items=row, min_items=1, max_items=MAX_ROWS)
+    one_or_more = Schema(one_of=[rows, row])
     examples = named({"a row": good, "a batch": [good, good], "one of two is bad": [good, bad]})
-    content = OpenAPIMediaType(Schema(one_of=[rows, row]), examples=examples)
-    return RequestBody({JSON: content}, required=True)
+    content = {
+        **dict.fromkeys(bodies.FORMATS, OpenAPIMediaType(one_or_more)),
+        JSON: OpenAPIMediaType(one_or_more, examples=examples),
+        "application/x-ndjson": _text("a row a line", as_ndjson(table)),
+        "text/csv": _text("a header, then a row a line", as_csv(table)),
+    }
+    return RequestBody(content, required=True)
+
+
+def _text(what: str, example: str) -> OpenAPIMediaType:
+    return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
+
+
+def _header(name: str, text: str, *values: str) -> Parameter:
+    schema = Schema(type=OpenAPIType.STRING, enum=list(values) or None)
+    return Parameter(name, "header", schema, description=text)
 
 
 def _file() -> RequestBody:
@@ -181,6 +208,16 @@ def _list_tables(parameter: Parameter | Reference) -> None:
         parameter.schema = Schema(type=OpenAPIType.STRING, enum=[*paths, *every])
 
 
+BATCH_HEADERS = (
+    _header(
+        "Idempotency-Key",
+        "1 to 255 characters, a new one for each batch: sent again with the same request, "
+        "it brings the first reply again.",
+    ),
+    _header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
+    _header("Content-Encoding", "Of the body.", "gzip", "identity"),
+)
+LIMITS = described({})
 REJECTS = described({200: Reply("A page, by id.", RejectPage)}, 400, 404)
 LIVE = described({200: Reply("The process answers.", Health)}, open_=True)
 READY = described({200: Reply("The database answers.", Health)}, 503, open_=True)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.core import batch
 from service.core.fields import Error, Instant
@@ -28,13 +28,13 @@ class Failure(Struct):
 
 
 class Verdict(Struct):
-    """What became of a batch: `ids` by position, null for the rows in `failures`."""
+    """What became of a batch: `ids` by position, null for rows that were not inserted."""
 
     received: int
     inserted: int
     failed: int
-    ids: list[int | None]
     failures: list[Failure]
+    ids: list[int | None] | UnsetType = UNSET
 
 
 class Rejected(Struct):
@@ -107,8 +107,19 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
     failures = [
         Failure(reject.position, rows[reject.position], reject.errors) for reject in judged.rejects
     ]
-    told = Verdict(len(rows), len(judged.rows), len(failures), ids, failures)
+    told = Verdict(len(rows), len(judged.rows), len(failures), failures, ids)
     return dict(msgspec.to_builtins(told))
+
+
+def as_csv(table: Table) -> str:
+    """The sample row under a header."""
+    row = sample(table)
+    return f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
+
+
+def as_ndjson(table: Table) -> str:
+    """Two rows, a line each."""
+    return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"
 
 
 def _instant(_kind: type) -> dict[str, Any]:

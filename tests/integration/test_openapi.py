@@ -1,0 +1,261 @@
+"""The OpenAPI document says what the service does, and its page needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from service.core.database import Database
+from service.core.settings import Settings
+from service.core.tables import TABLES, Table, by_path, children
+from service.web.app import create_app
+from service.web.openapi import ASSETS
+from service.web.operations import ALWAYS
+from service.web.shapes import sample, stored_sample
+
+Client = AsyncTestClient[Litestar]
+PARENTS = [table for table in TABLES if children(table)]
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """As a client reads it: out of JSON."""
+    app = create_app(Settings(api_pass="unused"))
+    text = json.dumps(app.openapi_schema.to_schema(), ensure_ascii=False)
+    found: dict[str, Any] = msgspec.json.decode(text.encode())
+    return found
+
+
+@pytest.fixture
+async def parents(database: Database) -> None:
+    """Row 1 of every table that others refer to."""
+    async with database.transaction() as transaction:
+        for table in PARENTS:
+            await transaction.insert(
+                table.sql["insert_with_id"], [tuple(stored_sample(table).values())]
+            )
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method, path, operation
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for part in value.values():
+            yield from references(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from references(part)
+
+
+def resolve(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    for name in value["$ref"].removeprefix("#/").split("/"):
+        document = document[name]
+    return document
+
+
+def bodies(document: dict[str, Any], path: str, method: str, status: int) -> dict[str, Any]:
+    """The content of a reply by media type."""
+    replies = document["paths"][path][method]["responses"]
+    found: dict[str, Any] = resolve(document, replies[str(status)])["content"]
+    return found
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    found = set(references(document))
+    assert found
+    for reference in found:
+        assert resolve(document, {"$ref": reference}), reference
+
+
+def test_every_route_is_told(document: dict[str, Any]) -> None:
+    app = create_app(Settings(api_pass="unused"))
+    served = {route.path for route in app.routes if not route.path.startswith("/schema")}
+    told = {re.sub(r"{(\w+)}", r"{\1:", path) for path in document["paths"]}
+    assert {re.sub(r":\w+}", ":", path) for path in served} == told
+
+
+def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
+
+
+def test_every_operation_tells_success_and_every_problem(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        statuses = set(operation["responses"])
+        assert operation["summary"], where
+        assert operation["tags"], where
+        assert any(status.startswith("2") for status in statuses), where
+        if operation.get("security") != []:
+            assert {str(status) for status in ALWAYS} <= statuses, where
+        for status, reply in operation["responses"].items():
+            content = resolve(document, reply)["content"]
+            assert ("application/problem+json" in content) == (status >= "4"), f"{where} {status}"
+
+
+def test_only_probes_are_open(document: dict[str, Any]) -> None:
+    assert document["security"] == [{"basic": []}]
+    opened = {path for _, path, told in operations(document) if told.get("security") == []}
+    assert opened == {"/health/live", "/health/ready"}
+
+
+def test_a_path_names_the_tables(document: dict[str, Any]) -> None:
+    (table,) = [
+        parameter
+        for parameter in document["paths"]["/avro/backup/{table}"]["get"]["parameters"]
+        if parameter["name"] == "table"
+    ]
+    assert table["schema"]["enum"] == [*(table.path for table in TABLES), "all"]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+def test_patterns_are_such_as_javascript_reads(document: dict[str, Any], table: Table) -> None:
+    for field in document["components"]["schemas"][table.row.__name__]["properties"].values():
+        pattern = field.get("pattern", "^$")
+        assert pattern.isascii()
+        assert r"\Z" not in pattern
+        assert pattern.endswith("$")
+
+
+@pytest.mark.parametrize("path", [table.path for table in TABLES])
+async def test_the_examples_work(
+    client: Client, parents: None, document: dict[str, Any], path: str
+) -> None:
+    wanted = {"one of two is bad": 207}
+    content = document["paths"][f"/{path}"]["post"]["requestBody"]["content"]
+    for media_type, body in content.items():
+        for name, example in body.get("examples", {}).items():
+            value = example["value"]
+            sent = value if isinstance(value, str) else json.dumps(value)
+            reply = await client.post(
+                f"/{path}", content=sent.encode(), headers={"Content-Type": media_type}
+            )
+            assert reply.status_code == wanted.get(name, 201), f"{media_type} {name}: {reply.text}"
+
+
+@pytest.mark.parametrize("path", [table.path for table in TABLES])
+async def test_the_verdicts_shown_are_those_given(
+    client: Client, parents: None, document: dict[str, Any], path: str
+) -> None:
+    examples = document["paths"][f"/{path}"]["post"]["requestBody"]["content"]["application/json"]
+    body = examples["examples"]["one of two is bad"]["value"]
+    (shown,) = bodies(document, f"/{path}", "post", 207)["application/json"]["examples"].values()
+    given = (await client.post(f"/{path}", json=body)).json()
+    given["ids"] = [key and 1 for key in given["ids"]]
+    assert given == shown["value"]
+
+
+@pytest.mark.parametrize("path", [table.path for table in TABLES])
+async def test_rows_are_as_shown(
+    client: Client, parents: None, document: dict[str, Any], path: str
+) -> None:
+    (key,) = (await client.post(f"/{path}", json=sample(by_path(path)))).json()["ids"]
+    (row,) = bodies(document, f"/{path}/{{row_id}}", "get", 200)["application/json"][
+        "examples"
+    ].values()
+    assert (await client.get(f"/{path}/{key}")).json() == row["value"] | {"id": key}
+    page = (await client.get(f"/{path}", params={"after": key - 1, "limit": 1})).json()
+    assert page == {"rows": [row["value"] | {"id": key}], "next": key}
+
+
+REPLIES = [
+    ("get", "/departments", {}, 200),
+    ("get", "/departments?limit=0", {}, 400),
+    ("get", "/departments/2147483647", {}, 404),
+    ("post", "/departments", {"json": [{"department": "Sales"}]}, 201),
+    ("post", "/departments", {"json": [{"department": "Sales"}, {}]}, 207),
+    ("post", "/departments", {"json": [{}]}, 422),
+    ("post", "/departments", {"json": []}, 422),
+    ("post", "/departments?dry_run=true", {"json": [{"department": "Sales"}]}, 200),
+    ("post", "/departments", {"content": b"nonsense"}, 400),
+    ("post", "/departments", {"content": b"x", "headers": {"Content-Type": "text/html"}}, 415),
+    ("post", "/departments", {"content": b" " * (5 << 20)}, 413),
+    ("get", "/rejects", {}, 200),
+    ("get", "/rejects?table=nonsense", {}, 404),
+    ("get", "/rejects?source=nonsense", {}, 400),
+    ("get", "/limits", {}, 200),
+    ("get", "/avro/backup/departments", {}, 200),
+    ("get", "/avro/backup/all", {}, 200),
+    ("get", "/avro/backup/nonsense", {}, 404),
+    ("get", "/avro/backup/jobs?codec=nonsense", {}, 400),
+    ("post", "/avro/restore/jobs", {"content": b"nonsense"}, 422),
+    ("post", "/avro/restore/nonsense", {"content": b"nonsense"}, 404),
+    ("post", "/avro/restore/jobs", {"files": {"other": b"nonsense"}}, 400),
+    ("get", "/health/live", {}, 200),
+    ("get", "/health/ready", {}, 200),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "request_", "status"),
+    REPLIES,
+    ids=[f"{method} {url} {status}" for method, url, _, status in REPLIES],
+)
+async def test_replies_are_as_told(
+    client: Client,
+    document: dict[str, Any],
+    method: str,
+    url: str,
+    request_: dict[str, Any],
+    status: int,
+) -> None:
+    reply = await client.request(method, url, **request_)
+    assert reply.status_code == status, reply.text
+    path = url.partition("?")[0]
+    path = re.sub(r"/\d+$", "/{row_id}", path)
+    path = re.sub(r"^(/avro/\w+)/.*", r"\1/{table}", path)
+    told = bodies(document, path, method, status)
+    media_type = reply.headers["Content-Type"].partition(";")[0]
+    assert media_type in told
+    if media_type.endswith("json"):
+        schema = resolve(document, told[media_type]["schema"])
+        if "properties" in schema:
+            assert set(schema["required"]) <= set(reply.json())
+        if schema.get("additionalProperties") is False:
+            assert set(reply.json()) == set(schema["properties"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/schema", "/schema/", "/schema/openapi.json", "/schema/nonsense"]
+)
+async def test_the_document_is_not_public(client: Client, path: str) -> None:
+    assert (await client.get(path, auth=("admin", "wrong"))).status_code == 401
+
+
+async def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:
+    page = (await client.get("/schema")).text
+    loaded = re.findall(r"(?:src|href)=[\"']([^\"']+)", page)
+    assert sorted(loaded) == sorted(f"/schema/assets/{name}" for name in ASSETS)
+    assert "://" not in page
+    for path in loaded:
+        assert (await client.get(path)).status_code == 200
+    assert (await client.get(loaded[0], auth=("admin", "wrong"))).status_code == 401
+
+
+async def test_the_style_sheet_loads_nothing_from_elsewhere(client: Client) -> None:
+    style = (await client.get("/schema/assets/swagger-ui.css")).text
+    assert set(re.findall(r"url\([\"']?(\w+):", style)) == {"data"}
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("path", ["/schema/nonsense", "/schema/assets/index.html"])
+async def test_what_is_not_there_is_a_problem(client: Client, path: str) -> None:
+    reply = await client.get(path)
+    assert reply.status_code == 404
+    assert reply.headers["Content-Type"] == "application/problem+json"
