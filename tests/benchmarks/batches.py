@@ -1,0 +1,254 @@
+"""Batches over HTTP beside a bare loop of `executemany`, and beside an ORM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import aiomysql
+import msgspec
+import pymysql
+
+from service.core import batch, tables
+from service.core.database import connect
+from service.core.driver import render
+from service.core.migrate import migrate
+from service.core.settings import Settings
+from tests import engine
+from tests.benchmarks import server
+from tests.benchmarks.figures import Figure, beside, single
+
+ROWS, CLIENTS, RUNS = 1000, 4, 5
+EMPLOYEES = tables.by_path("employees")
+INSERT = (
+    "INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s)"
+)
+Row = tuple[str, str, int, int]
+_keys = count()
+
+
+async def figures(url: str, *, short: bool = False) -> list[Figure]:
+    """All figures of this module, against the server at `url`."""
+    settings = engine.settings(url, "bench_batches")
+    await engine.create_database(settings)
+    async with connect(settings) as database:
+        await migrate(database)
+        async with database.transaction() as transaction:
+            await transaction.insert(
+                "INSERT INTO departments (department) VALUES (%s)", [(f"d{n}",) for n in range(12)]
+            )
+            await transaction.insert(
+                "INSERT INTO jobs (job) VALUES (%s)", [(f"j{n}",) for n in range(183)]
+            )
+    batches = 20 if short else 200
+    with ExitStack() as stack:
+        port, pid = stack.enter_context(server.service(settings))
+        port_2, _ = stack.enter_context(server.service(settings, workers=2))
+        return [
+            *await _throughput(settings, port, port_2, batches),
+            *_latency(port, 5 if short else 40),
+            *await _orm(url, settings, port, 50 if short else 1000),
+            *_cpu(port, pid, batches),
+            *_memory(port, pid, 200 if short else 2000),
+        ]
+
+
+def rows(number: int = ROWS) -> list[Row]:
+    """Hires as the database takes them."""
+    start = datetime(2021, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    return [
+        (
+            f"Given{n % 97} Family{n % 389}",
+            (start + timedelta(minutes=7 * n)).isoformat(),
+            n % 12 + 1,
+            n % 183 + 1,
+        )
+        for n in range(number)
+    ]
+
+
+def body(number: int = ROWS) -> bytes:
+    """The same as a client sends them."""
+    names = ("name", "datetime", "department_id", "job_id")
+    return msgspec.json.encode(
+        [
+            dict(zip(names, (name, f"{moment}Z", department, job), strict=True))
+            for name, moment, department, job in rows(number)
+        ]
+    )
+
+
+async def _throughput(settings: Settings, port: int, port_2: int, batches: int) -> list[Figure]:
+    ours, two, floor = [], [], []
+    for _ in range(RUNS):
+        empty(settings)
+        floor.append(await _bare(settings, batches))
+        empty(settings)
+        ours.append(_post(port, batches)[0])
+        empty(settings)
+        two.append(_post(port_2, batches)[0])
+    name = "bare executemany"
+    return [
+        beside(
+            "batches of 1000, rows/s", ours, "rows/s", floor=floor, floor_name=name, wanted="≥ 0.90"
+        ),
+        beside("the same, 2 workers", two, "rows/s", floor=floor, floor_name=name),
+    ]
+
+
+def empty(settings: Settings) -> None:
+    """No hires, no keys."""
+    with _connection(settings) as connection, connection.cursor() as cursor:
+        for table in ("hired_employees", "idempotency_keys", "rejects"):
+            cursor.execute(f"TRUNCATE TABLE {table}")
+
+
+async def _bare(settings: Settings, batches: int) -> float:
+    """rows/s of aiomysql alone, the same rows ready to be sent."""
+    prepared, left = rows(), iter(range(batches))
+    pool = await aiomysql.create_pool(
+        minsize=CLIENTS, maxsize=CLIENTS, charset="utf8mb4", **_options(settings)
+    )
+
+    async def client() -> None:
+        async with pool.acquire() as connection, connection.cursor() as cursor:
+            for _ in left:
+                await cursor.executemany(INSERT, prepared)
+                await connection.commit()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    seconds = time.perf_counter() - started
+    pool.close()
+    await pool.wait_closed()
+    return batches * ROWS / seconds
+
+
+def _post(port: int, batches: int, number: int = ROWS) -> tuple[float, list[float]]:
+    """rows/s over HTTP and the seconds of each request, CLIENTS at a time."""
+    content, left = body(number), iter(range(batches))
+    started = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        lists = threads.map(lambda _: list(_client(port, content, left)), range(CLIENTS))
+        seconds = [second for part in lists for second in part]
+    return batches * number / (time.perf_counter() - started), seconds
+
+
+def _client(port: int, content: bytes, left: Iterator[int]) -> Iterator[float]:
+    connection = HTTPConnection("127.0.0.1", port)
+    token = b64encode(f"admin:{server.PASSWORD}".encode()).decode()
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+    for _ in left:
+        started = time.perf_counter()
+        key = {"Idempotency-Key": f"bench-{os.getpid()}-{next(_keys)}"}
+        connection.request("POST", "/employees", content, headers | key)
+        reply = connection.getresponse()
+        reply.read()
+        assert reply.status == 201, reply.status
+        yield time.perf_counter() - started
+    connection.close()
+
+
+def _latency(port: int, batches: int) -> list[Figure]:
+    _, seconds = _post(port, batches * CLIENTS)
+    ones_rate, ones = _post(port, batches * CLIENTS, 1)
+    return [
+        single("batch of 1000, p50", [_percentile(seconds, 50)], "ms"),
+        single("batch of 1000, p99", [_percentile(seconds, 99)], "ms"),
+        single("batches of one, rows/s", [ones_rate], "rows/s"),
+        single("batch of one, p50", [_percentile(ones, 50)], "ms"),
+        single("batch of one, p99", [_percentile(ones, 99)], "ms"),
+    ]
+
+
+def _percentile(seconds: list[float], percent: int) -> float:
+    return quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1000
+
+
+async def _orm(url: str, settings: Settings, port: int, number: int) -> list[Figure]:
+    from tests.benchmarks.orm import insert_one_by_one
+
+    ours, floor = [], []
+    for _ in range(3):
+        empty(settings)
+        floor.append(await asyncio.to_thread(insert_one_by_one, settings, rows(number)))
+        ours.append(_post(port, max(20, number // 10))[0])
+    return [
+        beside(
+            "batches of 1000 beside an ORM",
+            ours,
+            "rows/s",
+            floor=floor,
+            floor_name="SQLAlchemy, a commit a row",
+            wanted="≥ 100",
+        )
+    ]
+
+
+def _cpu(port: int, pid: int, batches: int) -> list[Figure]:
+    """CPU µs a row of the service as a whole, and of its parts measured alone."""
+    before = _cpu_seconds(pid)
+    _post(port, batches)
+    whole = (_cpu_seconds(pid) - before) / (batches * ROWS) * 1e6
+    content, raw = body(), rows()
+    decode = _micros(lambda: msgspec.json.decode(content, type=list[dict[str, object]]))
+    judge = _micros(lambda: batch.from_json(EMPLOYEES, content))
+    sql = _micros(lambda: render("(%s, %s, %s, %s)", raw, lambda text: text))
+    return [
+        single("CPU of the service", [whole], "µs/row"),
+        single("CPU, JSON alone", [decode], "µs/row"),
+        single("CPU, JSON and validation", [judge], "µs/row"),
+        single("CPU, SQL text", [sql], "µs/row"),
+        single("CPU, wire and the rest", [whole - judge - sql], "µs/row"),
+    ]
+
+
+def _micros(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(20):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return min(times) / ROWS * 1e6
+
+
+def _memory(port: int, pid: int, batches: int) -> list[Figure]:
+    _post(port, 100)
+    early = _resident(pid)
+    _post(port, batches - 100)
+    return [single("memory grown, batch 100 to the last", [_resident(pid) - early], "MiB", "≤ 20")]
+
+
+def _resident(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.mysql_host,
+        "port": settings.mysql_port,
+        "user": settings.mysql_user,
+        "password": settings.mysql_password,
+        "db": settings.mysql_database,
+    }
+
+
+def _connection(settings: Settings) -> Any:
+    return pymysql.connect(autocommit=True, **_options(settings))
