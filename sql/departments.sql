@@ -16,6 +16,9 @@ SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT %s;
 -- name: find
 SELECT id, department FROM departments WHERE id IN (%s);
 
+-- name: count_existing
+SELECT COUNT(*) FROM departments WHERE id IN (%s);
+
 -- name: existing
 SELECT id FROM departments WHERE id IN (%s);
 

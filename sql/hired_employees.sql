@@ -21,6 +21,9 @@ SELECT id FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s;
 -- name: find
 SELECT id, name, `datetime`, department_id, job_id FROM hired_employees WHERE id IN (%s);
 
+-- name: count_existing
+SELECT COUNT(*) FROM hired_employees WHERE id IN (%s);
+
 -- name: existing
 SELECT id FROM hired_employees WHERE id IN (%s);
 

@@ -16,6 +16,9 @@ SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
 -- name: find
 SELECT id, job FROM jobs WHERE id IN (%s);
 
+-- name: count_existing
+SELECT COUNT(*) FROM jobs WHERE id IN (%s);
+
 -- name: existing
 SELECT id FROM jobs WHERE id IN (%s);
 
