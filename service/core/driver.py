@@ -81,7 +81,12 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         )
 
     async def _acquire(self) -> Connection:
-        connection = await super()._acquire()
+        try:
+            connection = await super()._acquire()
+        except BaseException:
+            # Woken, but cancelled or without a connection: it is the next waiter's turn.
+            self._loop.create_task(self._wakeup())
+            raise
         if not hasattr(connection, "prepared"):
             connection.prepared, connection.id_step = False, 1
         return connection
