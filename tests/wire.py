@@ -18,13 +18,14 @@ class Wire:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.refusing = False
 
     @classmethod
     @asynccontextmanager
     async def to(cls, reach: Reach) -> AsyncIterator[Wire]:
         """A wire to where `reach` connects."""
         wire = cls(reach)
-        server = await asyncio.start_server(wire._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
         wire.port = server.sockets[0].getsockname()[1]
         try:
             yield wire
@@ -38,7 +39,11 @@ class Wire:
         for writer in list(self._open):
             writer.transport.abort()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Lead a connection on, or end it where the wire refuses."""
+        if self.refusing:
+            writer.transport.abort()
+            return
         there, back = await self._reach()
         for source, sink in ((reader, back), (there, writer)):
             task = asyncio.create_task(self._forward(source, sink))

@@ -100,7 +100,7 @@ async def test_the_start_waits_for_a_server_that_is_late(wire: Wire, migrated: S
     start = asyncio.create_task(_answers(settings))
     await asyncio.sleep(0.7)
     assert not start.done()
-    late = await asyncio.start_server(wire._accept, "127.0.0.1", port)
+    late = await asyncio.start_server(wire.accept, "127.0.0.1", port)
     assert await start == 1
     late.close()
 
