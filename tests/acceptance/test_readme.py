@@ -1,0 +1,211 @@
+"""The README's commands are run against the real service, and their output is what it shows.
+
+A `console` block holds commands, each after `$ ` (further lines of one after `> `), and what they
+print. `…` stands for what varies; white space does not count, so that long replies can be wrapped.
+`sh` blocks install things or start containers: what they name has to exist.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ADDRESS = "127.0.0.1:8000"
+START = "make run"
+READY_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command and what the README says it prints."""
+
+    line: int
+    command: str
+    output: str
+
+
+def blocks(language: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of the README's fenced blocks in that language."""
+    for found in re.finditer(rf"(?ms)^```{language}\n(.*?)^```$", README):
+        yield README.count("\n", 0, found.start(1)) + 1, found[1]
+
+
+def examples() -> Iterator[Example]:
+    """What the console blocks show, in their order."""
+    for first, text in blocks("console"):
+        for found in re.finditer(r"(?m)^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", text):
+            line = first + text.count("\n", 0, found.start())
+            yield Example(line, re.sub(r"(?m)^> ", "", found[1]), found[2])
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether a text is what is shown: `…` is anything up to a quote, white space is nothing."""
+    parts = ["".join(part.split()) for part in shown.split("…")]
+    pattern = '[^"]*?'.join(map(re.escape, parts))
+    return re.fullmatch(pattern, "".join(printed.split())) is not None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder like a checkout, and a service that runs there."""
+
+    folder: Path
+    port: int
+    greeting: Path
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def run(self, command: str) -> str:
+        """What the command prints, told as if the service were where the README has it."""
+        if START in command:
+            return self._started()
+        command = command.replace(ADDRESS, self.address)
+        command = command.replace(".venv/bin/python", shlex.quote(sys.executable))
+        finished = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=environment(self.folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return finished.stdout.replace(self.address, ADDRESS)
+
+    def _started(self) -> str:
+        lines = self.greeting.read_text(encoding="utf-8").splitlines()
+        told = lines[: 1 + max(at for at, line in enumerate(lines) if "Password:" in line)]
+        return "\n".join(told).replace(self.address, ADDRESS)
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """A shell's environment without settings of ours."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    # What a terminal shows: no progress bar, text in UTF-8.
+    return {**kept, "CURL_HOME": str(folder), "PYTHONUTF8": "1", **more}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """The service as `make run` starts it, on the sample and an embedded database of its own."""
+    with tempfile.TemporaryDirectory(prefix="readme-") as name:
+        folder = Path(name)
+        for part in ("loader", "service", "sql"):
+            (folder / part).symlink_to(ROOT / part)
+        (folder / ".curlrc").write_text("silent\nshow-error\n")
+        place = Place(folder, free_port(), folder / "greeting")
+        with serving(place):
+            yield place
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[None]:
+    recipe = re.search(
+        r"^run:.*\n\t@exec \$\(BIN\)/python (.*) \$\(ARGS\)$", makefile(), re.MULTILINE
+    )
+    assert recipe, "the Makefile's run is not what it was"
+    settings = environment(place.folder, API_PASS="secret", API_PORT=str(place.port))
+    with place.greeting.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *shlex.split(recipe[1])],
+            cwd=place.folder,
+            env=settings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait(place, process)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def wait(place: Place, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{place.address}/health/ready", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"The service did not start:\n{place.greeting.read_text()}")
+
+
+def makefile() -> str:
+    return (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_commands_print_what_is_shown(place: Place) -> None:
+    for example in examples():
+        printed = place.run(example.command)
+        assert matches(example.output, printed), (
+            f"README.md:{example.line}\n$ {example.command}\n"
+            f"--- shown\n{example.output}\n--- printed\n{printed}"
+        )
+
+
+def test_there_are_commands() -> None:
+    assert len(list(examples())) > 10
+    assert README.count("\n```console") == len(list(blocks("console")))
+
+
+def test_the_targets_exist() -> None:
+    code = "\n".join(
+        [*(text for _, text in blocks("(?:sh|console)")), *re.findall(r"`[^`\n]+`", README)]
+    )
+    targets = set(re.findall(r"^([a-z]+):", makefile(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", code))
+    assert named
+    assert named <= targets
+
+
+def test_compose_has_the_services() -> None:
+    compose: dict[str, Any] = msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes())
+    text = "\n".join(text for _, text in blocks("sh"))
+    named = set(re.findall(r"docker compose (?:run --rm|exec|logs) ([a-z]+)", text))
+    assert "docker compose up" in text
+    assert named <= set(compose["services"])
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ('{"a":1}', '{"a":1}', True),
+        ('{"a":1,\n "b":2}', '{"a":1,"b":2}', True),
+        ('{"at":"…","b":2}', '{"at":"2021-07-27T16:02:08Z","b":2}', True),
+        ('{"at":"…"}', '{"at":"now","b":"2"}', False),
+        ('{"a":1}', '{"a":2}', False),
+        ("one", "one two", False),
+    ],
+)
+def test_drift_is_seen(shown: str, printed: str, same: bool) -> None:
+    assert matches(shown, printed) is same
