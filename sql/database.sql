@@ -16,8 +16,9 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 -- name: oceanbase_session
 SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000;
 
--- name: id_step
-SELECT @@auto_increment_increment;
+-- What is added from one generated id to the next, and whether writes are refused.
+-- name: server
+SELECT @@auto_increment_increment, @@read_only;
 
 -- name: snapshot_isolation
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;

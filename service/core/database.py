@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import pymysql
@@ -14,14 +14,13 @@ import pymysql
 import sql
 from service.core import embedded
 from service.core.driver import Connection, Cursor, Pool
+from service.core.errno import translated
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
     DatabaseError,
-    DataError,
-    DuplicateError,
+    ReadOnlyError,
     SettingsError,
-    StaleParentError,
     UnavailableError,
 )
 from service.core.settings import Settings
@@ -31,34 +30,14 @@ Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
 ATTEMPTS = 8
-AWAY = "The database cannot be reached. Try again shortly."
-
-LOST = frozenset(
-    {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 2003, 2006, 2013, 2014, 2055}
-)
-"""Error numbers after which the connection is gone or of no use."""
-
-ERRORS: dict[int, type[DatabaseError]] = {
-    1205: ContentionError,
-    1213: ContentionError,
-    1452: StaleParentError,
-    1062: DuplicateError,
-    1264: DataError,
-    1292: DataError,
-    1366: DataError,
-    1406: DataError,
-    1451: DataError,
-    3819: DataError,
-    4025: DataError,
-} | dict.fromkeys(LOST, UnavailableError)
 
 
 class Transaction:
     """A connection inside a transaction."""
 
-    def __init__(self, connection: Connection, id_step: int):
+    def __init__(self, connection: Connection):
         self._connection = connection
-        self.id_step = id_step
+        self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query."""
@@ -93,7 +72,7 @@ class Database:
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of one query outside any transaction."""
         async with self._connection(self._timeout) as connection:
-            return await Transaction(connection, connection.id_step).fetch(statement, parameters)
+            return await Transaction(connection).fetch(statement, parameters)
 
     async def ping(self) -> None:
         """A real round trip; UnavailableError."""
@@ -104,14 +83,14 @@ class Database:
         """Begin; commit at the end, or roll back on any error."""
         async with self._connection(timeout or self._timeout) as connection:
             await connection.begin()
-            yield Transaction(connection, connection.id_step)
+            yield Transaction(connection)
             await _commit(connection)
 
     @asynccontextmanager
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees all tables as of now, whatever is written meanwhile."""
         async with self._connection(timeout) as connection:
-            transaction = Transaction(connection, connection.id_step)
+            transaction = Transaction(connection)
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so there is one at once.
@@ -139,9 +118,12 @@ class Database:
             async with asyncio.timeout(timeout):
                 connection = await self.pool.acquire()
                 try:
-                    if not connection.prepared:
-                        await _prepare(connection)
                     yield connection
+                except ReadOnlyError:
+                    # What else is open to this server is of no use either.
+                    connection.close()
+                    await self.pool.clear()
+                    raise
                 except BaseException as error:
                     await _give_up(connection, error)
                     raise
@@ -164,16 +146,6 @@ async def _commit(connection: Connection) -> None:
         ) from error
 
 
-async def _prepare(connection: Connection) -> None:
-    transaction = Transaction(connection, 1)
-    await transaction.execute(SQL["session"])
-    await transaction.execute(SQL["isolation"])
-    if "OceanBase" in connection.get_server_info():
-        await transaction.execute(SQL["oceanbase_session"])
-    connection.id_step = (await transaction.fetch(SQL["id_step"]))[0][0]
-    connection.prepared = True
-
-
 async def _give_up(connection: Connection, error: BaseException) -> None:
     """Leave the connection fit for the next user, or closed."""
     if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
@@ -185,61 +157,32 @@ async def _give_up(connection: Connection, error: BaseException) -> None:
     connection.close()
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Errors of the driver as errors of ours."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise UnavailableError("The database did not answer in time. Try again shortly.") from error
-    except (pymysql.InterfaceError, pymysql.InternalError) as error:
-        # The driver's own complaints: the connection is closed, or what came in is no MySQL.
-        raise UnavailableError(AWAY) from error
-    except pymysql.MySQLError as error:
-        raise _ours(error) from error
-
-
-def _ours(error: pymysql.MySQLError) -> DatabaseError:
-    number = error.args[0] if error.args else 0
-    kind = ERRORS.get(number, DatabaseError)
-    if kind is UnavailableError:
-        return kind(AWAY)
-    return kind(f"The database refused this (error {number}).")
-
-
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Database]:
     """A database that answers, embedded or at MYSQL_HOST; waits for it up to MYSQL_WAIT seconds."""
     async with AsyncExitStack() as stack:
+        options: dict[str, Any] = {}
         if settings.embedded:
-            options = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            await _create_database(options, settings.mysql_database)
+            server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
+            servers = [server]
+            await _create_database(server, settings.mysql_database)
         else:
-            options = _server(settings)
-        async with open_pool(options, settings) as database:
-            await _wait(database, settings)
-            yield database
+            servers = [{"host": host, "port": port} for host, port in settings.servers]
+            options = {
+                "user": settings.mysql_user,
+                "password": settings.mysql_password,
+                "ssl": _tls(settings),
+            }
+        pool = Pool(settings.mysql_pool_size, servers, db=settings.mysql_database, **options)
+        stack.push_async_callback(_close, pool)
+        database = Database(pool, settings.mysql_timeout)
+        await _wait(database, settings)
+        yield database
 
 
-@asynccontextmanager
-async def open_pool(options: dict[str, Any], settings: Settings) -> AsyncIterator[Database]:
-    """A pool on the server that `options` name."""
-    pool = Pool(settings.mysql_pool_size, db=settings.mysql_database, **options)
-    try:
-        yield Database(pool, settings.mysql_timeout)
-    finally:
-        pool.terminate()
-        await pool.wait_closed()
-
-
-def _server(settings: Settings) -> dict[str, Any]:
-    return {
-        "host": settings.mysql_host,
-        "port": settings.mysql_port,
-        "user": settings.mysql_user,
-        "password": settings.mysql_password,
-        "ssl": _tls(settings),
-    }
+async def _close(pool: Pool) -> None:
+    pool.terminate()
+    await pool.wait_closed()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -253,15 +196,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         ) from error
 
 
-async def _create_database(options: dict[str, Any], name: str) -> None:
-    pool = Pool(1, **options)
+async def _create_database(server: dict[str, Any], name: str) -> None:
+    pool = Pool(1, [server])
     try:
         async with Database(pool, 30)._connection(30) as connection:
             # A database's name cannot be a parameter; the settings allow word characters only.
-            await Transaction(connection, 1).execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+            await Transaction(connection).execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
     finally:
-        pool.terminate()
-        await pool.wait_closed()
+        await _close(pool)
 
 
 async def _wait(database: Database, settings: Settings) -> None:
@@ -275,14 +217,16 @@ async def _wait(database: Database, settings: Settings) -> None:
                 raise UnavailableError(_unreachable(settings, error)) from error
         except DatabaseError as error:
             raise SettingsError(
-                f"MYSQL_USER, MYSQL_PASSWORD or MYSQL_DATABASE: the server says {error.__cause__}"
+                "MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE or MYSQL_SSL_CA: "
+                f"the way to the database is closed: {error.__cause__}"
             ) from error
         await asyncio.sleep(0.5)
 
 
 def _unreachable(settings: Settings, error: UnavailableError) -> str:
     why = str(error.__cause__) or "it took too long"
+    servers = ", ".join(f"{host}:{port}" for host, port in settings.servers)
     return (
-        f"No database answers at {settings.mysql_host}:{settings.mysql_port} "
+        f"No database answers at {servers} "
         f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
     )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiomysql
-from pymysql.constants import FIELD_TYPE
+import pymysql
+from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
-CONNECT_SECONDS = 10
+import sql
 
-Connection = Any
-"""aiomysql's connection, plus `prepared` and `id_step`; the library has no types."""
+CONNECT_SECONDS = 5
+READ_ONLY, TLS_FAILED = 1290, 2026
+"""Error numbers of the server and of its client."""
+
+SQL = sql.statements("database")
 
 _special = re.compile(r"""[\0\n\r\x1a"'\\]""").search
 """What pymysql escapes in a string."""
@@ -63,32 +68,102 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
         """Costs a round trip and tells nothing: in strict mode what is wrong is an error."""
 
 
-class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
-    """aiomysql's pool, opened on demand, that never forgets a waiter."""
+class Connection(aiomysql.Connection):  # type: ignore[misc]
+    """A connection in the session that the statements rely on, to a server that takes writes.
 
-    def __init__(self, size: int, **options: Any):
+    `id_step` is what the server adds from one generated id to the next.
+    """
+
+    id_step = 1
+
+    def __init__(self, **options: Any):
         super().__init__(
-            minsize=0,
-            maxsize=size,
-            echo=False,
-            pool_recycle=3600,
-            loop=asyncio.get_running_loop(),
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             conv={**decoders, FIELD_TYPE.DATETIME: _iso},
             **options,
         )
+        self.client_flag &= ~CLIENT.MULTI_STATEMENTS
+
+    async def opened(self) -> Connection:
+        """This, connected."""
+        await self._connect()
+        return self
+
+    async def _connect(self) -> None:
+        try:
+            await super()._connect()
+            await self._set_up()
+        except pymysql.OperationalError as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise pymysql.OperationalError(TLS_FAILED, str(error.__cause__)) from error
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise pymysql.OperationalError(TLS_FAILED, "the server offers no TLS")
+
+    async def _set_up(self) -> None:
+        names = ["session", "isolation"]
+        if "OceanBase" in self.get_server_info():
+            names.append("oceanbase_session")
+        async with self.cursor(Cursor) as cursor:
+            for name in names:
+                await cursor.execute(SQL[name])
+            await cursor.execute(SQL["server"])
+            self.id_step, read_only = await cursor.fetchone()
+        if read_only:
+            self.close()
+            raise pymysql.OperationalError(READ_ONLY, "the server takes no writes")
+
+
+async def open_connection(*, servers: Sequence[dict[str, Any]], **options: Any) -> Connection:
+    """A connection to the first of the servers that takes it; the last one's error if none does."""
+    for server in servers[:-1]:
+        try:
+            return await _open(server | options)
+        except pymysql.OperationalError:
+            continue
+    return await _open(servers[-1] | options)
+
+
+async def _open(options: dict[str, Any]) -> Connection:
+    return await Connection(**options).opened()
+
+
+# The pool takes its connections from here: it has no other door for a connection of one's own.
+aiomysql.pool.connect = open_connection
+
+
+class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
+    """aiomysql's pool, opened on demand, that never forgets a waiter.
+
+    servers: what each is reached by, host and port or unix_socket, in the order of preference.
+    """
+
+    def __init__(self, size: int, servers: Sequence[dict[str, Any]], **options: Any):
+        super().__init__(
+            minsize=0,
+            maxsize=size,
+            echo=False,
+            pool_recycle=3600,
+            loop=asyncio.get_running_loop(),
+            servers=servers,
+            **options,
+        )
 
     async def _acquire(self) -> Connection:
         try:
-            connection = await super()._acquire()
+            connection: Connection = await super()._acquire()
         except BaseException:
             # Woken, but cancelled or without a connection: it is the next waiter's turn.
             self._loop.create_task(self._wakeup())
             raise
-        if not hasattr(connection, "prepared"):
-            connection.prepared, connection.id_step = False, 1
         return connection
 
     def release(self, connection: Connection) -> asyncio.Future[None]:

@@ -15,6 +15,7 @@ HirebaseError
 ├── KeyBusyError            the first request with this idempotency key still runs
 └── DatabaseError
     ├── UnavailableError    away, too busy, or past its deadline: try again later
+    │   ├── ReadOnlyError       the server takes no writes any more: another may
     │   └── CommitUnknownError  the connection broke during COMMIT: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and run again
     │   └── StaleParentError    a parent vanished between the check and the insert
@@ -112,6 +113,10 @@ class DatabaseError(HirebaseError):
 
 class UnavailableError(DatabaseError):
     """The database is away, too busy, or past its deadline."""
+
+
+class ReadOnlyError(UnavailableError):
+    """The server takes no writes any more; another one of MYSQL_HOST may."""
 
 
 class CommitUnknownError(UnavailableError):

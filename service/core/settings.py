@@ -50,6 +50,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Whether the embedded database is used."""
         return self.mysql_host is None
 
+    @property
+    def servers(self) -> list[tuple[str, int]]:
+        """(host, port) of each server that MYSQL_HOST names, in the order of preference."""
+        return [self._server(name.strip()) for name in (self.mysql_host or "").split(",")]
+
+    def _server(self, name: str) -> tuple[str, int]:
+        host, colon, port = name.rpartition(":")
+        return (host, int(port)) if colon and port.isdigit() else (name, self.mysql_port)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """The settings of an environment; SettingsError names every variable that is wrong."""

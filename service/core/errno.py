@@ -1,0 +1,59 @@
+"""The servers' error numbers, made into our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymysql
+
+from service.core.errors import (
+    ContentionError,
+    DatabaseError,
+    DataError,
+    DuplicateError,
+    ReadOnlyError,
+    StaleParentError,
+    UnavailableError,
+)
+
+AWAY = "The database cannot be reached. Try again shortly."
+SLOW = "The database did not answer in time. Try again shortly."
+
+_KINDS: dict[type[DatabaseError], set[int]] = {
+    # The connection is gone or of no use.
+    UnavailableError: {
+        *(1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927),
+        *(2003, 2006, 2013, 2014, 2055),
+    },
+    # The server takes no writes: it is a replica now, or cut off from its cluster.
+    ReadOnlyError: {1290, 1792, 1836, 1047},
+    # A lock wait, a deadlock.
+    ContentionError: {1205, 1213},
+    StaleParentError: {1452},
+    DuplicateError: {1062},
+    # A value out of range, of the wrong form or too long, a row still referred to, a CHECK.
+    DataError: {1264, 1292, 1366, 1406, 1451, 3819, 4025},
+}
+ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the driver as errors of ours, with the driver's as their cause."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise UnavailableError(SLOW) from error
+    except (pymysql.InterfaceError, pymysql.InternalError) as error:
+        # The driver's own complaints: the connection is closed, or what came in is no MySQL.
+        raise UnavailableError(AWAY) from error
+    except pymysql.MySQLError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: pymysql.MySQLError) -> DatabaseError:
+    number = error.args[0] if error.args else 0
+    kind = ERRORS.get(number, DatabaseError)
+    away = issubclass(kind, UnavailableError)
+    return kind(AWAY if away else f"The database refused this (error {number}).")
