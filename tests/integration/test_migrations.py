@@ -1,0 +1,111 @@
+"""Migrations: each applied once, by whoever comes, however the last one ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import sql
+from service.core import database as databases
+from service.core.database import SQL, Database
+from service.core.migrate import migrate
+from service.core.settings import Settings
+from tests import engine, program
+
+ALL = [f"{version:04} {name}" for version, name, _ in sql.migrations()]
+STATEMENTS = [
+    (version, done)
+    for version, _, statements in sql.migrations()
+    for done in range(1, len(statements) + 1)
+]
+
+
+async def migrated(settings: Settings) -> list[str]:
+    async with databases.connect(settings) as database:
+        return await migrate(database)
+
+
+async def recorded(settings: Settings) -> list[str]:
+    async with databases.connect(settings) as database:
+        rows = await database.fetch(
+            "SELECT version, name FROM schema_migrations WHERE version > 0 ORDER BY version"
+        )
+    return [f"{version:04} {name}" for version, name in rows]
+
+
+async def shape(settings: Settings) -> list[tuple[object, ...]]:
+    """Every column and every index of the database."""
+    columns = (
+        "SELECT table_name, column_name, column_type, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position"
+    )
+    indexes = (
+        "SELECT table_name, index_name, seq_in_index, column_name, non_unique "
+        "FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1, 2, 3"
+    )
+    async with databases.connect(settings) as database:
+        return [*await database.fetch(columns), *await database.fetch(indexes)]
+
+
+async def test_every_migration_is_applied_once_and_recorded(scratch: Settings) -> None:
+    assert await migrated(scratch) == ALL
+    assert await recorded(scratch) == ALL
+    assert await migrated(scratch) == []
+    assert await recorded(scratch) == ALL
+
+
+async def test_processes_that_migrate_at_once_share_the_work(scratch: Settings) -> None:
+    command = ("service", "migrate")
+    one, other = await asyncio.gather(
+        *(program.run(*command, **engine.environment(scratch)) for _ in range(2))
+    )
+    assert (one.code, other.code) == (0, 0), one.err + other.err
+    for name in ALL:
+        assert (one.out + other.out).count(name) == 1
+    assert await recorded(scratch) == ALL
+
+
+async def test_pools_that_migrate_at_once_share_the_work(scratch: Settings) -> None:
+    done = await asyncio.gather(*(migrated(scratch) for _ in range(4)))
+    assert sorted(name for names in done for name in names) == ALL
+    assert await recorded(scratch) == ALL
+
+
+@pytest.mark.parametrize(("version", "done"), STATEMENTS)
+async def test_after_a_crash_at_any_statement_the_next_start_finishes(
+    scratch: Settings, migrated_shape: list[tuple[object, ...]], version: int, done: int
+) -> None:
+    async with databases.connect(scratch) as database:
+        await _apply_before_the_crash(database, version, done)
+    names = [f"{number:04} {name}" for number, name, _ in sql.migrations() if number >= version]
+    assert await migrated(scratch) == names
+    assert await recorded(scratch) == ALL
+    assert await shape(scratch) == migrated_shape
+
+
+@pytest.fixture
+async def migrated_shape(migrated: Settings) -> list[tuple[object, ...]]:
+    return await shape(migrated)
+
+
+async def _apply_before_the_crash(database: Database, version: int, done: int) -> None:
+    """The migrations before `version`, recorded, and `done` statements of it, not recorded."""
+    async with database.transaction() as transaction:
+        await transaction.execute(SQL["create_migrations"])
+        for number, name, statements in sql.migrations()[:version]:
+            for statement in statements[: done if number == version else None]:
+                await transaction.execute(statement)
+            if number < version:
+                await transaction.execute(SQL["record_migration"], (number, name))
+
+
+async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) -> None:
+    await migrated(scratch)
+    async with databases.connect(scratch) as database:
+        async with database.transaction() as other:
+            await other.fetch(SQL["lock_migrations"])
+            second = asyncio.create_task(migrated(scratch))
+            await asyncio.sleep(0.5)
+            assert not second.done()
+        assert await second == []
