@@ -37,6 +37,7 @@ from service.web.shapes import (
     as_ndjson,
     broken_sample,
     page_of,
+    rejects,
     sample,
     stored_sample,
     verdict,
@@ -218,9 +219,15 @@ BATCH_HEADERS = (
     _header("Content-Encoding", "Of the body.", "gzip", "identity"),
 )
 LIMITS = described({})
-REJECTS = described({200: Reply("A page, by id.", RejectPage)}, 400, 404)
-LIVE = described({200: Reply("The process answers.", Health)}, open_=True)
-READY = described({200: Reply("The database answers.", Health)}, 503, open_=True)
+REJECTS = described(
+    {200: Reply("A page, by id.", RejectPage, {"a page of one": rejects(TABLES[0])})}, 400, 404
+)
+LIVE = described(
+    {200: Reply("The process answers.", Health, {"alive": {"status": "alive"}})}, open_=True
+)
+READY = described(
+    {200: Reply("The database answers.", Health, {"ready": {"status": "ready"}})}, 503, open_=True
+)
 BACKUP = described(
     {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 400, 404
 )

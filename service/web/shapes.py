@@ -111,6 +111,22 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(msgspec.to_builtins(told))
 
 
+def rejects(table: Table) -> dict[str, Any]:
+    """What is kept of a batch of one row that was not inserted."""
+    (failure,) = verdict(table, [broken_sample(table)])["failures"]
+    kept = Rejected(
+        id=1,
+        rejected_at="2021-07-27T16:02:08.000000Z",
+        source="api",
+        origin=f"POST /{table.path}",
+        table=table.name,
+        position=failure["index"],
+        record=msgspec.json.encode(failure["record"]).decode(),
+        errors=msgspec.convert(failure["errors"], list[Error]),
+    )
+    return dict(msgspec.to_builtins(RejectPage([kept], 1)))
+
+
 def as_csv(table: Table) -> str:
     """The sample row under a header."""
     row = sample(table)

@@ -174,6 +174,17 @@ async def test_rows_are_as_shown(
     assert page == {"rows": [row["value"] | {"id": key}], "next": key}
 
 
+async def test_rejects_are_as_shown(client: Client, document: dict[str, Any]) -> None:
+    posted = document["paths"]["/departments"]["post"]["requestBody"]["content"]
+    _, bad = posted["application/json"]["examples"]["one of two is bad"]["value"]
+    await client.post("/departments", json=bad)
+    (given,) = (await client.get("/rejects")).json()["rows"]
+    (example,) = bodies(document, "/rejects", "get", 200)["application/json"]["examples"].values()
+    (shown,) = example["value"]["rows"]
+    varying = ("id", "rejected_at")
+    assert {**given, **dict.fromkeys(varying)} == {**shown, **dict.fromkeys(varying)}
+
+
 REPLIES = [
     ("get", "/departments", {}, 200),
     ("get", "/departments?limit=0", {}, 400),
