@@ -11,6 +11,7 @@ HirebaseError
 │   └── BackupError         not a backup, or one of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 ├── OrphansError            the change would leave rows without their parent
+├── StoppedError            a load ended early: too many rejects, or its file changed
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key still runs
 └── DatabaseError
@@ -97,6 +98,10 @@ class OrphansError(HirebaseError):
     @property
     def extras(self) -> dict[str, Any]:
         return {"orphans": self.count}
+
+
+class StoppedError(HirebaseError):
+    """A load ended before its files did."""
 
 
 class NotFoundError(HirebaseError):
