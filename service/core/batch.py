@@ -74,7 +74,7 @@ def from_json(table: Table, body: bytes) -> Batch:
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
     check_size(len(rows))
-    return all_good(table, rows, lambda at: _raw_rows(body)[at])
+    return all_good(table, rows, later(lambda: _raw_rows(body)))
 
 
 def from_strings(
@@ -142,6 +142,8 @@ def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
 
 
 _raw_decoder = msgspec.json.Decoder(list[Raw])
+# Any JSON there is: numbers too large for a float are numbers too.
+_any_decoder = msgspec.json.Decoder(float_hook=float)
 
 
 def _raw_rows(body: bytes) -> list[Raw]:
@@ -162,14 +164,14 @@ def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
 
 def _raw_object(raw: Raw | bytes) -> Any:
     try:
-        return msgspec.json.decode(raw)
+        return _any_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _explain_raw(table: Table, raw: Raw | bytes) -> list[Error]:
     try:
-        return explain(table.fields, msgspec.json.decode(raw))
+        return explain(table.fields, _any_decoder.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return [Error(None, "malformed", f"is not valid JSON: {error}")]
 
@@ -178,6 +180,12 @@ def check_size(count: int) -> None:
     """BatchSizeError unless a batch may have so many rows."""
     if not 1 <= count <= MAX_ROWS:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
+
+
+def later(rows: Callable[[], Sequence[Any]]) -> Callable[[int], Any]:
+    """The record at a position, out of records that are made once, when one is asked for."""
+    made = cache(rows)
+    return lambda at: made()[at]
 
 
 def all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:

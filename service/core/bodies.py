@@ -20,6 +20,7 @@ from service.core.batch import (
     from_raw,
     from_strings,
     judge_each,
+    later,
     row_decoder,
 )
 from service.core.errors import MalformedError, TooLargeError, UnsupportedError
@@ -96,10 +97,11 @@ def from_msgpack(table: Table, body: bytes) -> Batch:
     try:
         rows = _msgpack_decoder(table).decode(body)
         check_size(len(rows))
-        return all_good(table, rows, lambda at: _showable(_msgpack_raws(body)[at]))
-    except msgspec.ValidationError:
+        raw = later(lambda: _msgpack_raws(body))
+        return all_good(table, rows, lambda at: _showable(raw(at)))
+    except (msgspec.ValidationError, UnicodeDecodeError):
         pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not valid MessagePack: {error}") from None
     raws = _msgpack_raws(body)
     check_size(len(raws))
@@ -128,7 +130,7 @@ def _json_or_text(line: bytes) -> Any:
     try:
         return Raw(msgspec.json.encode(msgspec.json.decode(line, type=Raw)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return line.decode(errors="replace")
+        return line.decode(errors="backslashreplace")
 
 
 def _csv_lines(body: bytes) -> list[list[str]]:
@@ -190,7 +192,10 @@ def _msgpack_object(raw: Raw) -> Any:
 
 def _showable(raw: Raw) -> Any:
     """A MessagePack value as JSON, or as text where JSON has no such thing."""
-    value = _msgpack_object(raw)
+    try:
+        value = msgspec.msgpack.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        return bytes(raw).decode(errors="backslashreplace")
     try:
         return Raw(msgspec.json.encode(value))
     except (TypeError, ValueError, RecursionError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from service.core.fields import EXPLAIN, Error, Reasons, explain_id
 from service.core.tables import Field
 
 Hook = Callable[[type, object], Any]
+UNKNOWN_TOLD = 20
+"""Unknown fields that are told one by one; of a row with more, the others are counted."""
+
 _whole_number = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 
 
@@ -18,9 +21,7 @@ def explain(fields: Iterable[Field], record: object) -> list[Error]:
     if not isinstance(record, dict):
         return [Error(None, "type", "a row must be an object")]
     names = {field.name: field for field in fields}
-    errors = [
-        Error(name, "unknown_field", _unknown(name, names)) for name in record if name not in names
-    ]
+    errors = list(_unknown_fields(record, names))
     for name, known in names.items():
         if name in record:
             errors += known.explain(record[name], EXPLAIN[known.type])
@@ -52,10 +53,21 @@ def strings_object(fields: Sequence[Field], record: Sequence[str]) -> dict[str, 
     }
 
 
+def _unknown_fields(record: dict[Any, Any], names: dict[str, Field]) -> Iterator[Error]:
+    unknown = [name for name in record if name not in names]
+    for name in unknown[:UNKNOWN_TOLD]:
+        # MessagePack's keys are of any type.
+        text = name if isinstance(name, str) else repr(name)
+        yield Error(text, "unknown_field", _unknown(text, names))
+    if len(unknown) > UNKNOWN_TOLD:
+        rest = len(unknown) - UNKNOWN_TOLD
+        yield Error(None, "unknown_field", f"{rest} more fields are none of this table")
+
+
 def _unknown(name: str, names: dict[str, Field]) -> str:
     if name == "id":
         return "id is generated: leave it out"
-    return f"{name!r} is no field of this table, which has {', '.join(names)}"
+    return f"{name[:40]!r} is no field of this table, which has {', '.join(names)}"
 
 
 def _from_text(known: Field, text: str, hook: Hook) -> object:

@@ -59,11 +59,13 @@ def hash_of(*parts: str | bytes) -> str:
 
 def check_key(text: str) -> None:
     """MalformedError unless the text can be a key."""
-    if not 1 <= len(text) <= MAX_CHARACTERS or not text.isprintable():
+    if not 1 <= len(text) <= MAX_CHARACTERS:
         raise MalformedError(
-            f"An Idempotency-Key has 1 to {MAX_CHARACTERS} printable characters, "
-            f"this one has {len(text)}."
+            f"An Idempotency-Key has 1 to {MAX_CHARACTERS} characters, this one has {len(text)}."
         )
+    # Headers have no encoding: anything but ASCII would be another text at the next reader.
+    if not (text.isascii() and text.isprintable()):
+        raise MalformedError("An Idempotency-Key has printable ASCII characters only.")
 
 
 class Keys:
@@ -104,7 +106,7 @@ class Keys:
     async def _find(self, transaction: Transaction, key: Key) -> Reply | None:
         for fingerprint, status, body, alive in await transaction.fetch(SQL["find"], (key.digest,)):
             if not alive:
-                await transaction.execute(SQL["delete"], (key.digest,))
+                await transaction.execute(SQL["delete_expired"], (key.digest,))
             elif fingerprint != key.fingerprint:
                 raise KeyReusedError("This Idempotency-Key came with another request before.")
             else:

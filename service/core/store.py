@@ -11,7 +11,7 @@ from msgspec import Struct
 import sql
 from service.core.batch import Batch, Reject, Row
 from service.core.database import Transaction
-from service.core.errors import DataError, StaleParentError
+from service.core.errors import DataError
 from service.core.fields import Error, explain_id
 from service.core.tables import Field, Table, by_name
 
@@ -91,6 +91,7 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     """Write rows without ids in one statement; their ids by position, None for rejects.
 
     Where the server refuses a row, each is written by itself and the refused ones are rejected.
+    StaleParentError where a parent vanished since the check: run again, that finds it missing.
     """
     ids: list[int | None] = [None] * batch.received
     if not batch.rows:
@@ -98,7 +99,7 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     try:
         first = await transaction.insert(batch.table.sql["insert"], batch.rows)
         keys = range(first, first + len(batch.rows) * transaction.id_step, transaction.id_step)
-    except (DataError, StaleParentError):
+    except DataError:
         return await _insert_each(transaction, batch, ids)
     if not batch.rejects:
         return list(keys)
@@ -115,21 +116,10 @@ async def _insert_each(
     for at, (position, row) in enumerate(zip(batch.positions, batch.rows, strict=True)):
         try:
             ids[position] = await transaction.insert(batch.table.sql["insert"], [row])
-        except StaleParentError:
-            refused[at] = await _vanished(transaction, batch, row)
         except DataError as error:
-            refused[at] = [Error(None, "malformed", f"is refused by the database: {error}")]
+            refused[at] = [Error(None, "malformed", str(error))]
     batch.reject(refused)
     return ids
-
-
-async def _vanished(transaction: Transaction, batch: Batch, row: Row) -> list[Error]:
-    """Which parents of a row are gone since they were looked up."""
-    alone = Batch(batch.table, 1, lambda _: None, [row], [0])
-    await check_parents(transaction, alone)
-    if not alone.rejects:
-        raise StaleParentError("A parent came and went. Try again.")
-    return alone.rejects[0].errors
 
 
 async def log_rejects(

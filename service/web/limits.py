@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Router, get
 from litestar.datastructures import State
 
-from service.core import batch, bodies, fields, idempotency
+from service.core import batch, bodies, fields, idempotency, intake
 from service.web import backups, operations
 
 
@@ -20,6 +20,7 @@ async def show(state: State) -> dict[str, int]:
         "batch_rows": batch.MAX_ROWS,
         "body_bytes": bodies.MAX_BYTES,
         "inflated_body_bytes": bodies.MAX_BYTES,
+        "verdict_bytes": intake.MAX_VERDICT,
         "page_rows": batch.MAX_ROWS,
         "id": fields.MAX_ID,
         "text_characters": fields.MAX_TEXT,

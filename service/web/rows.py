@@ -19,7 +19,8 @@ from service.core.tables import Table
 from service.web import operations
 from service.web.parameters import PAGE, After, DryRun, Limit, RowId, TheDatabase, TheKeys
 
-PART_OF_THE_REQUEST = ("Content-Type", "Content-Encoding", "Prefer")
+PART_OF_THE_REQUEST = ("Content-Type", "Prefer")
+"""Headers that another use of the same key must share; the body counts as inflated."""
 
 
 def routes(table: Table) -> Router:
@@ -49,7 +50,7 @@ def routes(table: Table) -> Router:
             verdict = await intake.take(transaction, judged, origin, mode, dry_run=dry_run)
             return _reply(verdict, dry_run=dry_run, minimal=minimal)
 
-        key = None if dry_run else _key(request, body)
+        key = None if dry_run else _key(request, plain)
         reply = await (keys.once(key, work) if key else database.run(work))
         return _response(reply, minimal=minimal)
 
