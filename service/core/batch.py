@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
+from service.core.columns import certain
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain, explain_strings, strings_object
 from service.core.fields import Error, decode_instant
@@ -86,21 +87,35 @@ def from_strings(
 ) -> Batch:
     """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces."""
     kind, fields = (table.line, table.stored_fields) if with_id else (table.posted, table.fields)
+    rows, doubtful = certain(fields, records)
+    batch = Batch(table, len(records), records.__getitem__, rows, range(len(records)))
+    if not doubtful:
+        return batch
     hook = partial(decode_instant, assume_utc=True) if assume_utc else decode_instant
     convert = partial(msgspec.convert, strict=False, dec_hook=hook)
-    try:
-        rows = convert(records, list[kind])  # type: ignore[valid-type]
-        if _plain_numbers(fields, records):
-            return all_good(table, rows, records.__getitem__)
-    except msgspec.ValidationError:
-        pass
-    return judge_each(
+    judged = judge_each(
         table,
-        records,
+        [records[at] for at in doubtful],
         lambda record: _line(kind, fields, record, convert),
         lambda record: explain_strings(fields, record, hook),
         lambda record: strings_object(fields, record),
     )
+    _add_judged(batch, judged, doubtful)
+    return batch
+
+
+def _add_judged(batch: Batch, judged: Batch, stood: Sequence[int]) -> None:
+    """Put records that were judged by themselves back where they stood."""
+    others = sorted(set(range(batch.received)).difference(stood))
+    rows = dict(zip(others, batch.rows, strict=True))
+    rows |= {stood[at]: row for at, row in zip(judged.positions, judged.rows, strict=True)}
+    batch.positions = sorted(rows)
+    batch.rows = [rows[at] for at in batch.positions]
+    batch.rejects = judged.rejects
+    for reject in batch.rejects:
+        reject.position = stood[reject.position]
+    places = {position: at for at, position in enumerate(stood)}
+    batch.claims = lambda position: judged.claims(places[position])
 
 
 def from_records(table: Table, records: Sequence[Any]) -> Batch:

@@ -1,0 +1,68 @@
+"""The columns' short cut never says more than the struct: what it passes, the struct passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.columns import certain
+from service.core.fields import decode_instant
+from service.core.tables import TABLES, Table, by_name
+
+HIRES = by_name("hired_employees")
+GOOD = ["7", "Ana Ö. O'Neill", "2021-02-28T23:59:59Z", "3", "4"]
+
+texts = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        "0 1 007 +5 -5 1_0 5.0 1e3 ٣ 999999999 2147483647 2147483648 2021-02-29T00:00:00Z "
+        "2020-02-29T00:00:00Z 2021-04-31T00:00:00Z 2021-12-31T23:59:59Z 2021-01-01T00:00:00 "
+        "0999-01-01T00:00:00Z 2021-01-01T24:00:00Z 2021-01-01T00:00:00+00:00".split()
+    ),
+    st.sampled_from(["", " ", "a\nb", "\x00", "\x85", "\u2028", "\u3000", "\udcff", "x" * 256]),
+    st.integers().map(str),
+)
+
+
+def by_struct(table: Table, record: list[str]) -> Any:
+    try:
+        row = msgspec.convert(record, table.line, strict=False, dec_hook=decode_instant)
+    except msgspec.ValidationError:
+        return None
+    return msgspec.structs.astuple(row)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(texts, texts, texts, texts, texts).map(list),
+            st.tuples(st.integers(0, 4), texts).map(
+                lambda change: [
+                    change[1] if at == change[0] else good for at, good in enumerate(GOOD)
+                ]
+            ),
+        ),
+        max_size=4,
+    )
+)
+def test_what_is_certain_is_what_the_struct_says(records: list[list[str]]) -> None:
+    rows, doubtful = certain(HIRES.stored_fields, records)
+    sure = [record for at, record in enumerate(records) if at not in doubtful]
+    assert [by_struct(HIRES, record) for record in sure] == rows
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+def test_plain_rows_are_certain(table: Table) -> None:
+    record = GOOD if table is HIRES else GOOD[:2]
+    assert certain(table.stored_fields, [record] * 3)[1] == []
+
+
+def test_one_bad_row_leaves_the_others_certain() -> None:
+    rows, doubtful = certain(
+        HIRES.stored_fields, [GOOD, GOOD[:2], [*GOOD[:2], "never", *GOOD[3:]], GOOD]
+    )
+    assert (len(rows), doubtful) == (2, [1, 2])
