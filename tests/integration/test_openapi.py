@@ -13,8 +13,10 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from service.core.database import Database
+from service.core.fields import Id, Text
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path, children
+from service.web import app, openapi, operations
 from service.web.app import create_app
 from service.web.openapi import ASSETS
 from service.web.operations import ALWAYS
@@ -24,11 +26,18 @@ Client = AsyncTestClient[Litestar]
 PARENTS = [table for table in TABLES if children(table)]
 
 
+class Skill(msgspec.Struct):
+    """A row of a table that is not there yet."""
+
+    skill: Text
+    level: Id
+
+
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """As a client reads it: out of JSON."""
-    app = create_app(Settings(api_pass="unused"))
-    text = json.dumps(app.openapi_schema.to_schema(), ensure_ascii=False)
+    schema = create_app(Settings(api_pass="unused")).openapi_schema
+    text = json.dumps(schema.to_schema(), ensure_ascii=False)
     found: dict[str, Any] = msgspec.json.decode(text.encode())
     return found
 
@@ -43,7 +52,7 @@ async def parents(database: Database) -> None:
             )
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def told_operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield method, path, operation
@@ -83,20 +92,20 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_every_route_is_told(document: dict[str, Any]) -> None:
-    app = create_app(Settings(api_pass="unused"))
-    served = {route.path for route in app.routes if not route.path.startswith("/schema")}
+    routes = create_app(Settings(api_pass="unused")).routes
+    served = {route.path for route in routes if not route.path.startswith("/schema")}
     told = {re.sub(r"{(\w+)}", r"{\1:", path) for path in document["paths"]}
     assert {re.sub(r":\w+}", ":", path) for path in served} == told
 
 
 def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for _, _, operation in operations(document)]
+    names = [operation["operationId"] for _, _, operation in told_operations(document)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
 
 
 def test_every_operation_tells_success_and_every_problem(document: dict[str, Any]) -> None:
-    for method, path, operation in operations(document):
+    for method, path, operation in told_operations(document):
         where = f"{method} {path}"
         statuses = set(operation["responses"])
         assert operation["summary"], where
@@ -111,7 +120,7 @@ def test_every_operation_tells_success_and_every_problem(document: dict[str, Any
 
 def test_only_probes_are_open(document: dict[str, Any]) -> None:
     assert document["security"] == [{"basic": []}]
-    opened = {path for _, path, told in operations(document) if told.get("security") == []}
+    opened = {path for _, path, told in told_operations(document) if told.get("security") == []}
     assert opened == {"/health/live", "/health/ready"}
 
 
@@ -131,6 +140,18 @@ def test_patterns_are_such_as_javascript_reads(document: dict[str, Any], table: 
         assert pattern.isascii()
         assert r"\Z" not in pattern
         assert pattern.endswith("$")
+
+
+def test_a_further_table_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = (*TABLES, Table("skills", "skills", Skill))
+    for module in (app, openapi, operations):
+        monkeypatch.setattr(module, "TABLES", tables)
+    document = create_app(Settings(api_pass="unused")).openapi_schema.to_schema()
+    assert {"Skill", "StoredSkill", "SkillPage"} <= set(document["components"]["schemas"])
+    body = document["paths"]["/skills"]["post"]["requestBody"]["content"]
+    assert body["text/csv"]["examples"].popitem()[1]["value"] == "skill,level\ntext,1\n"
+    for reference in set(references(document)):
+        assert resolve(document, {"$ref": reference}), reference
 
 
 @pytest.mark.parametrize("path", [table.path for table in TABLES])
