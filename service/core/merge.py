@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
@@ -31,24 +32,76 @@ class Counts(Struct):
         return self
 
 
+@dataclass
+class Decision:
+    """What to do with rows that carry their ids: rows to add and to change by id, what to refuse.
+
+    As if the rows were written one by one: the first with an id is added, the others are compared
+    with it.
+    """
+
+    added: dict[int, Row]
+    changed: dict[int, Row] = field(default_factory=dict)
+    refused: dict[int, list[Error]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+
+def decide(rows: Sequence[Row], old: Mapping[int, Row], on_conflict: OnConflict) -> Decision:
+    """Compare rows with those of the same id that are there already."""
+    first = {} if old else {row[0]: row for row in rows}
+    if not old and len(first) == len(rows):
+        return Decision(first, counts=Counts(added=len(rows)))
+    return _decide_each(rows, dict(old), on_conflict)
+
+
+def _decide_each(rows: Sequence[Row], known: dict[int, Row], on_conflict: OnConflict) -> Decision:
+    decision = Decision({})
+    counts = decision.counts
+    for at, row in enumerate(rows):
+        key = row[0]
+        if key not in known:
+            known[key] = decision.added[key] = row
+        elif known[key] == row:
+            counts.unchanged += 1
+        elif on_conflict == "skip":
+            counts.skipped += 1
+        elif on_conflict == "reject":
+            decision.refused[at] = [_duplicate(key)]
+        else:
+            target = decision.added if key in decision.added else decision.changed
+            known[key] = target[key] = row
+            counts.changed += 1
+    counts.added = len(decision.added)
+    return decision
+
+
 async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -> Counts:
     """Write rows that carry their ids; rows that are there already are compared.
 
     A row equal to what is there is unchanged; another one with that id is skipped, replaces it,
-    or is rejected. The first of several rows with one id in a batch counts.
+    or is rejected.
     """
-    unique = _reject_repeated(batch)
-    old = await find(transaction, batch.table, list(unique))
-    fresh = [row for key, row in unique.items() if key not in old]
-    conflicts = {
-        at: row for at, row in enumerate(batch.rows) if row[0] in old and old[row[0]] != row
-    }
-    counts = Counts(added=len(fresh), unchanged=len(batch.rows) - len(fresh) - len(conflicts))
-    if fresh:
-        await transaction.insert(batch.table.sql["insert_with_id"], sorted(fresh))
-    if conflicts:
-        await _settle(transaction, batch, conflicts, on_conflict, counts)
-    return counts
+    old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
+    decision = decide(batch.rows, old, on_conflict)
+    for name, rows in (("insert_with_id", decision.added), ("replace", decision.changed)):
+        if rows:
+            await transaction.insert(batch.table.sql[name], sorted(rows.values()))
+    if decision.refused:
+        batch.reject(decision.refused)
+    return decision.counts
+
+
+async def find_among(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
+    """The rows with these ids, by id; one cheap look where the table has none from first to last.
+
+    That is how it is while a file's rows are new to the table.
+    """
+    if not ids:
+        return {}
+    nearest = await transaction.fetch(table.sql["ids"], (min(ids) - 1, 1))
+    if not nearest or nearest[0][0] > max(ids):
+        return {}
+    return await find(transaction, table, sorted(set(ids)))
 
 
 async def find(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
@@ -66,35 +119,5 @@ async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> 
         await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
 
 
-async def _settle(
-    transaction: Transaction,
-    batch: Batch,
-    conflicts: dict[int, Row],
-    on_conflict: OnConflict,
-    counts: Counts,
-) -> None:
-    match on_conflict:
-        case "replace":
-            await transaction.insert(batch.table.sql["replace"], sorted(conflicts.values()))
-            counts.changed += len(conflicts)
-        case "skip":
-            counts.skipped += len(conflicts)
-        case "reject":
-            taken = "is in the table already, with other values"
-            batch.reject({at: [_duplicate(row, taken)] for at, row in conflicts.items()})
-
-
-def _reject_repeated(batch: Batch) -> dict[int, Row]:
-    """The first row of each id; rows that repeat an id with other values are rejected."""
-    first: dict[int, Row] = {}
-    for row in batch.rows:
-        first.setdefault(row[0], row)
-    if len(first) < len(batch.rows):
-        why = "came before, with other values"
-        repeats = {at: row for at, row in enumerate(batch.rows) if first[row[0]] != row}
-        batch.reject({at: [_duplicate(row, why)] for at, row in repeats.items()})
-    return first
-
-
-def _duplicate(row: Row, why: str) -> Error:
-    return Error("id", "duplicate", f"id {row[0]} {why}")
+def _duplicate(key: int) -> Error:
+    return Error("id", "duplicate", f"id {key} is taken by a row with other values")
