@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -29,16 +29,27 @@ class Origin(Struct, frozen=True):
     fingerprint: str | None = None
 
 
-async def check_parents(transaction: Transaction, batch: Batch) -> None:
+def _nothing(_table: Table, _ids: set[int]) -> set[int]:
+    return set()
+
+
+async def check_parents(
+    transaction: Transaction,
+    batch: Batch,
+    coming: Callable[[Table, set[int]], set[int]] = _nothing,
+) -> None:
     """Reject the rows whose parents do not exist: one query a parent table.
 
-    Rows that are rejected already are told of missing parents too.
+    Rows that are rejected already are told of missing parents too. `coming`: those of the ids
+    that will exist by the time the rows are written.
     """
     errors: dict[int, list[Error]] = {}
     for at, field in batch.table.parents:
         claimed = _claimed(batch, field)
         wanted = {row[at] for row in batch.rows} | set(claimed.values())
-        missing = await _missing(transaction, by_name(field.references or ""), wanted)
+        parent = by_name(field.references or "")
+        missing = await _missing(transaction, parent, wanted)
+        missing -= coming(parent, missing)
         if not missing:
             continue
         for index, row in enumerate(batch.rows):
