@@ -32,8 +32,9 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     ContentionError: {1205, 1213},
     StaleParentError: {1452},
     DuplicateError: {1062},
-    # A value out of range, of the wrong form or too long, a row still referred to, a CHECK.
-    DataError: {1264, 1292, 1366, 1406, 1451, 3819, 4025},
+    # A value missing, out of range, of the wrong form or too long; a row still referred to; no
+    # ids left; what a CHECK or a trigger says.
+    DataError: {1048, 1264, 1265, 1292, 1366, 1406, 1451, 1467, 1644, 3819, 4025},
 }
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
