@@ -25,10 +25,18 @@ SELECT id FROM departments WHERE id IN (%s);
 -- name: delete
 DELETE FROM departments WHERE id IN (%s);
 
+-- The content checksum of a range of ids: core/checksum.py computes the same from a backup.
 -- name: checksum
-SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, department))), 0) FROM departments;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, department)) * id), 0)
+FROM departments WHERE id > %s AND id <= %s;
 
--- One page of a backup, built by the server: an array of the rows as Avro has them.
+-- name: nth
+SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
+
+-- One page of a backup, built by the server: its last id, and an array of the rows as Avro has them.
 -- name: backup_page
-SELECT JSON_ARRAYAGG(JSON_OBJECT('id', id, 'department', department))
+SELECT MAX(id), JSON_ARRAYAGG(JSON_OBJECT('id', id, 'department', department))
 FROM (SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s) AS page;
+
+-- name: count_between
+SELECT COUNT(*) FROM departments WHERE id BETWEEN %s AND %s;

@@ -36,18 +36,32 @@ SELECT COUNT(*) FROM hired_employees WHERE department_id IN (%s);
 -- name: count_by_job_id
 SELECT COUNT(*) FROM hired_employees WHERE job_id IN (%s);
 
--- name: checksum
-SELECT COUNT(*),
-    COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, name, `datetime`, department_id, job_id))), 0)
-FROM hired_employees;
+-- The rows that refer to parents, for saying which they are.
+-- name: orphans_by_department_id
+SELECT id, department_id FROM hired_employees WHERE department_id IN (%s) ORDER BY id LIMIT 100;
 
--- One page of a backup, built by the server: an array of the rows as Avro has them,
--- datetime in microseconds since 1970.
+-- name: orphans_by_job_id
+SELECT id, job_id FROM hired_employees WHERE job_id IN (%s) ORDER BY id LIMIT 100;
+
+-- The content checksum of a range of ids: core/checksum.py computes the same from a backup.
+-- name: checksum
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, name,
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), department_id, job_id)) * id), 0)
+FROM hired_employees WHERE id > %s AND id <= %s;
+
+-- name: nth
+SELECT id FROM hired_employees WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
+
+-- One page of a backup, built by the server: its last id, and an array of the rows as Avro has
+-- them, datetime in microseconds since 1970.
 -- name: backup_page
-SELECT JSON_ARRAYAGG(JSON_OBJECT(
+SELECT MAX(id), JSON_ARRAYAGG(JSON_OBJECT(
     'id', id, 'name', name, 'datetime', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`),
     'department_id', department_id, 'job_id', job_id))
 FROM (
     SELECT id, name, `datetime`, department_id, job_id
     FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s
 ) AS page;
+
+-- name: count_between
+SELECT COUNT(*) FROM hired_employees WHERE id BETWEEN %s AND %s;

@@ -25,10 +25,18 @@ SELECT id FROM jobs WHERE id IN (%s);
 -- name: delete
 DELETE FROM jobs WHERE id IN (%s);
 
+-- The content checksum of a range of ids: core/checksum.py computes the same from a backup.
 -- name: checksum
-SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('|', id, job))), 0) FROM jobs;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, job)) * id), 0)
+FROM jobs WHERE id > %s AND id <= %s;
 
--- One page of a backup, built by the server: an array of the rows as Avro has them.
+-- name: nth
+SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
+
+-- One page of a backup, built by the server: its last id, and an array of the rows as Avro has them.
 -- name: backup_page
-SELECT JSON_ARRAYAGG(JSON_OBJECT('id', id, 'job', job))
+SELECT MAX(id), JSON_ARRAYAGG(JSON_OBJECT('id', id, 'job', job))
 FROM (SELECT id, job FROM jobs WHERE id > %s ORDER BY id LIMIT %s) AS page;
+
+-- name: count_between
+SELECT COUNT(*) FROM jobs WHERE id BETWEEN %s AND %s;

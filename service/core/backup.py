@@ -3,131 +3,139 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
-import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from service import __version__
-from service.core import avro
-from service.core.database import Database, Transaction
+from service.core import checksum, layout
+from service.core.ahead import ahead
+from service.core.archive import MANIFEST, ArchiveWriter
+from service.core.avro import Origin, Writer
+from service.core.compression import Codec
+from service.core.database import SQL, Database, Transaction
 from service.core.tables import TABLES, Table
 
 PAGE = 5000
-STREAM_SECONDS = 3600
+SECONDS = 6 * 3600
+PROGRAM = f"hirebase {__version__}"
 
 
-async def stream_table(database: Database, table: Table, codec: avro.Codec) -> AsyncIterator[bytes]:
-    """One table as an Avro file."""
-    async with database.snapshot(STREAM_SECONDS) as snapshot:
-        async for block in _blocks(snapshot, table, codec):
-            yield block
+class Part(Struct, frozen=True):
+    """A table in a manifest."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+    checksum: str
+    schema: dict[str, Any]
 
 
-async def stream_all(database: Database, codec: avro.Codec) -> AsyncIterator[bytes]:
-    """All tables as of one moment: a ZIP of Avro files, manifest.json last."""
-    async with database.snapshot(STREAM_SECONDS) as snapshot:
-        archive = _Archive()
-        manifest: dict[str, Any] = {
-            "program": f"hirebase {__version__}",
-            "snapshot_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "tables": {},
-        }
-        for table in TABLES:
-            entry = archive.entry(f"{table.name}.avro")
-            async for block in _blocks(snapshot, table, codec):
-                yield entry.write(block)
-            rows, checksum = await table_checksum(snapshot, table)
-            manifest["tables"][table.name] = entry.summary() | {
-                "rows": rows,
-                "checksum": checksum,
-                "schema": avro.schema(table),
-            }
-            yield entry.close()
-        yield archive.finish("manifest.json", msgspec.json.encode(manifest))
+class Manifest(Struct, frozen=True):
+    """What an archive holds."""
+
+    program: str
+    schema_version: int
+    snapshot_at: str
+    codec: Codec
+    tables: dict[str, Part]
 
 
-async def table_checksum(transaction: Transaction, table: Table) -> tuple[int, str]:
-    """(rows, checksum of their content), computed by the database."""
-    ((rows, checksum),) = await transaction.fetch(table.sql["checksum"])
-    return int(rows), f"{int(checksum):08x}"
+async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
+    """One table as an Avro file. The first piece is empty: it says that the snapshot stands."""
+    async with _snapshot(database) as snapshot:
+        yield b""
+        async for piece in snapshot.pieces(await snapshot.writer(table, codec)):
+            yield piece
 
 
-async def _blocks(snapshot: Transaction, table: Table, codec: avro.Codec) -> AsyncIterator[bytes]:
-    rows, checksum = await table_checksum(snapshot, table)
-    metadata = {"hirebase.rows": str(rows), "hirebase.checksum": checksum}
-    writer = avro.Writer(table, codec, metadata)
-    yield writer.drain()
-    after = 0
-    while page := await _page(snapshot, table, after):
-        after = max(record["id"] for record in page)
-        yield await asyncio.to_thread(writer.write, page)
+async def stream_all(
+    database: Database, codec: Codec, tables: Sequence[Table] = TABLES
+) -> AsyncGenerator[bytes]:
+    """Tables as of one moment: a ZIP of Avro files, manifest.json last; first, an empty piece."""
+    async with _snapshot(database) as snapshot:
+        yield b""
+        archive, parts = ArchiveWriter(), {}
+        for table in tables:
+            writer = await snapshot.writer(table, codec)
+            yield archive.begin(f"{table.name}.avro")
+            async for piece in snapshot.pieces(writer):
+                yield archive.data(piece)
+            end, size, sha256 = archive.end()
+            parts[table.name] = _part(writer, size, sha256)
+            yield end
+        yield archive.begin(MANIFEST)
+        yield archive.data(_json(snapshot.manifest(codec, parts)))
+        yield archive.end()[0] + archive.finish()
 
 
-async def _page(snapshot: Transaction, table: Table, after: int) -> list[dict[str, Any]]:
-    ((text,),) = await snapshot.fetch(table.sql["backup_page"], (after, PAGE))
-    page = msgspec.json.decode(text or b"[]", type=list[dict[str, Any]])
+def _part(writer: Writer, size: int, sha256: str) -> Part:
+    origin, table = writer.origin, writer.table
+    schema = layout.schema(table)
+    return Part(f"{table.name}.avro", origin.rows, size, sha256, origin.checksum, schema)
+
+
+def _json(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+@asynccontextmanager
+async def _snapshot(database: Database) -> AsyncIterator[_Snapshot]:
+    async with database.snapshot(SECONDS) as transaction:
+        moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        versions = await transaction.fetch(SQL["applied_migrations"])
+        yield _Snapshot(transaction, moment, max(version for (version,) in versions))
+
+
+class _Snapshot:
+    """All tables as of one moment."""
+
+    def __init__(self, transaction: Transaction, moment: str, schema_version: int):
+        self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+
+    async def writer(self, table: Table, codec: Codec) -> Writer:
+        """A writer whose header says what the database counted and added up."""
+        total = await checksum.of_table(self._transaction, table)
+        origin = Origin(total.rows, str(total), self._at, self._schema_version, PROGRAM)
+        return Writer(table, codec, origin)
+
+    async def pieces(self, writer: Writer) -> AsyncIterator[bytes]:
+        """A file: its header, then its blocks; the server builds a page while one is encoded."""
+        yield writer.header
+        pages = _Pages(self._transaction, writer.table)
+        async with aclosing(ahead(pages.next)) as texts:
+            async for text in texts:
+                yield await asyncio.to_thread(_block, writer, text)
+
+    def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
+        return Manifest(PROGRAM, self._schema_version, self._at, codec, parts)
+
+
+class _Pages:
+    """A table's pages as the server builds them, by keyset."""
+
+    def __init__(self, transaction: Transaction, table: Table):
+        self._transaction, self._table, self._after = transaction, table, 0
+
+    async def next(self) -> str | None:
+        """The JSON of the next page; None after the last."""
+        ((last, text),) = await self._transaction.fetch(
+            self._table.sql["backup_page"], (self._after, PAGE)
+        )
+        if last is None:
+            return None
+        self._after = last
+        return str(text)
+
+
+def _block(writer: Writer, text: str) -> bytes:
+    records = msgspec.json.decode(text, type=list[dict[str, Any]])
     # The server does not promise an order inside the aggregate.
-    page.sort(key=lambda record: record["id"])
-    return page
-
-
-class _Sink(io.RawIOBase):
-    """A file that can only be written, and gives its bytes away."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def drain(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
-
-
-class _Archive:
-    """A ZIP in the making, entries stored as they are."""
-
-    def __init__(self) -> None:
-        self._sink = _Sink()
-        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED)
-
-    def entry(self, name: str) -> _Entry:
-        return _Entry(self._sink, self._zip.open(name, "w", force_zip64=True))
-
-    def finish(self, name: str, content: bytes) -> bytes:
-        """The last entry and the end of the archive."""
-        self._zip.writestr(name, content)
-        self._zip.close()
-        return self._sink.drain()
-
-
-class _Entry:
-    """One entry of the archive, with its size and hash."""
-
-    def __init__(self, sink: _Sink, file: Any):
-        self._sink, self._file = sink, file
-        self._bytes, self._hash = 0, hashlib.sha256()
-
-    def write(self, data: bytes) -> bytes:
-        self._file.write(data)
-        self._hash.update(data)
-        self._bytes += len(data)
-        return self._sink.drain()
-
-    def close(self) -> bytes:
-        self._file.close()
-        return self._sink.drain()
-
-    def summary(self) -> dict[str, Any]:
-        return {"bytes": self._bytes, "sha256": self._hash.hexdigest()}
+    records.sort(key=itemgetter("id"))
+    return writer.block(records)

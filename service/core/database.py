@@ -79,11 +79,19 @@ class Database:
         await self.fetch(SQL["ping"])
 
     @asynccontextmanager
-    async def transaction(self, timeout: float | None = None) -> AsyncIterator[Transaction]:
-        """Begin; commit at the end, or roll back on any error."""
+    async def transaction(
+        self, timeout: float | None = None, *, repeatable: bool = False
+    ) -> AsyncIterator[Transaction]:
+        """Begin; commit at the end, or roll back on any error.
+
+        repeatable: what others commit meanwhile is not seen.
+        """
         async with self._connection(timeout or self._timeout) as connection:
+            transaction = Transaction(connection)
+            if repeatable:
+                await transaction.execute(SQL["snapshot_isolation"])
             await connection.begin()
-            yield Transaction(connection)
+            yield transaction
             await _commit(connection)
 
     @asynccontextmanager
@@ -101,12 +109,16 @@ class Database:
                 await connection.rollback()
 
     async def run(
-        self, work: Callable[[Transaction], Awaitable[T]], timeout: float | None = None
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        timeout: float | None = None,
+        *,
+        repeatable: bool = False,
     ) -> T:
         """Do `work` in a transaction, again and again after deadlocks and lock waits."""
         for attempt in range(ATTEMPTS):
             try:
-                async with self.transaction(timeout) as transaction:
+                async with self.transaction(timeout, repeatable=repeatable) as transaction:
                     return await work(transaction)
             except ContentionError:
                 await asyncio.sleep(_jitter(attempt))

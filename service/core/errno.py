@@ -28,13 +28,13 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     },
     # The server takes no writes: it is a replica now, or cut off from its cluster.
     ReadOnlyError: {1290, 1792, 1836, 1047},
-    # A lock wait, a deadlock.
-    ContentionError: {1205, 1213},
+    # A lock wait, a deadlock, a child row that came in between.
+    ContentionError: {1205, 1213, 1451},
     StaleParentError: {1452},
     DuplicateError: {1062},
-    # A value missing, out of range, of the wrong form or too long; a row still referred to; no
-    # ids left; what a CHECK or a trigger says.
-    DataError: {1048, 1264, 1265, 1292, 1366, 1406, 1451, 1467, 1644, 3819, 4025},
+    # A value missing, out of range, of the wrong form or too long; no ids left; what a CHECK or
+    # a trigger says.
+    DataError: {1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},
 }
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 

@@ -12,6 +12,7 @@ HirebaseError
 ├── RowsRefused             all or nothing, and some rows break a rule
 ├── OrphansError            the change would leave rows without their parent
 ├── StoppedError            a load ended early: too many rejects, or its file changed
+├── TransactionTooLarge     more than the engine takes in one transaction
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key still runs
 └── DatabaseError
@@ -91,17 +92,21 @@ class RowsRefused(HirebaseError):
 class OrphansError(HirebaseError):
     """The change would leave rows without their parent."""
 
-    def __init__(self, message: str, count: int):
+    def __init__(self, message: str, count: int, rows: Sequence[dict[str, Any]] = ()):
         super().__init__(message)
-        self.count = count
+        self.count, self.rows = count, rows
 
     @property
     def extras(self) -> dict[str, Any]:
-        return {"orphans": self.count}
+        return {"orphans": self.count, "rows": self.rows}
 
 
 class StoppedError(HirebaseError):
     """A load ended before its files did."""
+
+
+class TransactionTooLarge(HirebaseError):
+    """The change is more than the engine takes in one transaction."""
 
 
 class NotFoundError(HirebaseError):

@@ -1,40 +1,50 @@
-"""Restoring a table from Avro: all or nothing, ids kept, no orphans."""
+"""Restoring tables from Avro: in one transaction, ids kept, no orphans, all or nothing."""
 
 from __future__ import annotations
 
 import asyncio
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable
-from itertools import pairwise
-from typing import IO, Any, Literal
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import IO, Literal
 
 from msgspec import Struct
 
-import sql
-from service.core import avro, batch, merge, store
-from service.core.backup import table_checksum
+from service.core import checksum, merge, store
+from service.core.ahead import ahead
+from service.core.avro import Reader
+from service.core.batch import Batch, Reject
 from service.core.database import Database, Transaction
-from service.core.errors import BackupError, OrphansError, RowsRefused
+from service.core.errors import BackupError, ContentionError, DuplicateError, RowsRefused
+from service.core.ids import Ids
 from service.core.merge import Counts
-from service.core.tables import Table, children
+from service.core.orphans import Orphans, Parents
+from service.core.records import judge
+from service.core.tables import Table
+from service.core.transactions import Limits, refuse_too_large
 
 Mode = Literal["replace", "merge"]
 
-SECONDS = 3600
+SECONDS = 6 * 3600
 REPORTED = 100
 """Refused rows that are told one by one."""
+CLIPPED = 300
+"""Characters of a refused value that are told."""
 
 
 class Restored(Struct):
-    """What a restore did to a table; verified: count and checksum equal those of the backup."""
+    """What a restore did to a table, or would do.
+
+    orphaned counts over all tables, and only a dry run gets to tell it. verified: the file is one
+    of ours, and its rows and now the table's have the checksum that the database once computed.
+    """
 
     table: str
     restored: int
-    added: int
-    changed: int
-    removed: int
-    verified: bool
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    orphaned: int = 0
+    verified: bool = False
 
 
 class _DryRun(Exception):
@@ -42,129 +52,143 @@ class _DryRun(Exception):
 
 
 async def restore(
-    database: Database, table: Table, file: IO[bytes], mode: Mode, *, dry_run: bool = False
-) -> Restored:
-    """Make the table what the file says, in one transaction.
+    database: Database,
+    sources: Sequence[tuple[Table, IO[bytes]]],
+    mode: Mode,
+    *,
+    dry_run: bool = False,
+    limits: Limits | None = None,
+) -> list[Restored]:
+    """Make tables what files say, in one transaction; the tables parents first.
 
     replace removes rows that the file lacks, merge keeps them. BackupError for a file that is no
-    backup of this table, RowsRefused for rows that break a rule, OrphansError where rows would
-    lose a parent: the tables are then as they were.
+    backup of its table, RowsRefused for rows that break a rule, OrphansError where rows would
+    lose a parent, TransactionTooLarge above `limits`: the tables are then as they were.
     """
-    tried: list[Restored] = []
+    readers = await asyncio.to_thread(_scanned, sources)
+    await refuse_too_large(database, readers, mode, limits or Limits())
+    results: list[list[Restored]] = []
 
-    async def work(transaction: Transaction) -> Restored:
-        file.seek(0)
-        result = await _restore(transaction, table, file, mode)
+    async def work(transaction: Transaction) -> list[Restored]:
+        results.append(await _Restore(transaction, mode, dry_run=dry_run).run(readers))
         if dry_run:
-            tried.append(result)
             raise _DryRun
-        return result
+        return results[-1]
 
     try:
-        return await database.run(work, SECONDS)
+        return await database.run(work, SECONDS, repeatable=True)
     except _DryRun:
-        return tried[-1]
+        return results[-1]
 
 
-async def _restore(transaction: Transaction, table: Table, file: IO[bytes], mode: Mode) -> Restored:
-    reader = await asyncio.to_thread(avro.Reader, table, file)
-    counts, ids = await _put_all(transaction, table, reader)
-    removed = await _remove_others(transaction, table, ids) if mode == "replace" else 0
-    return Restored(
-        table=table.path,
-        restored=len(ids),
-        added=counts.added,
-        changed=counts.changed,
-        removed=removed,
-        verified=mode == "replace" and await _verify(transaction, table, reader.metadata),
-    )
+def _scanned(sources: Sequence[tuple[Table, IO[bytes]]]) -> list[Reader]:
+    readers = [Reader(table, file) for table, file in sources]
+    for reader in readers:
+        reader.scan()
+    return readers
 
 
-async def _put_all(
-    transaction: Transaction, table: Table, reader: Iterable[Any]
-) -> tuple[Counts, array[int]]:
-    counts, ids, position = Counts(), array("i"), 0
-    blocks = iter(reader)
-    while (records := await asyncio.to_thread(next, blocks, None)) is not None:
-        judged = batch.from_records(table, records)
-        _refuse(table, judged, position)
-        await store.check_parents(transaction, judged)
-        _refuse_orphans(table, judged)
-        ids.extend(row[0] for row in judged.rows)
-        counts += await merge.put(transaction, judged, "replace")
-        _refuse(table, judged, position)
-        position += len(records)
-    return counts, _sorted_ids(table, ids)
+class _Restore:
+    """One attempt, inside its transaction."""
+
+    def __init__(self, transaction: Transaction, mode: Mode, *, dry_run: bool):
+        self._transaction, self._mode, self._dry_run = transaction, mode, dry_run
+        self._orphans, self._parents = Orphans(), Parents(transaction)
+
+    async def run(self, readers: Sequence[Reader]) -> list[Restored]:
+        """Parents' rows before children's; their removals the other way round."""
+        done = [await self._put_all(reader) for reader in readers]
+        if self._mode == "replace":
+            for reader, (result, ids) in reversed([*zip(readers, done, strict=True)]):
+                result.removed = await self._remove_others(reader.table, ids)
+        if not self._dry_run:
+            self._orphans.refuse()
+        results = [result for result, _ in done]
+        for reader, result in zip(readers, results, strict=True):
+            result.orphaned = self._orphans.count
+            result.verified = not result.orphaned and await self._verify(reader)
+        return results
+
+    async def _put_all(self, reader: Reader) -> tuple[Restored, Ids]:
+        counts, ids, position = Counts(), Ids(), 0
+        async with aclosing(_judged(reader)) as batches:
+            async for judged in batches:
+                _refuse(judged, position)
+                ids.add(row[0] for row in judged.rows)
+                await self._orphans.in_file(self._parents, judged)
+                if self._dry_run or not self._orphans.count:
+                    counts += await self._put(judged)
+                position += judged.received
+        reader.check()
+        if (twice := ids.repeated()) is not None:
+            raise BackupError(f"Id {twice} stands twice in this backup of {reader.table.path}.")
+        return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
+
+    async def _put(self, judged: Batch) -> Counts:
+        judged.rejects = []
+        if not judged.rows:
+            return Counts()
+        try:
+            if await self._is_free(judged):
+                insert = judged.table.sql["insert_with_id"]
+                await self._transaction.insert(insert, sorted(judged.rows))
+                return Counts(added=len(judged.rows))
+            counts = await merge.put(self._transaction, judged, "replace")
+        except DuplicateError as error:
+            raise ContentionError("Others added the same rows meanwhile.") from error
+        _refuse(judged, 0)
+        return counts
+
+    async def _is_free(self, judged: Batch) -> bool:
+        """Whether no row stands where these go."""
+        ids = {row[0] for row in judged.rows}
+        first = await self._transaction.fetch(judged.table.sql["nth"], (min(ids) - 1, 0))
+        return len(ids) == len(judged.rows) and (not first or first[0][0] > max(ids))
+
+    async def _remove_others(self, table: Table, keep: Ids) -> int:
+        after, others = 0, []
+        while page := await self._transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
+            after = page[-1][0]
+            others += [key for (key,) in page if key not in keep]
+        before = self._orphans.count
+        await self._orphans.left_by(self._transaction, table, others)
+        if self._orphans.count == before:
+            await merge.delete(self._transaction, table, others)
+        return len(others)
+
+    async def _verify(self, reader: Reader) -> bool:
+        if reader.origin is None or self._mode == "merge":
+            return reader.origin is not None
+        total = await checksum.of_table(self._transaction, reader.table)
+        if (total.rows, str(total)) != (reader.origin.rows, reader.origin.checksum):
+            raise BackupError(
+                f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
+                f"{total}, not the backup's {reader.origin.rows} with {reader.origin.checksum}; "
+                "nothing was changed."
+            )
+        return True
 
 
-def _refuse(table: Table, judged: batch.Batch, position: int) -> None:
+def _judged(reader: Reader) -> AsyncGenerator[Batch]:
+    """Batches of a file: one is decoded and judged in a thread while another is written."""
+    batches: Iterator[Batch] = (judge(reader.table, records) for records in reader)
+    return ahead(lambda: asyncio.to_thread(next, batches, None))
+
+
+def _refuse(judged: Batch, position: int) -> None:
     if judged.rejects:
-        for reject in judged.rejects:
-            reject.position += position
-        count = len(judged.rejects)
+        table, count = judged.table.path, len(judged.rejects)
         raise RowsRefused(
-            f"{count} rows of this backup of {table.path} break a rule; nothing was restored.",
-            judged.rejects[:REPORTED],
+            f"{count} of the rows {position} to {position + judged.received - 1} of this backup of "
+            f"{table} break a rule; nothing was restored.",
+            [_told(reject, position) for reject in judged.rejects[:REPORTED]],
             count=count,
         )
 
 
-def _refuse_orphans(table: Table, judged: batch.Batch) -> None:
-    if judged.rejects:
-        count = len(judged.rejects)
-        reasons = {error.message for reject in judged.rejects for error in reject.errors}
-        raise OrphansError(
-            f"{count} rows of {table.path} would be without their parent "
-            f"({'; '.join(sorted(reasons)[:5])}). Restore the parents first; nothing was changed.",
-            count,
-        )
-
-
-def _sorted_ids(table: Table, ids: array[int]) -> array[int]:
-    ordered = array("i", sorted(ids))
-    for one, other in pairwise(ordered):
-        if one == other:
-            raise BackupError(f"Id {one} stands twice in this backup of {table.path}.")
-    return ordered
-
-
-async def _remove_others(transaction: Transaction, table: Table, keep: array[int]) -> int:
-    after, removed = 0, 0
-    while page := await transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
-        after = page[-1][0]
-        others = [key for (key,) in page if not _contains(keep, key)]
-        if others:
-            await _refuse_to_orphan(transaction, table, others)
-            await merge.delete(transaction, table, others)
-            removed += len(others)
-    return removed
-
-
-async def _refuse_to_orphan(transaction: Transaction, table: Table, ids: list[int]) -> None:
-    for child, field in children(table):
-        statement = sql.expand(child.sql[f"count_by_{field.name}"], len(ids))
-        ((count,),) = await transaction.fetch(statement, ids)
-        if count:
-            raise OrphansError(
-                f"{count} rows of {child.path} refer to {table.path} that this backup lacks. "
-                f"Restore or remove those {child.path} first; nothing was changed.",
-                count,
-            )
-
-
-async def _verify(transaction: Transaction, table: Table, metadata: dict[str, str]) -> bool:
-    claimed = metadata.get("hirebase.rows"), metadata.get("hirebase.checksum")
-    if claimed == (None, None):
-        return False
-    rows, checksum = await table_checksum(transaction, table)
-    if claimed != (str(rows), checksum):
-        raise BackupError(
-            f"The backup of {table.path} claims {claimed[0]} rows with checksum {claimed[1]}, "
-            f"but holds {rows} with {checksum}: it is damaged; nothing was restored."
-        )
-    return True
-
-
-def _contains(ordered: array[int], key: int) -> bool:
-    at = bisect_left(ordered, key)
-    return at < len(ordered) and ordered[at] == key
+def _told(reject: Reject, position: int) -> Reject:
+    record = {
+        name: value[:CLIPPED] if isinstance(value, str | bytes) else value
+        for name, value in reject.record.items()
+    }
+    return Reject(reject.position + position, record, reject.errors)

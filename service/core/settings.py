@@ -29,6 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_pool_size: Positive = 10
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
+    mysql_max_transaction_rows: Positive | None = None
+    mysql_max_transaction_bytes: Positive | None = None
 
     api_user: Filled = "admin"
     api_pass: str = ""

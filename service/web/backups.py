@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from typing import IO, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Annotated, Any
 
 from litestar import Request, Router, get, post
-from litestar.datastructures import UploadFile
-from litestar.params import FromQuery
-from litestar.response import Stream
+from litestar.datastructures import State
+from litestar.params import FromQuery, QueryParameter
 
-from service.core import backup, restore
-from service.core.avro import Codec
-from service.core.errors import MalformedError
-from service.core.restore import Mode, Restored
+from service.core import backup
+from service.core.compression import Codec
+from service.core.depot import Depot, Saved
+from service.core.restore import Mode, Restored, restore
+from service.core.sources import opened, opened_for
 from service.core.tables import by_path
+from service.core.transactions import Limits
+from service.core.verify import Verification, verify
 from service.web import operations
+from service.web.downloads import Download, download
 from service.web.parameters import DryRun, TableName, TheDatabase
+from service.web.shapes import Listing, RestoredAll
+from service.web.uploads import MAX_UPLOAD, received
 
-MAX_UPLOAD = 1 << 30
-IN_MEMORY = 1 << 20
+BackupName = Annotated[
+    str | None, QueryParameter(name="backup", description="a backup on the server, for no body")
+]
+Keep = Annotated[int | None, QueryParameter(ge=1, description="so many of its kind are kept")]
 
 
 @get(
@@ -29,15 +37,62 @@ IN_MEMORY = 1 << 20
     summary="A table as Avro; all as a ZIP",
     operation_class=operations.BACKUP,
 )
-async def download(
+async def send(
     database: TheDatabase, table: TableName, codec: FromQuery[Codec] = "deflate"
-) -> Stream:
+) -> Download:
     if table == "all":
-        return _attachment(backup.stream_all(database, codec), "application/zip", "hirebase.zip")
+        return await download(backup.stream_all(database, codec), "application/zip", "hirebase.zip")
     found = by_path(table)
-    return _attachment(
-        backup.stream_table(database, found, codec), "application/avro", f"{found.name}.avro"
-    )
+    stream = backup.stream_table(database, found, codec)
+    return await download(stream, "application/avro", f"{found.name}.avro")
+
+
+@post(
+    "/backup",
+    operation_id="save_backup",
+    summary="Back up into the server's BACKUP_DIR",
+    operation_class=operations.SAVE,
+)
+async def save(
+    database: TheDatabase,
+    state: State,
+    table: FromQuery[str] = "all",
+    codec: FromQuery[Codec] = "deflate",
+    keep: Keep = None,
+) -> Saved:
+    found = None if table == "all" else by_path(table)
+    return await _depot(state).save(database, found, codec, keep)
+
+
+@get(
+    "/backups",
+    operation_id="backups",
+    summary="The backups in BACKUP_DIR, oldest first",
+    operation_class=operations.BACKUPS,
+)
+async def listed(state: State) -> Listing:
+    return Listing(await asyncio.to_thread(_depot(state).list))
+
+
+@post(
+    "/restore/all",
+    operation_id="restore_all",
+    summary="Make the tables what a ZIP of backups says, in one transaction",
+    status_code=200,
+    request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.RESTORE_ALL,
+)
+async def restore_all(
+    request: Request[Any, Any, Any],
+    database: TheDatabase,
+    state: State,
+    mode: FromQuery[Mode] = "replace",
+    backup: BackupName = None,
+    dry_run: DryRun = False,
+) -> RestoredAll:
+    async with _file(request, state, backup) as file, opened(file) as found:
+        done = await restore(database, found, mode, dry_run=dry_run, limits=_limits(state))
+    return RestoredAll(all(one.verified for one in done), done)
 
 
 @post(
@@ -48,38 +103,60 @@ async def download(
     request_max_body_size=MAX_UPLOAD,
     operation_class=operations.RESTORE,
 )
-async def upload(
+async def restore_table(
     request: Request[Any, Any, Any],
     database: TheDatabase,
+    state: State,
     table: TableName,
     mode: FromQuery[Mode] = "replace",
+    backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> Restored:
     found = by_path(table)
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        await _receive(request, file)
-        return await restore.restore(database, found, file, mode, dry_run=dry_run)
+    async with _file(request, state, backup) as file, opened_for(found, file) as only:
+        (done,) = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
+    return done
 
 
-def _attachment(content: Any, media_type: str, name: str) -> Stream:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Stream(content, media_type=media_type, headers=headers)
+@post(
+    "/verify",
+    operation_id="verify",
+    summary="Read a backup from end to end; the tables are not touched",
+    status_code=200,
+    request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.VERIFY,
+)
+async def check(
+    request: Request[Any, Any, Any], state: State, backup: BackupName = None
+) -> Verification:
+    async with _file(request, state, backup) as file:
+        return await verify(file)
 
 
-async def _receive(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    if request.content_type[0] == "multipart/form-data":
-        await _receive_field(request, file)
-        return
-    async for chunk in request.stream():
-        await asyncio.to_thread(file.write, chunk)
+@asynccontextmanager
+async def _file(
+    request: Request[Any, Any, Any], state: State, name: str | None
+) -> AsyncIterator[IO[bytes]]:
+    if name is None:
+        async with received(request) as file:
+            yield file
+    else:
+        with await asyncio.to_thread(_depot(state).open, name) as file:
+            yield file
 
 
-async def _receive_field(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    upload = (await request.form()).get("file")
-    if not isinstance(upload, UploadFile):
-        raise MalformedError("The form has no field `file` with a file in it.")
-    while chunk := await upload.read(IN_MEMORY):
-        await asyncio.to_thread(file.write, chunk)
+def _depot(state: State) -> Depot:
+    return Depot(state.settings.backup_dir)
 
 
-avro = Router("/avro", route_handlers=[download, upload], tags=["avro"])
+def _limits(state: State) -> Limits:
+    return Limits(
+        state.settings.mysql_max_transaction_rows, state.settings.mysql_max_transaction_bytes
+    )
+
+
+avro = Router(
+    "/avro",
+    route_handlers=[send, save, listed, restore_all, restore_table, check],
+    tags=["avro"],
+)

@@ -6,7 +6,7 @@ from litestar import Router, get
 from litestar.datastructures import State
 
 from service.core import batch, bodies, fields, idempotency, intake
-from service.web import backups, operations
+from service.web import operations, uploads
 
 
 @get(
@@ -24,7 +24,7 @@ async def show(state: State) -> dict[str, int]:
         "page_rows": batch.MAX_ROWS,
         "id": fields.MAX_ID,
         "text_characters": fields.MAX_TEXT,
-        "upload_bytes": backups.MAX_UPLOAD,
+        "upload_bytes": uploads.MAX_UPLOAD,
         "idempotency_key_characters": idempotency.MAX_CHARACTERS,
         "idempotency_key_seconds": state.settings.idempotency_hours * 3600,
     }

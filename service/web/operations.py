@@ -25,13 +25,17 @@ from msgspec import Struct
 
 from service.core import bodies
 from service.core.batch import MAX_ROWS
+from service.core.depot import Saved
 from service.core.restore import Restored
 from service.core.tables import TABLES, Table
+from service.core.verify import Verification
 from service.web.problems import Problem
 from service.web.shapes import (
     COMPONENT,
     Health,
+    Listing,
     RejectPage,
+    RestoredAll,
     Verdict,
     as_csv,
     as_ndjson,
@@ -231,4 +235,10 @@ READY = described(
 BACKUP = described(
     {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 400, 404
 )
+SAVE = described({201: Reply("Its name there, and its manifest.", Saved)}, 400, 404, 422)
+BACKUPS = described({200: Reply("All of them.", Listing)})
 RESTORE = described({200: Reply("What it did.", Restored)}, 400, 404, 409, 413, 422, takes=_file())
+RESTORE_ALL = described(
+    {200: Reply("What it did.", RestoredAll)}, 400, 404, 409, 413, 422, takes=_file()
+)
+VERIFY = described({200: Reply("It is whole.", Verification)}, 400, 404, 413, 422, takes=_file())

@@ -24,6 +24,7 @@ STATUS: dict[type[Exception], int] = {
     errors.BackupError: 422,
     errors.RowsRefused: 422,
     errors.OrphansError: 409,
+    errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
     errors.UnavailableError: 503,
     errors.DatabaseError: 500,

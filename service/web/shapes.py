@@ -10,7 +10,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.core import batch
+from service.core.depot import Listed
 from service.core.fields import Error, Instant
+from service.core.restore import Restored
 from service.core.tables import Table
 
 SAMPLES: dict[type, Any] = {int: 1, str: "text", Instant: "2021-07-27T16:02:08Z"}
@@ -35,6 +37,19 @@ class Verdict(Struct):
     failed: int
     failures: list[Failure]
     ids: list[int | None] | UnsetType = UNSET
+
+
+class RestoredAll(Struct):
+    """What a restore of an archive did, table by table; verified: all of them are."""
+
+    verified: bool
+    tables: list[Restored]
+
+
+class Listing(Struct):
+    """The backups in BACKUP_DIR, oldest first."""
+
+    backups: list[Listed]
 
 
 class Rejected(Struct):

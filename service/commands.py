@@ -1,0 +1,88 @@
+"""The commands for backups: back up, restore, verify. They suit cron: quiet, and 1 on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+
+from service.core import database as databases
+from service.core.compression import CODECS, Codec
+from service.core.depot import Depot, Saved
+from service.core.errors import BackupError
+from service.core.restore import Mode, Restored, restore
+from service.core.settings import Settings
+from service.core.sources import opened
+from service.core.tables import TABLES, Table, by_path
+from service.core.transactions import Limits
+from service.core.verify import Verification, verify
+
+PATHS = [table.path for table in TABLES]
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(name="backup", help="Back up into a folder (BACKUP_DIR), verified before it counts.")
+@click.option("--table", type=click.Choice(PATHS), help="One table, as Avro.")
+@click.option(
+    "--all", "_every", is_flag=True, help="All tables as of one moment, as ZIP (default)."
+)
+@click.option("--codec", type=click.Choice(CODECS), default="deflate", show_default=True)
+@click.option("--keep", type=click.IntRange(1), help="Remove all but so many of the same kind.")
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+def backup_command(
+    table: str | None, _every: bool, codec: Codec, keep: int | None, folder: Path | None
+) -> None:
+    if table and _every:
+        raise click.UsageError("--table and --all exclude each other.")
+    settings = Settings.from_environment(os.environ)
+    depot = Depot(folder or settings.backup_dir)
+    saved = asyncio.run(_save(settings, depot, by_path(table) if table else None, codec, keep))
+    rows = sum(part.rows for part in saved.tables.values())
+    click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
+
+
+@click.command(name="restore", help="Make the tables what a backup says, in one transaction.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="replace", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Tell what would be done; change nothing.")
+@click.argument("file", type=EXISTING)
+def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
+    settings = Settings.from_environment(os.environ)
+    for done in asyncio.run(_restore(settings, file, mode, dry_run=dry_run)):
+        facts = msgspec.structs.asdict(done)
+        click.echo(" ".join(f"{name}={value}" for name, value in facts.items()))
+
+
+@click.command(name="verify", help="Read a backup from end to end; 1 unless it is proven whole.")
+@click.argument("file", type=EXISTING)
+def verify_command(file: Path) -> None:
+    found = asyncio.run(_verify(file))
+    for verdict in found.tables:
+        click.echo(
+            f"{verdict.table}: {verdict.rows} rows, {verdict.codec}, "
+            + (f"whole, as of {verdict.snapshot_at}" if verdict.verified else "readable")
+        )
+    if not found.verified:
+        raise BackupError("Another program wrote this file: it carries no checksum to verify.")
+
+
+async def _save(
+    settings: Settings, depot: Depot, table: Table | None, codec: Codec, keep: int | None
+) -> Saved:
+    async with databases.connect(settings) as database:
+        return await depot.save(database, table, codec, keep)
+
+
+async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
+    limits = Limits(settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes)
+    with path.open("rb") as file:
+        async with databases.connect(settings) as database, opened(file) as found:
+            return await restore(database, found, mode, dry_run=dry_run, limits=limits)
+
+
+async def _verify(path: Path) -> Verification:
+    with path.open("rb") as file:
+        return await verify(file)

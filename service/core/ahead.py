@@ -1,0 +1,57 @@
+"""Work one step ahead: while an item is used, the next one is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PIECES = 2
+"""So many pieces wait for whoever takes them; then their source waits."""
+
+
+async def ahead(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]:
+    """What `step` gives, until it gives None."""
+    coming = asyncio.ensure_future(step())
+    try:
+        while (item := await coming) is not None:
+            coming = asyncio.ensure_future(step())
+            yield item
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+        if not coming.cancelled():
+            coming.exception()  # asked for, so that nobody complains that nobody did
+
+
+async def pumped(source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """What `source` gives, run in a task of its own: whatever task asks, deadlines hold,
+
+    and closing this ends the source at once, wherever it waits.
+    """
+    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(PIECES)
+    task = asyncio.create_task(_pump(source, queue))
+    try:
+        while (item := await queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _pump(
+    source: AsyncGenerator[bytes], queue: asyncio.Queue[bytes | Exception | None]
+) -> None:
+    try:
+        async with aclosing(source):
+            async for piece in source:
+                await queue.put(piece)
+    except Exception as error:
+        await queue.put(error)
+    else:
+        await queue.put(None)

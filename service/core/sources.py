@@ -1,0 +1,128 @@
+"""Where a restore or a check reads from: an Avro file, or the entries of an archive of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import IO
+
+import msgspec
+
+from service.core import avro
+from service.core.archive import CHUNK, MANIFEST, Archive
+from service.core.avro import Reader
+from service.core.backup import Manifest, Part
+from service.core.errors import BackupError
+from service.core.tables import TABLES, Table
+
+Source = tuple[Table, IO[bytes]]
+ZIP = b"PK"
+
+
+@asynccontextmanager
+async def opened(file: IO[bytes]) -> AsyncIterator[list[Source]]:
+    """(table, Avro file) of each table in a backup, parents first; an archive is checked."""
+    with ExitStack() as stack:
+        yield await asyncio.to_thread(sources, file, stack)
+
+
+@asynccontextmanager
+async def opened_for(table: Table, file: IO[bytes]) -> AsyncIterator[list[Source]]:
+    """The same for one table: a file of its own, or its entry of an archive."""
+    if not is_archive(file):
+        yield [(table, file)]
+        return
+    async with opened(file) as found:
+        own = [source for source in found if source[0] is table]
+        if not own:
+            raise BackupError(f"This ZIP has no backup of {table.path}.")
+        yield own
+
+
+def is_archive(file: IO[bytes]) -> bool:
+    """Whether a file begins as a ZIP does."""
+    file.seek(0)
+    return file.read(len(ZIP)) == ZIP
+
+
+def sources(file: IO[bytes], stack: ExitStack) -> list[Source]:
+    """What `opened` gives, its temporary files on a stack; BackupError says what is wrong."""
+    if is_archive(file):
+        return _entries(Archive(file), stack)
+    return [(avro.table_of(file), file)]
+
+
+def manifest_of(archive: Archive) -> Manifest | None:
+    """The manifest of an archive, if it has one."""
+    text = archive.manifest()
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BackupError(f"The {MANIFEST} of this ZIP cannot be read: {error}") from None
+
+
+def digest_of(file: IO[bytes]) -> tuple[str, int]:
+    """(SHA-256, size) of a file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest(), file.tell()
+
+
+def _entries(archive: Archive, stack: ExitStack) -> list[Source]:
+    manifest = manifest_of(archive)
+    if manifest:
+        archive.check_frame()
+        _compare_names(archive, manifest)
+    found: list[Source] = []
+    for table in TABLES:
+        name = f"{table.name}.avro"
+        if name in archive.names:
+            file = _extracted(archive, name, stack)
+            found.append((table, file))
+            if manifest:
+                _compare(file, table, manifest.tables[table.name])
+    if not found:
+        raise BackupError("This ZIP holds no table.")
+    return found
+
+
+def _extracted(archive: Archive, name: str, stack: ExitStack) -> IO[bytes]:
+    with ExitStack() as opening:
+        file = opening.enter_context(tempfile.TemporaryFile())
+        archive.extract(name, file)
+        stack.push(opening.pop_all())
+        return file
+
+
+def _compare_names(archive: Archive, manifest: Manifest) -> None:
+    named = {part.file for part in manifest.tables.values()} | {MANIFEST}
+    wanted = {f"{name}.avro" for name in manifest.tables} | {MANIFEST}
+    if not archive.names == named == wanted:
+        raise BackupError(
+            f"This ZIP is not whole: it holds {', '.join(sorted(archive.names))}, "
+            f"its {MANIFEST} names {', '.join(sorted(named))}."
+        )
+
+
+def _compare(file: IO[bytes], table: Table, part: Part) -> None:
+    digest, size = digest_of(file)
+    reader = Reader(table, file)
+    rows, checksum = (reader.origin.rows, reader.origin.checksum) if reader.origin else (0, "none")
+    for what, found, wanted in (
+        ("size", size, part.bytes),
+        ("SHA-256", digest, part.sha256),
+        ("number of rows", rows, part.rows),
+        ("checksum", checksum, part.checksum),
+        ("schema", reader.schema, part.schema),
+    ):
+        if found != wanted:
+            raise BackupError(
+                f"{part.file} is not what the {MANIFEST} says: its {what} is {found}, not {wanted}."
+            )

@@ -1,0 +1,44 @@
+"""Streams out: closed with the connection, broken off visibly when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from litestar.response.streaming import ASGIStreamingResponse
+
+from service.core.ahead import pumped
+
+if TYPE_CHECKING:
+    from litestar.types import Send
+
+
+class Download(ASGIStreamingResponse):
+    """A stream whose source is closed as soon as its reader is gone, or it ends."""
+
+    __slots__ = ()
+
+    async def _stream(self, send: Send) -> None:
+        async with aclosing(self.iterator):  # type: ignore[type-var]
+            await super()._stream(send)
+
+
+async def download(source: AsyncGenerator[bytes], media_type: str, name: str) -> Download:
+    """An attachment. What fails before the first piece is an error like any other."""
+    pieces = pumped(source)
+    first = await anext(pieces)
+    disposition = f'attachment; filename="{name}"'.encode()
+    return Download(
+        iterator=_joined(first, pieces),
+        media_type=media_type,
+        encoded_headers=[(b"content-disposition", disposition)],
+    )
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        for piece in filter(None, [first]):
+            yield piece
+        async for piece in rest:
+            yield piece
