@@ -1,80 +1,174 @@
-"""Source → batch → store: block by block, a transaction each."""
+"""Source → batch → store: a transaction a block, several in flight, each block exactly once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from copy import copy
-from dataclasses import dataclass
-from pathlib import Path
 
-from loader.report import RejectsFile, Summary
-from loader.source import Block, Source, blocks, fingerprint, sources
-from service.core import batch, merge, store
+from msgspec import Struct
+
+from loader.checkpoint import Checkpoint, Done
+from loader.file import File, at_lines
+from loader.options import Options
+from loader.progress import Progress
+from loader.rehearsal import rehearse, shadow
+from loader.rejects import RejectLog, RejectsFile
+from loader.report import Summary
+from loader.source import found
+from loader.splitter import Block, Place
+from loader.window import Ids, Job, in_order
+from service.core import merge, store
 from service.core.batch import Batch, Reject
 from service.core.database import Database, Transaction
-from service.core.merge import Counts, OnConflict
+from service.core.errors import DuplicateError, StoppedError, UnavailableError
+from service.core.merge import Counts
 from service.core.store import Origin
 
-ROWS = 10_000
 SECONDS = 300
+ATTEMPTS = 8
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to load."""
+class Outcome(Struct, frozen=True):
+    """What became of a block."""
 
-    data_dir: Path
-    rejects_dir: Path
-    on_conflict: OnConflict = "reject"
-    assume_utc: bool = False
-
-
-async def load(database: Database, options: Options) -> list[Summary]:
-    """Load every table's file, parents first; InputError before anything is written."""
-    return [await _load_file(database, source, options) for source in sources(options.data_dir)]
+    received: int
+    counts: Counts
+    rejects: list[Reject]
+    end: Place
 
 
-async def _load_file(database: Database, source: Source, options: Options) -> Summary:
-    started = time.perf_counter()
-    summary = Summary(source.table, source.path)
-    rejects = RejectsFile(options.rejects_dir, source.table)
-    key = await asyncio.to_thread(fingerprint, source)
-    origin = Origin("loader", source.path.name, key)
-    async for block in blocks(source.path):
-        for part in block.parts(ROWS):
-            counts, rejected = await _write(database, source, part, origin, options)
-            summary.read += len(part.records)
-            summary.counts += counts
-            summary.reject(rejected)
-            rejects.add(rejected)
-    summary.rejects_file = rejects.close()
-    summary.seconds = time.perf_counter() - started
-    return summary
+async def load(
+    database: Database, options: Options, progress: Progress | None = None
+) -> list[Summary]:
+    """Load the files, parents first; InputError before anything is written."""
+    progress = progress or Progress()
+    with found(options.data_dir, options.files, options.table) as sources:
+        files = [await asyncio.to_thread(File.recognise, source, options) for source in sources]
+        if options.dry_run or options.max_rejects is not None:
+            rehearsed = await _rehearse(database, files, options, progress)
+            if options.dry_run:
+                return rehearsed
+        loads = [Load(database, file, options) for file in files]
+        summaries = [await one.run(progress) for one in loads]
+        for one in loads:
+            await one.checkpoint.forget()
+        return summaries
 
 
-async def _write(
-    database: Database, source: Source, block: Block, origin: Origin, options: Options
-) -> tuple[Counts, list[Reject]]:
-    judged = batch.from_strings(source.table, block.records, assume_utc=options.assume_utc)
-    judged.record = block.texts.__getitem__
-    for reject in judged.rejects:
-        reject.record = block.texts[reject.position]
+async def _rehearse(
+    database: Database, files: list[File], options: Options, progress: Progress
+) -> list[Summary]:
+    """What a load would do; StoppedError if it would refuse more than it may."""
+    with shadow() as rows:
+        summaries = [
+            await rehearse(database, rows, file, options.on_conflict, progress) for file in files
+        ]
+    rejected = sum(summary.rejected for summary in summaries)
+    if options.max_rejects is not None and rejected > options.max_rejects:
+        told = "\n".join(map(str, summaries))
+        raise StoppedError(
+            f"{rejected} rows break a rule, --max-rejects allows {options.max_rejects}: "
+            f"nothing was loaded.\n{told}"
+        )
+    return summaries
 
-    async def work(transaction: Transaction) -> tuple[Counts, list[Reject]]:
+
+class Load:
+    """The load of one file."""
+
+    def __init__(self, database: Database, file: File, options: Options):
+        self._database = database
+        self._file = file
+        self._options = options
+        self._table = file.source.table
+        self._log = RejectLog(
+            self._table, Origin("loader", file.source.path.name, file.fingerprint)
+        )
+        self._done: dict[int, Done] = {}
+        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, options.judgement)
+
+    async def run(self, progress: Progress) -> Summary:
+        """Load what is not loaded yet; the summary and the rejects file are of the whole file."""
+        started = time.perf_counter()
+        file = self._file
+        summary = Summary(self._table, file.source.name)
+        with RejectsFile(self._options.rejects_dir, file.source, file.layout) as rejects:
+            with progress.file(file, summary) as advance:
+                async for outcome in self._outcomes(summary):
+                    summary.add(outcome.received, outcome.counts, outcome.rejects)
+                    rejects.add(outcome.rejects)
+                    advance(outcome.end.byte)
+            summary.rejects_file = await asyncio.to_thread(rejects.publish)
+        if not summary.read:
+            summary.notes.append("The file has no rows")
+        summary.seconds = time.perf_counter() - started
+        return summary
+
+    async def _outcomes(self, summary: Summary) -> AsyncIterator[Outcome]:
+        """The outcome of every block, those of an earlier run first."""
+        place = self._file.start
+        line = await self.checkpoint.superseded()
+        if line:
+            summary.notes.append(f"The file has changed since a load of it stopped at line {line}")
+        self._done = await self.checkpoint.done()
+        while done := self._done.get(place.byte):
+            yield await self._recorded(done)
+            place = done.end
+        if place != self._file.start:
+            summary.notes.append(f"Went on at line {place.line}")
+        async for outcome in in_order(self._jobs(place), self._options.workers):
+            yield outcome
+
+    async def _jobs(self, start: Place) -> AsyncIterator[Job[Outcome]]:
+        blocks = self._file.blocks(start)
+        while block := await asyncio.to_thread(next, blocks, None):
+            if done := self._done.get(block.start.byte):
+                yield Job(Ids(()), self._recorded(done))
+            else:
+                judged = self._file.judge(block)
+                yield Job(Ids(judged.rows), self._write(block, judged))
+
+    async def _recorded(self, done: Done) -> Outcome:
+        lines = range(done.start.line, done.end.line)
+        rejects = await self._log.between(self._database, lines)
+        return Outcome(done.received, done.counts, rejects, done.end)
+
+    async def _write(self, block: Block, judged: Batch) -> Outcome:
+        """Write a block once, whoever else loads this file, and whatever becomes of the server."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._database.run(
+                    lambda transaction: self._put(transaction, block, judged), SECONDS
+                )
+            except (DuplicateError, UnavailableError) as error:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self._reachable(error)
+            if done := await self.checkpoint.find(block):
+                return await self._recorded(done)
+        raise AssertionError
+
+    async def _put(self, transaction: Transaction, block: Block, judged: Batch) -> Outcome:
+        # A copy, because a deadlock runs this again and parents may exist by then.
         attempt = copy(judged)
         attempt.rejects = list(judged.rejects)
+        await self.checkpoint.claim(transaction, block)
         await store.check_parents(transaction, attempt)
-        counts = await merge.put(transaction, attempt, options.on_conflict)
-        rejects = _at_lines(attempt, block)
-        await store.log_rejects(transaction, source.table, rejects, origin)
-        return counts, rejects
+        counts = await merge.put(transaction, attempt, self._options.on_conflict)
+        rejects = at_lines(attempt.rejects, block)
+        await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
+        await self.checkpoint.settle(transaction, block, counts, attempt.rows)
+        return Outcome(len(block.records), counts, rejects, block.end)
 
-    return await database.run(work, SECONDS)
-
-
-def _at_lines(judged: Batch, block: Block) -> list[Reject]:
-    return [
-        Reject(block.lines[reject.position], reject.record, reject.errors)
-        for reject in judged.rejects
-    ]
+    async def _reachable(self, error: Exception) -> None:
+        """Wait for a server that has gone away; its error if it does not come back."""
+        end = time.monotonic() + self._options.patience
+        while True:
+            try:
+                return await self._database.ping()
+            except UnavailableError:
+                if time.monotonic() > end:
+                    raise error from None
+                await asyncio.sleep(0.5)

@@ -1,105 +1,118 @@
-"""CSV files as blocks of records with their line numbers and original text."""
+"""Where records come from: the files of a folder, files by name, standard input; gzip or plain."""
 
 from __future__ import annotations
 
-import codecs
-import csv
+import gzip
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
-import aiofiles
-
-from service.core.errors import InputError
+from service.core.errors import InputError, StoppedError
 from service.core.tables import TABLES, Table
 
 CHUNK = 1 << 20
+STDIN = "-"
+Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file and the table it belongs to."""
+    """A file and the table it belongs to; `name` is what people call it."""
 
     table: Table
     path: Path
+    name: str
+
+    @property
+    def origin(self) -> str:
+        """What tells this file from others, whatever is in it."""
+        return STDIN if self.name == STDIN else str(self.path.absolute())[-255:]
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The content, unpacked; InputError for a file that cannot be read to its end."""
+        try:
+            with self.path.open("rb") as raw:
+                packed = self.path.suffix == ".gz"
+                yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"{self.name} is no whole gzip file: {error}") from error
+        except OSError as error:
+            raise InputError(f"{self.name} cannot be read: {error.strerror}.") from error
+
+    def fingerprint(self) -> tuple[str, int]:
+        """A hash of the table's name and the content, and the content's bytes; reads all of it."""
+        digest, size = hashlib.sha256(self.table.name.encode()), 0
+        with self.open() as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+        return digest.hexdigest(), size
+
+    def version(self) -> Version:
+        """What changes when somebody writes to the file."""
+        stat = self.path.stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def check_unchanged(self, version: Version) -> None:
+        """StoppedError if the file is no longer what it was when its load began."""
+        try:
+            same = self.version() == version
+        except OSError:
+            same = False
+        if not same:
+            raise StoppedError(
+                f"{self.name} was changed while it was loaded. What is in stays; load it again."
+            )
 
 
-@dataclass(frozen=True)
-class Block:
-    """Records, the line each begins on, and the text each was."""
-
-    records: list[list[str]]
-    lines: list[int]
-    texts: list[str]
-
-    def parts(self, size: int) -> Iterator[Block]:
-        """The same in smaller blocks."""
-        for start in range(0, len(self.records), size):
-            end = start + size
-            yield Block(self.records[start:end], self.lines[start:end], self.texts[start:end])
-
-
-def sources(folder: Path) -> list[Source]:
-    """The file of every table, parents first; InputError if one is not there."""
-    return [Source(table, _readable(folder / f"{table.name}.csv")) for table in TABLES]
+@contextmanager
+def found(
+    folder: Path, files: Sequence[str] = (), table: Table | None = None
+) -> Iterator[list[Source]]:
+    """The sources of a run, parents first; InputError if one cannot be read."""
+    with tempfile.NamedTemporaryFile(prefix="hirebase-") as spool:
+        if files:
+            sources = [_named(file, table, Path(spool.name)) for file in files]
+        else:
+            sources = [_in_folder(folder, table) for table in TABLES]
+        for source in sources:
+            with source.open() as file:
+                file.read(1)
+        yield sorted(sources, key=lambda source: TABLES.index(source.table))
 
 
-def fingerprint(source: Source) -> str:
-    """A hash of the table's name and the file's content."""
-    digest = hashlib.sha256(source.table.name.encode())
-    with source.path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _in_folder(folder: Path, table: Table) -> Source:
+    paths = [folder / f"{table.name}.csv", folder / f"{table.name}.csv.gz"]
+    there = [path for path in paths if path.exists()]
+    if len(there) == 2:
+        raise InputError(f"There are both {there[0]} and {there[1]}: which one counts?")
+    if not there:
+        raise InputError(f"There is neither {paths[0]} nor {paths[1].name}. Check DATA_DIR.")
+    return Source(table, there[0], str(there[0]))
 
 
-async def blocks(path: Path) -> AsyncIterator[Block]:
-    """The records of a file, about a mebibyte at a time."""
-    line, rest = 1, ""
-    async for text in _texts(path):
-        rest += text
-        cut = _last_record_end(rest)
-        if cut:
-            yield _parse(rest[:cut], line)
-            line += rest.count("\n", 0, cut)
-            rest = rest[cut:]
-    if rest:
-        yield _parse(rest, line)
+def _named(file: str, table: Table | None, spool: Path) -> Source:
+    if file != STDIN:
+        return Source(table or _table_of(file), Path(file), file)
+    if table is None:
+        raise InputError("Standard input has no name: say --table.")
+    with spool.open("wb") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy, CHUNK)
+    return Source(table, spool, STDIN)
 
 
-async def _texts(path: Path) -> AsyncIterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    async with aiofiles.open(path, "rb") as file:
-        while chunk := await file.read(CHUNK):
-            yield decoder.decode(chunk)
-        yield decoder.decode(b"", final=True)
-
-
-def _last_record_end(text: str) -> int:
-    """Where the last whole record ends: after a newline that stands in no quotes."""
-    cut = text.rfind("\n") + 1
-    while cut and text.count('"', 0, cut) % 2:
-        cut = text.rfind("\n", 0, cut - 1) + 1
-    return cut
-
-
-def _parse(text: str, line: int) -> Block:
-    block = Block([], [], [])
-    physical = text.removesuffix("\n").split("\n")
-    reader, before = csv.reader(f"{part}\n" for part in physical), 0
-    for record in reader:
-        if any(map(str.strip, record)):
-            block.records.append([field.strip() for field in record])
-            block.lines.append(line + before)
-            block.texts.append("\n".join(physical[before : reader.line_num]).removesuffix("\r"))
-        before = reader.line_num
-    return block
-
-
-def _readable(path: Path) -> Path:
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Check DATA_DIR.") from error
+def _table_of(file: str) -> Table:
+    stem = Path(file).name.split(".", 1)[0]
+    for table in TABLES:
+        if stem in (table.name, table.path):
+            return table
+    names = ", ".join(table.name for table in TABLES)
+    raise InputError(f"{file} is named after no table ({names}): say --table.")

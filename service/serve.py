@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 import click
 import uvicorn
 
-from loader.__main__ import tell
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline import load
+from loader.report import tell
 from service.core import database as databases
 from service.core.migrate import migrate
 from service.core.settings import Settings

@@ -1,0 +1,61 @@
+"""A file as it is loaded: opened, recognised, and its records judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from loader.layout import Layout, layout_of
+from loader.options import Options
+from loader.records import beginning, blocks
+from loader.source import Source, Version
+from loader.splitter import Block, Place
+from service.core import batch
+from service.core.batch import Batch, Reject
+
+
+@dataclass(frozen=True)
+class File:
+    """A source whose layout and fingerprint are known; `size`: bytes, unpacked."""
+
+    source: Source
+    layout: Layout
+    start: Place
+    fingerprint: str
+    size: int
+    version: Version
+    assume_utc: bool
+
+    @classmethod
+    def recognise(cls, source: Source, options: Options) -> File:
+        """Read the file once; InputError for what cannot be read, or has a header that is wrong."""
+        version = source.version()
+        with source.open() as file:
+            start, first = beginning(file, options.delimiter)
+        layout = layout_of(source.table, first, options.delimiter)
+        fingerprint, size = source.fingerprint()
+        return cls(source, layout, start, fingerprint, size, version, options.assume_utc)
+
+    def blocks(self, start: Place) -> Iterator[Block]:
+        """The records from `start` on; StoppedError when the file changes meanwhile."""
+        with self.source.open() as file:
+            for block in blocks(file, self.layout, start):
+                self.source.check_unchanged(self.version)
+                yield block
+
+    def judge(self, block: Block) -> Batch:
+        """The rows of a block; its rejects carry the original text."""
+        judged = batch.from_strings(self.source.table, block.records, assume_utc=self.assume_utc)
+        judged.record = lambda position: self.layout.original(block.texts[position])
+        for reject in judged.rejects:
+            reject.record = judged.record(reject.position)
+            if error := block.malformed.get(reject.position):
+                reject.errors = [error]
+        return judged
+
+
+def at_lines(rejects: list[Reject], block: Block) -> list[Reject]:
+    """Rejects by the line on which each record begins."""
+    return [
+        Reject(block.lines[reject.position], reject.record, reject.errors) for reject in rejects
+    ]

@@ -1,0 +1,33 @@
+"""How to load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.core.merge import OnConflict
+from service.core.tables import Table
+
+WORKERS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; `patience`: seconds to wait for a database that went away."""
+
+    data_dir: Path
+    rejects_dir: Path
+    on_conflict: OnConflict = "reject"
+    assume_utc: bool = False
+    files: tuple[str, ...] = ()
+    table: Table | None = None
+    delimiter: str = ","
+    dry_run: bool = False
+    max_rejects: int | None = None
+    workers: int = WORKERS
+    patience: float = 30
+
+    @property
+    def judgement(self) -> str:
+        """What decides, beside the file, what becomes of a row."""
+        return f"{self.on_conflict} {self.assume_utc} {self.delimiter}"

@@ -1,0 +1,65 @@
+"""The records of a file, block by block.
+
+A block's end depends on its start and the content alone: that is what a load is resumed by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from loader.layout import Layout, Record
+from loader.splitter import Block, Place, Splitter, has_line_end
+
+BLOCK = 1 << 19
+"""Bytes in a block: about 10,000 hires."""
+LONGEST = 1 << 20
+"""Bytes that a record may have; the end of a quoted field is looked for no further."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+def blocks(file: BinaryIO, layout: Layout, start: Place) -> Iterator[Block]:
+    """The records from `start` on, their fields in the table's order."""
+    header = layout.header and start.line == 1
+    for block in _blocks(file, Splitter(layout.delimiter), start):
+        if header:
+            block.keep(range(1, len(block.records)))
+            header = False
+        block.records = layout.arrange(block.records)
+        yield block
+
+
+def beginning(file: BinaryIO, delimiter: str) -> tuple[Place, Record]:
+    """Where the text of a file begins, and its first record; an empty one for an empty file."""
+    start = Place(len(BOM)) if file.read(len(BOM)) == BOM else Place()
+    first = next(_blocks(file, Splitter(delimiter), start), None)
+    return start, first.records[0] if first else ()
+
+
+def _blocks(file: BinaryIO, splitter: Splitter, start: Place) -> Iterator[Block]:
+    file.seek(start.byte)
+    data, size = b"", BLOCK
+    while True:
+        data += file.read(size - len(data))
+        last, longest = len(data) < size, size >= LONGEST
+        if longest and not last and not has_line_end(data):
+            block = splitter.too_long(data, start, _rest_of_line(file))
+        else:
+            block = splitter.split(data, start, last=last, longest=longest)
+        if block.records:
+            yield block
+        used = block.end.byte - start.byte
+        data, start = data[used:], block.end
+        size = BLOCK if used else size * 2
+        if last and not data:
+            return
+
+
+def _rest_of_line(file: BinaryIO) -> int:
+    read = 0
+    while chunk := file.readline(BLOCK):
+        read += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return read

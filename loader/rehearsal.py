@@ -1,0 +1,103 @@
+"""What a load would do, without writing a row: the tables as they are, and the files above them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+
+import sql
+from loader.file import File, at_lines
+from loader.progress import Progress
+from loader.report import Summary
+from loader.splitter import Block
+from service.core import merge, store
+from service.core.batch import Batch, Reject
+from service.core.database import Database, Transaction
+from service.core.merge import Counts, OnConflict
+from service.core.tables import TABLES, Table
+
+SECONDS = 300
+Tokens = dict[int, tuple[int, int]]
+
+
+class Shadow:
+    """The rows that would be in the tables, an id and a hash each, in a temporary file."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+        for table in TABLES:
+            connection.execute(f"CREATE TABLE {table.name} (id INTEGER PRIMARY KEY, hash INTEGER)")
+
+    def find(self, table: Table, ids: set[int]) -> Tokens:
+        """Those of the ids that it has, each with the row's hash."""
+        statement = f"SELECT id, hash FROM {table.name} WHERE id IN (%s)"
+        return {
+            row[0]: row
+            for part in store.parts(sorted(ids))
+            for row in self._connection.execute(
+                sql.expand(statement, len(part)).replace("%s", "?"), part
+            )
+        }
+
+    def put(self, table: Table, tokens: Tokens) -> None:
+        """Add rows, or change them."""
+        statement = f"INSERT OR REPLACE INTO {table.name} VALUES (?, ?)"
+        self._connection.executemany(statement, tokens.values())
+
+    def ids(self, table: Table, ids: set[int]) -> set[int]:
+        """Those of the ids that it has."""
+        return set(self.find(table, ids))
+
+
+@contextmanager
+def shadow() -> Iterator[Shadow]:
+    """An empty shadow; gone at the end."""
+    connection = sqlite3.connect("", isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF")
+        yield Shadow(connection)
+    finally:
+        connection.close()
+
+
+async def rehearse(
+    database: Database, rows: Shadow, file: File, on_conflict: OnConflict, progress: Progress
+) -> Summary:
+    """The summary of a load of this file."""
+    started = time.perf_counter()
+    table = file.source.table
+    summary = Summary(table, file.source.name, dry_run=True)
+    blocks = file.blocks(file.start)
+    with progress.file(file, summary) as advance:
+        while block := await asyncio.to_thread(next, blocks, None):
+            counts, rejects = await _try(database, rows, file.judge(block), block, on_conflict)
+            summary.add(len(block.records), counts, rejects)
+            advance(block.end.byte)
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+async def _try(
+    database: Database, rows: Shadow, judged: Batch, block: Block, on_conflict: OnConflict
+) -> tuple[Counts, list[Reject]]:
+    table = judged.table
+
+    async def look(transaction: Transaction) -> tuple[Batch, Tokens]:
+        attempt = copy(judged)
+        attempt.rejects = list(judged.rejects)
+        await store.check_parents(transaction, attempt, rows.ids)
+        old = await merge.find_among(transaction, table, [row[0] for row in attempt.rows])
+        return attempt, {key: (key, hash(row)) for key, row in old.items()}
+
+    attempt, old = await database.run(look, SECONDS)
+    tokens = [(row[0], hash(row)) for row in attempt.rows]
+    old |= rows.find(table, {key for key, _ in tokens})
+    decision = merge.decide(tokens, old, on_conflict)
+    rows.put(table, decision.added | decision.changed)
+    attempt.reject(decision.refused)
+    return decision.counts, at_lines(attempt.rejects, block)

@@ -1,0 +1,148 @@
+"""What was not loaded: logged in the rejects table, and as a CSV to correct and load again."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, Self
+
+import msgspec
+
+import sql
+from loader.checkpoint import SQL
+from loader.layout import REASONS, Layout
+from loader.source import STDIN, Source
+from loader.splitter import NOT_UTF8
+from service.core import store
+from service.core.batch import Reject
+from service.core.database import Database, Transaction
+from service.core.fields import Error
+from service.core.store import Origin
+from service.core.tables import Table
+
+_errors = msgspec.json.Decoder(list[Error])
+_escaped_byte = re.compile(rb"\\x([89a-f][0-9a-f])")
+
+
+class RejectLog:
+    """The rejects table's rows of one file: what the last load of this content refused."""
+
+    def __init__(self, table: Table, origin: Origin):
+        self._table = table
+        self._origin = origin
+
+    async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
+        """Make the log of these lines say what was refused; what it says already is left alone."""
+        known = {reject.position: reject for reject in await self._fetch(transaction, lines)}
+        fresh = [reject for reject in rejects if known.get(reject.position) != reject]
+        stale = known.keys() - {reject.position for reject in rejects}
+        stale |= known.keys() & {reject.position for reject in fresh}
+        for part in store.parts(sorted(stale)):
+            statement = sql.expand(SQL["forget_rejects"], len(part))
+            await transaction.execute(statement, (self._origin.fingerprint, *part))
+        await store.log_rejects(transaction, self._table, fresh, self._origin)
+
+    async def between(self, database: Database, lines: range) -> list[Reject]:
+        """The rejects of these lines, by line."""
+        return await self._fetch(database, lines)
+
+    async def _fetch(self, reader: Transaction | Database, lines: range) -> list[Reject]:
+        bounds = (self._origin.fingerprint, lines.start, lines.stop)
+        rows = await reader.fetch(SQL["rejects_between"], bounds)
+        return [Reject(line, record, _errors.decode(errors)) for line, record, errors in rows]
+
+
+class RejectsFile:
+    """`<file>.rejects.csv`: line and reasons, then the record as it was.
+
+    Nothing is to be seen of it before it is whole. A file that is there already stays: if it says
+    the same it is taken for this one, else this one gets a number.
+    """
+
+    def __init__(self, folder: Path, source: Source, layout: Layout):
+        self._folder = folder
+        self._stem = _stem(source)
+        self._layout = layout
+        self._file: IO[bytes] | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._open.close()
+
+    def add(self, rejects: Sequence[Reject]) -> None:
+        """Append rejects whose records are text."""
+        if rejects:
+            self._file = self._file or self._begin()
+            self._file.writelines(map(self._line, rejects))
+
+    def publish(self) -> Path | None:
+        """Give the file its name, if there is anything in it; that name."""
+        if self._file is None:
+            return None
+        with tempfile.NamedTemporaryFile(dir=self._folder) as whole:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, whole)
+            whole.flush()
+            os.fsync(whole.fileno())
+            Path(whole.name).chmod(0o644)
+            return next(path for path in self._names() if _publish(Path(whole.name), path))
+
+    def _names(self) -> Iterator[Path]:
+        yield self._folder / f"{self._stem}.csv"
+        yield from (self._folder / f"{self._stem}-{number}.csv" for number in count(2))
+
+    def _begin(self) -> IO[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._open.enter_context(_nameless(self._folder))
+        file.write(self._csv([*REASONS, *self._layout.columns]) + b"\n")
+        return file
+
+    def _line(self, reject: Reject) -> bytes:
+        reasons = "; ".join(error.message for error in reject.errors)
+        text: bytes = reject.record.encode()
+        if any(error.message == NOT_UTF8 for error in reject.errors):
+            text = _escaped_byte.sub(lambda match: bytes.fromhex(match[1].decode()), text)
+        before = self._csv([reject.position, reasons])
+        return b"%b%b%b\n" % (before, self._layout.delimiter.encode(), text)
+
+    def _csv(self, fields: Sequence[Any]) -> bytes:
+        line = io.StringIO()
+        csv.writer(line, delimiter=self._layout.delimiter, lineterminator="").writerow(fields)
+        return line.getvalue().encode()
+
+
+@contextmanager
+def _nameless(folder: Path) -> Iterator[IO[bytes]]:
+    # Whoever is killed leaves nothing behind.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield file
+
+
+def _stem(source: Source) -> str:
+    name = source.table.name if source.name == STDIN else source.path.name
+    return f"{name.removesuffix('.gz').removesuffix('.csv')}.rejects"
+
+
+def _publish(whole: Path, path: Path) -> bool:
+    """Whether `path` is now the same as `whole`, without anything having been overwritten."""
+    try:
+        path.hardlink_to(whole)
+    except FileExistsError:
+        return path.is_file() and filecmp.cmp(whole, path, shallow=False)
+    except OSError:
+        # A file system without links.
+        with path.open("xb") as file:
+            file.write(whole.read_bytes())
+    return True
