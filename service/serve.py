@@ -37,7 +37,7 @@ def serve(*, load_first: bool, workers: int) -> None:
             host=settings.api_host,
             port=settings.api_port,
             workers=workers,
-            log_level=settings.log_level,
+            log_config=None,
             access_log=False,
             server_header=False,
         )
@@ -78,3 +78,5 @@ def _greet(settings: Settings, *, generated: bool) -> None:
     click.echo(f"API: http://{settings.api_host}:{settings.api_port}")
     click.echo(f"User: {settings.api_user}")
     click.echo(f"Password: {settings.api_pass if generated else 'as set in API_PASS'}")
+    if settings.api_host not in ("127.0.0.1", "::1", "localhost"):
+        click.echo("Passwords cross the network in plain text: put TLS in front (docs/security.md)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -67,7 +68,9 @@ class Database:
 
     def __init__(self, pool: Pool, timeout: float):
         self.pool = pool
+        self.retries = 0
         self._timeout = timeout
+        self._snapshots: set[float] = set()
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of one query outside any transaction."""
@@ -103,10 +106,17 @@ class Database:
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so there is one at once.
             await transaction.fetch(SQL["applied_migrations"])
+            taken = time.monotonic()
+            self._snapshots.add(taken)
             try:
                 yield transaction
             finally:
+                self._snapshots.discard(taken)
                 await connection.rollback()
+
+    def snapshot_age(self) -> float:
+        """Seconds since the oldest open snapshot was taken; 0 without one."""
+        return time.monotonic() - min(self._snapshots, default=time.monotonic())
 
     async def run(
         self,
@@ -121,6 +131,7 @@ class Database:
                 async with self.transaction(timeout, repeatable=repeatable) as transaction:
                     return await work(transaction)
             except ContentionError:
+                self.retries += 1
                 await asyncio.sleep(_jitter(attempt))
         raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
 
@@ -177,7 +188,7 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
             servers = [server]
-            await _create_database(server, settings.mysql_database)
+            await _prepare_embedded(server, settings.mysql_database)
         else:
             servers = [{"host": host, "port": port} for host, port in settings.servers]
             options = {
@@ -208,12 +219,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         ) from error
 
 
-async def _create_database(server: dict[str, Any], name: str) -> None:
+async def _prepare_embedded(server: dict[str, Any], name: str) -> None:
     pool = Pool(1, [server])
     try:
         async with Database(pool, 30)._connection(30) as connection:
             # A database's name cannot be a parameter; the settings allow word characters only.
-            await Transaction(connection).execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+            transaction = Transaction(connection)
+            await transaction.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+            await transaction.execute(SQL["embedded"])
     finally:
         await _close(pool)
 

@@ -144,6 +144,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
     """aiomysql's pool, opened on demand, that never forgets a waiter.
 
     servers: what each is reached by, host and port or unix_socket, in the order of preference.
+    waiting: how many ask for a connection right now.
     """
 
     def __init__(self, size: int, servers: Sequence[dict[str, Any]], **options: Any):
@@ -156,14 +157,18 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             servers=servers,
             **options,
         )
+        self.waiting = 0
 
     async def _acquire(self) -> Connection:
+        self.waiting += 1
         try:
             connection: Connection = await super()._acquire()
         except BaseException:
             # Woken, but cancelled or without a connection: it is the next waiter's turn.
             self._loop.create_task(self._wakeup())
             raise
+        finally:
+            self.waiting -= 1
         return connection
 
     def release(self, connection: Connection) -> asyncio.Future[None]:

@@ -25,7 +25,7 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
             "MYSQL_HOST: set it; the embedded database (pylibseekdb) is not installed here"
         ) from None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_keep_to_itself, folder)
         instance = await pylibseekdb.aopen(str(folder.absolute()))
     except (OSError, pylibseekdb.SeekdbError) as error:
         raise SettingsError(
@@ -35,3 +35,14 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
         yield instance.connection_options()
     finally:
         await asyncio.to_thread(instance.close)
+
+
+def _keep_to_itself(folder: Path) -> None:
+    """Only its owner may look inside, and nothing is sent home.
+
+    The server reports to its makers at its first start, and passes no variable or parameter on to
+    stop that; it does not report where its note of having done so is already there.
+    """
+    (folder / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    (folder / "run" / "telemetry.json").write_text('{"sent": true}')

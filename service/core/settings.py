@@ -34,8 +34,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_user: Filled = "admin"
     api_pass: str = ""
+    api_pass_hash: Annotated[str, Meta(pattern=r"^(\$argon2id\$.*)?$")] = ""
+    api_users: Path | None = None
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
+    api_max_batches: Positive = 8
 
     data_dir: Path = Path("loader/sample")
     rejects_dir: Path = Path("var/rejects")
@@ -81,7 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def with_password(self) -> Settings:
         """These settings with a password: generated for the embedded database, else demanded."""
-        if self.api_pass:
+        if self.api_pass and self.api_pass_hash:
+            raise SettingsError("API_PASS: set it or API_PASS_HASH, not both")
+        if self.api_pass or self.api_pass_hash or self.api_users:
             return self
         if not self.embedded:
             raise SettingsError(

@@ -19,13 +19,18 @@ from service.core.errors import DatabaseError
 from service.core.idempotency import PURGED_AT_ONCE, Keys
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from service.web import openapi, problems
+from service.web import logs, openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
 from service.web.backups import avro
+from service.web.gate import Gate
 from service.web.health import health
 from service.web.limits import limits
+from service.web.metrics import Metrics
+from service.web.metrics import metrics as figures
+from service.web.observe import Observed
 from service.web.rejects import rejects
 from service.web.rows import routes
+from service.web.users import Users
 
 log = logging.getLogger("hirebase.web")
 PURGE_SECONDS = 60
@@ -34,35 +39,46 @@ PURGE_SECONDS = 60
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
 
+    metrics = Metrics()
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with databases.connect(settings) as database:
             app.state.database = database
+            app.state.metrics.watch(database)
             app.state.idempotency = Keys(database, settings.idempotency_hours)
             purging = asyncio.create_task(_purge(app.state.idempotency))
             yield
             purging.cancel()
 
     app = Litestar(
-        route_handlers=[*map(routes, TABLES), rejects, avro, health, limits],
+        route_handlers=[*map(routes, TABLES), rejects, avro, health, limits, figures],
         lifespan=[lifespan],
-        state=State({"settings": settings}),
-        dependencies={
-            "database": Provide(_database, sync_to_thread=False),
-            "keys": Provide(_keys, sync_to_thread=False),
-        },
+        state=State(
+            {
+                "settings": settings,
+                "users": Users.of(settings),
+                "metrics": metrics,
+                "gate": Gate(settings.api_max_batches),
+            }
+        ),
+        dependencies={"database": Provide(_database, sync_to_thread=False)},
         middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
+        logging_config=None,
         debug=debug,
     )
     openapi.complete(app)
+    app.asgi_handler = Observed(app.asgi_handler, metrics)  # type: ignore[assignment]
     return app
 
 
 def create_app_from_environment() -> Litestar:
     """The application as uvicorn's workers make it."""
-    return create_app(Settings.from_environment(os.environ))
+    settings = Settings.from_environment(os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    return create_app(settings)
 
 
 async def _purge(keys: Keys) -> None:
@@ -78,7 +94,3 @@ async def _purge(keys: Keys) -> None:
 
 def _database(state: State) -> Any:
     return state.database
-
-
-def _keys(state: State) -> Any:
-    return state.idempotency

@@ -1,36 +1,58 @@
-"""Basic authentication: compared in constant time, before any body is read."""
+"""Basic authentication and roles, looked at before any body is read."""
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from hmac import compare_digest
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import (
+    NotAuthorizedException,
+    PermissionDeniedException,
+    TooManyRequestsException,
+)
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+
+from service.web.users import TooManyFailures, User, Users
 
 PUBLIC = "public"
 """The opt key of routes that are open to all."""
+ROLE = "role"
+"""The opt key of the role that a route asks for; reader where it names none."""
 
 
 class BasicAuth(AbstractAuthenticationMiddleware):
-    """Lets in who sends API_USER and API_PASS."""
+    """Lets in the users that may do what the route does."""
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """The user's name; 401 for everyone else."""
-        settings = connection.app.state.settings
+        """The user's name; 401, 403 or 429 for everyone else."""
         sent = credentials(connection.headers.get("Authorization", ""))
-        wanted = f"{settings.api_user}:{settings.api_pass}".encode()
-        if not compare_digest(sent, wanted):
-            raise NotAuthorizedException(
-                "Send the user name and password of this service by basic authentication.",
-                headers={"WWW-Authenticate": 'Basic realm="hirebase", charset="UTF-8"'},
-            )
-        return AuthenticationResult(user=settings.api_user, auth=None)
+        address = connection.client.host if connection.client else ""
+        user = await _find(connection.app.state.users, sent, address)
+        role = connection.route_handler.opt.get(ROLE, "reader")
+        if role not in user.roles:
+            raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
+        return AuthenticationResult(user=user.name, auth=None)
+
+
+async def _find(users: Users, sent: bytes, address: str) -> User:
+    name, _, password = sent.partition(b":")
+    try:
+        user = await users.find(name.decode(errors="replace"), password, address)
+    except TooManyFailures as error:
+        raise TooManyRequestsException(
+            f"Too many wrong passwords. Try again in {error.seconds} s.",
+            headers={"Retry-After": str(error.seconds)},
+        ) from None
+    if user is None:
+        raise NotAuthorizedException(
+            "Send the user name and password of this service by basic authentication.",
+            headers={"WWW-Authenticate": 'Basic realm="hirebase", charset="UTF-8"'},
+        )
+    return user
 
 
 def credentials(header: str) -> bytes:

@@ -39,16 +39,19 @@ ASSETS = {
 PROBLEMS = {
     400: "The body or a parameter cannot be read.",
     401: "No credentials, or wrong ones.",
+    403: "The user lacks the role that this needs.",
     404: "There is no such row or table.",
     409: "Another request or other rows stand in the way; nothing was changed.",
     413: "The body has more bytes than are taken.",
     415: "The body is of a kind that is not taken.",
     422: "The content breaks a rule; nothing was changed.",
     500: "A mistake on our side.",
+    429: "Too many wrong passwords: none is looked at for Retry-After seconds.",
     503: "The database is away or busy: try again after Retry-After seconds.",
 }
 HEADERS = {
     401: ("WWW-Authenticate", OpenAPIType.STRING),
+    429: ("Retry-After", OpenAPIType.INTEGER),
     503: ("Retry-After", OpenAPIType.INTEGER),
 }
 

@@ -49,7 +49,7 @@ from service.web.shapes import (
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-ALWAYS = (401, 500, 503)
+ALWAYS = (401, 403, 429, 500, 503)
 """What a request may meet wherever credentials and the database are needed."""
 
 
@@ -223,6 +223,7 @@ BATCH_HEADERS = (
     _header("Content-Encoding", "Of the body.", "gzip", "identity"),
 )
 LIMITS = described({})
+FIGURES = described({200: Reply("The figures.", media_types=("text/plain",))})
 REJECTS = described(
     {200: Reply("A page, by id.", RejectPage, {"a page of one": rejects(TABLES[0])})}, 400, 404
 )

@@ -9,12 +9,10 @@ from litestar.params import FromPath, QueryParameter
 
 from service.core.batch import MAX_ROWS
 from service.core.database import Database
-from service.core.idempotency import Keys
 
 PAGE = 100
 
 TheDatabase = NamedDependency[Database]
-TheKeys = NamedDependency[Keys]
 TableName = FromPath[str]
 RowId = FromPath[int]
 After = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="rows with a larger id")]

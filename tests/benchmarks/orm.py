@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session, declarative_base
 
 from service.core.settings import Settings
 
-
 Base = declarative_base()
 Hire = type(
     "Hire",

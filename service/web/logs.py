@@ -1,0 +1,46 @@
+"""Logs: structlog over the standard library's, for people or as JSON, ours and uvicorn's alike."""
+
+from __future__ import annotations
+
+import logging.config
+from typing import Any, Literal
+
+import structlog
+
+SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(level: str, form: Literal["console", "json"]) -> None:
+    """One handler on standard error for everything that is logged."""
+    structlog.configure(
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "one": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": SHARED,
+                    "processors": _final(form),
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one"}},
+            "root": {"handlers": ["stderr"], "level": level.upper()},
+        }
+    )
+
+
+def _final(form: Literal["console", "json"]) -> list[Any]:
+    away = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if form == "json":
+        return [away, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [away, structlog.dev.ConsoleRenderer(colors=False)]
