@@ -10,14 +10,14 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import msgspec
 import pytest
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from service.core import database as databases
 from service.core.database import Database
@@ -108,14 +108,45 @@ async def wire(migrated: Settings) -> AsyncIterator[Wire]:
         yield wire
 
 
-@pytest.fixture
-def app(migrated: Settings) -> Litestar:
-    return create_app(migrated)
+@asynccontextmanager
+async def calling(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that runs in this loop; it sends the right credentials."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
+    auth = httpx.BasicAuth(settings.api_user, settings.api_pass)
+    async with (
+        _running(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test", auth=auth) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def _running(app: Litestar) -> AsyncIterator[None]:
+    """The application from its start to its end, in a task of its own as it demands."""
+    started, enough = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        try:
+            async with app.lifespan():
+                started.set()
+                await enough.wait()
+        finally:
+            started.set()
+
+    running = asyncio.create_task(run())
+    await started.wait()
+    if running.done():
+        await running
+    try:
+        yield
+    finally:
+        enough.set()
+        await running
 
 
 @pytest.fixture
-async def client(app: Litestar, database: Database) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    """A client of the application that sends the right credentials."""
-    async with AsyncTestClient(app) as client:
-        client.auth = httpx.BasicAuth(USER, PASSWORD)
+async def client(migrated: Settings, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application on empty tables."""
+    async with calling(migrated) as client:
         yield client
