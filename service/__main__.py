@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from service.commands import backup_command, restore_command, verify_command
 from service.core import database as databases
 from service.core.errors import HirebaseError, SettingsError
 from service.core.migrate import migrate
@@ -55,6 +56,10 @@ def migrate_command() -> None:
 async def _migrate(settings: Settings) -> list[str]:
     async with databases.connect(settings) as database:
         return await migrate(database)
+
+
+for command in (backup_command, restore_command, verify_command):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,10 @@ async def download(source: AsyncGenerator[bytes], media_type: str, name: str) ->
     """An attachment. What fails before the first piece is an error like any other."""
     pieces = pumped(source)
     first = await anext(pieces)
-    disposition = f'attachment; filename="{name}"'.encode()
     return Download(
         iterator=_joined(first, pieces),
         media_type=media_type,
-        encoded_headers=[(b"content-disposition", disposition)],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 

@@ -32,11 +32,11 @@ from service.core.verify import Verification
 from service.web.problems import Problem
 from service.web.shapes import (
     COMPONENT,
+    BatchVerdict,
     Health,
     Listing,
     RejectPage,
     RestoredAll,
-    Verdict,
     as_csv,
     as_ndjson,
     broken_sample,
@@ -123,13 +123,13 @@ def inserts(table: Table) -> type[Described]:
     """`POST /{table}`."""
     good, bad = sample(table), broken_sample(table)
     replies = {
-        200: Reply("With dry_run: the verdict; nothing was written.", Verdict),
-        201: Reply("All rows are in.", Verdict, {"a row": verdict(table, [good])}),
-        207: Reply("Some rows are in.", Verdict, {"one of two": verdict(table, [good, bad])}),
+        200: Reply("With dry_run: the verdict; nothing was written.", BatchVerdict),
+        201: Reply("All rows are in.", BatchVerdict, {"a row": verdict(table, [good])}),
+        207: Reply("Some rows are in.", BatchVerdict, {"one of two": verdict(table, [good, bad])}),
         422: Reply(
             "No row is in. A verdict where rows break rules; a problem where the batch has 0 or "
             f"more than {MAX_ROWS} rows, or the Idempotency-Key came with another request.",
-            Verdict,
+            BatchVerdict,
             {"a row": verdict(table, [bad])},
         ),
     }

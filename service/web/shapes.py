@@ -29,7 +29,7 @@ class Failure(Struct):
     errors: list[Error]
 
 
-class Verdict(Struct):
+class BatchVerdict(Struct):
     """What became of a batch: `ids` by position, null for rows that were not inserted."""
 
     received: int
@@ -122,7 +122,7 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
     failures = [
         Failure(reject.position, rows[reject.position], reject.errors) for reject in judged.rejects
     ]
-    told = Verdict(len(rows), len(judged.rows), len(failures), failures, ids)
+    told = BatchVerdict(len(rows), len(judged.rows), len(failures), failures, ids)
     return dict(msgspec.to_builtins(told))
 
 
