@@ -202,15 +202,16 @@ def _file() -> RequestBody:
         "application/avro": OpenAPIMediaType(binary()),
         "multipart/form-data": OpenAPIMediaType(form),
     }
-    return RequestBody(content, required=True)
+    return RequestBody(content, "A backup; none where `backup` names one on the server.")
 
 
 def _list_tables(parameter: Parameter | Reference) -> None:
     """Say which tables there are where a parameter names one."""
     if isinstance(parameter, Parameter) and parameter.name == "table":
-        paths = [table.path for table in TABLES]
-        every = ["all"] if parameter.param_in == "path" else []
-        parameter.schema = Schema(type=OpenAPIType.STRING, enum=[*paths, *every])
+        default = getattr(parameter.schema, "default", None)
+        every = ["all"] if parameter.param_in == "path" or default == "all" else []
+        names = [*(table.path for table in TABLES), *every]
+        parameter.schema = Schema(type=OpenAPIType.STRING, enum=names, default=default)
 
 
 BATCH_HEADERS = (

@@ -226,9 +226,16 @@ REPLIES = [
     ("get", "/avro/backup/all", {}, 200),
     ("get", "/avro/backup/nonsense", {}, 404),
     ("get", "/avro/backup/jobs?codec=nonsense", {}, 400),
+    ("post", "/avro/backup?table=jobs", {}, 201),
+    ("post", "/avro/backup?keep=0", {}, 400),
+    ("get", "/avro/backups", {}, 200),
+    ("post", "/avro/verify", {"content": b"nonsense"}, 422),
+    ("post", "/avro/verify?backup=nonsense.avro", {}, 404),
+    ("post", "/avro/restore/all", {"content": b"nonsense"}, 422),
     ("post", "/avro/restore/jobs", {"content": b"nonsense"}, 422),
     ("post", "/avro/restore/nonsense", {"content": b"nonsense"}, 404),
     ("post", "/avro/restore/jobs", {"files": {"other": b"nonsense"}}, 400),
+    ("get", "/metrics", {}, 200),
     ("get", "/health/live", {}, 200),
     ("get", "/health/ready", {}, 200),
 ]
@@ -251,7 +258,8 @@ async def test_replies_are_as_told(
     assert reply.status_code == status, reply.text
     path = url.partition("?")[0]
     path = re.sub(r"/\d+$", "/{row_id}", path)
-    path = re.sub(r"^(/avro/\w+)/.*", r"\1/{table}", path)
+    if path not in document["paths"]:
+        path = re.sub(r"^(/avro/\w+)/.*", r"\1/{table}", path)
     told = bodies(document, path, method, status)
     media_type = reply.headers["Content-Type"].partition(";")[0]
     assert media_type in told
