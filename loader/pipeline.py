@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from copy import copy
+from functools import partial
 
 from msgspec import Struct
 
@@ -95,18 +97,19 @@ class Load:
         file = self._file
         summary = Summary(self._table, file.source.name)
         with RejectsFile(self._options.rejects_dir, file.source, file.layout) as rejects:
-            with progress.file(file, summary) as advance:
-                async for outcome in self._outcomes(summary):
-                    summary.add(outcome.received, outcome.counts, outcome.rejects)
-                    rejects.add(outcome.rejects)
-                    advance(outcome.end.byte)
+            async with aclosing(self._outcomes(summary)) as outcomes:
+                with progress.file(file, summary) as advance:
+                    async for outcome in outcomes:
+                        summary.add(outcome.received, outcome.counts, outcome.rejects)
+                        rejects.add(outcome.rejects)
+                        advance(outcome.end.byte)
             summary.rejects_file = await asyncio.to_thread(rejects.publish)
         if not summary.read:
             summary.notes.append("The file has no rows")
         summary.seconds = time.perf_counter() - started
         return summary
 
-    async def _outcomes(self, summary: Summary) -> AsyncIterator[Outcome]:
+    async def _outcomes(self, summary: Summary) -> AsyncGenerator[Outcome]:
         """The outcome of every block, those of an earlier run first."""
         place = self._file.start
         line = await self.checkpoint.superseded()
@@ -118,17 +121,18 @@ class Load:
             place = done.end
         if place != self._file.start:
             summary.notes.append(f"Went on at line {place.line}")
-        async for outcome in in_order(self._jobs(place), self._options.workers):
-            yield outcome
+        async with aclosing(in_order(self._jobs(place), self._options.workers)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
-    async def _jobs(self, start: Place) -> AsyncIterator[Job[Outcome]]:
+    async def _jobs(self, start: Place) -> AsyncGenerator[Job[Outcome]]:
         blocks = self._file.blocks(start)
         while block := await asyncio.to_thread(next, blocks, None):
             if done := self._done.get(block.start.byte):
-                yield Job(Ids(()), self._recorded(done))
+                yield Job(Ids(()), partial(self._recorded, done))
             else:
                 judged = self._file.judge(block)
-                yield Job(Ids(judged.rows), self._write(block, judged))
+                yield Job(Ids(judged.rows), partial(self._write, block, judged))
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)

@@ -39,20 +39,21 @@ def beginning(file: BinaryIO, delimiter: str) -> tuple[Place, Record]:
 
 def _blocks(file: BinaryIO, splitter: Splitter, start: Place) -> Iterator[Block]:
     file.seek(start.byte)
-    data, size = b"", BLOCK
+    ahead, size = b"", BLOCK
     while True:
-        data += file.read(size - len(data))
+        ahead += file.read(max(size - len(ahead), 0))
+        data = ahead[:size]
         last, longest = len(data) < size, size >= LONGEST
         if longest and not last and not has_line_end(data):
-            block = splitter.too_long(data, start, _rest_of_line(file))
+            block = splitter.too_long(ahead, start, _rest_of_line(file))
         else:
             block = splitter.split(data, start, last=last, longest=longest)
         if block.records:
             yield block
         used = block.end.byte - start.byte
-        data, start = data[used:], block.end
+        ahead, start = ahead[used:], block.end
         size = BLOCK if used else size * 2
-        if last and not data:
+        if last and not ahead:
             return
 
 

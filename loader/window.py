@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -45,10 +45,10 @@ class Job(Generic[T]):
     """What to do with a block. Jobs that share an id are done one after the other."""
 
     ids: Ids
-    work: Coroutine[Any, Any, T]
+    work: Callable[[], Coroutine[Any, Any, T]]
 
 
-async def in_order(jobs: AsyncIterator[Job[T]], workers: int) -> AsyncIterator[T]:
+async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator[T]:
     """The results of jobs in their order; up to `workers` of them are in flight."""
     flying: deque[tuple[Ids, asyncio.Task[T]]] = deque()
     try:
@@ -56,11 +56,12 @@ async def in_order(jobs: AsyncIterator[Job[T]], workers: int) -> AsyncIterator[T
             while len(flying) >= workers or any(ids.meets(job.ids) for ids, _ in flying):
                 yield await flying[0][1]
                 flying.popleft()
-            flying.append((job.ids, asyncio.create_task(job.work)))
+            flying.append((job.ids, asyncio.create_task(job.work())))
         while flying:
             yield await flying[0][1]
             flying.popleft()
     finally:
+        await jobs.aclose()
         for _, task in flying:
             task.cancel()
         await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
