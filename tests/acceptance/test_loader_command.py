@@ -1,0 +1,165 @@
+"""python -m loader as people and schedulers start it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.core.database import Database
+from service.core.settings import Settings
+from tests import engine, program
+
+REAL = program.ROOT.parent / "shared" / "data"
+COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70)}
+
+
+@pytest.fixture
+def variables(migrated: Settings, database: Database, tmp_path: Path) -> dict[str, str]:
+    """The environment of a loader whose rejects go to a folder of their own."""
+    return engine.environment(migrated) | {"REJECTS_DIR": str(tmp_path / "rejects")}
+
+
+async def load(variables: dict[str, str], *arguments: str) -> program.Ended:
+    return await program.run("loader", *arguments, **variables)
+
+
+def counts(ended: program.Ended) -> dict[str, tuple[int, int]]:
+    return {file["table"]: (file["added"], file["rejected"]) for file in json.loads(ended.out)}
+
+
+async def test_the_sample_is_loaded(variables: dict[str, str]) -> None:
+    first = await load(variables)
+    assert first.code == 0, first.err
+    assert "hired_employees: 1999 read, 1929 added, 70 rejected" in first.out
+    again = await load(variables)
+    assert again.out.endswith("Everything was there already: nothing changed.\n")
+
+
+async def test_json_is_the_summary_alone(variables: dict[str, str]) -> None:
+    ended = await load(variables, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert counts(ended) == COUNTS
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not here")
+@pytest.mark.parametrize("version", ["as it is", "CRLF", "BOM", "header", "gzip", "all"])
+async def test_the_real_data(variables: dict[str, str], tmp_path: Path, version: str) -> None:
+    headers = {
+        "departments": "id,department",
+        "jobs": "job,id",
+        "hired_employees": "id,name,datetime,department_id,job_id",
+    }
+    for name in COUNTS:
+        content = (REAL / f"{name}.csv").read_bytes()
+        if version in {"header", "all"}:
+            if name == "jobs":
+                content = re.sub(rb"(?m)^(\d+),(.*)$", rb"\2,\1", content)
+            content = headers[name].encode() + b"\n" + content
+        if version in {"CRLF", "all"}:
+            content = content.replace(b"\n", b"\r\n")
+        if version in {"BOM", "all"}:
+            content = b"\xef\xbb\xbf" + content
+        packed = version in {"gzip", "all"}
+        path = tmp_path / f"{name}.csv{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(content) if packed else content)
+    ended = await load(variables, "--json", "--data-dir", str(tmp_path))
+    assert counts(ended) == COUNTS
+    rejects = (tmp_path / "rejects" / "hired_employees.rejects.csv").read_text().splitlines()
+    first = 1 if version in {"header", "all"} else 0
+    assert rejects[1] == f"{2 + first},job_id is missing,2,Ty Hofer,2021-05-30T05:43:46Z,8,"
+    assert len(rejects) == 71
+
+
+async def test_standard_input(variables: dict[str, str], database: Database) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loader", "-", "--table", "jobs", "--delimiter", "\\t"),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate(b"1\tClerk\n2\t\n")
+    assert process.returncode == 0
+    assert b"1 added, 1 rejected (job 1)" in out
+    assert b"jobs.rejects.csv" in out
+    assert await database.fetch("SELECT id, job FROM jobs") == [(1, "Clerk")]
+
+
+async def test_a_dry_run_writes_nothing(variables: dict[str, str], database: Database) -> None:
+    ended = await load(variables, "--dry-run")
+    assert ended.code == 0
+    assert "hired_employees: 1999 read, 1929 added, 70 rejected" in ended.out
+    assert ended.out.endswith("Dry run: nothing was written.\n")
+    for table in (*COUNTS, "rejects", "loads"):
+        assert await database.fetch(f"SELECT COUNT(*) FROM {table}") == [(0,)]
+
+
+async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Database) -> None:
+    ended = await load(variables, "--max-rejects", "69")
+    assert ended.code == 1
+    assert "70 rows break a rule, --max-rejects allows 69: nothing was loaded." in ended.err
+    assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data-dir", "nowhere"], "There is neither nowhere/departments.csv nor"),
+        (["nowhere/jobs.csv"], "nowhere/jobs.csv cannot be read: No such file or directory."),
+        (["loader", "--table", "jobs"], "loader cannot be read: Is a directory."),
+        (["/proc/self/mem", "--table", "jobs"], "mem cannot be read: Input/output error."),
+        (["-"], "say --table"),
+        (["README.md"], "say --table"),
+        (["--on-conflict", "guess"], "Invalid value"),
+        (["--delimiter", "::"], "not one ASCII character"),
+        (["--workers", "0"], "Invalid value"),
+    ],
+    ids=str,
+)
+async def test_wrong_usage_is_code_2(
+    variables: dict[str, str], arguments: list[str], said: str
+) -> None:
+    ended = await load(variables, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_database_that_is_away_is_code_1(variables: dict[str, str]) -> None:
+    away = variables | {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "9", "MYSQL_WAIT": "0"}
+    ended = await load(away)
+    assert (ended.code, ended.out) == (1, "")
+    assert "No database answers at 127.0.0.1:9" in ended.err
+
+
+async def test_a_terminal_gets_a_bar(variables: dict[str, str]) -> None:
+    screen, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loader"),
+        cwd=program.ROOT,
+        env=program.environment(variables) | {"TERM": "xterm", "COLUMNS": "120"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=terminal,
+    )
+    await process.communicate()
+    os.close(terminal)
+    shown = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    assert process.returncode == 0
+    assert "1,999 rows" in shown
+    assert "70 rejects" in shown
+
+
+async def test_help_names_the_exit_codes(variables: dict[str, str]) -> None:
+    ended = await load(variables, "--help")
+    assert "0 done (rejects are reported), 1 stopped, 2 wrong usage or input" in " ".join(
+        ended.out.split()
+    )

@@ -1,0 +1,232 @@
+"""Loads whose loader or database is killed with -9: started again, they end as if undisturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from service.core import database as databases
+from service.core.database import Database
+from service.core.migrate import migrate
+from service.core.settings import Settings
+from service.core.tables import TABLES
+from tests import engine, program
+
+ROUNDS = 10
+CHAOS_ROWS = 200_000
+HELD = {table.name: ", ".join(f"`{name}`" for name in table.columns) for table in TABLES} | {
+    "rejects": "position, record, errors",
+    "loads": "load_key",
+}
+"""What a load leaves in the database."""
+
+
+def write_files(folder: Path, count: int) -> None:
+    """Hires of which a few break a rule, and their parents."""
+    folder.mkdir()
+    (folder / "departments.csv").write_text(
+        "".join(f"{at},Department {at}\n" for at in range(1, 9))
+    )
+    (folder / "jobs.csv").write_text("".join(f"{at},Job {at}\n" for at in range(1, 99)))
+    chosen = random.Random(1)
+    with (folder / "hired_employees.csv").open("w") as file:
+        for at in range(1, count + 1):
+            job = chosen.randint(1, 98) if at % 50 else chosen.choice(["", "99", '"'])
+            key = at if at % 77 else at - chosen.randint(1, 76)
+            file.write(f"{key},Ana Ö. {at},2021-03-04T05:06:07Z,{at % 8 + 1},{job}\n")
+
+
+@dataclass
+class Result:
+    """What a load leaves behind."""
+
+    summary: Any = None
+    rejects: bytes = b""
+    checksums: list[Any] = field(default_factory=list)
+
+
+class Loader:
+    """The loader as a process, on files and a database."""
+
+    def __init__(self, settings: Settings, files: Path, rejects: Path):
+        self.settings = settings
+        self._rejects = rejects
+        self._arguments = (
+            "loader",
+            "--json",
+            "--data-dir",
+            str(files),
+            "--rejects-dir",
+            str(rejects),
+        )
+        self._variables = engine.environment(settings)
+
+    async def start(self) -> asyncio.subprocess.Process:
+        return await program.start(*self._arguments, **self._variables)
+
+    async def finish(self) -> Result:
+        """Run to the end, and again where it could not reach the database."""
+        ended = await program.run(*self._arguments, **self._variables)
+        if ended.code == 1:
+            ended = await program.run(*self._arguments, **self._variables)
+        assert ended.code == 0, ended.err
+        return await self.result(ended.out)
+
+    async def result(self, out: str) -> Result:
+        summary = json.loads(out)
+        for file in summary:
+            del file["seconds"], file["notes"]
+        async with databases.connect(self.settings) as database:
+            checksums = [
+                await database.fetch(
+                    f"SELECT COUNT(*), BIT_XOR(CRC32(CONCAT_WS('|', {columns}))) FROM {name}"
+                )
+                for name, columns in HELD.items()
+            ]
+        files = {path.name: path.read_bytes() for path in self._rejects.iterdir()}
+        assert list(files) == ["hired_employees.rejects.csv"]
+        return Result(summary, files["hired_employees.rejects.csv"], checksums)
+
+    async def empty(self) -> None:
+        for path in self._rejects.glob("*"):
+            path.unlink()
+        async with databases.connect(self.settings) as database:
+            await migrate(database)
+            async with database.transaction(60) as transaction:
+                for name in ("loads", "rejects", *(table.name for table in reversed(TABLES))):
+                    await transaction.execute(f"DELETE FROM {name}")
+
+
+async def until_blocks_are_in(database: Database, count: int) -> None:
+    """Until the load has recorded so many blocks."""
+    while True:
+        ((found,),) = await database.fetch("SELECT COUNT(*) FROM loads")
+        if found >= count:
+            return
+        await asyncio.sleep(0.005)
+
+
+async def test_a_killed_loader_goes_on(
+    database: Database, migrated: Settings, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "files", 60_000)
+    loader = Loader(migrated, tmp_path / "files", tmp_path / "rejects")
+    undisturbed = await loader.finish()
+    await loader.empty()
+    for blocks in (3, 5):
+        process = await loader.start()
+        await until_blocks_are_in(database, blocks)
+        process.kill()
+        assert (await process.communicate(), process.returncode)[1] == -signal.SIGKILL
+    assert await loader.finish() == undisturbed
+
+
+class Server(Protocol):
+    """A server of one's own that can be killed and is there again afterwards."""
+
+    settings: Settings
+
+    async def kill(self) -> None: ...
+
+
+class Container:
+    """MySQL on disk, on a port that stays the same."""
+
+    def __init__(self, container: Any, port: int):
+        self._container = container
+        self.settings = engine.settings(
+            f"mysql://root:{engine.ROOT_PASSWORD}@127.0.0.1:{port}", "killed"
+        )
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Container]:
+        from testcontainers.core.container import DockerContainer
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        container = DockerContainer(engine.IMAGE)
+        container.with_env("MYSQL_ROOT_PASSWORD", engine.ROOT_PASSWORD)
+        with container.with_bind_ports(3306, port):
+            engine._wait("127.0.0.1", port)
+            yield cls(container.get_wrapped_container(), port)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._container.kill)
+        await asyncio.to_thread(self._container.start)
+
+
+class Embedded:
+    """seekdb, which the loader itself starts again."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "seekdb"
+        self.settings = Settings(embedded_dir=self._folder, mysql_database="killed", mysql_wait=1)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._kill)
+
+    def _kill(self) -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f"--base-dir={self._folder}" in path.read_text().split("\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
+        yield Embedded(tmp_path_factory.mktemp("server"))
+    else:
+        with Container.running() as container:
+            yield container
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed") / "files"
+    write_files(folder, CHAOS_ROWS)
+    return folder
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("victim", ["loader", "database"])
+async def test_killed_at_any_point(
+    server: Server, files: Path, tmp_path: Path, victim: str
+) -> None:
+    loader = Loader(server.settings, files, tmp_path / "rejects")
+    await engine.create_database(server.settings)
+    await loader.empty()
+    started = time.monotonic()
+    undisturbed = await loader.finish()
+    seconds = time.monotonic() - started
+    points = random.Random(victim)
+    for _ in range(ROUNDS):
+        await loader.empty()
+        process = await loader.start()
+        said = asyncio.create_task(process.communicate())
+        await asyncio.sleep(points.uniform(0.1, 1) * seconds)
+        if victim == "loader":
+            with suppress(ProcessLookupError):
+                process.kill()
+        else:
+            await server.kill()
+        out, _ = await said
+        if process.returncode == 0:
+            assert await loader.result(out.decode()) == undisturbed
+        else:
+            assert await loader.finish() == undisturbed
