@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 NAMES = frozenset({MANIFEST, *(f"{table.name}.avro" for table in TABLES)})
 MAX_MANIFEST = 1 << 20
 MAX_DIRECTORY = 1 << 20
-MAX_ENTRY = 16 << 30
+MAX_RATIO = 20
 CHUNK = 1 << 20
 
 _VERSION = 45  # of the format: ZIP64
@@ -86,12 +86,14 @@ class Archive:
     def __init__(self, file: IO[bytes]):
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        _refuse_long_directory(file)
+        count = _entries_claimed(file)
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        except Exception as error:  # zipfile raises whatever a broken directory leads to
             raise BackupError(f"This is no whole ZIP: {error}") from None
         self._infos = {info.filename: info for info in self._zip.infolist()}
+        if len(self._zip.infolist()) != count:
+            raise BackupError("This ZIP is damaged: its directory does not hold what it says.")
         self._refuse_strangers()
 
     @property
@@ -102,12 +104,12 @@ class Archive:
     def extract(self, name: str, file: IO[bytes]) -> None:
         """Copy an entry into a file, its CRC-32 checked."""
         info = self._infos[name]
-        if info.file_size > MAX_ENTRY:
-            raise BackupError(f"The entry {name} of this ZIP is larger than 16 GiB.")
+        if info.file_size > MAX_RATIO * self._size:
+            raise BackupError(f"The entry {name} of this ZIP inflates more than {MAX_RATIO} times.")
         try:
             with self._zip.open(info) as entry:
                 _copy(entry, file, info.file_size)
-        except (zipfile.BadZipFile, EOFError, zlib.error, struct.error, OSError) as error:
+        except Exception as error:  # as above
             raise BackupError(f"The entry {name} of this ZIP is damaged: {error}") from None
 
     def manifest(self) -> bytes | None:
@@ -134,9 +136,8 @@ class Archive:
             raise BackupError("This ZIP is damaged: it does not end where it should.")
 
     def _expect(self, at: int, wanted: bytes) -> None:
-        self._file.seek(at)
-        found = self._file.read(len(wanted))
-        if found != wanted:
+        self._file.seek(min(at, self._size))
+        if self._file.read(len(wanted)) != wanted:
             raise BackupError(f"This ZIP is damaged between bytes {at} and {at + len(wanted)}.")
 
     def _refuse_strangers(self) -> None:
@@ -155,8 +156,8 @@ class Archive:
             raise BackupError("This ZIP has two entries of one name.")
 
 
-def _refuse_long_directory(file: IO[bytes]) -> None:
-    """Before zipfile reads it: a hundred thousand entries are an object each."""
+def _entries_claimed(file: IO[bytes]) -> int:
+    """The number of entries, before zipfile makes an object of each; BackupError for too many."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - (1 << 16) - 22))
     tail = file.read()
@@ -171,6 +172,7 @@ def _refuse_long_directory(file: IO[bytes]) -> None:
         count, length = struct.unpack("<QQ", tail[at + 32 : at + 48])
     if count > len(NAMES) or length > MAX_DIRECTORY:
         raise BackupError(f"This ZIP has {count} entries, {len(NAMES)} are the limit.")
+    return int(count)
 
 
 def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:

@@ -1,9 +1,10 @@
 """The codecs of Avro blocks: compressed here, and taken apart within bounds.
 
-Deflate, the default because every Avro reader has it, carries no checksum of its own, and some of
-its bits mean nothing, so a flipped bit can go unseen. Our deflate blocks therefore end in a seal:
-empty stored blocks, which every inflater skips, with the CRC-32 of what is before them in the
-bits that RFC 1951 (3.2.4) leaves unused.
+Some bits of a compressed block mean nothing, or say the same another way, so a flipped one can go
+unseen. Ours therefore end in a seal, the CRC-32 of what is before it, which every reader skips:
+in zstandard a skippable frame; in deflate, the default because every Avro reader has it, empty
+stored blocks, with the CRC in the bits that RFC 1951 (3.2.4) leaves unused. Snappy has its own
+CRC-32, of the rows; of null every bit is a row's.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ ZSTD_WINDOW_LOG = 25
 
 _EMPTY = b"\x00\x00\xff\xff"
 _GROUPS = 7
-SEAL = _GROUPS * (1 + len(_EMPTY))
-"""Bytes of a seal: seven groups of five bits, for the 32 of the CRC."""
+"""Of five bits each, for the 32 of the CRC."""
+_SKIPPABLE = b"\x50\x2a\x4d\x18\x04\x00\x00\x00"
+"""The head of a frame of four bytes that zstandard's readers skip."""
 
 
 def compress(codec: Codec, data: bytes) -> bytes:
@@ -53,12 +55,20 @@ def inflate(codec: Codec, data: bytes, limit: int) -> bytes:
     return rows
 
 
-def is_sealed(data: bytes) -> bool:
-    """Whether a deflate block is just as it was written."""
-    return data[-SEAL:] == _seal(zlib.crc32(data[:-SEAL]))
+def is_sealed(codec: Codec, data: bytes) -> bool:
+    """Whether a block of ours is just as it was written, as far as its codec has a seal."""
+    if codec not in _SEALS:
+        return True
+    seal = _SEALS[codec]
+    size = len(seal(0))
+    return data[-size:] == seal(zlib.crc32(data[:-size]))
 
 
-def _seal(crc: int) -> bytes:
+def _frame(crc: int) -> bytes:
+    return _SKIPPABLE + crc.to_bytes(4, "little")
+
+
+def _empty_blocks(crc: int) -> bytes:
     groups = (
         bytes([(crc >> 5 * at & 0x1F) << 3 | (at == _GROUPS - 1)]) + _EMPTY for at in range(_GROUPS)
     )
@@ -68,7 +78,7 @@ def _seal(crc: int) -> bytes:
 def _deflate(data: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=RAW_DEFLATE)
     body = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return body + _seal(zlib.crc32(body))
+    return body + _empty_blocks(zlib.crc32(body))
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
@@ -96,14 +106,16 @@ def _from_snappy(data: bytes, limit: int) -> bytes:
 
 
 def _to_zstd(data: bytes) -> bytes:
-    return zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
+    body = zstd.compress(data)
+    return body + _frame(zlib.crc32(body))
 
 
 def _from_zstd(data: bytes, limit: int) -> bytes:
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
     decompressor = zstd.ZstdDecompressor(options=options)
     rows = decompressor.decompress(data, max_length=limit + 1)
-    if len(rows) <= limit and (not decompressor.eof or decompressor.unused_data):
+    rest = decompressor.unused_data
+    if len(rows) <= limit and (not decompressor.eof or (rest and not rest.startswith(_SKIPPABLE))):
         raise BackupError("its zstandard frame is cut short, or goes on after its end")
     return rows
 
@@ -118,6 +130,7 @@ _COMPRESS: dict[Codec, Callable[[bytes], bytes]] = {
     "snappy": _to_snappy,
     "zstandard": _to_zstd,
 }
+_SEALS: dict[Codec, Callable[[int], bytes]] = {"deflate": _empty_blocks, "zstandard": _frame}
 _INFLATE: dict[Codec, Callable[[bytes, int], Any]] = {
     "deflate": _inflate,
     "null": lambda data, _limit: data,

@@ -14,7 +14,7 @@ from service.core.ahead import ahead
 from service.core.avro import Reader
 from service.core.batch import Batch, Reject
 from service.core.database import Database, Transaction
-from service.core.errors import BackupError, ContentionError, DuplicateError, RowsRefused
+from service.core.errors import BackupError, DuplicateError, RowsRefused
 from service.core.ids import Ids
 from service.core.merge import Counts
 from service.core.orphans import Orphans, Parents
@@ -134,8 +134,11 @@ class _Restore:
                 await self._transaction.insert(insert, sorted(judged.rows))
                 return Counts(added=len(judged.rows))
             counts = await merge.put(self._transaction, judged, "replace")
-        except DuplicateError as error:
-            raise ContentionError("Others added the same rows meanwhile.") from error
+        except DuplicateError:
+            # Others added rows with these ids since the snapshot: they are what is replaced.
+            rows = sorted(judged.rows)
+            await self._transaction.insert(judged.table.sql["replace"], rows)
+            return Counts(changed=len(rows))
         _refuse(judged, 0)
         return counts
 

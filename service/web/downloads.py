@@ -37,7 +37,7 @@ async def download(source: AsyncGenerator[bytes], media_type: str, name: str) ->
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(rest):
-        for piece in filter(None, [first]):
-            yield piece
+        if first:
+            yield first
         async for piece in rest:
             yield piece

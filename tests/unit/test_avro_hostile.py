@@ -1,0 +1,58 @@
+"""Hostile files: refused within seconds and within memory, whatever they claim."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+
+from service.core.errors import HirebaseError
+from service.core.verify import _verify
+from tests import hostile
+
+SECONDS, MEBIBYTES = 5, 150
+
+MEASURE = """
+import resource, sys
+from service.core.errors import HirebaseError
+from service.core.verify import _verify
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+idle = peak()
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        try:
+            _verify(file)
+        except HirebaseError:
+            pass
+        else:
+            raise SystemExit(path)
+print(peak() - idle)
+"""
+
+
+@pytest.mark.parametrize("name", {**hostile.AVRO, **hostile.ZIPS})
+def test_it_is_refused_in_time(name: str) -> None:
+    content = hostile.content(name)
+    started = time.perf_counter()
+    with pytest.raises(HirebaseError):
+        _verify(io.BytesIO(content))
+    assert time.perf_counter() - started < SECONDS
+
+
+def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("hostile")
+    paths = []
+    for at, name in enumerate([*hostile.AVRO, *hostile.ZIPS]):
+        paths.append(folder / str(at))
+        paths[-1].write_bytes(hostile.content(name))
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < MEBIBYTES
