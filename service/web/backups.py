@@ -20,6 +20,7 @@ from service.core.tables import by_path
 from service.core.transactions import Limits
 from service.core.verify import Verification, verify
 from service.web import operations
+from service.web.auth import ROLE
 from service.web.downloads import Download, download
 from service.web.parameters import DryRun, TableName, TheDatabase
 from service.web.shapes import Listing, RestoredAll
@@ -159,4 +160,5 @@ avro = Router(
     "/avro",
     route_handlers=[send, save, listed, restore_all, restore_table, check],
     tags=["avro"],
+    opt={ROLE: "operator"},
 )
