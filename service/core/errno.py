@@ -29,7 +29,8 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     # The server takes no writes: it is a replica now, or cut off from its cluster.
     ReadOnlyError: {1290, 1792, 1836, 1047},
     # A lock wait, a deadlock, a child row that came in between.
-    ContentionError: {1205, 1213, 1451},
+    # And rows that changed since the snapshot (MariaDB, OceanBase, TiDB).
+    ContentionError: {1205, 1213, 1451, *(1020, 6235, 8002, 9007)},
     StaleParentError: {1452},
     DuplicateError: {1062},
     # A value missing, out of range, of the wrong form or too long; no ids left; what a CHECK or

@@ -10,8 +10,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
+from httpx import AsyncClient as Client
 
 from service.core import backup, checksum
 from service.core.ahead import pumped
@@ -19,8 +18,6 @@ from service.core.compression import CODECS, Codec
 from service.core.database import Database
 from service.core.tables import TABLES
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, records, verified
-
-Client = AsyncTestClient[Litestar]
 
 
 @pytest.fixture
@@ -120,7 +117,9 @@ async def test_a_reader_who_goes_away_frees_the_connection(
         assert filled.pool.size == filled.pool.freesize
 
 
-async def test_a_backup_is_of_one_moment(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backup_is_of_one_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hires and their department are written and removed together: no backup shows one alone."""
     monkeypatch.setattr(backup, "PAGE", 3)
     await fill(database, 10)

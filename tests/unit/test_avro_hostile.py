@@ -52,7 +52,10 @@ def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> No
         paths.append(folder / str(at))
         paths[-1].write_bytes(hostile.content(name))
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, paths)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURE, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < MEBIBYTES

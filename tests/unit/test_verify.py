@@ -24,7 +24,9 @@ SMALL = {DEPARTMENTS: 3, JOBS: 5, EMPLOYEES: 30}
 
 
 def archive() -> bytes:
-    return zip_file({table: avro_file(table, records(table, rows)) for table, rows in SMALL.items()})
+    return zip_file(
+        {table: avro_file(table, records(table, rows)) for table, rows in SMALL.items()}
+    )
 
 
 def hires(codec: Codec = "deflate") -> bytes:

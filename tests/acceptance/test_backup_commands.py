@@ -1,0 +1,182 @@
+"""`python -m service backup`, `verify` and `restore`, as cron and people run them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from service.core import database as databases
+from service.core.database import Database
+from service.core.migrate import migrate
+from service.core.records import judge
+from service.core.settings import Settings
+from tests import engine
+from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
+from tests.program import run, servers_of, start
+
+HIRES = 4000
+OLD = [{**row, "name": f"Old {row['id']}"} for row in records(EMPLOYEES, HIRES)]
+NEW = [{**row, "name": f"New {row['id']}"} for row in records(EMPLOYEES, HIRES)]
+
+
+async def fill(database: Database) -> None:
+    async with database.transaction() as transaction:
+        for table, rows in (
+            (DEPARTMENTS, records(DEPARTMENTS, 3)),
+            (JOBS, records(JOBS, 5)),
+            (EMPLOYEES, OLD),
+        ):
+            await transaction.insert(table.sql["insert_with_id"], judge(table, rows).rows)
+
+
+@pytest.fixture
+async def variables(
+    database: Database, migrated: Settings, tmp_path: Path
+) -> AsyncIterator[dict[str, str]]:
+    await fill(database)
+    yield engine.environment(migrated) | {"BACKUP_DIR": str(tmp_path / "backups")}
+
+
+async def test_back_up_verify_restore(
+    variables: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    folder = Path(variables["BACKUP_DIR"])
+    for _ in range(3):
+        ended = await run("service", "backup", "--keep", "2", **variables)
+        assert (ended.code, ended.err) == (0, "")
+    one = await run("service", "backup", "--table", "jobs", "--codec", "snappy", **variables)
+    assert (one.code, "5 rows" in one.out) == (0, True)
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name.partition("-")[0] for name in names] == ["hirebase", "hirebase", "jobs"]
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    ended = await run("service", "verify", str(folder / names[0]), **variables)
+    assert (ended.code, f"employees: {HIRES} rows" in ended.out) == (0, True)
+    await database.fetch("DELETE FROM hired_employees WHERE id > 10")
+    ended = await run("service", "restore", str(folder / names[1]), **variables)
+    assert (ended.code, f"added={HIRES - 10}" in ended.out) == (0, True)
+    assert await database.fetch("SELECT COUNT(*) FROM hired_employees") == [(HIRES,)]
+
+
+async def test_a_damaged_file_ends_in_one_line_and_1(
+    variables: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    content = bytearray(avro_file(EMPLOYEES, NEW))
+    content[-40] ^= 1
+    path = tmp_path / "damaged.avro"
+    path.write_bytes(content)
+    for command in ("verify", "restore"):
+        ended = await run("service", command, str(path), **variables)
+        assert (ended.code, ended.err.count("\n")) == (1, 1)
+        assert "damaged in block" in ended.err
+    assert await names_of(database) == {"Old"}
+
+
+async def test_a_backup_that_is_killed_leaves_nothing_that_counts(
+    variables: dict[str, str],
+) -> None:
+    folder = Path(variables["BACKUP_DIR"])
+    for wait in (0.3, 0.6, 0.9):
+        process = await start("service", "backup", **variables)
+        await asyncio.sleep(wait)
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
+    ended = await run("service", "backup", **variables)
+    assert ended.code == 0
+    for path in folder.glob("hirebase-*"):
+        assert (await run("service", "verify", str(path), **variables)).code == 0
+
+
+async def names_of(database: Database) -> set[str]:
+    rows = await database.fetch("SELECT DISTINCT SUBSTRING(name, 1, 3) FROM hired_employees")
+    assert await database.fetch("SELECT COUNT(*) FROM hired_employees") == [(HIRES,)]
+    return {name for (name,) in rows}
+
+
+def archives(folder: Path) -> dict[str, Path]:
+    """An archive of old rows and one of new ones, in many blocks."""
+    paths = {"Old": folder / "old.zip", "New": folder / "new.zip"}
+    for name, rows in (("Old", OLD), ("New", NEW)):
+        content = {
+            DEPARTMENTS: avro_file(DEPARTMENTS, records(DEPARTMENTS, 3)),
+            JOBS: avro_file(JOBS, records(JOBS, 5)),
+            EMPLOYEES: avro_file(EMPLOYEES, rows, page=200),
+        }
+        paths[name].write_bytes(zip_file(content))
+    return paths
+
+
+async def kill_restores(
+    variables: dict[str, str], database: Database, tmp_path: Path, points: int
+) -> None:
+    """kill -9 at moments spread over a restore: the rows are all old or all new."""
+    paths, now = archives(tmp_path), "Old"
+    started = time.perf_counter()
+    ended = await run("service", "restore", str(paths[now]), **variables)
+    took = time.perf_counter() - started
+    assert ended.code == 0
+    random = Random(5)
+    for point in range(points):
+        wanted = "New" if now == "Old" else "Old"
+        process = await start("service", "restore", str(paths[wanted]), **variables)
+        await asyncio.sleep(took * (0.4 + 0.7 * (point + random.random()) / points))
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
+        (now,) = await names_of(database)
+    assert (await run("service", "restore", str(paths["New"]), **variables)).code == 0
+    assert await names_of(database) == {"New"}
+
+
+async def test_a_restore_that_is_killed_is_whole_or_nothing(
+    variables: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    await kill_restores(variables, database, tmp_path, 3)
+
+
+@pytest.mark.chaos
+async def test_a_restore_that_is_killed_at_twenty_points(
+    variables: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    await kill_restores(variables, database, tmp_path, 20)
+
+
+async def kill_databases(tmp_path: Path, points: int) -> None:
+    """kill -9 of the embedded database in the middle of a restore, then a look at its rows."""
+    settings = Settings(embedded_dir=tmp_path / "seekdb", mysql_database="killed")
+    paths, variables = archives(tmp_path), engine.environment(settings)
+    async with databases.connect(settings) as database:
+        await migrate(database)
+        await fill(database)
+        started = time.perf_counter()
+        assert (await run("service", "restore", str(paths["Old"]), **variables)).code == 0
+        took = time.perf_counter() - started
+    now = "Old"
+    for point in range(points):
+        wanted = "New" if now == "Old" else "Old"
+        process = await start("service", "restore", str(paths[wanted]), **variables)
+        await asyncio.sleep(took * (0.5 + 0.6 * point / points))
+        for server in servers_of(settings.embedded_dir):
+            os.kill(server, signal.SIGKILL)
+        await process.communicate()
+        async with databases.connect(settings) as database:
+            (now,) = await names_of(database)
+
+
+async def test_a_restore_whose_database_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("pylibseekdb")
+    await kill_databases(tmp_path, 1)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+async def test_a_restore_whose_database_is_killed_at_twenty_points(tmp_path: Path) -> None:
+    pytest.importorskip("pylibseekdb")
+    await kill_databases(tmp_path, 20)
