@@ -16,6 +16,8 @@ from loader.options import Options
 from loader.pipeline import load
 from loader.report import tell
 from service.core import database as databases
+from service.core.database import Database
+from service.core.errors import InputError, SettingsError
 from service.core.migrate import migrate
 from service.core.settings import Settings
 
@@ -63,9 +65,16 @@ async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[No
         for name in await migrate(database):
             click.echo(f"Migrated: {name}")
         if load_first:
-            options = Options(settings.data_dir, settings.rejects_dir)
-            click.echo(tell(await load(database, options)))
+            await _load(database, settings)
         yield
+
+
+async def _load(database: Database, settings: Settings) -> None:
+    options = Options(settings.data_dir, settings.rejects_dir)
+    try:
+        click.echo(tell(await load(database, options)))
+    except InputError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _where(settings: Settings) -> str:
