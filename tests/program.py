@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,3 +50,89 @@ async def run(*arguments: str, **variables: str) -> Ended:
     process = await start(*arguments, **variables)
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+class Service:
+    """`python -m service serve`, from its greeting on."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int):
+        self._process = process
+        self.port = port
+        self.greeting: list[str] = []
+
+    @classmethod
+    async def started(cls, *options: str, **variables: str) -> Service:
+        """The service on a free port, once it has told its credentials and answers."""
+        port = free_port()
+        process = await start("service", "serve", *options, API_PORT=str(port), **variables)
+        service = cls(process, port)
+        await service._read_greeting()
+        await service._answer()
+        return service
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.greeting)
+
+    def told(self, name: str) -> str:
+        """What stands behind `name:` in the greeting."""
+        return next(
+            line.removeprefix(f"{name}:").strip() for line in self.greeting if line.startswith(name)
+        )
+
+    def client(self, user: str, password: str) -> httpx.AsyncClient:
+        """Real HTTP with these credentials."""
+        return httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}",
+            auth=httpx.BasicAuth(user, password),
+            trust_env=False,
+            timeout=30,
+        )
+
+    async def end(self, how: signal.Signals = signal.SIGINT) -> Ended:
+        """Send a signal to the whole group, as a terminal does, and wait."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, how)
+        async with asyncio.timeout(30):
+            out, err = await self._process.communicate()
+        return Ended(self._process.returncode, out.decode(), err.decode())
+
+    async def _read_greeting(self) -> None:
+        assert self._process.stdout
+        while not self.greeting or not self.greeting[-1].startswith("Password:"):
+            line = (await self._process.stdout.readline()).decode()
+            if not line:
+                ended = await self.end()
+                raise RuntimeError(f"The service ended with {ended.code}: {self.text} {ended.err}")
+            self.greeting.append(line.rstrip())
+
+    async def _answer(self) -> None:
+        async with asyncio.timeout(30), self.client("", "") as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    if (await client.get("/health/ready")).status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """A loopback port that nobody has, for now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def servers_of(folder: Path) -> list[int]:
+    """The processes that serve the embedded database of a folder."""
+    return [
+        int(process.name)
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and str(folder) in _command_line(process)
+    ]
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text(errors="replace")
+    except OSError:
+        return ""

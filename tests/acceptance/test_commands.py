@@ -1,0 +1,127 @@
+"""The commands as processes: what they say, and what they end with."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import sql
+from service.core import database as databases
+from service.core.settings import Settings
+from tests import engine
+from tests.program import ROOT, Ended, free_port, run
+
+SAMPLE = ROOT / "loader" / "sample"
+NAMES = ("departments", "jobs", "hired_employees")
+
+
+def one_clear_line(ended: Ended) -> str:
+    """All that was said on the way out."""
+    assert ended.err.count("\n") == 1, ended.err
+    assert "Traceback" not in ended.err
+    return ended.err.rstrip()
+
+
+async def tables(settings: Settings) -> dict[str, int]:
+    """Rows in each table that there is."""
+    async with databases.connect(settings) as database:
+        names = [name for (name,) in await database.fetch("SHOW TABLES")]
+        return {
+            name: (await database.fetch(f"SELECT COUNT(*) FROM {name}"))[0][0]
+            for name in names
+            if name in (*NAMES, "rejects")
+        }
+
+
+async def test_migrating_twice_changes_nothing_and_says_so(scratch: Settings) -> None:
+    variables = engine.environment(scratch)
+    first, second = [await run("service", "migrate", **variables) for _ in range(2)]
+    assert (first.code, second.code) == (0, 0)
+    assert first.out.split("\n")[:-1] == [f"{at:04} {name}" for at, name, _ in sql.migrations()]
+    assert second.out == "Up to date.\n"
+
+
+async def test_loading_twice_changes_nothing_and_says_so(scratch: Settings) -> None:
+    variables = engine.environment(scratch)
+    first = await run("loader", **variables)
+    counts = await tables(scratch)
+    second = await run("loader", **variables)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert counts == {"departments": 12, "jobs": 183, "hired_employees": 1929, "rejects": 70}
+    assert await tables(scratch) == counts
+    assert "nothing changed" not in first.out
+    assert "nothing changed" in second.out
+
+
+async def test_a_load_can_tell_its_summary_as_json(scratch: Settings) -> None:
+    ended = await run("loader", "--json", **engine.environment(scratch))
+    told = msgspec.json.decode(ended.out, type=list[dict[str, Any]])
+    assert [(part["table"], part["added"], part["rejected"]) for part in told] == [
+        ("departments", 12, 0),
+        ("jobs", 183, 0),
+        ("hired_employees", 1929, 70),
+    ]
+
+
+@pytest.mark.parametrize("missing", NAMES)
+@pytest.mark.parametrize("command", [("loader",), ("service", "serve", "--load")])
+async def test_a_file_that_is_not_there_is_named_and_nothing_is_written(
+    scratch: Settings, tmp_path: Path, missing: str, command: tuple[str, ...]
+) -> None:
+    for name in set(NAMES) - {missing}:
+        shutil.copy(SAMPLE / f"{name}.csv", tmp_path)
+    rejects = tmp_path / "rejects"
+    folders = {"DATA_DIR": str(tmp_path), "REJECTS_DIR": str(rejects)}
+    ended = await run(*command, **(engine.environment(scratch) | folders))
+    assert ended.code == 2
+    line = one_clear_line(ended)
+    assert f"{missing}.csv" in line
+    assert "DATA_DIR" in line
+    assert set((await tables(scratch)).values()) <= {0}
+    assert not rejects.exists()
+
+
+@pytest.mark.parametrize("command", [("loader",), ("service", "migrate"), ("service", "serve")])
+async def test_a_database_that_does_not_answer_is_named(command: tuple[str, ...]) -> None:
+    port = str(free_port())
+    away = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": port, "MYSQL_WAIT": "0", "API_PASS": "x"}
+    ended = await run(*command, **away)
+    assert ended.code == 1
+    line = one_clear_line(ended)
+    assert f"127.0.0.1:{port}" in line
+    assert "MYSQL_HOST" in line
+
+
+@pytest.mark.parametrize("command", [("loader",), ("service", "migrate"), ("service", "serve")])
+async def test_a_bad_setting_stops_the_start_with_its_name(command: tuple[str, ...]) -> None:
+    ended = await run(*command, API_PORT="eighty")
+    assert ended.code == 2
+    assert re.match(r"(hirebase|loader): API_PORT: ", one_clear_line(ended))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("service", "nonsense"),
+        ("service", "--nonsense"),
+        ("loader", "--on-conflict", "perhaps"),
+    ],
+)
+async def test_a_bad_command_line_is_told_how_to_do_better(command: tuple[str, ...]) -> None:
+    ended = await run(*command)
+    assert ended.code == 2
+    assert "Usage:" in ended.err
+    assert "Error:" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("module", ["service", "loader"])
+async def test_help_needs_no_database(module: str) -> None:
+    ended = await run(module, "--help", API_PORT="eighty")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Usage:" in ended.out

@@ -1,0 +1,189 @@
+"""`make run`: the service as a process, on an embedded database of its own and on a server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.core.settings import Settings
+from tests import engine
+from tests.program import ROOT, Ended, Service, run, servers_of
+from tests.wire import Wire
+
+REAL_DATA = ROOT.parent / "shared" / "data"
+SAMPLE = ROOT / "loader" / "sample"
+REASONS = {
+    REAL_DATA: {"name": 19, "datetime": 14, "department_id": 21, "job_id": 16},
+    SAMPLE: {
+        "malformed": 2,
+        "id": 6,
+        "name": 21,
+        "datetime": 14,
+        "department_id": 13,
+        "job_id": 15,
+    },
+}
+DATA = REAL_DATA if REAL_DATA.exists() else SAMPLE
+
+
+@dataclass(frozen=True)
+class Story:
+    """A first start with a load, its end, and a second start with its end."""
+
+    first: str
+    counts: dict[str, int]
+    other_password: int
+    end: Ended
+    left: list[int]
+    second: str
+    seconds: float
+    counts_again: dict[str, int]
+    end_again: Ended
+    user: str
+    password: str
+
+
+@pytest.fixture(scope="module")
+async def story() -> AsyncIterator[Story]:
+    with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
+        yield await tell(Path(folder))
+
+
+async def tell(folder: Path) -> Story:
+    variables = {
+        "DATA_DIR": str(DATA),
+        "EMBEDDED_DIR": str(folder / "var" / "seekdb"),
+        "REJECTS_DIR": str(folder / "var" / "rejects"),
+    }
+    one = await Service.started("--load", **variables)
+    user, password = one.told("User"), one.told("Password")
+    counts = await count(one, user, password)
+    async with one.client(user, f"{password}x") as client:
+        other = (await client.get("/departments")).status_code
+    end = await one.end()
+    left = await _left(folder)
+    began = time.monotonic()
+    two = await Service.started("--load", **variables)
+    seconds = time.monotonic() - began
+    counts_again = await count(two, two.told("User"), two.told("Password"))
+    return Story(
+        first=one.text,
+        counts=counts,
+        other_password=other,
+        end=end,
+        left=left,
+        second=two.text,
+        seconds=seconds,
+        counts_again=counts_again,
+        end_again=await two.end(),
+        user=user,
+        password=password,
+    )
+
+
+async def count(service: Service, user: str, password: str) -> dict[str, int]:
+    """The rows of every list, over HTTP."""
+    async with service.client(user, password) as client:
+        found: dict[str, int] = {}
+        for path in ("departments", "jobs", "employees", "rejects"):
+            rows, after = 0, 0
+            while after is not None:
+                reply = await client.get(f"/{path}", params={"after": after, "limit": 1000})
+                rows, after = rows + len(reply.json()["rows"]), reply.json()["next"]
+            found[path] = rows
+    return found
+
+
+async def _left(folder: Path) -> list[int]:
+    """Processes of the embedded database that are still there after a grace."""
+    for _ in range(100):
+        if not servers_of(folder):
+            break
+        await asyncio.sleep(0.05)
+    return servers_of(folder)
+
+
+def test_the_history_is_loaded(story: Story) -> None:
+    assert story.counts == {"departments": 12, "jobs": 183, "employees": 1929, "rejects": 70}
+
+
+def test_the_start_tells_what_was_loaded_and_why_the_rest_was_not(story: Story) -> None:
+    told = {line.partition(":")[0]: line for line in story.first.splitlines()}
+    assert "12 added" in told["departments"]
+    assert "183 added" in told["jobs"]
+    assert "1999 read, 1929 added" in told["hired_employees"]
+    assert "70 rejected" in told["hired_employees"]
+    reasons = dict(re.findall(r"(\w+) (\d+)(?=[,)])", told["hired_employees"].partition("(")[2]))
+    assert {name: int(number) for name, number in reasons.items()} == REASONS[DATA]
+
+
+def test_the_start_tells_address_and_credentials(story: Story) -> None:
+    assert re.search(r"^API: http://127\.0\.0\.1:\d+$", story.first, re.MULTILINE)
+    assert story.user == "admin"
+    assert len(story.password) >= 12
+    assert story.other_password == 401
+
+
+def test_the_first_start_migrates_and_the_second_need_not(story: Story) -> None:
+    assert "0001 tables" in story.first
+    assert "Migrated" not in story.second
+
+
+def test_the_second_start_finds_its_data_and_is_quick(story: Story) -> None:
+    assert story.counts_again == story.counts
+    assert "nothing changed" in story.second
+    assert story.seconds < 10
+
+
+def test_ctrl_c_ends_all_that_was_started(story: Story) -> None:
+    assert (story.end.code, story.end_again.code) == (0, 0)
+    assert story.left == []
+    assert "Traceback" not in story.end.err + story.end_again.err
+
+
+def test_every_start_without_a_password_makes_another(story: Story) -> None:
+    assert story.password not in story.second
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_with_mysql_host_that_server_is_used(
+    wire: Wire, migrated: Settings, scratch: Settings, how: signal.Signals
+) -> None:
+    settings = engine.over(wire, scratch)
+    service = await Service.started(**_without_port(engine.environment(settings)))
+    assert f"{scratch.mysql_database} at 127.0.0.1:{wire.port}" in service.text
+    assert settings.api_pass not in service.text
+    counts = await count(service, settings.api_user, settings.api_pass)
+    assert counts == {"departments": 0, "jobs": 0, "employees": 0, "rejects": 0}
+    assert (await service.end(how)).code == 0
+
+
+def _without_port(variables: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name != "API_PORT"}
+
+
+async def test_a_server_is_not_served_without_a_password() -> None:
+    ended = await run("service", "serve", MYSQL_HOST="127.0.0.1", MYSQL_PORT="1")
+    assert ended.code == 2
+    assert ended.err.startswith("hirebase: API_PASS")
+    assert ended.err.count("\n") == 1
+
+
+async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    folder = tmp_path / "seekdb"
+    ended = await run("service", "serve", EMBEDDED_DIR=str(folder), API_PORT=str(port))
+    taken.close()
+    assert ended.code not in (0, None)
+    assert "address already in use" in (ended.out + ended.err)
+    assert "Traceback" not in ended.err
+    assert await _left(folder) == []
