@@ -1,0 +1,231 @@
+"""The loader beside the server's own bulk loader, beside itself on bad rows, and beside pandas."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from service.core.database import Database, connect
+from service.core.migrate import migrate
+from service.core.settings import Settings
+from tests import engine
+from tests.benchmarks.figures import Figure, beside, single
+
+HIRES, BAD, PANDAS, MANY = 1_000_000, 200_000, 20_000, 10_000_000
+RUNS = 5
+CLIENT = "hirebase-bench-client"
+BULK_LOAD = """
+    LOAD DATA LOCAL INFILE '/data/{file}' INTO TABLE hired_employees
+    FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"'
+    (id, name, @moment, department_id, job_id) SET datetime = TRIM(TRAILING 'Z' FROM @moment)
+"""
+
+
+async def figures(url: str, *, short: bool = False) -> list[Figure]:
+    """All figures of this module, against the server at `url`."""
+    settings = engine.settings(url, "bench_loader")
+    await engine.create_database(settings)
+    part = 20 if short else 1
+    with tempfile.TemporaryDirectory() as folder:
+        async with connect(settings) as database:
+            await _prepare(database)
+            bench = Bench(settings, database, Path(folder))
+            return [
+                *await bench.beside_load_data(HIRES // part, 2 if short else RUNS),
+                await bench.bad_rows(BAD // part, 1 if short else 3),
+                await bench.memory(MANY // part),
+                *await bench.pandas(PANDAS // part),
+            ]
+
+
+async def _prepare(database: Database) -> None:
+    await migrate(database)
+    async with database.transaction() as transaction:
+        await transaction.execute("SET GLOBAL local_infile = ON")
+        for name, column, count in (("departments", "department", 12), ("jobs", "job", 183)):
+            await transaction.insert(
+                f"INSERT INTO {name} (id, {column}) VALUES (%s, %s)",
+                [(at, f"{column} {at}") for at in range(1, count + 1)],
+            )
+
+
+class Bench:
+    """Loads of files into one database, each into an empty table."""
+
+    def __init__(self, settings: Settings, database: Database, folder: Path):
+        self._settings = settings
+        self._database = database
+        self._folder = folder
+
+    async def beside_load_data(self, count: int, runs: int) -> list[Figure]:
+        """Rows a second of both, in turn; the peak memory of ours."""
+        file = self._write("hires.csv", count)
+        theirs, ours, peaks = [], [], []
+        with _client(self._folder):
+            for _ in range(runs):
+                await self._empty()
+                theirs.append(
+                    count / await asyncio.to_thread(_timed, partial(self._load_data, file))
+                )
+                await self._expect(count)
+                await self._empty()
+                seconds, peak = await self._load(file)
+                ours.append(count / seconds)
+                peaks.append(peak)
+                await self._expect(count)
+        return [
+            beside(
+                f"loader, {count:,} hires",
+                ours,
+                "rows/s",
+                floor=theirs,
+                floor_name="LOAD DATA LOCAL INFILE",
+                wanted=">= 1.0, aim 1.2",
+            ),
+            single(f"loader, peak memory, {count:,} hires", peaks, "MiB", "<= 120"),
+        ]
+
+    async def bad_rows(self, count: int, runs: int) -> Figure:
+        """Rows a second where every row breaks a rule, beside where none does."""
+        good, bad = self._write("good.csv", count), self._write("bad.csv", count, "2021-02-30")
+        rates: dict[Path, list[float]] = {good: [], bad: []}
+        for _ in range(runs):
+            for file, rate in rates.items():
+                await self._empty()
+                seconds, _ = await self._load(file)
+                rate.append(count / seconds)
+        return beside(
+            f"loader, {count:,} bad rows",
+            rates[bad],
+            "rows/s",
+            floor=rates[good],
+            floor_name="good rows",
+            wanted=">= 0.5",
+        )
+
+    async def memory(self, count: int) -> Figure:
+        """The peak of a long load."""
+        await self._empty()
+        file = self._write("many.csv", count)
+        _, peak = await self._load(file)
+        await self._expect(count)
+        file.unlink()
+        return single(f"loader, peak memory, {count:,} hires", [peak], "MiB", "<= 120")
+
+    async def pandas(self, count: int) -> list[Figure]:
+        """Rows a second of `DataFrame.to_sql` as a user would write it."""
+        file = self._write("few.csv", count)
+        kinds: dict[str, dict[str, Any]] = {
+            "default": {},
+            "multi": {"method": "multi", "chunksize": 1000},
+        }
+        found = []
+        for name, options in kinds.items():
+            await self._empty()
+            started = time.perf_counter()
+            await asyncio.to_thread(self._to_sql, file, options)
+            rate = count / (time.perf_counter() - started)
+            found.append(single(f"pandas.to_sql, {name}", [rate], "rows/s"))
+        return found
+
+    def _write(self, name: str, count: int, day: str | None = None) -> Path:
+        path = self._folder / name
+        with path.open("w") as file:
+            file.writelines(_hires(count, day))
+        return path
+
+    async def _empty(self) -> None:
+        async with self._database.transaction(600) as transaction:
+            await transaction.execute("TRUNCATE TABLE hired_employees")
+            await transaction.execute("TRUNCATE TABLE rejects")
+
+    async def _expect(self, count: int) -> None:
+        found = await self._database.fetch("SELECT COUNT(*) FROM hired_employees")
+        assert found == [(count,)], found
+
+    async def _load(self, file: Path) -> tuple[float, float]:
+        """Seconds from the start of the process to its end, and its peak memory in MiB."""
+        return await asyncio.to_thread(self._run_loader, file)
+
+    def _run_loader(self, file: Path) -> tuple[float, float]:
+        environment = os.environ | engine.environment(self._settings)
+        rejects = str(self._folder / "rejects")
+        options = ["--json", "--table", "hired_employees", "--rejects-dir", rejects]
+        command = [sys.executable, "-m", "loader", str(file), *options]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+    def _load_data(self, file: Path) -> None:
+        settings = self._settings
+        password = f"MYSQL_PWD={settings.mysql_password}"
+        client = f"mysql -h127.0.0.1 -P{settings.mysql_port} -u{settings.mysql_user}".split()
+        options = ["--local-infile=1", "--ssl-mode=DISABLED", "--get-server-public-key"]
+        statement = ["-e", BULK_LOAD.format(file=file.name), settings.mysql_database]
+        command = ["docker", "exec", "-e", password, CLIENT, *client, *options, *statement]
+        subprocess.run(command, check=True)
+
+    def _to_sql(self, file: Path, options: dict[str, Any]) -> None:
+        import pandas
+        import sqlalchemy
+
+        settings = self._settings
+        url = sqlalchemy.URL.create(
+            "mysql+pymysql",
+            settings.mysql_user,
+            settings.mysql_password,
+            settings.mysql_host,
+            settings.mysql_port,
+            settings.mysql_database,
+        )
+        columns = ["id", "name", "datetime", "department_id", "job_id"]
+        frame = pandas.read_csv(file, names=columns, parse_dates=["datetime"])
+        frame["datetime"] = frame["datetime"].dt.tz_localize(None)
+        database = sqlalchemy.create_engine(url)
+        frame.to_sql("hired_employees", database, if_exists="append", index=False, **options)
+        database.dispose()
+
+
+def _hires(count: int, day: str | None) -> Iterator[str]:
+    chosen = random.Random(1)
+    first = datetime(2015, 1, 1)  # noqa: DTZ001
+    for at in range(1, count + 1):
+        moment = (first + timedelta(seconds=chosen.randrange(250_000_000))).isoformat()
+        moment = f"{day}{moment[10:]}" if day else moment
+        name = f"Given{chosen.randrange(300)} Family{chosen.randrange(500)}"
+        yield f"{at},{name},{moment}Z,{chosen.randint(1, 12)},{chosen.randint(1, 183)}\n"
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _client(folder: Path) -> Iterator[None]:
+    """A container with the server's own client, that sees the files and the server's port."""
+    options = ["--network", "host", "-v", f"{folder}:/data:ro", "--entrypoint", "sleep"]
+    subprocess.run(
+        ["docker", "run", "-d", "--rm", "--name", CLIENT, *options, engine.IMAGE, "infinity"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "kill", CLIENT], check=True, stdout=subprocess.DEVNULL)
