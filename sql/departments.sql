@@ -10,6 +10,9 @@ INSERT INTO departments (id, department) VALUES (%s, %s) ON DUPLICATE KEY UPDATE
 -- name: page
 SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s;
 
+-- name: count
+SELECT COUNT(*) FROM departments;
+
 -- name: ids
 SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT %s;
 

@@ -15,6 +15,9 @@ ON DUPLICATE KEY UPDATE name = VALUES(name), `datetime` = VALUES(`datetime`),
 SELECT id, name, `datetime`, department_id, job_id
 FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s;
 
+-- name: count
+SELECT COUNT(*) FROM hired_employees;
+
 -- name: ids
 SELECT id FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s;
 

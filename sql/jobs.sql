@@ -10,6 +10,9 @@ INSERT INTO jobs (id, job) VALUES (%s, %s) ON DUPLICATE KEY UPDATE job = VALUES(
 -- name: page
 SELECT id, job FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
 
+-- name: count
+SELECT COUNT(*) FROM jobs;
+
 -- name: ids
 SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
 

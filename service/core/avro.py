@@ -25,6 +25,9 @@ from service.core.tables import TABLES, Table
 AT_ONCE = 10_000
 """Rows decoded in one go; others' blocks may hold millions."""
 
+SLICE = 2000
+"""Rows encoded in one go: no other thread runs for so long."""
+
 END = write_long(0)
 Records = list[dict[str, Any]]
 
@@ -71,11 +74,14 @@ class Writer:
 
     def block(self, records: Records) -> bytes:
         """One block of records, as bytes of the file."""
-        encoded = io.BytesIO()
-        fastavro.schemaless_writer(encoded, self._rows, records)
-        rows = encoded.getvalue()[len(write_long(len(records))) : -len(END)]
-        data = compression.compress(self._codec, rows)
+        slices = (records[at : at + SLICE] for at in range(0, len(records), SLICE))
+        data = compression.compress(self._codec, b"".join(map(self._encoded, slices)))
         return container.write_block(len(records), data, self._sync)
+
+    def _encoded(self, records: Records) -> bytes:
+        array = io.BytesIO()
+        fastavro.schemaless_writer(array, self._rows, records)
+        return array.getvalue()[len(write_long(len(records))) : -len(END)]
 
 
 class Reader:

@@ -21,7 +21,7 @@ from service.core.compression import Codec
 from service.core.database import SQL, Database, Transaction
 from service.core.tables import TABLES, Table
 
-PAGE = 5000
+PAGE = 10_000
 SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 

@@ -27,6 +27,8 @@ Codec = Literal["deflate", "null", "snappy", "zstandard"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
 
 RAW_DEFLATE = -15
+ADLER = 4
+"""Other writers leave the last bytes of zlib's checksum behind the stream."""
 ZSTD_WINDOW_LOG = 25
 """A frame that wants more memory than 32 MiB to be read is refused."""
 
@@ -86,7 +88,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
     rows = decompressor.decompress(data, limit + 1)
     if len(rows) > limit:
         raise _too_large(limit)
-    if not decompressor.eof or decompressor.unused_data:
+    if not decompressor.eof or len(decompressor.unused_data) > ADLER:
         raise BackupError("its deflate stream is cut short, or goes on after its end")
     return rows
 

@@ -149,6 +149,9 @@ class _Restore:
         return len(ids) == len(judged.rows) and (not first or first[0][0] > max(ids))
 
     async def _remove_others(self, table: Table, keep: Ids) -> int:
+        ((count,),) = await self._transaction.fetch(table.sql["count"])
+        if count == len(keep) and not self._orphans.count:
+            return 0
         after, others = 0, []
         while page := await self._transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
             after = page[-1][0]

@@ -50,6 +50,6 @@ def _compare(name: str, size: int, limit: int | None) -> None:
 async def _stored(database: Database, readers: Sequence[Reader]) -> int:
     total = 0
     for reader in readers:
-        ((count,),) = await database.fetch(f"SELECT COUNT(*) FROM {reader.table.name}")
+        ((count,),) = await database.fetch(reader.table.sql["count"])
         total += count
     return total

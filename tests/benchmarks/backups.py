@@ -1,0 +1,270 @@
+"""Backup, verify and restore beside fastavro alone, bare `executemany` and an ORM."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import aiomysql
+import fastavro
+
+from service.core import backup, checksum, layout
+from service.core.database import Database, connect
+from service.core.migrate import migrate
+from service.core.restore import restore
+from service.core.settings import Settings
+from service.core.tables import TABLES, by_path
+from service.core.verify import _verify
+from tests import engine
+from tests.benchmarks.figures import Figure, beside, single
+
+HIRES, RUNS = 1_000_000, 3
+MORE = 5
+"""Times as many rows, to see that memory stays."""
+STEP = 10_000
+EMPLOYEES = by_path("employees")
+INSERT = (
+    "INSERT INTO hired_employees (id, name, `datetime`, department_id, job_id) "
+    "VALUES (%s, %s, %s, %s, %s)"
+)
+Row = tuple[int, str, str, int, int]
+
+
+async def figures(url: str, *, short: bool = False) -> list[Figure]:
+    """All figures of this module, against the server at `url`."""
+    hires, runs = (20_000, 1) if short else (HIRES, RUNS)
+    settings = engine.settings(url, "bench_backups")
+    await engine.create_database(settings)
+    async with connect(settings) as database:
+        await migrate(database)
+        await _fill(database, hires)
+        content = await _taken(database)
+        return [
+            await _backup(database, content, hires, runs),
+            *await _first_byte(database, runs),
+            await _lag(database),
+            _orm(settings, database, hires),
+            await _verify_beside_fastavro(content, hires, runs),
+            *await _restore(database, content, hires, runs),
+            *await _memory(settings, database, hires, short=short),
+        ]
+
+
+def rows(first: int, number: int) -> list[Row]:
+    """Hires as the database takes them."""
+    return [
+        (
+            n,
+            f"Given{n * 7919 % 997} Family{n * 104_729 % 3989}",
+            f"2021-{n % 12 + 1:02}-{n % 28 + 1:02}T{n % 24:02}:{n % 60:02}:{n * 31 % 60:02}",
+            n * 7 % 12 + 1,
+            n * 13 % 183 + 1,
+        )
+        for n in range(first, first + number)
+    ]
+
+
+async def _fill(database: Database, hires: int, first: int = 1) -> None:
+    async with database.transaction(600) as transaction:
+        if first == 1:
+            for table, count in zip(TABLES, (12, 183), strict=False):
+                named = [(n, f"{table.name} {n}") for n in range(1, count + 1)]
+                await transaction.insert(table.sql["insert_with_id"], named)
+    for start in range(first, first + hires, STEP):
+        async with database.transaction(600) as transaction:
+            await transaction.insert(INSERT, rows(start, min(STEP, first + hires - start)))
+
+
+async def _taken(database: Database) -> bytes:
+    return b"".join([piece async for piece in backup.stream_table(database, EMPLOYEES, "deflate")])
+
+
+async def _timed(work: Callable[[], Awaitable[Any]]) -> float:
+    started = time.perf_counter()
+    await work()
+    return time.perf_counter() - started
+
+
+async def _backup(database: Database, content: bytes, hires: int, runs: int) -> Figure:
+    """Beside fastavro writing the same rows from memory, as datetimes and as bare numbers."""
+    records = [*fastavro.reader(io.BytesIO(content))]
+    ours, alone = [], []
+    for _ in range(runs):
+        ours.append(hires / await _timed(lambda: _taken(database)))
+        alone.append(hires / _seconds(lambda: _write(records)))
+    return beside(
+        "backup, Avro/deflate",
+        ours,
+        "rows/s",
+        floor=alone,
+        floor_name="fastavro writing from memory",
+        wanted="≥ 0.75",
+    )
+
+
+def _write(records: list[Any]) -> None:
+    fastavro.writer(io.BytesIO(), layout.schema(EMPLOYEES), records, "deflate")
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+async def _first_byte(database: Database, runs: int) -> list[Figure]:
+    """Without the checksum, and what the checksum adds."""
+    sums, firsts = [], []
+    for _ in range(runs):
+        async with database.snapshot(600) as snapshot:
+            sums.append(await _timed(lambda: checksum.of_table(snapshot, EMPLOYEES)))  # noqa: B023
+        started = time.perf_counter()
+        async with aclosing(backup.stream_table(database, EMPLOYEES, "deflate")) as pieces:
+            async for piece in pieces:
+                if piece:
+                    break
+            firsts.append(time.perf_counter() - started)
+    without = [max(0.0, first - added) for first, added in zip(firsts, sums, strict=True)]
+    return [
+        single("backup, first byte without checksum", without, "s", "≤ 0.5"),
+        single("backup, what the checksum adds", sums, "s"),
+    ]
+
+
+async def _lag(database: Database) -> Figure:
+    """How late the event loop is while a backup runs."""
+    lags: list[float] = []
+    running = asyncio.create_task(_taken(database))
+    while not running.done():
+        started = time.perf_counter()
+        await asyncio.sleep(0.001)
+        lags.append((time.perf_counter() - started - 0.001) * 1000)
+    return single("backup, event loop lag p99", [quantiles(lags, n=100)[98]], "ms", "≤ 50")
+
+
+def _orm(settings: Settings, database: Database, hires: int) -> Figure:
+    """`query.all()` into fastavro, over a tenth of the rows."""
+    from tests.benchmarks.orm import back_up
+
+    some = max(1000, hires // 10)
+    theirs = some / _seconds(lambda: back_up(settings, some))
+    return single("backup, an ORM's query.all()", [theirs], "rows/s", "ours ≥ 5 ×")
+
+
+async def _verify_beside_fastavro(content: bytes, hires: int, runs: int) -> Figure:
+    ours, alone = [], []
+    for _ in range(runs):
+        ours.append(hires / _seconds(lambda: _verify(io.BytesIO(content))))
+        alone.append(hires / _seconds(lambda: _read(content)))
+    return beside(
+        "verify",
+        ours,
+        "rows/s",
+        floor=alone,
+        floor_name="fastavro reading",
+        wanted="≥ 0.80",
+    )
+
+
+def _read(content: bytes) -> None:
+    for _ in fastavro.reader(io.BytesIO(content)):
+        pass
+
+
+async def _restore(database: Database, content: bytes, hires: int, runs: int) -> list[Figure]:
+    """Into an empty table, beside aiomysql's own executemany in one transaction."""
+    taken = rows(1, hires)
+    ours, bare, again = [], [], []
+    for _ in range(runs):
+        await _empty(database)
+        bare.append(hires / await _timed(lambda: _executemany(database, taken)))
+        await _empty(database)
+        ours.append(hires / await _timed(lambda: _put_back(database, content)))
+        again.append(hires / await _timed(lambda: _put_back(database, content)))
+    return [
+        beside(
+            "restore into an empty table",
+            ours,
+            "rows/s",
+            floor=bare,
+            floor_name="bare executemany, one transaction",
+            wanted="≥ 0.90",
+        ),
+        single("restore over the same rows", again, "rows/s"),
+    ]
+
+
+async def _empty(database: Database) -> None:
+    async with database.transaction(600) as transaction:
+        await transaction.execute("SET FOREIGN_KEY_CHECKS = 0")
+        await transaction.execute("TRUNCATE TABLE hired_employees")
+        await transaction.execute("SET FOREIGN_KEY_CHECKS = 1")
+
+
+async def _executemany(database: Database, taken: list[Row]) -> None:
+    async with database.pool.acquire() as connection:
+        await connection.begin()
+        async with connection.cursor(aiomysql.Cursor) as cursor:
+            for start in range(0, len(taken), STEP):
+                await cursor.executemany(INSERT, taken[start : start + STEP])
+        await connection.commit()
+
+
+async def _put_back(database: Database, content: bytes) -> None:
+    (done,) = await restore(database, [(EMPLOYEES, io.BytesIO(content))], "replace")
+    assert done.verified
+
+
+async def _memory(
+    settings: Settings, database: Database, hires: int, *, short: bool
+) -> list[Figure]:
+    """Peak above idle of a process that backs up, at one size and at five times that."""
+    once = _peak(settings)
+    for part in range(1, 2 if short else MORE):
+        await _fill(database, hires, first=part * hires + 1)
+    return [
+        single("backup, memory above idle", [once], "MiB", "≤ 30"),
+        single("backup, memory above idle, 5 × the rows", [_peak(settings)], "MiB", "≤ 30"),
+    ]
+
+
+def _peak(settings: Settings) -> float:
+    code = f"import asyncio; from tests.benchmarks.backups import peak; asyncio.run(peak({engine.environment(settings)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+async def peak(environment: dict[str, str]) -> None:
+    """Print how much memory a backup takes on top of what was there before, in MiB."""
+    async with connect(Settings.from_environment(environment)) as database:
+        await database.ping()
+        idle = _high_water()
+        async for _ in backup.stream_table(database, EMPLOYEES, "deflate"):
+            pass
+        print(_high_water() - idle)
+
+
+def _high_water() -> float:
+    """The most memory this process had, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+async def main() -> None:
+    from tests.benchmarks import server
+
+    with server.mysql() as url:
+        for figure in await figures(url, short="--short" in sys.argv):
+            print(figure)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
