@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from service.core import layout
+from service.core.compression import compress
 from service.core.container import MAGIC, write_long
 from tests.backups import EMPLOYEES, avro_file, records
 
@@ -58,9 +59,7 @@ def _snappy_bomb() -> bytes:
 
 
 def _zstandard_bomb() -> bytes:
-    from service.core.compression import zstd
-
-    return header(SCHEMA, "zstandard") + block(5, zstd.compress(bytes(1 << 28)))
+    return header(SCHEMA, "zstandard") + block(5, compress("zstandard", bytes(1 << 28)))
 
 
 def write_bare(value: int) -> bytes:

@@ -125,7 +125,7 @@ async def _first_byte(database: Database, runs: int) -> list[Figure]:
     sums, firsts = [], []
     for _ in range(runs):
         async with database.snapshot(600) as snapshot:
-            sums.append(await _timed(lambda: checksum.of_table(snapshot, EMPLOYEES)))  # noqa: B023
+            sums.append(await _timed(lambda: checksum.of_table(snapshot, EMPLOYEES)))
         started = time.perf_counter()
         async with aclosing(backup.stream_table(database, EMPLOYEES, "deflate")) as pieces:
             async for piece in pieces:
@@ -237,7 +237,10 @@ async def _memory(
 
 
 def _peak(settings: Settings) -> float:
-    code = f"import asyncio; from tests.benchmarks.backups import peak; asyncio.run(peak({engine.environment(settings)!r}))"
+    code = (
+        "import asyncio; from tests.benchmarks.backups import peak; "
+        f"asyncio.run(peak({engine.environment(settings)!r}))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(run.stdout)
 

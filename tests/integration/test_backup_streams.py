@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,8 +37,7 @@ async def served(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, A
     app, port = create_app(settings), free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="on"))
     running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",
         auth=(settings.api_user, settings.api_pass),
@@ -47,6 +46,15 @@ async def served(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, A
         yield client, app.state.database.pool
     server.should_exit = True
     await running
+
+
+async def until(met: Callable[[], bool]) -> None:
+    """Wait for what has no event."""
+    for _ in range(1000):
+        if met():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
@@ -72,8 +80,7 @@ async def test_a_reader_who_goes_away_frees_the_connection_within_a_second(
             await anext(reply.aiter_bytes())
             assert pool.size - pool.freesize == 1
         left = time.perf_counter()
-        while pool.size - pool.freesize:
-            await asyncio.sleep(0.01)
+        await until(lambda: pool.size == pool.freesize)
         assert time.perf_counter() - left < 1
         assert (await client.get("/health/ready")).status_code == 200
 

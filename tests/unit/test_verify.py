@@ -41,7 +41,8 @@ def passes(content: bytes) -> bool:
     return True
 
 
-FILES = {**{codec: hires(codec) for codec in CODECS}, "zip": archive()}
+FILES: dict[str, bytes] = {codec: hires(codec) for codec in CODECS}
+FILES["zip"] = archive()
 
 
 @pytest.mark.parametrize("kind", FILES)
