@@ -117,8 +117,9 @@ async def test_a_reader_who_goes_away_frees_the_connection(
         assert filled.pool.size == filled.pool.freesize
 
 
+@pytest.mark.parametrize("backups", [20, pytest.param(200, marks=pytest.mark.chaos)])
 async def test_a_backup_is_of_one_moment(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, backups: int
 ) -> None:
     """Hires and their department are written and removed together: no backup shows one alone."""
     monkeypatch.setattr(backup, "PAGE", 3)
@@ -126,7 +127,7 @@ async def test_a_backup_is_of_one_moment(
     done = asyncio.Event()
     writers = [asyncio.create_task(_pairs(database, done, start)) for start in (1000, 1_000_000)]
     try:
-        for _ in range(30):
+        for _ in range(backups):
             content = await _everything(database)
             departments, hires = _ids(content, "departments"), _rows(content, "hired_employees")
             assert {row["department_id"] for row in hires} <= departments
