@@ -10,8 +10,14 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Reach = Callable[[], Awaitable[Streams]]
 
 
+KEPT = 1 << 16
+
+
 class Wire:
-    """Forwards bytes both ways, until it is cut."""
+    """Forwards bytes both ways, until it is cut.
+
+    taken: the connections it led on; sent: the first that clients said.
+    """
 
     def __init__(self, reach: Reach):
         self._reach = reach
@@ -19,6 +25,8 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.refusing = False
+        self.taken = 0
+        self.sent = bytearray()
 
     @classmethod
     @asynccontextmanager
@@ -44,17 +52,22 @@ class Wire:
         if self.refusing:
             writer.transport.abort()
             return
+        self.taken += 1
         there, back = await self._reach()
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._forward(source, sink))
+        for source, sink, noted in ((reader, back, self.sent), (there, writer, None)):
+            task = asyncio.create_task(self._forward(source, sink, noted))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, noted: bytearray | None
+    ) -> None:
         self._open.add(sink)
         with suppress(OSError):
             while data := await source.read(1 << 16):
                 sink.write(data)
+                if noted is not None and len(noted) < KEPT:
+                    noted += data
                 await sink.drain()
         sink.close()
         self._open.discard(sink)

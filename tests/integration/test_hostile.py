@@ -107,7 +107,8 @@ def hires() -> Iterator[Attack]:
         for name in ("datetime", "department_id"):
             body = msgspec.json.encode([good | {name: text}])
             yield post(f"{text} as {name}", "/employees", body)
-    for number in (0, -1, 2**31, 2**63, 2**64, 10**400, 1.5, True, None, [], {}):
+    numbers: tuple[object, ...] = (0, -1, 2**31, 2**63, 2**64, 10**400, 1.5, True, None, [], {})
+    for number in numbers:
         body = msgspec.json.encode([good]).replace(b'"job_id":1', b'"job_id":%s' % _json(number))
         yield post(f"job {str(number)[:20]}", "/employees", body)
 
