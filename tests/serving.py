@@ -1,0 +1,43 @@
+"""The application in this event loop, so that its requests really run at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+from litestar import Litestar
+
+from service.core.settings import Settings
+from service.web.app import create_app
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings and a pool of its own."""
+    app = create_app(settings)
+    started, ended = asyncio.Event(), asyncio.Event()
+    # In a task of its own: a fixture's two halves run in two, which the framework does not allow.
+    living = asyncio.create_task(_live(app, started, ended))
+    starting = asyncio.create_task(started.wait())
+    await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    try:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(cast("Any", app)),
+            base_url="http://test",
+            auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
+            timeout=60,
+        ) as client:
+            yield client
+    finally:
+        ended.set()
+        await living
+
+
+async def _live(app: Litestar, started: asyncio.Event, ended: asyncio.Event) -> None:
+    async with app.lifespan():
+        started.set()
+        await ended.wait()
