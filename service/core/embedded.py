@@ -14,6 +14,8 @@ from typing import Any
 
 from service.core.errors import SettingsError
 
+ENDING_SECONDS = 20
+
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
@@ -26,7 +28,7 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
         ) from None
     try:
         await asyncio.to_thread(_keep_to_itself, folder)
-        instance = await pylibseekdb.aopen(str(folder.absolute()))
+        instance = await _open(folder.absolute())
     except (OSError, pylibseekdb.SeekdbError) as error:
         raise SettingsError(
             f"EMBEDDED_DIR: no database could be started in {folder}: {error}"
@@ -35,6 +37,21 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
         yield instance.connection_options()
     finally:
         await asyncio.to_thread(instance.close)
+
+
+async def _open(folder: Path) -> Any:
+    """The server; one whose user was killed may take a while to end, before another can start."""
+    import pylibseekdb
+
+    loop = asyncio.get_running_loop()
+    end = loop.time() + ENDING_SECONDS
+    while True:
+        try:
+            return await pylibseekdb.aopen(str(folder))
+        except pylibseekdb.SeekdbError:
+            if loop.time() > end or not (folder / "run" / "seekdb.pid").exists():
+                raise
+            await asyncio.sleep(0.2)
 
 
 def _keep_to_itself(folder: Path) -> None:
