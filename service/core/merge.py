@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,9 @@ from service.core.store import parts
 from service.core.tables import Table
 
 OnConflict = Literal["skip", "replace", "reject"]
+
+STATEMENT = 2000
+"""Rows in one INSERT: with more, the server's own memory of it no longer fits its caches."""
 
 
 class Counts(Struct):
@@ -84,8 +87,8 @@ async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
     for name, rows in (("insert_with_id", decision.added), ("replace", decision.changed)):
-        if rows:
-            await transaction.insert(batch.table.sql[name], sorted(rows.values()))
+        for part in _statements(sorted(rows.values())):
+            await transaction.insert(batch.table.sql[name], part)
     if decision.refused:
         batch.reject(decision.refused)
     return decision.counts
@@ -117,6 +120,11 @@ async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> 
     """Remove the rows with these ids."""
     for part in parts(sorted(ids)):
         await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
+
+
+def _statements(rows: list[Row]) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), STATEMENT):
+        yield rows[start : start + STATEMENT]
 
 
 def _duplicate(key: int) -> Error:

@@ -25,6 +25,7 @@ from service.core.tables import TABLES
 from tests import engine, program
 
 ROUNDS = 10
+PATIENCE = 300
 CHAOS_ROWS = 200_000
 HELD = {table.name: ", ".join(f"`{name}`" for name in table.columns) for table in TABLES} | {
     "rejects": "position, record, errors",
@@ -88,9 +89,12 @@ class Loader:
         summary = json.loads(out)
         for file in summary:
             del file["seconds"], file["notes"]
-        async with databases.connect(self.settings) as database:
+        async with (
+            databases.connect(self.settings) as database,
+            database.transaction(PATIENCE) as transaction,
+        ):
             checksums = [
-                await database.fetch(
+                await transaction.fetch(
                     f"SELECT COUNT(*), BIT_XOR(CRC32(CONCAT_WS('|', {columns}))) FROM {name}"
                 )
                 for name, columns in HELD.items()
@@ -104,7 +108,7 @@ class Loader:
             path.unlink()
         async with databases.connect(self.settings) as database:
             await migrate(database)
-            async with database.transaction(60) as transaction:
+            async with database.transaction(PATIENCE) as transaction:
                 for name in ("loads", "rejects", *(table.name for table in reversed(TABLES))):
                     await transaction.execute(f"DELETE FROM {name}")
 

@@ -24,7 +24,8 @@ from service.core.database import Database
 from service.core.errors import InputError, StoppedError
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
-from tests import engine
+from tests import engine, hires
+from tests.conftest import calling
 from tests.wire import Wire
 
 HIRES = by_name("hired_employees")
@@ -445,3 +446,24 @@ async def empty(database: Database) -> None:
     async with database.transaction() as transaction:
         for name in ("loads", "rejects", "hired_employees", "jobs", "departments"):
             await transaction.execute(f"DELETE FROM {name}")
+
+
+async def test_the_api_stays_usable(database: Database, migrated: Settings, folder: Folder) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 30_001)])
+    async with calling(migrated) as client:
+        loading = asyncio.create_task(load(database, folder.options()))
+        answers = []
+        while not loading.done():
+            written = await client.post("/departments", json={"department": "New"})
+            hired = await client.post("/employees?dry_run=true", json=hires.hire())
+            read = await client.get("/employees?limit=10")
+            answers.append((written.status_code, hired.status_code < 500, read.status_code))
+        *_, summary = await loading
+    assert summary.counts.added == 30_000
+    assert set(answers) == {(201, True, 200)}
+
+
+async def test_parents_that_come_while_it_runs_count(database: Database, folder: Folder) -> None:
+    folder.write(departments=["1,Sales", "7,New"], hired_employees=[hire(1, department=7)])
+    *_, summary = await load(database, folder.options())
+    assert (summary.counts.added, summary.rejected) == (1, 0)
