@@ -1,0 +1,110 @@
+"""What can be seen from outside: request ids, a line a request, metrics, and a full house."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import httpx
+import msgspec
+import pytest
+import structlog
+
+from service.core.database import Database
+from service.core.settings import Settings
+from service.web.gate import Gate
+from tests.conftest import calling
+
+SECRET = "Nobody Reads This"
+
+
+async def test_a_request_keeps_the_id_it_came_with(client: httpx.AsyncClient) -> None:
+    reply = await client.get("/health/live", headers={"X-Request-ID": "batch-17:a/b"})
+    assert reply.headers["X-Request-ID"] == "batch-17:a/b"
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "x" * 129, "<script>", "é"])
+async def test_other_requests_get_an_id(client: httpx.AsyncClient, sent: str | None) -> None:
+    headers = {} if sent is None else {b"X-Request-ID": sent.encode("latin-1")}
+    replies = [await client.get("/health/live", headers=headers) for _ in range(2)]
+    first, second = (reply.headers["X-Request-ID"] for reply in replies)
+    assert len(first) == 32
+    assert first != second
+
+
+async def test_even_what_no_route_answers_has_an_id(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/nothing")).headers["X-Request-ID"]
+
+
+async def test_a_request_is_one_line_without_what_it_carried(client: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await client.post(f"/departments?dry_run=true&x={SECRET}", json={"department": SECRET})
+    (line,) = lines
+    assert line["route"] == "/departments"
+    assert (line["method"], line["status"], line["user"]) == ("POST", 200, "admin")
+    assert SECRET not in str(line)
+
+
+async def figures(client: httpx.AsyncClient) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    text = (await client.get("/metrics")).text
+    samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+async def test_metrics_count_rows_and_requests(client: httpx.AsyncClient) -> None:
+    rows = [{"department": "A"}, {"department": ""}, {"department": 5}]
+    await client.post("/departments", json=rows)
+    await client.get("/departments/1/2/3")
+    told = await figures(client)
+    assert told['hirebase_rows_inserted_total{table="departments"}'] == 1
+    assert told['hirebase_rows_rejected_total{code="blank",table="departments"}'] == 1
+    assert told['hirebase_rows_rejected_total{code="type",table="departments"}'] == 1
+    where = 'method="POST",route="/departments",status="207"'
+    assert told[f"hirebase_request_seconds_count{{{where}}}"] == 1
+    assert not [name for name in told if "/1/2/3" in name]
+
+
+async def test_a_replay_counts_no_rows(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await client.post("/jobs", json={"job": "x"}, headers={"Idempotency-Key": "once"})
+    assert (await figures(client))['hirebase_rows_inserted_total{table="jobs"}'] == 1
+
+
+async def test_metrics_tell_of_the_pool(client: httpx.AsyncClient) -> None:
+    told = await figures(client)
+    assert told["hirebase_pool_connections"] >= told["hirebase_pool_free"]
+    assert told["hirebase_pool_waiting"] == 0
+    assert told["hirebase_snapshot_seconds"] < 1
+
+
+async def test_a_batch_too_many_is_refused_at_once(database: Database, migrated: Settings) -> None:
+    rows = [{"job": f"clerk {number}"} for number in range(1000)]
+    async with calling(msgspec.structs.replace(migrated, api_max_batches=2)) as client:
+        replies = await asyncio.gather(*(client.post("/jobs", json=rows) for _ in range(12)))
+    assert {reply.status_code for reply in replies} == {201, 503}
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert all(reply.headers["Retry-After"] for reply in refused)
+    inserted = (len(replies) - len(refused)) * len(rows)
+    assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(inserted,)]
+
+
+def test_a_place_is_free_again_after_an_error() -> None:
+    gate = Gate(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), gate.entered():
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("form", "wanted"), [("json", '"event": "hello"'), ("console", "hello")])
+async def test_logs_go_to_standard_error_in_either_form(form: str, wanted: str) -> None:
+    """In a process of its own: logging is set up once for all."""
+    code = (
+        "import logging; from service.web import logs; "
+        f"logs.configure('info', '{form}'); logging.getLogger('any').info('hello')"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await process.communicate()
+    assert wanted in told.decode()

@@ -1,0 +1,135 @@
+"""Users: hashes, roles, and what happens to those who guess."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from service.core.errors import SettingsError
+from service.core.settings import Settings
+from service.web.users import FAILURES, TooManyFailures, User, Users
+from tests.conftest import calling
+
+ROW = {"department": "Sales"}
+
+
+def hashed(password: str) -> str:
+    hasher = Argon2id(salt=b"16 bytes of salt", length=32, iterations=1, lanes=1, memory_cost=64)
+    return hasher.derive_phc_encoded(password.encode())
+
+
+@pytest.fixture
+def several(migrated: Settings, tmp_path: Path) -> Settings:
+    """Settings with a user of each role, password and name the same, beside API_USER."""
+    file = tmp_path / "users"
+    roles = ("reader", "writer", "operator", "reader,writer")
+    lines = [f"{role.replace(',', '-')}:{role}:{hashed(role.replace(',', '-'))}" for role in roles]
+    file.write_text("# who may do what\n\n" + "\n".join(lines) + "\n")
+    return msgspec.structs.replace(migrated, api_users=file)
+
+
+@pytest.mark.parametrize(
+    ("user", "look", "post", "back_up"),
+    [
+        ("reader", 200, 403, 403),
+        ("writer", 403, 201, 403),
+        ("operator", 403, 403, 200),
+        ("reader-writer", 200, 201, 403),
+    ],
+)
+async def test_a_user_may_do_what_their_roles_say(
+    several: Settings, user: str, look: int, post: int, back_up: int
+) -> None:
+    async with calling(several) as client:
+        client.auth = httpx.BasicAuth(user, user)
+        assert (await client.get("/departments")).status_code == look
+        assert (await client.post("/departments", json=ROW)).status_code == post
+        assert (await client.get("/avro/backup/jobs")).status_code == back_up
+
+
+async def test_who_lacks_a_role_is_told_which(several: Settings) -> None:
+    async with calling(several) as client:
+        reply = await client.post("/departments", json=ROW, auth=("reader", "reader"))
+    assert "writer" in reply.json()["detail"]
+    assert reply.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_the_single_user_of_the_settings_may_do_everything(several: Settings) -> None:
+    async with calling(several) as client:
+        assert (await client.post("/departments", json=ROW)).status_code == 201
+        assert (await client.get("/avro/backup/all")).status_code == 200
+
+
+async def test_the_password_may_be_given_as_a_hash(migrated: Settings) -> None:
+    settings = msgspec.structs.replace(migrated, api_pass="", api_pass_hash=hashed("right"))
+    async with calling(settings) as client:
+        assert (await client.get("/jobs", auth=("admin", "right"))).status_code == 200
+        assert (await client.get("/jobs", auth=("admin", "wrong"))).status_code == 401
+
+
+async def test_guessing_is_refused_and_knowing_goes_on(migrated: Settings) -> None:
+    async with calling(migrated) as client:
+        assert (await client.get("/jobs")).status_code == 200
+        for _ in range(FAILURES):
+            assert (await client.get("/jobs", auth=("admin", "guess"))).status_code == 401
+        refused = await client.get("/jobs", auth=("admin", "guess"))
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        assert (await client.get("/jobs")).status_code == 200
+        assert (await client.get("/jobs", auth=("another", "guess"))).status_code == 401
+
+
+async def test_even_the_right_password_waits_after_too_many_wrong_ones() -> None:
+    users = Users([User("admin", "right")])
+    for _ in range(FAILURES):
+        assert await users.find("admin", b"wrong", "1.2.3.4") is None
+    with pytest.raises(TooManyFailures):
+        await users.find("admin", b"right", "1.2.3.4")
+    assert await users.find("admin", b"right", "5.6.7.8")
+
+
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
+    slow = Argon2id(salt=b"16 bytes of salt", length=32, iterations=2, lanes=1, memory_cost=1 << 14)
+    users = Users([User("admin", slow.derive_phc_encoded(b"right"), hashed=True)])
+    known = min([await _seconds(users, "admin") for _ in range(4)])
+    unknown = min([await _seconds(users, "nobody") for _ in range(4)])
+    assert known / 3 < unknown < known * 3
+
+
+async def _seconds(users: Users, name: str) -> float:
+    started = time.perf_counter()
+    assert await users.find(name, b"wrong", "address") is None
+    return time.perf_counter() - started
+
+
+async def test_a_right_password_is_hashed_once_a_minute() -> None:
+    slow = Argon2id(salt=b"16 bytes of salt", length=32, iterations=4, lanes=1, memory_cost=1 << 15)
+    users = Users([User("admin", slow.derive_phc_encoded(b"right"), hashed=True)])
+    first = await _found(users)
+    assert min([await _found(users) for _ in range(5)]) < first / 10
+
+
+async def _found(users: Users) -> float:
+    started = time.perf_counter()
+    assert await users.find("admin", b"right", "address")
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize(
+    "line", ["admin", "admin:reader", ":reader:$argon2id$x", "a:king:$argon2id$x", "a:reader:plain"]
+)
+def test_a_line_that_is_no_user_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"# first\n{line}\n")
+    with pytest.raises(SettingsError, match="API_USERS: line 2"):
+        Users.of(Settings(api_users=file))
+
+
+def test_no_user_at_all_is_refused() -> None:
+    with pytest.raises(SettingsError, match="API_PASS"):
+        Users.of(Settings())
