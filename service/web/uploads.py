@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from typing import IO, Any
 
 from litestar import Request
-from litestar.datastructures import UploadFile
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from service.core.errors import MalformedError, TooLargeError
 
 MAX_UPLOAD = 1 << 30
-IN_MEMORY = 1 << 20
+SEGMENTS = 10
 
 
 @asynccontextmanager
@@ -29,17 +29,33 @@ async def received(request: Request[Any, Any, Any]) -> AsyncIterator[IO[bytes]]:
 
 
 async def _receive_body(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_UPLOAD:
-            raise TooLargeError(f"The file has more than {MAX_UPLOAD >> 30} GiB.")
+    async for chunk in _chunks(request):
         await asyncio.to_thread(file.write, chunk)
 
 
 async def _receive_field(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    upload = (await request.form()).get("file")
-    if not isinstance(upload, UploadFile):
+    """The form's `file`; what else is in it is read and dropped, however large."""
+    boundary = request.content_type[1].get("boundary", "")
+    found = wanted = False
+    try:
+        with PushMultipartParser(boundary, max_segment_count=SEGMENTS) as parser:
+            async for chunk in _chunks(request):
+                for event in parser.parse(chunk):
+                    if isinstance(event, MultipartSegment):
+                        wanted = event.name == "file"
+                        found = found or wanted
+                    elif event and wanted:
+                        await asyncio.to_thread(file.write, event)
+    except (MultipartError, ValueError) as error:
+        raise MalformedError(f"The form cannot be read: {error}") from None
+    if not found:
         raise MalformedError("The form has no field `file` with a file in it.")
-    while chunk := await upload.read(IN_MEMORY):
-        await asyncio.to_thread(file.write, chunk)
+
+
+async def _chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_UPLOAD:
+            raise TooLargeError(f"The file has more than {MAX_UPLOAD} bytes.")
+        yield chunk

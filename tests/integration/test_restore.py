@@ -307,3 +307,22 @@ async def test_a_backup_in_the_folder_is_restored_by_name(client: Client, filled
     for bad in ("../x", "/etc/passwd", "..%2f..%2fetc%2fpasswd", f"./{name}", "", "%00"):
         reply = await client.post(f"/avro/restore/all?backup={bad}")
         assert reply.status_code in (400, 404, 422)
+
+
+async def test_a_form_that_cannot_be_read_is_told(client: Client, database: Database) -> None:
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        reply = await client.post(
+            "/avro/restore/jobs", content=b"no form", headers={"Content-Type": kind}
+        )
+        assert reply.status_code == 400
+        assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_else_a_form_holds_is_dropped(client: Client, database: Database) -> None:
+    content = avro_file(JOBS, records(JOBS, 4))
+    reply = await client.post(
+        "/avro/restore/jobs",
+        data={"before": "x" * 1_000_000},
+        files={"file": ("jobs.avro", content), "after": ("a", b"y" * 100_000)},
+    )
+    assert (reply.status_code, reply.json()["added"]) == (200, 4)
