@@ -109,7 +109,8 @@ class _Snapshot:
         """A file: its header, then its blocks; the server builds a page while one is encoded."""
         yield writer.header
         pages = _Pages(self._transaction, writer.table)
-        async with aclosing(ahead(pages.next)) as texts:
+        coming: AsyncGenerator[str | bytes] = ahead(pages.next)
+        async with aclosing(coming) as texts:
             async for text in texts:
                 yield await asyncio.to_thread(_block, writer, text)
 
@@ -123,18 +124,20 @@ class _Pages:
     def __init__(self, transaction: Transaction, table: Table):
         self._transaction, self._table, self._after = transaction, table, 0
 
-    async def next(self) -> str | None:
+    async def next(self) -> str | bytes | None:
         """The JSON of the next page; None after the last."""
+        last: int | None
+        text: str | bytes
         ((last, text),) = await self._transaction.fetch(
             self._table.sql["backup_page"], (self._after, PAGE)
         )
         if last is None:
             return None
         self._after = last
-        return str(text)
+        return text
 
 
-def _block(writer: Writer, text: str) -> bytes:
+def _block(writer: Writer, text: str | bytes) -> bytes:
     records = msgspec.json.decode(text, type=list[dict[str, Any]])
     # The server does not promise an order inside the aggregate.
     records.sort(key=itemgetter("id"))

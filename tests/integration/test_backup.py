@@ -122,7 +122,7 @@ async def test_a_backup_is_of_one_moment(
     database: Database, monkeypatch: pytest.MonkeyPatch, backups: int
 ) -> None:
     """Hires and their department are written and removed together: no backup shows one alone."""
-    monkeypatch.setattr(backup, "PAGE", 3)
+    monkeypatch.setattr(backup, "PAGE", 20)
     await fill(database, 10)
     done = asyncio.Event()
     writers = [asyncio.create_task(_pairs(database, done, start)) for start in (1000, 1_000_000)]
@@ -144,7 +144,7 @@ async def _pairs(database: Database, done: asyncio.Event, start: int) -> None:
             await transaction.insert(DEPARTMENTS.sql["insert_with_id"], [(key, "Pair")])
             hire = (key, "Pair", "2021-01-01T00:00:00", key, 1)
             await transaction.insert(EMPLOYEES.sql["insert_with_id"], [hire])
-        if key % 2:
+        if key % 10:
             async with database.transaction() as transaction:
                 await transaction.execute(f"DELETE FROM hired_employees WHERE id = {key}")
                 await transaction.execute(f"DELETE FROM departments WHERE id = {key}")
