@@ -21,9 +21,16 @@ SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000;
 -- name: embedded
 SET GLOBAL auto_increment_cache_size = 10000;
 
--- What is added from one generated id to the next, and whether writes are refused.
+-- name: embedded_is_set
+SELECT 1 FROM DUAL WHERE @@global.auto_increment_cache_size = 10000;
+
+-- name: has_database
+SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s;
+
+-- What is added from one generated id to the next, whether writes are refused, and which server
+-- this is.
 -- name: server
-SELECT @@auto_increment_increment, @@read_only;
+SELECT @@auto_increment_increment, @@read_only, VERSION();
 
 -- name: snapshot_isolation
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;

@@ -139,7 +139,9 @@ class Database:
     async def _connection(self, timeout: float) -> AsyncIterator[Connection]:
         with translated():
             async with asyncio.timeout(timeout):
-                connection = await self.pool.acquire()
+                # However long the work may take: nobody waits longer than usual to begin.
+                async with asyncio.timeout(self._timeout):
+                    connection = await self.pool.acquire()
                 try:
                     yield connection
                 except ReadOnlyError:
@@ -223,10 +225,13 @@ async def _prepare_embedded(server: dict[str, Any], name: str) -> None:
     pool = Pool(1, [server])
     try:
         async with Database(pool, 30)._connection(30) as connection:
-            # A database's name cannot be a parameter; the settings allow word characters only.
             transaction = Transaction(connection)
-            await transaction.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-            await transaction.execute(SQL["embedded"])
+            # Only what is missing: once in a while seekdb starts again and does no DDL at all.
+            if not await transaction.fetch(SQL["has_database"], (name,)):
+                # A database's name cannot be a parameter; the settings allow word characters only.
+                await transaction.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+            if not await transaction.fetch(SQL["embedded_is_set"]):
+                await transaction.execute(SQL["embedded"])
     finally:
         await _close(pool)
 

@@ -12,6 +12,7 @@ from service.core.errors import (
     DatabaseError,
     DataError,
     DuplicateError,
+    MissingTableError,
     ReadOnlyError,
     StaleParentError,
     UnavailableError,
@@ -34,6 +35,7 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     ContentionError: {1205, 1213, 1451, *(1020, 6235, 8002, 9007)},
     StaleParentError: {1452},
     DuplicateError: {1062},
+    MissingTableError: {1146},
     # A value missing, out of range, of the wrong form or too long; no ids left; what a CHECK or
     # a trigger says.
     DataError: {1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},

@@ -21,8 +21,9 @@ HirebaseError
     │   └── CommitUnknownError  the connection broke during COMMIT: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and run again
     │   └── StaleParentError    a parent vanished between the check and the insert
-    └── DataError           the server refused a value
-        └── DuplicateError  the id is taken
+    ├── DataError           the server refused a value
+    │   └── DuplicateError  the id is taken
+    └── MissingTableError   the tables are not made yet
 """
 
 from __future__ import annotations
@@ -147,3 +148,7 @@ class DataError(DatabaseError):
 
 class DuplicateError(DataError):
     """The id is taken."""
+
+
+class MissingTableError(DatabaseError):
+    """The tables are not made yet."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sql
 from service.core.database import SQL, Database, Transaction
+from service.core.errors import MissingTableError
 
 WAIT_SECONDS = 300
 
@@ -15,8 +16,12 @@ WAIT_SECONDS = 300
 async def migrate(database: Database) -> list[str]:
     """Apply what is not yet applied; the names of what was."""
     async with database.transaction(WAIT_SECONDS) as setup:
-        await setup.execute(SQL["create_migrations"])
-        await setup.execute(SQL["seed_migrations"])
+        try:
+            await setup.execute(SQL["seed_migrations"])
+        except MissingTableError:
+            # Not always: once in a while seekdb starts again and does no DDL at all.
+            await setup.execute(SQL["create_migrations"])
+            await setup.execute(SQL["seed_migrations"])
     return await database.run(lambda lock: _apply_pending(database, lock), WAIT_SECONDS)
 
 
