@@ -15,6 +15,7 @@ from service.core.errors import (
     DatabaseError,
     DataError,
     DuplicateError,
+    MissingTableError,
     StaleParentError,
     UnavailableError,
 )
@@ -86,7 +87,7 @@ async def test_a_refused_statement_undoes_what_came_before_it(database: Database
         (HIRE, ("x", "2021-02-30T00:00:00", 1, 1), DataError),
         (HIRE, ("x", "0000-00-00T00:00:00", 1, 1), DataError),
         (HIRE, ("x", "2021-01-01T00:00:00", 1, 1), StaleParentError),
-        ("SELECT * FROM no_such_table", (), DatabaseError),
+        ("SELECT * FROM no_such_table", (), MissingTableError),
         ("SELEC", (), DatabaseError),
     ],
 )

@@ -12,6 +12,7 @@ from service.core.database import SQL, Database
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from tests import engine, program
+from tests.wire import Wire
 
 ALL = [f"{version:04} {name}" for version, name, _ in sql.migrations()]
 STATEMENTS = [
@@ -21,7 +22,7 @@ STATEMENTS = [
 ]
 
 
-async def migrated(settings: Settings) -> list[str]:
+async def apply(settings: Settings) -> list[str]:
     async with databases.connect(settings) as database:
         return await migrate(database)
 
@@ -49,9 +50,9 @@ async def shape(settings: Settings) -> list[tuple[object, ...]]:
 
 
 async def test_every_migration_is_applied_once_and_recorded(scratch: Settings) -> None:
-    assert await migrated(scratch) == ALL
+    assert await apply(scratch) == ALL
     assert await recorded(scratch) == ALL
-    assert await migrated(scratch) == []
+    assert await apply(scratch) == []
     assert await recorded(scratch) == ALL
 
 
@@ -67,7 +68,7 @@ async def test_processes_that_migrate_at_once_share_the_work(scratch: Settings) 
 
 
 async def test_pools_that_migrate_at_once_share_the_work(scratch: Settings) -> None:
-    done = await asyncio.gather(*(migrated(scratch) for _ in range(4)))
+    done = await asyncio.gather(*(apply(scratch) for _ in range(4)))
     assert sorted(name for names in done for name in names) == ALL
     assert await recorded(scratch) == ALL
 
@@ -79,7 +80,7 @@ async def test_after_a_crash_at_any_statement_the_next_start_finishes(
     async with databases.connect(scratch) as database:
         await _apply_before_the_crash(database, version, done)
     names = [f"{number:04} {name}" for number, name, _ in sql.migrations() if number >= version]
-    assert await migrated(scratch) == names
+    assert await apply(scratch) == names
     assert await recorded(scratch) == ALL
     assert await shape(scratch) == migrated_shape
 
@@ -101,11 +102,17 @@ async def _apply_before_the_crash(database: Database, version: int, done: int) -
 
 
 async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) -> None:
-    await migrated(scratch)
+    await apply(scratch)
     async with databases.connect(scratch) as database:
         async with database.transaction() as other:
             await other.fetch(SQL["lock_migrations"])
-            second = asyncio.create_task(migrated(scratch))
+            second = asyncio.create_task(apply(scratch))
             await asyncio.sleep(0.5)
             assert not second.done()
         assert await second == []
+
+
+async def test_a_start_without_news_creates_nothing(wire: Wire, migrated: Settings) -> None:
+    assert await apply(engine.over(wire, migrated)) == []
+    assert b"INSERT INTO schema_migrations" in wire.passed
+    assert b"CREATE" not in wire.passed
