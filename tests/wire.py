@@ -65,7 +65,6 @@ class Wire:
         self._open.add(sink)
         with suppress(OSError):
             while data := await source.read(1 << 16):
-                self.passed += data
                 sink.write(data)
                 if noted is not None and len(noted) < KEPT:
                     noted += data

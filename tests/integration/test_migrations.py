@@ -114,5 +114,5 @@ async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) 
 
 async def test_a_start_without_news_creates_nothing(wire: Wire, migrated: Settings) -> None:
     assert await apply(engine.over(wire, migrated)) == []
-    assert b"INSERT INTO schema_migrations" in wire.passed
-    assert b"CREATE" not in wire.passed
+    assert b"INSERT INTO schema_migrations" in wire.sent
+    assert b"CREATE" not in wire.sent
