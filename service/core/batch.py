@@ -20,6 +20,7 @@ from service.core.columns import certain
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain, explain_strings, strings_object
 from service.core.fields import Error, decode_instant
+from service.core.sent import rows_of, value_of
 from service.core.tables import Field, Table
 
 MAX_ROWS = 1000
@@ -70,12 +71,10 @@ def from_json(table: Table, body: bytes) -> Batch:
     body = _as_array(body)
     try:
         rows = _decoder(table).decode(body)
-    except msgspec.ValidationError:
-        return from_raw(table, _raw_rows(body))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not valid JSON: {error}") from None
+    except (msgspec.DecodeError, RecursionError):
+        return from_raw(table, rows_of(body))
     check_size(len(rows))
-    return all_good(table, rows, later(lambda: _raw_rows(body)))
+    return all_good(table, rows, later(lambda: rows_of(body)))
 
 
 def from_strings(
@@ -156,20 +155,6 @@ def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(table.row, dec_hook=decode_instant)
 
 
-_raw_decoder = msgspec.json.Decoder(list[Raw])
-# Any JSON there is: numbers too large for a float are numbers too.
-_any_decoder = msgspec.json.Decoder(float_hook=float)
-
-
-def _raw_rows(body: bytes) -> list[Raw]:
-    try:
-        return _raw_decoder.decode(body)
-    except msgspec.ValidationError:
-        raise MalformedError("The body must be a JSON array of rows, or one row.") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not valid JSON: {error}") from None
-
-
 def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
     """JSON rows one by one, each judged by itself."""
     check_size(len(raws))
@@ -179,15 +164,15 @@ def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
 
 def _raw_object(raw: Raw | bytes) -> Any:
     try:
-        return _any_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return value_of(raw)
+    except ValueError:
         return None
 
 
 def _explain_raw(table: Table, raw: Raw | bytes) -> list[Error]:
     try:
-        return explain(table.fields, _any_decoder.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return explain(table.fields, value_of(raw))
+    except ValueError as error:
         return [Error(None, "malformed", f"is not valid JSON: {error}")]
 
 

@@ -120,7 +120,6 @@ def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
         b'[{"job":NaN}]',
         b'[{"job":"A","x":tru}]',
         b'[{"job":"line\nbreak"}]',
-        b'[{"job":"\\ud800"}]',
         b'[{"job":"A"},{"job":"\xff"}]',
         b'[{"job":"\xed\xa0\x80"}]',
         '[{"job":"Ä"}]'.encode("utf-16"),
@@ -141,6 +140,28 @@ def test_a_body_that_is_no_json_array_is_malformed_as_a_whole(body: bytes) -> No
 def test_a_body_that_is_not_utf_8_says_where() -> None:
     with pytest.raises(MalformedError, match=r"not UTF-8.*byte 13"):
         batch.from_json(JOBS, b'[{"job":"Caf\xe9"}]'.replace(b'"Caf', b'"Caf '))
+
+
+@pytest.mark.parametrize(
+    "half", [b'"\\ud83d"', b'"\\uDE00\\ud83d"', b'"\\ud83dx"', b'"\\\\\\ud83d"']
+)
+def test_half_a_surrogate_pair_costs_its_own_row_alone(half: bytes) -> None:
+    body = (
+        b'[ {"job":"A\\ud83d\\ude00"} ,\n{ "job":' + half + b'},{"x":' + half + b'},{"job":"B"}]\n'
+    )
+    judged = batch.from_json(JOBS, body)
+    assert judged.rows == [("A😀",), ("B",)]
+    assert [reject.position for reject in judged.rejects] == [1, 2]
+    assert bytes(judged.rejects[0].record) == b'{ "job":' + half + b"}"
+    assert [error.code for error in judged.rejects[0].errors] == ["control_character"]
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b",", b",]", b" 1]", b"]]", b',{"job":NaN}]', b",tru]", b',{"job":01}]']
+)
+def test_half_a_surrogate_pair_makes_no_other_fault_good(rest: bytes) -> None:
+    with pytest.raises(MalformedError):
+        batch.from_json(JOBS, b'[{"job":"\\ud83d"}' + rest)
 
 
 def test_escaped_surrogate_pairs_are_one_character() -> None:
