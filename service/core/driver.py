@@ -109,14 +109,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             raise pymysql.OperationalError(TLS_FAILED, "the server offers no TLS")
 
     async def _set_up(self) -> None:
-        names = ["session", "isolation"]
-        if "OceanBase" in self.get_server_info():
-            names.append("oceanbase_session")
         async with self.cursor(Cursor) as cursor:
-            for name in names:
+            for name in ("session", "isolation", "server"):
                 await cursor.execute(SQL[name])
-            await cursor.execute(SQL["server"])
-            self.id_step, read_only = await cursor.fetchone()
+            self.id_step, read_only, version = await cursor.fetchone()
+            # seekdb greets as 5.7.25; only VERSION() says what it is.
+            if "OceanBase" in version:
+                await cursor.execute(SQL["oceanbase_session"])
         if read_only:
             self.close()
             raise pymysql.OperationalError(READ_ONLY, "the server takes no writes")
