@@ -29,6 +29,7 @@ from service.web.metrics import Metrics
 from service.web.metrics import metrics as figures
 from service.web.observe import Observed
 from service.web.rejects import rejects
+from service.web.reports import reports
 from service.web.rows import routes
 from service.web.users import Users
 
@@ -52,7 +53,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             purging.cancel()
 
     app = Litestar(
-        route_handlers=[*map(routes, TABLES), rejects, avro, health, limits, figures],
+        route_handlers=[*map(routes, TABLES), rejects, reports, avro, health, limits, figures],
         lifespan=[lifespan],
         state=State(
             {

@@ -181,13 +181,14 @@ def _rows(table: Table, good: dict[str, Any], bad: dict[str, Any]) -> RequestBod
     content = {
         **dict.fromkeys(bodies.FORMATS, OpenAPIMediaType(one_or_more)),
         JSON: OpenAPIMediaType(one_or_more, examples=examples),
-        "application/x-ndjson": _text("a row a line", as_ndjson(table)),
-        "text/csv": _text("a header, then a row a line", as_csv(table)),
+        "application/x-ndjson": text_of("a row a line", as_ndjson(table)),
+        "text/csv": text_of("a header, then a row a line", as_csv(table)),
     }
     return RequestBody(content, required=True)
 
 
-def _text(what: str, example: str) -> OpenAPIMediaType:
+def text_of(what: str, example: str) -> OpenAPIMediaType:
+    """A body of text, by example."""
     return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
 
 

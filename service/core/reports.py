@@ -1,0 +1,100 @@
+"""Reports: counted by the server, a year at a time, in UTC."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+import sql
+from service.core.database import Database
+
+SQL = sql.statements("reports")
+FIRST_YEAR, LAST_YEAR = 1000, 9999
+
+
+class QuarterlyHires(Struct, frozen=True):
+    """The hires of a department for a job, by quarter."""
+
+    department: str
+    job: str
+    Q1: int
+    Q2: int
+    Q3: int
+    Q4: int
+
+
+class DepartmentHires(Struct, frozen=True):
+    """The hires of a department."""
+
+    id: int
+    department: str
+    hired: int
+
+
+R = TypeVar("R", QuarterlyHires, DepartmentHires)
+
+
+class Report(Struct, Generic[R], frozen=True):
+    """A report: its name in paths, the struct of its rows, what it tells."""
+
+    path: str
+    row: type[R]
+    title: str
+
+    @property
+    def name(self) -> str:
+        """Its statement's name."""
+        return self.path.replace("-", "_")
+
+    async def rows(self, database: Database, year: int | None = None) -> list[R]:
+        """The rows of a year, of the latest with data where none is given; [] where there is none.
+
+        hires-by-quarter: by department, job and their ids, as code points go;
+        departments-above-mean: most hires first, then by id.
+        """
+        year = year or await latest_year(database)
+        if year is None:
+            return []
+        return [self.row(*row) for row in await database.fetch(SQL[self.name], _bounds(year))]
+
+    def as_csv(self, rows: Sequence[R]) -> str:
+        """Rows under a header, as RFC 4180 has it."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(self.row.__struct_fields__)
+        writer.writerows(map(astuple, rows))
+        return text.getvalue()
+
+
+async def latest_year(database: Database) -> int | None:
+    """The year of the latest hire."""
+    ((year,),) = await database.fetch(SQL["latest_year"])
+    return None if year is None else int(year)
+
+
+async def years(database: Database) -> range:
+    """From the year of the first hire to that of the latest; empty without any."""
+    ((first, last),) = await database.fetch(SQL["years"])
+    return range(0) if first is None else range(first, last + 1)
+
+
+async def mean(database: Database, year: int) -> float:
+    """Hires a department in a year; 0 where there are no departments."""
+    ((hired, departments),) = await database.fetch(SQL["mean"], _bounds(year))
+    return hired / departments if departments else 0.0
+
+
+def _bounds(year: int) -> tuple[str, str]:
+    return f"{year:04}-01-01", f"{year:04}-12-31 23:59:59.999999"
+
+
+HIRES_BY_QUARTER = Report("hires-by-quarter", QuarterlyHires, "Hires by quarter")
+DEPARTMENTS_ABOVE_MEAN = Report(
+    "departments-above-mean", DepartmentHires, "Departments that hired more than the mean"
+)
+REPORTS = (HIRES_BY_QUARTER, DEPARTMENTS_ABOVE_MEAN)
