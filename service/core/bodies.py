@@ -128,7 +128,8 @@ def _shown(batch: Batch, record: Callable[[int], Any]) -> Batch:
 
 def _json_or_text(line: bytes) -> Any:
     try:
-        return Raw(msgspec.json.encode(msgspec.json.decode(line, type=Raw)))
+        line.decode()
+        return msgspec.json.decode(line, type=Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return line.decode(errors="backslashreplace")
 

@@ -13,11 +13,9 @@ from service.core import batch
 from service.core.database import Database, Transaction
 from service.core.driver import Pool
 from service.core.intake import Verdict, take
-from service.core.settings import Settings
 from service.core.store import Origin
 from service.core.tables import by_path
 from tests.hires import add_parents, hire, names
-from tests.serving import serving
 
 Client = httpx.AsyncClient
 EMPLOYEES = by_path("employees")
@@ -26,12 +24,6 @@ EMPLOYEES = by_path("employees")
 @pytest.fixture(autouse=True)
 async def _parents(database: Database) -> None:
     await add_parents(database, range(1, 2))
-
-
-@pytest.fixture
-async def client(migrated: Settings, database: Database) -> AsyncIterator[Client]:
-    async with serving(migrated) as client:
-        yield client
 
 
 @pytest.fixture
@@ -44,14 +36,14 @@ async def stepping(database: Database) -> AsyncIterator[Database]:
     await pool.wait_closed()
 
 
-async def test_ids_are_right_with_eight_writers_at_once(client: Client, database: Database) -> None:
+async def test_ids_are_right_with_eight_writers_at_once(api: Client, database: Database) -> None:
     async def write(writer: int) -> dict[int, str]:
         told: dict[int, str] = {}
         for number in range(4):
             called = [f"{writer}-{number}-{at}" for at in range(150)]
             # Every seventh is refused, so that the others' ids close up.
             rows = [hire(name=" " if at % 7 == 3 else name) for at, name in enumerate(called)]
-            ids = (await client.post("/employees", json=rows)).json()["ids"]
+            ids = (await api.post("/employees", json=rows)).json()["ids"]
             assert [at for at, key in enumerate(ids) if key is None] == list(range(3, 150, 7))
             told |= {key: name for key, name in zip(ids, called, strict=True) if key}
         return told
@@ -82,10 +74,10 @@ async def test_ids_are_right_when_they_go_in_steps(stepping: Database, database:
 
 @pytest.mark.parametrize("text", ["𠜎", "'", "\\", '"', "%"])
 async def test_ids_are_right_with_the_longest_rows(
-    client: Client, database: Database, text: str
+    api: Client, database: Database, text: str
 ) -> None:
     called = [f"{at:04}{text * 251}" for at in range(1000)]
-    reply = await client.post("/employees", json=[hire(name=name) for name in called])
+    reply = await api.post("/employees", json=[hire(name=name) for name in called])
     ids = reply.json()["ids"]
     assert reply.status_code == 201
     assert ids == sorted(set(ids))

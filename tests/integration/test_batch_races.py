@@ -31,12 +31,6 @@ MODES: list[Mode] = ["partial", "atomic"]
 
 
 @pytest.fixture
-async def client(migrated: Settings, database: Database) -> AsyncIterator[Client]:
-    async with serving(migrated) as client:
-        yield client
-
-
-@pytest.fixture
 async def parents(database: Database) -> None:
     await add_parents(database, range(1, 9))
 
@@ -85,13 +79,13 @@ def _plain(failure: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kept", [True, False])
 async def test_a_parent_on_its_way_out_decides_when_it_is_gone(
-    client: Client, database: Database, parents: None, mode: Mode, kept: bool
+    api: Client, database: Database, parents: None, mode: Mode, kept: bool
 ) -> None:
     rows = [hire(department_id=1 + at % 2, name=f"{at}") for at in range(20)]
     async with database.transaction() as transaction:
         await transaction.execute(SAVEPOINT)
         await transaction.execute(REMOVE, (2,))
-        posting = asyncio.create_task(client.post(f"/employees?mode={mode}", json=rows))
+        posting = asyncio.create_task(api.post(f"/employees?mode={mode}", json=rows))
         await asyncio.sleep(0.5)
         assert not posting.done()
         if kept:
@@ -148,7 +142,7 @@ async def test_a_row_that_only_the_server_refuses_costs_no_other(
 
 
 async def test_eight_writers_and_one_that_locks_their_parents_all_get_through(
-    client: Client, database: Database, parents: None
+    api: Client, database: Database, parents: None
 ) -> None:
     async def write(writer: int) -> list[int]:
         found = []
@@ -157,7 +151,7 @@ async def test_eight_writers_and_one_that_locks_their_parents_all_get_through(
                 hire(department_id=1 + (writer + at) % 8, job_id=8 - (number + at) % 8)
                 for at in range(50)
             ]
-            found.append((await client.post("/employees", json=rows)).status_code)
+            found.append((await api.post("/employees", json=rows)).status_code)
         return found
 
     async def lock(*order: int) -> None:

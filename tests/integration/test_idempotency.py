@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 
 from service.core.database import Database, Transaction
-from service.core.idempotency import PURGED_AT_ONCE, Key, Keys, Reply
+from service.core.idempotency import Key, Keys, Reply
 from service.core.settings import Settings
 from tests.commits import LATE_SECONDS, Fate, fated
 from tests.hires import add_parents, count, hire, names
@@ -30,12 +29,6 @@ async def _parents(database: Database) -> None:
     await add_parents(database, range(1, 3))
 
 
-@pytest.fixture
-async def client(migrated: Settings, database: Database) -> AsyncIterator[Client]:
-    async with serving(migrated) as client:
-        yield client
-
-
 async def send(
     client: Client, key: str = "key", url: str = "/employees", rows: Any = None, **headers: str
 ) -> httpx.Response:
@@ -45,9 +38,9 @@ async def send(
 
 
 async def test_the_same_request_has_the_same_reply_and_happens_once(
-    client: Client, database: Database
+    api: Client, database: Database
 ) -> None:
-    first, again, slash = [await send(client, url=f"/employees{end}") for end in ("", "", "/")]
+    first, again, slash = [await send(api, url=f"/employees{end}") for end in ("", "", "/")]
     assert first.status_code == again.status_code == slash.status_code == 207
     assert first.content == again.content == slash.content
     assert "Idempotency-Replayed" not in first.headers
@@ -65,17 +58,17 @@ async def test_the_same_request_has_the_same_reply_and_happens_once(
     ],
 )
 async def test_every_verdict_is_replayed_and_logged_once(
-    client: Client, database: Database, rows: list[Any], url: str, status: int
+    api: Client, database: Database, rows: list[Any], url: str, status: int
 ) -> None:
-    first, again = [await send(client, rows=rows, url=url) for _ in range(2)]
+    first, again = [await send(api, rows=rows, url=url) for _ in range(2)]
     assert first.status_code == again.status_code == status
     assert first.content == again.content
     assert again.headers["Idempotency-Replayed"] == "true"
     assert await count(database, "rejects") == (0 if status == 201 else 1)
 
 
-async def test_a_minimal_reply_is_replayed_as_such(client: Client) -> None:
-    first, again = [await send(client, Prefer="return=minimal") for _ in range(2)]
+async def test_a_minimal_reply_is_replayed_as_such(api: Client) -> None:
+    first, again = [await send(api, Prefer="return=minimal") for _ in range(2)]
     assert first.content == again.content
     assert "ids" not in again.json()
     assert again.headers["Preference-Applied"] == "return=minimal"
@@ -91,31 +84,31 @@ async def test_a_minimal_reply_is_replayed_as_such(client: Client) -> None:
     ],
 )
 async def test_another_request_under_the_same_key_is_refused(
-    client: Client, database: Database, other: dict[str, Any]
+    api: Client, database: Database, other: dict[str, Any]
 ) -> None:
-    await send(client)
-    reply = await send(client, **other)
+    await send(api)
+    reply = await send(api, **other)
     assert reply.status_code == 422
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert "Idempotency-Key" in reply.json()["detail"]
     assert await count(database, "hired_employees") == 2
-    assert (await send(client)).headers["Idempotency-Replayed"] == "true"
+    assert (await send(api)).headers["Idempotency-Replayed"] == "true"
 
 
-async def test_a_body_compressed_anew_is_the_same_body(client: Client, database: Database) -> None:
+async def test_a_body_compressed_anew_is_the_same_body(api: Client, database: Database) -> None:
     body = msgspec.json.encode(ROWS)
     headers = {"Idempotency-Key": "key", "Content-Encoding": "gzip"}
     replies = [
-        await client.post("/employees", content=gzip.compress(body, mtime=at), headers=headers)
+        await api.post("/employees", content=gzip.compress(body, mtime=at), headers=headers)
         for at in (1, 2)
     ]
-    replies.append(await send(client))
+    replies.append(await send(api))
     assert len({reply.content for reply in replies}) == 1
     assert await count(database, "hired_employees") == 2
 
 
-async def test_a_key_belongs_to_its_route(client: Client, database: Database) -> None:
-    replies = [await send(client, url=f"/{path}", rows={path[:-1]: "x"}) for path in PARENTS]
+async def test_a_key_belongs_to_its_route(api: Client, database: Database) -> None:
+    replies = [await send(api, url=f"/{path}", rows={path[:-1]: "x"}) for path in PARENTS]
     assert [reply.status_code for reply in replies] == [201, 201]
     assert not any("Idempotency-Replayed" in reply.headers for reply in replies)
 
@@ -126,48 +119,48 @@ PARENTS = ("departments", "jobs")
 @pytest.mark.parametrize(
     "key", ["k", "k" * 255, "a key; with, \"all\" 'of' it%s\\", "8e03978e-40d5"]
 )
-async def test_a_key_has_up_to_255_characters(client: Client, database: Database, key: str) -> None:
-    replies = [await send(client, key) for _ in range(2)]
+async def test_a_key_has_up_to_255_characters(api: Client, database: Database, key: str) -> None:
+    replies = [await send(api, key) for _ in range(2)]
     assert replies[1].headers["Idempotency-Replayed"] == "true"
     assert await database.fetch("SELECT request_key FROM idempotency_keys") == [(key,)]
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * 256, "ключ".encode(), b"caf\xe9", b"a\tb", b"a\x7f"])
 async def test_other_keys_are_refused_and_write_nothing(
-    client: Client, database: Database, key: bytes
+    api: Client, database: Database, key: bytes
 ) -> None:
-    reply = await client.post("/employees", json=ROWS, headers=[(b"Idempotency-Key", key)])
+    reply = await api.post("/employees", json=ROWS, headers=[(b"Idempotency-Key", key)])
     assert reply.status_code == 400
     assert "Idempotency-Key" in reply.json()["detail"]
     assert await count(database, "hired_employees") == 0
 
 
 @pytest.mark.parametrize("body", [b"[", b"[]", b"\xff"])
-async def test_a_request_that_was_no_batch_leaves_its_key_free(client: Client, body: bytes) -> None:
+async def test_a_request_that_was_no_batch_leaves_its_key_free(api: Client, body: bytes) -> None:
     headers = {"Idempotency-Key": "key"}
-    assert (await client.post("/employees", content=body, headers=headers)).is_client_error
-    assert (await send(client)).status_code == 207
+    assert (await api.post("/employees", content=body, headers=headers)).is_client_error
+    assert (await send(api)).status_code == 207
 
 
 async def test_while_the_first_request_runs_the_key_is_busy(
-    client: Client, database: Database
+    api: Client, database: Database
 ) -> None:
     async with database.transaction() as transaction:
         await transaction.execute("UPDATE jobs SET job = 'held' WHERE id = 1")
-        first = asyncio.create_task(send(client))
+        first = asyncio.create_task(send(api))
         await asyncio.sleep(0.3)
-        busy = await send(client)
+        busy = await send(api)
         assert not first.done()
     assert busy.status_code == 409
     assert int(busy.headers["Retry-After"]) >= 1
     assert busy.headers["Content-Type"] == "application/problem+json"
     assert (await first).status_code == 207
-    assert (await send(client)).content == (await first).content
+    assert (await send(api)).content == (await first).content
     assert await count(database, "hired_employees") == 2
 
 
-async def test_of_many_at_once_one_happens(client: Client, database: Database) -> None:
-    replies = await asyncio.gather(*(send(client) for _ in range(20)))
+async def test_of_many_at_once_one_happens(api: Client, database: Database) -> None:
+    replies = await asyncio.gather(*(send(api) for _ in range(20)))
     assert {reply.status_code for reply in replies} <= {207, 409}
     assert len({reply.content for reply in replies if reply.status_code == 207}) == 1
     assert await count(database, "hired_employees") == 2
@@ -175,12 +168,12 @@ async def test_of_many_at_once_one_happens(client: Client, database: Database) -
 
 
 async def test_of_many_at_once_through_two_processes_one_happens(
-    client: Client, migrated: Settings, database: Database
+    api: Client, migrated: Settings, database: Database
 ) -> None:
     async with serving(migrated) as other:
         for number in range(10):
             replies = await asyncio.gather(
-                *(send(one, f"key {number}") for one in (client, other, client, other))
+                *(send(one, f"key {number}") for one in (api, other, api, other))
             )
             told = [reply for reply in replies if reply.status_code == 207]
             assert {reply.status_code for reply in replies} <= {207, 409}
@@ -190,10 +183,10 @@ async def test_of_many_at_once_through_two_processes_one_happens(
     assert await count(database, "rejects") == 20
 
 
-async def test_an_expired_key_is_a_new_one(client: Client, database: Database) -> None:
-    first = await send(client)
+async def test_an_expired_key_is_a_new_one(api: Client, database: Database) -> None:
+    first = await send(api)
     await _execute(database, EXPIRE)
-    second, third = await send(client), await send(client, rows=[hire()])
+    second, third = await send(api), await send(api, rows=[hire()])
     assert second.json()["ids"] != first.json()["ids"]
     assert "Idempotency-Replayed" not in second.headers
     assert third.status_code == 422
@@ -215,28 +208,9 @@ async def test_of_two_processes_that_find_a_key_expired_one_takes_it(database: D
     assert await database.fetch("SELECT COUNT(*) FROM jobs WHERE job = 'once'") == [(2,)]
 
 
-async def test_expired_keys_are_purged_a_few_at_a_time(client: Client, database: Database) -> None:
-    rows = [(f"{at:064}", "f", "u", "r", "k", 201, "", 1) for at in range(2 * PURGED_AT_ONCE + 5)]
-    async with database.transaction() as transaction:
-        for row in rows:
-            await transaction.execute(_INSERT, row)
-        await transaction.execute(EXPIRE)
-    await send(client)
-    keys = Keys(database, 24)
-    assert [await keys.purge() for _ in range(4)] == [PURGED_AT_ONCE, PURGED_AT_ONCE, 5, 0]
-    assert (await send(client)).headers["Idempotency-Replayed"] == "true"
-
-
-_INSERT = (
-    "INSERT INTO idempotency_keys (digest, fingerprint, user_name, route, request_key, status,"
-    " reply, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s,"
-    " DATE_ADD(CURRENT_TIMESTAMP(6), INTERVAL %s HOUR))"
-)
-
-
-async def test_keys_last_as_long_as_the_limits_say(client: Client, database: Database) -> None:
-    told = (await client.get("/limits")).json()
-    await send(client)
+async def test_keys_last_as_long_as_the_limits_say(api: Client, database: Database) -> None:
+    told = (await api.get("/limits")).json()
+    await send(api)
     ((kept,),) = await database.fetch(
         "SELECT TIMESTAMPDIFF(SECOND, CURRENT_TIMESTAMP(6), expires_at) FROM idempotency_keys"
     )
