@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from copy import copy
 from functools import partial
@@ -126,13 +126,19 @@ class Load:
                 yield outcome
 
     async def _jobs(self, start: Place) -> AsyncGenerator[Job[Outcome]]:
-        blocks = self._file.blocks(start)
-        while block := await asyncio.to_thread(next, blocks, None):
-            if done := self._done.get(block.start.byte):
-                yield Job(Ids(()), partial(self._recorded, done))
-            else:
-                judged = self._file.judge(block)
+        # In a thread: while a block is judged, those in flight are served.
+        blocks = self._judged(start)
+        while found := await asyncio.to_thread(next, blocks, None):
+            block, judged = found
+            if judged:
                 yield Job(Ids(judged.rows), partial(self._write, block, judged))
+            else:
+                yield Job(Ids(()), partial(self._recorded, self._done[block.start.byte]))
+
+    def _judged(self, start: Place) -> Iterator[tuple[Block, Batch | None]]:
+        """The blocks from `start` on, those that are not done with their verdicts."""
+        for block in self._file.blocks(start):
+            yield block, None if block.start.byte in self._done else self._file.judge(block)
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
