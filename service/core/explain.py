@@ -56,12 +56,17 @@ def strings_object(fields: Sequence[Field], record: Sequence[str]) -> dict[str, 
 def _unknown_fields(record: dict[Any, Any], names: dict[str, Field]) -> Iterator[Error]:
     unknown = [name for name in record if name not in names]
     for name in unknown[:UNKNOWN_TOLD]:
-        # MessagePack's keys are of any type.
-        text = name if isinstance(name, str) else repr(name)
+        text = _printable(name)
         yield Error(text, "unknown_field", _unknown(text, names))
     if len(unknown) > UNKNOWN_TOLD:
         rest = len(unknown) - UNKNOWN_TOLD
         yield Error(None, "unknown_field", f"{rest} more fields are none of this table")
+
+
+def _printable(name: object) -> str:
+    """MessagePack's keys are of any type; JSON's may hold halves of surrogate pairs."""
+    text = name if isinstance(name, str) else repr(name)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _unknown(name: str, names: dict[str, Field]) -> str:

@@ -156,6 +156,11 @@ def test_half_a_surrogate_pair_costs_its_own_row_alone(half: bytes) -> None:
     assert [error.code for error in judged.rejects[0].errors] == ["control_character"]
 
 
+def test_a_field_named_by_half_a_surrogate_pair_can_be_told() -> None:
+    (reject,) = batch.from_json(JOBS, b'[{"job":"A","\\ud83d":1}]').rejects
+    assert b'"field":"\\\\ud83d"' in msgspec.json.encode(reject)
+
+
 @pytest.mark.parametrize(
     "rest", [b"", b",", b",]", b" 1]", b"]]", b',{"job":NaN}]', b",tru]", b',{"job":01}]']
 )
