@@ -160,3 +160,10 @@ async def client(migrated: Settings, database: Database) -> AsyncIterator[httpx.
     """A client of the application on empty tables."""
     async with calling(migrated) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+async def caller(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The same for requests that write nothing: one for all tests of a module."""
+    async with calling(migrated) as client:
+        yield client

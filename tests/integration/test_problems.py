@@ -103,9 +103,9 @@ def assert_problem(reply: httpx.Response, status: int) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=str)
-async def test_every_error_has_the_same_shape(client: httpx.AsyncClient, source: Source) -> None:
+async def test_every_error_has_the_same_shape(caller: httpx.AsyncClient, source: Source) -> None:
     assert_problem(
-        await client.request(source.method, source.path, **source.request), source.status
+        await caller.request(source.method, source.path, **source.request), source.status
     )
 
 
@@ -118,18 +118,18 @@ async def test_nothing_is_written_by_a_request_that_ends_in_a_problem(
         assert await database.fetch(f"SELECT COUNT(*) FROM {table}") == [(0,)]
 
 
-async def test_a_method_that_is_not_allowed_is_told_which_are(client: httpx.AsyncClient) -> None:
-    reply = await client.delete("/departments")
+async def test_a_method_that_is_not_allowed_is_told_which_are(caller: httpx.AsyncClient) -> None:
+    reply = await caller.delete("/departments")
     assert {"GET", "POST"} <= {method.strip() for method in reply.headers["Allow"].split(",")}
 
 
-async def test_a_bad_parameter_is_named(client: httpx.AsyncClient) -> None:
-    assert "limit" in (await client.get("/departments?limit=0")).text
+async def test_a_bad_parameter_is_named(caller: httpx.AsyncClient) -> None:
+    assert "limit" in (await caller.get("/departments?limit=0")).text
 
 
 @pytest.mark.parametrize("path", ["/departments", "/schema/openapi.json"])
-async def test_missing_credentials_have_it_too(client: httpx.AsyncClient, path: str) -> None:
-    assert_problem(await client.get(path, auth=None), 401)
+async def test_missing_credentials_have_it_too(caller: httpx.AsyncClient, path: str) -> None:
+    assert_problem(await caller.get(path, auth=None), 401)
 
 
 async def test_orphans_have_it_too(client: httpx.AsyncClient) -> None:
