@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import filecmp
-import io
 import os
 import re
 import shutil
@@ -13,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import msgspec
 
@@ -71,7 +69,8 @@ class RejectsFile:
     def __init__(self, folder: Path, source: Source, layout: Layout):
         self._folder = folder
         self._stem = _stem(source)
-        self._layout = layout
+        self._separator = layout.delimiter
+        self._columns = layout.columns
         self._file: IO[bytes] | None = None
         self._open = ExitStack()
 
@@ -106,21 +105,21 @@ class RejectsFile:
     def _begin(self) -> IO[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._open.enter_context(_nameless(self._folder))
-        file.write(self._csv([*REASONS, *self._layout.columns]) + b"\n")
+        header = self._separator.join((*REASONS, *self._columns))
+        file.write(f"{header}\n".encode())
         return file
 
     def _line(self, reject: Reject) -> bytes:
         reasons = "; ".join(error.message for error in reject.errors)
-        text: bytes = reject.record.encode()
+        text: str = reject.record
+        line = self._separator.join((str(reject.position), self._quoted(reasons), text)).encode()
         if any(error.message == NOT_UTF8 for error in reject.errors):
-            text = _escaped_byte.sub(lambda match: bytes.fromhex(match[1].decode()), text)
-        before = self._csv([reject.position, reasons])
-        return b"%b%b%b\n" % (before, self._layout.delimiter.encode(), text)
+            line = _escaped_byte.sub(lambda match: bytes.fromhex(match[1].decode()), line)
+        return line + b"\n"
 
-    def _csv(self, fields: Sequence[Any]) -> bytes:
-        line = io.StringIO()
-        csv.writer(line, delimiter=self._layout.delimiter, lineterminator="").writerow(fields)
-        return line.getvalue().encode()
+    def _quoted(self, text: str) -> str:
+        plain = self._separator not in text and '"' not in text and "\n" not in text
+        return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 @contextmanager

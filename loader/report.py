@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, received: int, counts: Counts, rejects: Iterable[Reject]) -> None:
+    def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
         """Count a block; its rejects each under every field they failed on."""
         self.read += received
         self.counts += counts
-        for reject in rejects:
-            self.rejected += 1
-            self.reasons.update({error.field or error.code for error in reject.errors})
+        self.rejected += len(rejects)
+        named = ({error.field or error.code for error in reject.errors} for reject in rejects)
+        self.reasons.update(chain.from_iterable(named))
 
     def as_object(self) -> dict[str, Any]:
         """For `--json`."""

@@ -44,8 +44,9 @@ async def check_parents(
     that will exist by the time the rows are written.
     """
     errors: dict[int, list[Error]] = {}
+    claims = {reject.position: batch.claims(reject.position) for reject in batch.rejects}
     for at, field in batch.table.parents:
-        claimed = _claimed(batch, field)
+        claimed = _claimed(claims, field)
         wanted = {row[at] for row in batch.rows} | set(claimed.values())
         parent = by_name(field.references or "")
         missing = await _missing(transaction, parent, wanted)
@@ -65,9 +66,8 @@ async def check_parents(
         batch.reject(errors)
 
 
-def _claimed(batch: Batch, field: Field) -> dict[int, int]:
+def _claimed(claims: dict[int, Any], field: Field) -> dict[int, int]:
     """The parent that each rejected row names, by position, where it is an id at all."""
-    claims = {reject.position: batch.claims(reject.position) for reject in batch.rejects}
     return {
         position: said[field.name]
         for position, said in claims.items()
