@@ -50,6 +50,11 @@ def certain(
     return rows, sorted(doubtful)
 
 
+def is_certain(field: Field, text: str) -> bool:
+    """Whether a text is certainly right in this field."""
+    return _EACH[field.type](text) is not None
+
+
 def _numbers(column: Column) -> Sequence[int] | None:
     texts = set(column)
     digits = "".join(texts)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from service.core.columns import is_certain
 from service.core.fields import EXPLAIN, Error, Reasons, explain_id
 from service.core.tables import Field
 
@@ -36,6 +37,8 @@ def explain_strings(fields: Sequence[Field], record: Sequence[str], hook: Hook) 
         return [Error(None, "malformed", f"has {len(record)} fields, not {len(fields)}")]
     errors: list[Error] = []
     for known, text in zip(fields, record, strict=True):
+        if is_certain(known, text):
+            continue
         if text:
             errors += known.explain(_from_text(known, text, hook), _reasons(known))
         else:
