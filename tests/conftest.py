@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import hypothesis
 import msgspec
 import pytest
 from litestar import Litestar
@@ -30,6 +31,9 @@ from tests import engine
 from tests.wire import Wire
 
 USER, PASSWORD = "admin", "test-password"
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 _stack = ExitStack()
 
 
@@ -165,5 +169,7 @@ async def client(migrated: Settings, database: Database) -> AsyncIterator[httpx.
 @pytest.fixture(scope="module")
 async def caller(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The same for requests that write nothing: one for all tests of a module."""
+    async with databases.connect(migrated) as database:
+        await empty(database)
     async with calling(migrated) as client:
         yield client

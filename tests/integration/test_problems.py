@@ -47,7 +47,7 @@ SOURCES = [
     Source(404, "GET", "/"),
     Source(404, "GET", "/nothing"),
     Source(404, "GET", "/hired_employees"),
-    Source(404, "GET", "/departments/1"),
+    Source(404, "GET", "/departments/2147483647"),
     Source(404, "GET", "/departments/0"),
     Source(404, "GET", "/departments/-1"),
     Source(404, "GET", "/departments/99999999999999999999"),
