@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -236,19 +237,10 @@ def judge(attack: Attack, reply: httpx.Response) -> str | None:
     """What is wrong with a reply, if anything is."""
     if not 400 <= reply.status_code < 500:
         return f"status {reply.status_code}"
-    body = msgspec.json.decode(reply.content, type=dict[str, msgspec.Raw])
+    # Replies give back what was sent, numbers of any length too.
+    body = json.loads(reply.text, parse_int=str)
     if not ({"title", "status", "detail"} <= set(body) or {"received", "failures"} <= set(body)):
         return "another shape"
-    told = reply.text if "detail" in body else str(msgspec.json.decode(reply.content, type=Verdict))
+    told = reply.text if "detail" in body else str([one["errors"] for one in body["failures"]])
     leaks = [word for word in INTERNAL if word in told and word not in attack.name]
     return f"tells {leaks}" if leaks else None
-
-
-class Failure(msgspec.Struct):
-    errors: list[dict[str, str | None]]
-
-
-class Verdict(msgspec.Struct):
-    """What a verdict says itself, without the records that it gives back."""
-
-    failures: list[Failure]
