@@ -1,0 +1,29 @@
+"""The service is killed with -9 under its clients: after their retries, every row is there once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from service.core.database import Database
+from service.core.settings import Settings
+from tests.hires import add_parents
+from tests.insistent import Insistent, written_once
+
+KILLS = 3
+
+
+async def test_a_killed_service_writes_every_row_once(
+    migrated: Settings, database: Database
+) -> None:
+    async def disturb() -> None:
+        for _ in range(KILLS):
+            await asyncio.sleep(random.uniform(0.05, 0.6))
+            await clients.kill()
+
+    await add_parents(database, range(1, 2))
+    clients = Insistent(migrated)
+    await clients.start()
+    await clients.post_while(disturb())
+    assert clients.repeats >= KILLS
+    await written_once(database, clients)
