@@ -14,7 +14,7 @@ Hook = Callable[[type, object], Any]
 UNKNOWN_TOLD = 20
 """Unknown fields that are told one by one; of a row with more, the others are counted."""
 
-_whole_number = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
+_whole_number = re.compile(r"0|-?[1-9][0-9]{0,99}").fullmatch
 
 
 def explain(fields: Iterable[Field], record: object) -> list[Error]:

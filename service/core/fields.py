@@ -170,8 +170,11 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean
 
 
 def kind_of(value: object) -> str:
+    """What a JSON value is, for people."""
     if value is None:
         return "null"
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, float):
+        return "a number with decimals"
+    if isinstance(value, int) and not isinstance(value, bool):
         return "a number"
     return _KINDS.get(type(value), f"a {type(value).__name__}")
