@@ -13,10 +13,13 @@ from service.core.batch import Reject
 from service.core.merge import Counts
 from service.core.tables import Table
 
+SHOWN = 200
+"""Rejects that a summary carries; their file has all."""
+
 
 @dataclass
 class Summary:
-    """One file's load; `notes`: what else is to be known, a sentence each."""
+    """One file's load; `notes`: what else is to be known; `first`: the first of its rejects."""
 
     table: Table
     file: str
@@ -24,6 +27,7 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    first: list[Reject] = field(default_factory=list)
     rejects_file: Path | None = None
     dry_run: bool = False
     notes: list[str] = field(default_factory=list)
@@ -32,6 +36,7 @@ class Summary:
     def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
         """Count a block; its rejects each under every field they failed on."""
         self.read += received
+        self.first += [*rejects][: SHOWN - len(self.first)]
         self.counts += counts
         self.rejected += len(rejects)
         named = ({error.field or error.code for error in reject.errors} for reject in rejects)

@@ -27,7 +27,7 @@ from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.app import create_app
-from tests import engine
+from tests import browser, engine
 from tests.wire import Wire
 
 USER, PASSWORD = "admin", "test-password"
@@ -47,8 +47,9 @@ def pytest_unconfigure() -> None:
     _stack.close()
 
 
-def pytest_report_header() -> str:
-    return f"database: {engine.describe(os.environ.get('TEST_SERVER', 'none: only collecting'))}"
+def pytest_report_header() -> list[str]:
+    server = os.environ.get("TEST_SERVER", "none: only collecting")
+    return [f"database: {engine.describe(server)}", f"browser: {browser.describe()}"]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -97,4 +97,4 @@ HIRES_BY_QUARTER = Report("hires-by-quarter", QuarterlyHires, "Hires by quarter"
 DEPARTMENTS_ABOVE_MEAN = Report(
     "departments-above-mean", DepartmentHires, "Departments that hired more than the mean"
 )
-REPORTS = (HIRES_BY_QUARTER, DEPARTMENTS_ABOVE_MEAN)
+REPORTS: tuple[Report[Any], ...] = (HIRES_BY_QUARTER, DEPARTMENTS_ABOVE_MEAN)

@@ -22,6 +22,9 @@ from service.core.tables import TABLES
 from service.web import logs, openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
 from service.web.backups import avro
+from service.web.console import html
+from service.web.console.jobs import Jobs
+from service.web.console.routes import console
 from service.web.gate import Gate
 from service.web.health import health
 from service.web.limits import limits
@@ -51,9 +54,13 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             purging = asyncio.create_task(_purge(app.state.idempotency))
             yield
             purging.cancel()
+            await app.state.jobs.close()
 
     app = Litestar(
-        route_handlers=[*map(routes, TABLES), rejects, reports, avro, health, limits, figures],
+        route_handlers=[
+            *map(routes, TABLES),
+            *(rejects, reports, avro, health, limits, figures, console),
+        ],
         lifespan=[lifespan],
         state=State(
             {
@@ -61,12 +68,14 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "users": Users.of(settings),
                 "metrics": metrics,
                 "gate": Gate(settings.api_max_batches),
+                "jobs": Jobs(settings.rejects_dir / ".console"),
             }
         ),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
         middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
+        template_config=html.engine(),
         logging_config=None,
         debug=debug,
     )

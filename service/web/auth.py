@@ -14,6 +14,7 @@ from litestar.exceptions import (
 )
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
+from service.web.guard import refuse_other_sites
 from service.web.users import TooManyFailures, User, Users
 
 PUBLIC = "public"
@@ -28,20 +29,22 @@ class BasicAuth(AbstractAuthenticationMiddleware):
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """The user's name; 401, 403 or 429 for everyone else."""
+        """The user's name and roles; 401, 403 or 429 for everyone else."""
         sent = credentials(connection.headers.get("Authorization", ""))
         address = connection.client.host if connection.client else ""
         user = await _find(connection.app.state.users, sent, address)
         role = connection.route_handler.opt.get(ROLE, "reader")
         if role not in user.roles:
             raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
-        return AuthenticationResult(user=user.name, auth=None)
+        refuse_other_sites(connection)
+        return AuthenticationResult(user=user.name, auth=user.roles)
 
 
 async def _find(users: Users, sent: bytes, address: str) -> User:
     name, _, password = sent.partition(b":")
     try:
-        user = await users.find(name.decode(errors="replace"), password, address)
+        # No credentials are no guess: every first request of a browser comes like that.
+        user = await users.find(name.decode(errors="replace"), password, address) if sent else None
     except TooManyFailures as error:
         raise TooManyRequestsException(
             f"Too many wrong passwords. Try again in {error.seconds} s.",

@@ -24,6 +24,7 @@ from swagger_ui_bundle import swagger_ui_path
 from service import __version__
 from service.core.errors import NotFoundError
 from service.core.tables import TABLES
+from service.web.guard import policy_of
 from service.web.operations import Described, problem_content, problem_name
 from service.web.problems import Problem, problem
 from service.web.shapes import schemas
@@ -124,9 +125,15 @@ def _response(status: int, text: str) -> OpenAPIResponse:
     )
 
 
-def _as_problem(response: Response[Any]) -> Response[Any]:
-    """Litestar's own page for what is not under /schema, in the shape of every other error."""
-    return problem(404, "Not Found", {}, {}) if response.status_code == 404 else response
+def _finish(response: Response[Any]) -> Response[Any]:
+    """Litestar's own page for what is not under /schema as any other error; pages with a policy."""
+    if response.status_code == 404:
+        return problem(404, "Not Found", {}, {})
+    if response.media_type == "text/html":
+        page = response.content
+        body = page if isinstance(page, bytes) else str(page).encode()
+        response.set_header("Content-Security-Policy", policy_of(body))
+    return response
 
 
 def config() -> OpenAPIConfig:
@@ -142,7 +149,7 @@ def config() -> OpenAPIConfig:
         ),
         security=[{"basic": []}],
         openapi_router=Router(
-            "/schema", route_handlers=[asset], include_in_schema=False, after_request=_as_problem
+            "/schema", route_handlers=[asset], include_in_schema=False, after_request=_finish
         ),
         render_plugins=[PAGE, JsonRenderPlugin()],
     )

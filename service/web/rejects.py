@@ -35,10 +35,11 @@ async def page(
     parameters = (after, name, name, source, source, limit)
     rows = await database.fetch(store.REJECTS["page"], parameters)
     following = rows[-1][0] if len(rows) == limit else None
-    return {"rows": [_as_object(row) for row in rows], "next": following}
+    return {"rows": [as_object(row) for row in rows], "next": following}
 
 
-def _as_object(row: tuple[Any, ...]) -> dict[str, Any]:
+def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A reject as it is shown."""
     reject = dict(zip(COLUMNS, row, strict=True))
     reject["rejected_at"] += "Z"
     reject["errors"] = msgspec.json.decode(reject["errors"])

@@ -1,0 +1,108 @@
+"""A page, and what becomes of errors on the way to one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.template import TemplateConfig
+
+from service import __version__
+from service.core.errors import HirebaseError
+from service.core.tables import TABLES
+from service.web import problems
+from service.web.guard import HEADERS
+
+HERE = Path(__file__).parents[1]
+STATIC = HERE / "static"
+
+NEXT = {
+    400: "Check the address, or start from the overview.",
+    401: "Reload the page and type the user name and password of this service.",
+    403: "Ask the operator for a user that has this role.",
+    404: "It may have gone meanwhile. Start from the overview.",
+    429: "Wait a minute, then reload.",
+    503: "The database is away or busy. Reload in a moment; if it stays, see that it runs.",
+}
+"""What to do, by status."""
+
+
+def engine() -> TemplateConfig[Any]:
+    """Strict templates: what is not there is an error, what is there is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = "{:,}".format
+    environment.filters["size"] = size
+    environment.filters["moment"] = moment
+    return TemplateConfig(instance=JinjaTemplateEngine(engine_instance=environment))
+
+
+def page(request: Request[Any, Any, Any], name: str, **context: Any) -> Template:
+    """A page of the console."""
+    known = {
+        "tables": TABLES,
+        "path": request.url.path,
+        "user": request.scope.get("user"),
+        "roles": request.scope.get("auth") or frozenset(),
+        "version": __version__,
+    }
+    return Template(name, context=known | context, headers=HEADERS, media_type="text/html")
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} GiB"
+
+
+def moment(seconds: float) -> str:
+    """A time of the clock, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _as_page(request: Request[Any, Any, Any], problem: Response[bytes]) -> Response[Any]:
+    """A problem as a page, for those who read pages."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        return problem
+    told = msgspec.json.decode(problem.content)
+    advice = NEXT.get(told["status"], "Go back and try again.")
+    shown = page(request, "error.html", problem=told, advice=advice)
+    shown.status_code = problem.status_code
+    shown.headers.update(problem.headers)
+    shown.headers.update(HEADERS)
+    return shown
+
+
+def _of_ours(request: Request[Any, Any, Any], error: HirebaseError) -> Response[Any]:
+    return _as_page(request, problems.of_ours(request, error))
+
+
+def _of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    return _as_page(request, problems.of_http(request, error))
+
+
+def _of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    return _as_page(request, problems.of_anything(request, error))
+
+
+ERRORS: dict[int | type[Exception], Any] = {
+    HirebaseError: _of_ours,
+    HTTPException: _of_http,
+    Exception: _of_anything,
+}

@@ -1,0 +1,61 @@
+"""What browsers are told and asked: other sites get nothing done here, pages load nothing else."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection
+from litestar.exceptions import PermissionDeniedException
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONSOLE_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+_inline = re.compile(rb"<(script|style)\b[^>]*>(.+?)</\1>", re.DOTALL)
+
+
+def refuse_other_sites(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """403 for a change that a page of another site asks for.
+
+    A browser sends this service's credentials whoever asks. It also says who asks; clients that
+    are no browsers say nothing, and are let through.
+    """
+    if connection.scope.get("method") in SAFE:
+        return
+    headers = connection.headers
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+    ours = (
+        site in ("same-origin", "none")
+        if site
+        else origin is None or urlsplit(origin).netloc == headers.get("Host")
+    )
+    if not ours:
+        raise PermissionDeniedException(
+            "A page of another site asked for this, and it was refused. Use this service's own "
+            "pages, or a client that is no browser."
+        )
+
+
+def policy_of(page: bytes) -> str:
+    """A policy for a page of others that has scripts and styles in it: those, and no further."""
+    found: dict[bytes, list[str]] = {b"script": ["'self'"], b"style": ["'self'"]}
+    for kind, text in _inline.findall(page):
+        found[kind].append(f"'sha256-{b64encode(sha256(text).digest()).decode()}'")
+    return (
+        f"default-src 'none'; script-src {' '.join(found[b'script'])}; "
+        f"style-src {' '.join(found[b'style'])}; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
