@@ -8,7 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+HIRES_CSV = """\
+id,name,datetime,department_id,job_id
+1,Ana,2021-01-05T10:00:00Z,1,1
+2,Ben,2021-05-05T10:00:00Z,2,1
+3,,2021-05-05T10:00:00Z,1,1
+4,Cem,2021-02-30T10:00:00Z,1,1
+5,Dan,2021-08-05T10:00:00Z,99,1
+6,Eva <img src=x onerror=alert(1)>,2021-11-05T10:00:00Z,1,2
+"""
+"""A file with good rows and bad ones, where departments and jobs have rows 1 to 3."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -70,3 +81,21 @@ async def opened(
         yield page
     finally:
         await context.close()
+
+
+async def chosen(page: Page, name: str, content: str, table: str | None = None) -> None:
+    """A file dropped on the page, and what would become of it."""
+    await page.goto("/console/load")
+    data = await page.evaluate_handle(
+        """([name, content]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([content], name));
+            return data;
+        }""",
+        [name, content],
+    )
+    await page.dispatch_event(".drop", "drop", {"dataTransfer": data})
+    if table:
+        await page.get_by_label("Table", exact=True).select_option(table)
+    await page.get_by_role("button", name="Check the file").click()
+    await expect(page.get_by_text("This is what it would do.")).to_be_visible()

@@ -44,7 +44,9 @@ def post(status: int, path: str, content: bytes, **headers: str) -> Source:
 
 ROW = b'{"job":"Clerk"}'
 SOURCES = [
-    Source(404, "GET", "/"),
+    Source(404, "GET", "/console/nothing"),
+    Source(404, "GET", "/console/tables/nothing"),
+    Source(403, "POST", "/jobs", headers={"Origin": "http://elsewhere.test"}),
     Source(404, "GET", "/nothing"),
     Source(404, "GET", "/hired_employees"),
     Source(404, "GET", "/departments/2147483647"),
