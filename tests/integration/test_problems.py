@@ -46,7 +46,7 @@ ROW = b'{"job":"Clerk"}'
 SOURCES = [
     Source(404, "GET", "/console/nothing"),
     Source(404, "GET", "/console/tables/nothing"),
-    Source(403, "POST", "/jobs", headers={"Origin": "http://elsewhere.test"}),
+    Source(403, "POST", "/jobs", {"headers": {"Origin": "http://elsewhere.test"}}),
     Source(404, "GET", "/nothing"),
     Source(404, "GET", "/hired_employees"),
     Source(404, "GET", "/departments/2147483647"),
