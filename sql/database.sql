@@ -22,8 +22,14 @@ SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_time
 -- name: embedded
 SET GLOBAL auto_increment_cache_size = 10000;
 
+-- A transaction that is logged before it commits, as seekdb does from 16 KB on, keeps its locks for
+-- ever if the server is killed in the middle. It is logged at COMMIT instead.
+-- name: embedded_log
+ALTER SYSTEM SET _private_buffer_size = '0B';
+
 -- name: embedded_is_set
-SELECT 1 FROM DUAL WHERE @@global.auto_increment_cache_size = 10000;
+SELECT name FROM oceanbase.__all_virtual_sys_parameter_stat
+WHERE name = '_private_buffer_size' AND value = '0B' AND @@global.auto_increment_cache_size = 10000;
 
 -- name: has_database
 SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s;

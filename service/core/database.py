@@ -232,6 +232,7 @@ async def _prepare_embedded(server: dict[str, Any], name: str) -> None:
                 await transaction.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
             if not await transaction.fetch(SQL["embedded_is_set"]):
                 await transaction.execute(SQL["embedded"])
+                await transaction.execute(SQL["embedded_log"])
     finally:
         await _close(pool)
 
