@@ -19,6 +19,7 @@ import pytest
 
 from service.core import database as databases
 from service.core.database import Database
+from service.core.errors import DatabaseError
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES
@@ -188,6 +189,25 @@ class Embedded:
             with suppress(OSError):
                 if f"--base-dir={self._folder}" in path.read_text().split("\0"):
                     os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+async def test_a_killed_embedded_database_goes_on(tmp_path: Path) -> None:
+    write_files(tmp_path / "files", 60_000)
+    server = Embedded(tmp_path)
+    loader = Loader(server.settings, tmp_path / "files", tmp_path / "rejects")
+    await loader.start_anew()
+    process = await loader.start()
+    with suppress(DatabaseError):
+        async with databases.connect(server.settings) as database:
+            await until_blocks_are_in(database, 4)
+            await server.kill()
+    await process.communicate()
+    assert process.returncode == 1
+    done, again = await loader.finish(), await loader.finish()
+    hires = done.summary[-1]
+    assert hires["added"] + hires["unchanged"] + hires["rejected"] == hires["read"] == 60_000
+    assert again.summary[-1]["unchanged"] == hires["added"] + hires["unchanged"]
+    assert (again.checksums, again.rejects) == (done.checksums, done.rejects)
 
 
 @pytest.fixture(scope="module")
