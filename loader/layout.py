@@ -30,11 +30,16 @@ class Layout:
     lead: int = 0
     header: bool = False
 
+    @property
+    def width(self) -> int:
+        """How many fields a record has."""
+        return self.lead + len(self.columns)
+
     def arrange(self, records: list[Record]) -> list[Record]:
         """The same records, fields in the table's order; those of another length as they are."""
         if self.lead == 0 and self.columns == self.wanted:
             return records
-        width = self.lead + len(self.columns)
+        width = self.width
         pick = itemgetter(*(self.lead + self.columns.index(name) for name in self.wanted))
         return [pick(record) if len(record) == width else record[self.lead :] for record in records]
 

@@ -22,7 +22,8 @@ BOM = b"\xef\xbb\xbf"
 def blocks(file: BinaryIO, layout: Layout, start: Place) -> Iterator[Block]:
     """The records from `start` on, their fields in the table's order."""
     header = layout.header and start.line == 1
-    for block in _blocks(file, Splitter(layout.delimiter), start):
+    splitter = Splitter(layout.delimiter, layout.width, layout.lead + layout.columns.index("id"))
+    for block in _blocks(file, splitter, start):
         if header:
             block.keep(range(1, len(block.records)))
             header = False

@@ -63,10 +63,17 @@ class Block:
 
 
 class Splitter:
-    """Splits at one delimiter."""
+    """Splits at one delimiter.
 
-    def __init__(self, delimiter: str):
+    width, key: how many fields a record has, and which of them is its id. A line that looks like a
+    record is one, even where an earlier quote is still open: that one was never meant to be closed
+    so far away.
+    """
+
+    def __init__(self, delimiter: str, width: int = 0, key: int = 0):
         self._delimiter = delimiter
+        self._width = width
+        self._key = key
         self._blank = " " if delimiter == "\t" else " \t"
         stop, blank = re.escape(delimiter), self._blank
         quoted = r'"([^"]*+(?:""[^"]*+)*+)'
@@ -121,15 +128,35 @@ class Splitter:
         for at in [at for at, line in enumerate(lines) if '"' in line]:
             if at < after:
                 continue
-            fields, stop = self._record(text, starts[at])
+            fields, after = self._read_one(text, lines, at, starts[at])
             if fields:
-                after = at + 1 + text.count("\n", starts[at], stop)
                 block.join(at, after, fields)
-            elif not last and not (longest and at == 0) and self._open.match(text, stop):
+            elif after == at and not last and not (longest and at == 0):
                 return at
             else:
+                after = at + 1
                 block.refuse(at, NEVER_CLOSED)
         return len(lines)
+
+    def _read_one(
+        self, text: str, lines: list[str], at: int, start: int
+    ) -> tuple[list[str] | None, int]:
+        """The record of line `at`, None if it is malformed, and the line after it.
+
+        The line itself if its last field is open to the end of the text.
+        """
+        fields, stop = self._record(text, start)
+        if fields:
+            after = at + 1 + text.count("\n", start, stop)
+            own = any(map(self._looks_like_record, lines[at + 1 : after]))
+            return (None, at + 1) if own else (fields, after)
+        still_open = self._open.match(text, stop) is not None
+        own = still_open and any(map(self._looks_like_record, islice(lines, at + 1, None)))
+        return None, at if still_open and not own else at + 1
+
+    def _looks_like_record(self, line: str) -> bool:
+        fields = line.split(self._delimiter)
+        return len(fields) == self._width and fields[self._key].strip(' "').isdecimal()
 
     def _record(self, text: str, at: int) -> tuple[list[str] | None, int]:
         """The fields of the record that begins there, None if it is malformed; where it ends."""
