@@ -198,7 +198,7 @@ async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
 ) -> None:
     holders = [asyncio.ensure_future(end(single)) for _ in range(3)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         sessions = await asyncio.gather(*(session(single) for _ in range(5)))
     assert all(sessions)
     await asyncio.gather(*holders, return_exceptions=True)
