@@ -61,6 +61,8 @@ def _numbers(column: Column) -> Sequence[int] | None:
     plain = digits.isascii() and digits.isdecimal() and min(texts) >= "1"
     if not plain or max(map(len, texts)) > 9:
         return None
+    if len(texts) * 2 > len(column):
+        return list(map(int, column))
     values = {text: int(text) for text in texts}
     return [values[text] for text in column]
 

@@ -21,14 +21,21 @@ READ_ONLY, TLS_FAILED = 1290, 2026
 
 SQL = sql.statements("database")
 
-_special = re.compile(r"""[\0\n\r\x1a"'\\]""").search
+SPECIAL = "\0\n\r\x1a\"'\\"
 """What pymysql escapes in a string."""
+
+_special = re.compile(f"[{re.escape(SPECIAL)}]").search
 
 
 def _iso(text: str | bytes) -> str:
     """A DATETIME as the server writes it, to the ISO text that is stored in batches."""
     value = text.decode() if isinstance(text, bytes) else text
     return value.replace(" ", "T").removesuffix(".000000")
+
+
+def _has_special(text: str) -> bool:
+    # In a long text, a search for each is ten times as fast as one for any of them.
+    return any(character in text for character in SPECIAL)
 
 
 def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str]) -> bytes | None:
@@ -38,7 +45,7 @@ def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str
     if not all(kind == {int} or all(issubclass(one, str) for one in kind) for kind in kinds):
         return None
     for at, kind in enumerate(kinds):
-        if kind != {int} and _special("".join(columns[at])):
+        if kind != {int} and _has_special("".join(columns[at])):
             columns[at] = tuple(escape(text) if _special(text) else text for text in columns[at])
     row = values % tuple("%s" if kind == {int} else "'%s'" for kind in kinds)
     return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
