@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from loader.progress import Progress, on_terminal
 from loader.report import Summary, tell
 from service.core import database as databases
 from service.core.errors import HirebaseError, InputError, SettingsError
+from service.core.garbage import collect_rarely
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
@@ -113,9 +113,7 @@ def _options(
 
 
 def _run(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
-    # Records are many small lists that hold no cycles: looking for some costs a third of the time.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_rarely()
     return asyncio.run(_load(settings, options, progress))
 
 

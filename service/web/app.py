@@ -16,6 +16,7 @@ from litestar.middleware import DefineMiddleware
 
 from service.core import database as databases
 from service.core.errors import DatabaseError
+from service.core.garbage import collect_rarely
 from service.core.idempotency import PURGED_AT_ONCE, Keys
 from service.core.settings import Settings
 from service.core.tables import TABLES
@@ -88,6 +89,7 @@ def create_app_from_environment() -> Litestar:
     """The application as uvicorn's workers make it."""
     settings = Settings.from_environment(os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    collect_rarely()
     return create_app(settings)
 
 

@@ -29,7 +29,7 @@ from tests import engine
 from tests.benchmarks import server
 from tests.benchmarks.figures import Figure, beside, single
 
-ROWS, CLIENTS, RUNS = 1000, 4, 5
+ROWS, CLIENTS, RUNS = 1000, 4, 9
 EMPLOYEES = tables.by_path("employees")
 INSERT = (
     "INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s)"
@@ -51,7 +51,7 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
             await transaction.insert(
                 "INSERT INTO jobs (job) VALUES (%s)", [(f"j{n}",) for n in range(183)]
             )
-    batches = 20 if short else 200
+    batches = 20 if short else 150
     with ExitStack() as stack:
         port, pid = stack.enter_context(server.service(settings))
         port_2, _ = stack.enter_context(server.service(settings, workers=2))
@@ -117,21 +117,20 @@ def empty(settings: Settings) -> None:
 async def _bare(settings: Settings, batches: int) -> float:
     """rows/s of aiomysql alone, the same rows ready to be sent."""
     prepared, left = rows(), iter(range(batches))
-    pool = await aiomysql.create_pool(
-        minsize=CLIENTS, maxsize=CLIENTS, charset="utf8mb4", **_options(settings)
-    )
+    options = _options(settings)
+    connections = [await aiomysql.connect(charset="utf8mb4", **options) for _ in range(CLIENTS)]
 
-    async def client() -> None:
-        async with pool.acquire() as connection, connection.cursor() as cursor:
+    async def client(connection: aiomysql.Connection) -> None:
+        async with connection.cursor() as cursor:
             for _ in left:
                 await cursor.executemany(INSERT, prepared)
                 await connection.commit()
 
     started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    await asyncio.gather(*map(client, connections))
     seconds = time.perf_counter() - started
-    pool.close()
-    await pool.wait_closed()
+    for connection in connections:
+        connection.close()
     return batches * ROWS / seconds
 
 
