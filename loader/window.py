@@ -13,6 +13,9 @@ from service.core.batch import Row
 
 T = TypeVar("T")
 
+AHEAD = 4
+"""Times as many results as workers are kept where one job holds up those behind it."""
+
 
 class Ids:
     """The ids of a block's rows."""
@@ -50,18 +53,37 @@ class Job(Generic[T]):
 
 async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator[T]:
     """The results of jobs in their order; up to `workers` of them are in flight."""
-    flying: deque[tuple[Ids, asyncio.Task[T]]] = deque()
+    flying: deque[Flight[T]] = deque()
     try:
         async for job in jobs:
-            while len(flying) >= workers or any(ids.meets(job.ids) for ids, _ in flying):
-                yield await flying[0][1]
-                flying.popleft()
-            flying.append((job.ids, asyncio.create_task(job.work())))
+            while before := _in_the_way(flying, job, workers):
+                await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
+            flying.append(Flight(job.ids, asyncio.create_task(job.work())))
+            while flying and flying[0].task.done():
+                yield flying.popleft().task.result()
         while flying:
-            yield await flying[0][1]
+            yield await flying[0].task
             flying.popleft()
     finally:
         await jobs.aclose()
-        for _, task in flying:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
+        for flight in flying:
+            flight.task.cancel()
+        await asyncio.gather(*(flight.task for flight in flying), return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Flight(Generic[T]):
+    """A job that was started and whose result is not given out yet."""
+
+    ids: Ids
+    task: asyncio.Task[T]
+
+
+def _in_the_way(flying: Sequence[Flight[T]], job: Job[T], workers: int) -> list[asyncio.Task[T]]:
+    """One of these has to end before the job can start; none: it can."""
+    if len(flying) >= workers * AHEAD:
+        return [flying[0].task]
+    running = [flight for flight in flying if not flight.task.done()]
+    if len(running) >= workers or any(flight.ids.meets(job.ids) for flight in running):
+        return [flight.task for flight in running]
+    return []

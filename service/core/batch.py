@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
-from service.core.columns import certain
+from service.core import strings
 from service.core.errors import BatchSizeError, MalformedError
-from service.core.explain import explain, explain_strings, strings_object
+from service.core.explain import explain
 from service.core.fields import Error, decode_instant
 from service.core.sent import rows_of, value_of
-from service.core.tables import Field, Table
+from service.core.tables import Table
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
+Judge = Callable[[Any], Row | list[Error]]
+"""Makes a record a row, or says every rule that it breaks."""
 
 
 class Reject(Struct):
@@ -85,21 +86,17 @@ def from_strings(
     assume_utc: bool = False,
 ) -> Batch:
     """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces."""
-    kind, fields = (table.line, table.stored_fields) if with_id else (table.posted, table.fields)
-    rows, doubtful = certain(fields, records)
+    fields = table.stored_fields if with_id else table.fields
+    rows, doubtful = strings.certain(fields, records)
     batch = Batch(table, len(records), records.__getitem__, rows, range(len(records)))
-    if not doubtful:
-        return batch
-    hook = partial(decode_instant, assume_utc=True) if assume_utc else decode_instant
-    convert = partial(msgspec.convert, strict=False, dec_hook=hook)
-    judged = judge_each(
-        table,
-        [records[at] for at in doubtful],
-        lambda record: _line(kind, fields, record, convert),
-        lambda record: explain_strings(fields, record, hook),
-        lambda record: strings_object(fields, record),
-    )
-    _add_judged(batch, judged, doubtful)
+    if doubtful:
+        judged = judge_each(
+            table,
+            [records[at] for at in doubtful],
+            lambda record: strings.judge(fields, record, assume_utc=assume_utc),
+            lambda record: strings.named_parents(fields, record),
+        )
+        _add_judged(batch, judged, doubtful)
     return batch
 
 
@@ -127,8 +124,10 @@ def from_records(table: Table, records: Sequence[Any]) -> Batch:
         return judge_each(
             table,
             records,
-            lambda record: convert(record, table.stored),
-            lambda record: explain(table.stored_fields, record),
+            by_struct(
+                lambda record: convert(record, table.stored),
+                lambda record: explain(table.stored_fields, record),
+            ),
             lambda record: record,
         )
 
@@ -159,7 +158,8 @@ def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
     """JSON rows one by one, each judged by itself."""
     check_size(len(raws))
     decode = row_decoder(table).decode
-    return judge_each(table, raws, decode, lambda raw: _explain_raw(table, raw), _raw_object)
+    judge = by_struct(decode, lambda raw: _explain_raw(table, raw))
+    return judge_each(table, raws, judge, _raw_object)
 
 
 def _raw_object(raw: Raw | bytes) -> Any:
@@ -196,8 +196,7 @@ def all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> 
 def judge_each(
     table: Table,
     records: Sequence[Any],
-    convert: Callable[[Any], Struct],
-    reasons: Callable[[Any], list[Error]],
+    judge: Judge,
     as_object: Callable[[Any], Any],
 ) -> Batch:
     """A batch out of records that are judged one by one."""
@@ -205,40 +204,23 @@ def judge_each(
     batch.claims = lambda at: as_object(records[at])
     positions: list[int] = []
     for at, sent in enumerate(records):
-        try:
-            batch.rows.append(astuple(convert(sent)))
+        verdict = judge(sent)
+        if isinstance(verdict, tuple):
+            batch.rows.append(verdict)
             positions.append(at)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            batch.rejects.append(Reject(at, sent, reasons(sent) or _unexplained(error)))
+        else:
+            batch.rejects.append(Reject(at, sent, verdict))
     batch.positions = positions
     return batch
 
 
-def _unexplained(error: Exception) -> list[Error]:
-    return [Error(None, "malformed", str(error))]
+def by_struct(convert: Callable[[Any], Struct], reasons: Callable[[Any], list[Error]]) -> Judge:
+    """The struct says whether a record is a row; where it is none, `reasons` says why."""
 
+    def judge(sent: Any) -> Row | list[Error]:
+        try:
+            return astuple(convert(sent))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return reasons(sent) or [Error(None, "malformed", str(error))]
 
-def _plain_numbers(fields: tuple[Field, ...], records: Sequence[Sequence[str]]) -> bool:
-    """Whether every number is digits alone: msgspec also takes 5.0 and 1e3 for whole numbers."""
-    columns = _number_columns(fields)
-    if not columns or not records:
-        return True
-    texts = map(itemgetter(*columns), records)
-    return "".join(texts if len(columns) == 1 else map("".join, texts)).isdecimal()
-
-
-@cache
-def _number_columns(fields: tuple[Field, ...]) -> tuple[int, ...]:
-    return tuple(at for at, known in enumerate(fields) if known.type is int)
-
-
-def _line(
-    kind: type[Struct],
-    fields: tuple[Field, ...],
-    record: Sequence[str],
-    convert: Callable[..., Any],
-) -> Struct:
-    row: Struct = convert(record, kind)
-    if not _plain_numbers(fields, [record]):
-        raise msgspec.ValidationError("a number is written with more than digits")
-    return row
+    return judge

@@ -15,6 +15,7 @@ from msgspec import Raw
 from service.core.batch import (
     Batch,
     all_good,
+    by_struct,
     check_size,
     from_json,
     from_raw,
@@ -106,7 +107,8 @@ def from_msgpack(table: Table, body: bytes) -> Batch:
     raws = _msgpack_raws(body)
     check_size(len(raws))
     decode = msgspec.msgpack.Decoder(table.row, dec_hook=decode_instant).decode
-    batch = judge_each(table, raws, decode, lambda raw: _explain(table, raw), _msgpack_object)
+    judge = by_struct(decode, lambda raw: _explain(table, raw))
+    batch = judge_each(table, raws, judge, _msgpack_object)
     return _shown(batch, lambda at: _showable(raws[at]))
 
 

@@ -46,7 +46,9 @@ def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str
         return None
     for at, kind in enumerate(kinds):
         if kind != {int} and _has_special("".join(columns[at])):
-            columns[at] = tuple(escape(text) if _special(text) else text for text in columns[at])
+            # Texts repeat: the reasons of rejects most of all.
+            texts = {text: escape(text) if _special(text) else text for text in set(columns[at])}
+            columns[at] = tuple(map(texts.__getitem__, columns[at]))
     row = values % tuple("%s" if kind == {int} else "'%s'" for kind in kinds)
     return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from service.core.columns import is_certain
-from service.core.fields import EXPLAIN, Error, Reasons, explain_id
+from service.core.fields import EXPLAIN, Error
 from service.core.tables import Field
 
-Hook = Callable[[type, object], Any]
 UNKNOWN_TOLD = 20
 """Unknown fields that are told one by one; of a row with more, the others are counted."""
-
-_whole_number = re.compile(r"0|-?[1-9][0-9]{0,99}").fullmatch
 
 
 def explain(fields: Iterable[Field], record: object) -> list[Error]:
@@ -25,35 +20,10 @@ def explain(fields: Iterable[Field], record: object) -> list[Error]:
     errors = list(_unknown_fields(record, names))
     for name, known in names.items():
         if name in record:
-            errors += known.explain(record[name], EXPLAIN[known.type])
+            errors += known.errors(EXPLAIN[known.type](record[name]))
         else:
             errors.append(Error(name, "missing", f"{name} is missing"))
     return errors
-
-
-def explain_strings(fields: Sequence[Field], record: Sequence[str], hook: Hook) -> list[Error]:
-    """Every rule that a line breaks: an empty field counts as missing."""
-    if len(record) != len(fields):
-        return [Error(None, "malformed", f"has {len(record)} fields, not {len(fields)}")]
-    errors: list[Error] = []
-    for known, text in zip(fields, record, strict=True):
-        if is_certain(known, text):
-            continue
-        if text:
-            errors += known.explain(_from_text(known, text, hook), _reasons(known))
-        else:
-            errors.append(Error(known.name, "missing", f"{known.name} is missing"))
-    return errors
-
-
-def strings_object(fields: Sequence[Field], record: Sequence[str]) -> dict[str, object]:
-    """What a line says by field, numbers as numbers; nothing if it has too few or too many."""
-    if len(record) != len(fields):
-        return {}
-    return {
-        known.name: int(text) if known.type is int and _whole_number(text) else text
-        for known, text in zip(fields, record, strict=True)
-    }
 
 
 def _unknown_fields(record: dict[Any, Any], names: dict[str, Field]) -> Iterator[Error]:
@@ -76,25 +46,3 @@ def _unknown(name: str, names: dict[str, Field]) -> str:
     if name == "id":
         return "id is generated: leave it out"
     return f"{name[:40]!r} is no field of this table, which has {', '.join(names)}"
-
-
-def _from_text(known: Field, text: str, hook: Hook) -> object:
-    if known.type is int:
-        return int(text) if _whole_number(text) else text
-    if known.type is str:
-        return text
-    try:
-        return hook(known.type, text)
-    except ValueError:
-        return text
-
-
-def _reasons(known: Field) -> Callable[[object], Reasons]:
-    return _explain_number if known.type is int else EXPLAIN[known.type]
-
-
-def _explain_number(value: object) -> Reasons:
-    if isinstance(value, str):
-        yield "type", f"must be a whole number in plain digits, not {value[:40]!r}"
-    else:
-        yield from explain_id(value)

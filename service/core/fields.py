@@ -30,7 +30,8 @@ Code = Literal[
     "duplicate",
     "malformed",
 ]
-Reasons = Iterator[tuple[Code, str]]
+Reason = tuple[Code, str]
+Reasons = Iterator[Reason]
 
 
 class Error(Struct, frozen=True):
@@ -117,10 +118,10 @@ def instant_of(moment: datetime) -> Instant:
     return Instant(moment.isoformat())
 
 
-def decode_instant(_kind: type, value: object, *, assume_utc: bool = False) -> Instant:
+def decode_instant(_kind: type, value: object) -> Instant:
     """msgspec's hook for Instant: ISO text, or a datetime (naive: UTC) as Avro has it."""
     if isinstance(value, str):
-        return parse_instant(value, assume_utc=assume_utc)
+        return parse_instant(value)
     if isinstance(value, datetime):
         return instant_of(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
     raise InstantError("type", f"must be an ISO 8601 string, not {kind_of(value)}")

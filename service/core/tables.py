@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_type_hints
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 import sql
 from service.core.errors import NotFoundError
-from service.core.fields import Error, Id, Instant, Reasons, Text
+from service.core.fields import Error, Id, Instant, Reason, Text
 
 
 class Department(Struct, forbid_unknown_fields=True, frozen=True):
@@ -44,11 +44,9 @@ class Field:
     type: type
     references: str | None
 
-    def explain(self, value: object, reasons: Callable[[object], Reasons]) -> list[Error]:
-        """Every reason why `value` cannot stand in this field."""
-        return [
-            Error(self.name, code, f"{self.name} {message}") for code, message in reasons(value)
-        ]
+    def errors(self, reasons: Iterable[Reason]) -> list[Error]:
+        """Reasons why a value cannot stand in this field."""
+        return [Error(self.name, code, f"{self.name} {message}") for code, message in reasons]
 
 
 def _field(name: str, hint: Any) -> Field:
@@ -92,32 +90,18 @@ class Table:
     @cached_property
     def stored(self) -> type[Struct]:
         """The struct of a row with its id, as Avro carries it."""
-        return self._struct(f"Stored{self.row.__name__}", with_id=True, array_like=False)
-
-    @cached_property
-    def line(self) -> type[Struct]:
-        """The same as an array, as a line of CSV carries it."""
-        return self._struct(f"{self.row.__name__}Line", with_id=True, array_like=True)
-
-    @cached_property
-    def posted(self) -> type[Struct]:
-        """A row without id as an array, as a line of a posted CSV carries it."""
-        return self._struct(f"Posted{self.row.__name__}", with_id=False, array_like=True)
+        hints = get_type_hints(self.row, include_extras=True)
+        return msgspec.defstruct(
+            f"Stored{self.row.__name__}",
+            [("id", Id), *hints.items()],
+            forbid_unknown_fields=True,
+            frozen=True,
+        )
 
     @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
         return sql.statements(self.name)
-
-    def _struct(self, name: str, *, with_id: bool, array_like: bool) -> type[Struct]:
-        hints = get_type_hints(self.row, include_extras=True)
-        return msgspec.defstruct(
-            name,
-            [*([("id", Id)] if with_id else []), *hints.items()],
-            array_like=array_like,
-            forbid_unknown_fields=True,
-            frozen=True,
-        )
 
     def as_object(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """A row read from the database as it is shown: instants with their Z."""

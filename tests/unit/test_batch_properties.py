@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from service.core import batch
 from service.core.batch import Batch, Row
-from service.core.explain import explain, explain_strings
-from service.core.fields import decode_instant
+from service.core.explain import explain
 from service.core.tables import TABLES, Table
 
 MOMENT = "2021-07-27T16:02:08Z"
@@ -113,16 +112,6 @@ def test_an_object_is_valid_if_and_only_if_nothing_speaks_against_it(
     sent = msgspec.json.decode(msgspec.json.encode(row))
     valid = bool(from_json(table, [row]).rows)
     assert valid == (explain(table.fields, sent) == [])
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-@given(st.data())
-def test_a_line_is_valid_if_and_only_if_nothing_speaks_against_it(
-    table: Table, data: st.DataObject
-) -> None:
-    line = data.draw(lines(table))
-    valid = bool(batch.from_strings(table, [line]).rows)
-    assert valid == (explain_strings(table.stored_fields, line, decode_instant) == [])
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
