@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -86,12 +86,27 @@ async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -
     """
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
-    for name, rows in (("insert_with_id", decision.added), ("replace", decision.changed)):
-        for part in _statements(sorted(rows.values())):
-            await transaction.insert(batch.table.sql[name], part)
+    await insert(transaction, batch.table, decision.added.values())
+    await replace(transaction, batch.table, decision.changed.values())
     if decision.refused:
         batch.reject(decision.refused)
     return decision.counts
+
+
+async def insert(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+    """Add rows whose ids are free; DuplicateError if one is not."""
+    await _write(transaction, table.sql["insert_with_id"], rows)
+
+
+async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+    """Write rows over those that have their ids."""
+    await _write(transaction, table.sql["replace"], rows)
+
+
+async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) -> None:
+    ordered = sorted(rows)
+    for start in range(0, len(ordered), STATEMENT):
+        await transaction.insert(statement, ordered[start : start + STATEMENT])
 
 
 async def find_among(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
@@ -120,11 +135,6 @@ async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> 
     """Remove the rows with these ids."""
     for part in parts(sorted(ids)):
         await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
-
-
-def _statements(rows: list[Row]) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), STATEMENT):
-        yield rows[start : start + STATEMENT]
 
 
 def _duplicate(key: int) -> Error:

@@ -97,10 +97,13 @@ class _Restore:
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
         """Parents' rows before children's; their removals the other way round."""
+        # What was empty has nothing to remove: then its rows need not be counted.
+        filled = {reader.table for reader in readers if await self._has_rows(reader.table)}
         done = [await self._put_all(reader) for reader in readers]
         if self._mode == "replace":
             for reader, (result, ids) in reversed([*zip(readers, done, strict=True)]):
-                result.removed = await self._remove_others(reader.table, ids)
+                if reader.table in filled:
+                    result.removed = await self._remove_others(reader.table, ids)
         if not self._dry_run:
             self._orphans.refuse()
         results = [result for result, _ in done]
@@ -108,6 +111,9 @@ class _Restore:
             result.orphaned = self._orphans.count
             result.verified = not result.orphaned and await self._verify(reader)
         return results
+
+    async def _has_rows(self, table: Table) -> bool:
+        return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
 
     async def _put_all(self, reader: Reader) -> tuple[Restored, Ids]:
         counts, ids, position = Counts(), Ids(), 0
@@ -130,15 +136,13 @@ class _Restore:
             return Counts()
         try:
             if await self._is_free(judged):
-                insert = judged.table.sql["insert_with_id"]
-                await self._transaction.insert(insert, sorted(judged.rows))
+                await merge.insert(self._transaction, judged.table, judged.rows)
                 return Counts(added=len(judged.rows))
             counts = await merge.put(self._transaction, judged, "replace")
         except DuplicateError:
             # Others added rows with these ids since the snapshot: they are what is replaced.
-            rows = sorted(judged.rows)
-            await self._transaction.insert(judged.table.sql["replace"], rows)
-            return Counts(changed=len(rows))
+            await merge.replace(self._transaction, judged.table, judged.rows)
+            return Counts(changed=len(judged.rows))
         _refuse(judged, 0)
         return counts
 

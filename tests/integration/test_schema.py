@@ -50,7 +50,7 @@ async def test_every_text_compares_by_code_point(database: Database) -> None:
     assert [row for row in found if row[2] not in ("utf8mb4_bin", "ascii_bin")] == []
 
 
-@pytest.mark.parametrize("statement", ["page", "ids", "backup_page"])
+@pytest.mark.parametrize("statement", ["page", "ids", "nth", "backup_page"])
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_a_page_is_read_along_the_primary_key(
     database: Database, table: Table, statement: str
