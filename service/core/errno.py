@@ -36,9 +36,9 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     StaleParentError: {1452},
     DuplicateError: {1062},
     MissingTableError: {1146},
-    # A value missing, out of range, of the wrong form or too long; no ids left; what a CHECK or
-    # a trigger says.
-    DataError: {1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},
+    # A value missing, out of range, of the wrong form or too long; no ids left (167: MariaDB); what
+    # a CHECK or a trigger says.
+    DataError: {167, 1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},
 }
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
@@ -50,15 +50,14 @@ def translated() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise UnavailableError(SLOW) from error
-    except (pymysql.InterfaceError, pymysql.InternalError) as error:
-        # The driver's own complaints: the connection is closed, or what came in is no MySQL.
-        raise UnavailableError(AWAY) from error
     except pymysql.MySQLError as error:
         raise _ours(error) from error
 
 
 def _ours(error: pymysql.MySQLError) -> DatabaseError:
     number = error.args[0] if error.args else 0
-    kind = ERRORS.get(number, DatabaseError)
+    # The driver's own complaints: the connection is closed, or what came in is no MySQL.
+    drivers = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
+    kind = ERRORS.get(number, UnavailableError if drivers else DatabaseError)
     away = issubclass(kind, UnavailableError)
     return kind(AWAY if away else f"The database refused this (error {number}).")
