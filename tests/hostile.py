@@ -51,7 +51,7 @@ def _bomb() -> bytes:
 
 
 def _bombs_below_the_limit() -> bytes:
-    return DEFLATE + 30 * block(6_000_000, deflated(bytes(30 << 20)))
+    return DEFLATE + 30 * block(3_000_000, deflated(bytes(15 << 20)))
 
 
 def _snappy_bomb() -> bytes:
@@ -86,7 +86,7 @@ AVRO: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "noise": lambda: bytes(range(256)) * 100,
     "deflate bomb": _bomb,
-    "thirty bombs of 30 MiB": _bombs_below_the_limit,
+    "thirty bombs of 15 MiB": _bombs_below_the_limit,
     "snappy bomb": _snappy_bomb,
     "zstandard bomb": _zstandard_bomb,
     "2^40 rows of no fields": _zero_fields,

@@ -71,6 +71,11 @@ class Service:
         return service
 
     @property
+    def pid(self) -> int:
+        """Of the process that serves, where there is one worker."""
+        return self._process.pid
+
+    @property
     def text(self) -> str:
         return "\n".join(self.greeting)
 

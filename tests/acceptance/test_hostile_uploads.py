@@ -1,0 +1,59 @@
+"""Hostile files sent to a service of its own: refused in time, in little memory, and gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.core.database import Database
+from service.core.settings import Settings
+from service.core.tables import TABLES
+from tests import engine, hostile
+from tests.conftest import PASSWORD, USER
+from tests.program import Service
+
+SECONDS, MEBIBYTES = 5, 150
+
+
+@pytest.fixture
+async def service(migrated: Settings, tmp_path: Path) -> AsyncIterator[Service]:
+    variables = engine.environment(migrated)
+    del variables["API_PORT"]
+    service = await Service.started(**variables, TMPDIR=str(tmp_path))
+    yield service
+    await service.end()
+
+
+def peak(pid: int) -> int:
+    """The most memory the process had, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) >> 10
+
+
+def temporary_files(pid: int, folder: Path) -> list[str]:
+    """What the process holds open in a folder, nameless files included."""
+    open_files = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return [name for name in open_files if name.startswith(str(folder))] + [
+        path.name for path in folder.iterdir()
+    ]
+
+
+async def test_they_cost_little_and_leave_nothing(
+    service: Service, database: Database, tmp_path: Path
+) -> None:
+    async with service.client(USER, PASSWORD) as client:
+        await client.post("/avro/verify", content=b"Obj")
+        idle, before = peak(service.pid), temporary_files(service.pid, tmp_path)
+        for name in [*hostile.AVRO, *hostile.ZIPS]:
+            for path in ("restore/employees", "restore/all", "verify"):
+                started = time.perf_counter()
+                reply = await client.post(f"/avro/{path}", content=hostile.content(name))
+                assert 400 <= reply.status_code < 500, (name, path, reply.text)
+                assert time.perf_counter() - started < SECONDS, (name, path)
+        assert peak(service.pid) - idle <= MEBIBYTES
+        assert temporary_files(service.pid, tmp_path) == before
+    for table in TABLES:
+        assert await database.fetch(table.sql["count"]) == [(0,)]
