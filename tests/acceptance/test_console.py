@@ -96,6 +96,7 @@ async def _read_the_report(page: Page) -> None:
 async def test_rows_without_ids_get_new_ones(page: Page, database: Database) -> None:
     await chosen(page, "jobs.ndjson", '{"job": "Clerk"}\n{"job": ""}\n{"job": "Baker"}\n')
     await expect(page.get_by_role("region", name="Rejected rows")).to_contain_text("blank")
+    await expect(page.get_by_role("region", name="Row by row")).to_contain_text("good")
     await page.reload()
     await page.get_by_role("button", name="Load the good rows").click()
     await done(page)

@@ -62,6 +62,29 @@ async def test_a_preview_writes_nothing_and_a_load_writes_once(
     assert rejects.text.splitlines()[1].startswith("2501,job must not be blank,")
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("jobs.csv", b"1,Clerk\n2, \n3,Baker\n"),
+        ("jobs.csv", b"id,job\n1,Clerk\n2,\n3,Baker\n"),
+        ("jobs.csv", b"job\nClerk\n \nBaker\n"),
+        ("jobs.ndjson", b'{"job": "Clerk"}\n{"job": " "}\n{"job": "Baker"}\n'),
+    ],
+)
+async def test_a_preview_tells_the_verdict_on_every_row(
+    client: httpx.AsyncClient, database: Database, name: str, body: bytes
+) -> None:
+    job = await begun(client, f"/console/loads?table=jobs&name={name}", content=body)
+    page = await shown(client, job)
+    table = page.partition('aria-label="Row by row"')[2].partition("</table>")[0]
+    rows = re.findall(
+        r'<tr><td class="number">\d+</td><td>(.*?)</td><td>(.*?)</td>', table, re.DOTALL
+    )
+    assert [why == "good" for _, why in rows] == [True, False, True]
+    assert "Clerk" in rows[0][0]
+    assert "missing" in rows[1][1] or "blank" in rows[1][1]
+
+
 async def test_files_with_ids_keep_them(client: httpx.AsyncClient, database: Database) -> None:
     await loaded(client, "anything.csv", b"7,Sales\n9,Art\n9,Law\n", "departments")
     found = await database.fetch("SELECT id, department FROM departments ORDER BY id")

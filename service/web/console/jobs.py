@@ -54,6 +54,8 @@ class Job(Struct, kw_only=True):
     message: str = ""
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
+    verdicts: list[dict[str, Any]] = []
+    """Of a preview: the first rows, each with its errors or none."""
     rejects: str | None = None
 
     @property

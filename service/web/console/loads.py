@@ -31,7 +31,7 @@ from service.core.tables import Table, by_path
 from service.web.console.jobs import Job
 
 SHOWN = 200
-"""Rejects that a page shows; the file has all."""
+"""Rejects, and verdicts of a preview, that a page shows; the file has all rejects."""
 SNIFFED = 1 << 16
 NDJSON = "application/x-ndjson"
 Save = Callable[[Job], None]
@@ -42,9 +42,11 @@ class _Watched(Progress):
 
     def __init__(self, job: Job, save: Save):
         self._job, self._save = job, save
+        self.found: File | None = None
 
     @contextmanager
     def file(self, file: File, summary: Summary) -> Iterator[Advance]:
+        self.found = file
         self._job.total = file.size
 
         def advance(done: int) -> None:
@@ -58,7 +60,7 @@ class _Watched(Progress):
 async def load(job: Job, path: Path, database: Database, keys: Keys, save: Save) -> None:
     """Load a file, or in a preview only judge it."""
     table = by_path(job.options["table"])
-    job.failures, job.rows, job.done = [], [], 0
+    job.failures, job.verdicts, job.rows, job.done = [], [], [], 0
     kind = await asyncio.to_thread(_kind, table, path)
     if kind is None:
         await _load_with_ids(job, table, path, database, save)
@@ -78,11 +80,32 @@ async def _load_with_ids(
         assume_utc=job.options["assume_utc"] == "true",
         dry_run=job.preview,
     )
-    (summary,) = await pipeline.load(database, options, _Watched(job, save))
+    watched = _Watched(job, save)
+    (summary,) = await pipeline.load(database, options, watched)
     job.rows = [_told(summary)]
     job.message = " ".join(f"{note}." for note in summary.notes)
     job.failures = msgspec.to_builtins([reject.as_failure() for reject in summary.first])
     job.rejects = summary.rejects_file.name if summary.rejects_file else None
+    if job.preview and watched.found:
+        first = await asyncio.to_thread(_first_records, watched.found)
+        job.verdicts = _verdicts(first, job.failures)
+
+
+def _first_records(file: File) -> list[tuple[int, Any]]:
+    """(line, text) of the first records."""
+    block = next(file.blocks(file.start), None)
+    if block is None:
+        return []
+    texts = [file.layout.original(text) for text in block.texts[:SHOWN]]
+    return list(zip(block.lines, texts, strict=False))
+
+
+def _verdicts(
+    first: Sequence[tuple[int, Any]], failures: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The first rows as a page shows them; `failures`: at least those among them."""
+    errors = {one["index"]: one["errors"] for one in failures}
+    return [{"index": at, "record": row, "errors": errors.get(at, [])} for at, row in first]
 
 
 def _told(summary: Summary) -> dict[str, Any]:
@@ -130,6 +153,10 @@ class _New:
             self.rejected += [
                 {**one, "index": one["index"] + counts["read"] + 1} for one in failures
             ]
+            if self.job.preview and not counts["read"]:
+                first = range(min(SHOWN, judged.received))
+                shown = [(at + 1, judged.record(at)) for at in first]
+                self.job.verdicts = _verdicts(shown, self.rejected)
             counts["read"] += judged.received
             counts["added"] += added
             counts["rejected"] = len(self.rejected)
