@@ -11,7 +11,8 @@ from loader.records import beginning, blocks
 from loader.source import Source, Version
 from loader.splitter import Block, Place
 from service.core import batch
-from service.core.batch import Batch, Reject
+from service.core.batch import Batch
+from service.core.rejects import Reject
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from loader.source import found
 from loader.splitter import Block, Place
 from loader.window import Ids, Job, in_order
 from service.core import merge, store
-from service.core.batch import Batch, Reject
+from service.core.batch import Batch
 from service.core.database import Database, Transaction
 from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.merge import Counts
+from service.core.rejects import Reject
 from service.core.store import Origin
 
 SECONDS = 300

@@ -15,9 +15,10 @@ from loader.progress import Progress
 from loader.report import Summary
 from loader.splitter import Block
 from service.core import merge, store
-from service.core.batch import Batch, Reject
+from service.core.batch import Batch
 from service.core.database import Database, Transaction
 from service.core.merge import Counts, OnConflict
+from service.core.rejects import Reject
 from service.core.tables import TABLES, Table
 
 SECONDS = 300

@@ -21,9 +21,9 @@ from loader.layout import REASONS, Layout
 from loader.source import STDIN, Source
 from loader.splitter import NOT_UTF8
 from service.core import store
-from service.core.batch import Reject
 from service.core.database import Database, Transaction
 from service.core.fields import Error
+from service.core.rejects import Reject
 from service.core.store import Origin
 from service.core.tables import Table
 

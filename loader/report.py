@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from service.core.batch import Reject
 from service.core.merge import Counts
+from service.core.rejects import Reject
 from service.core.tables import Table
 
 SHOWN = 200

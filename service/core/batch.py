@@ -19,6 +19,7 @@ from service.core import strings
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain
 from service.core.fields import Error, decode_instant
+from service.core.rejects import Reject
 from service.core.sent import rows_of, value_of
 from service.core.tables import Table
 
@@ -26,18 +27,6 @@ MAX_ROWS = 1000
 Row = tuple[Any, ...]
 Judge = Callable[[Any], Row | list[Error]]
 """Makes a record a row, or says every rule that it breaks."""
-
-
-class Reject(Struct):
-    """A row that was not written: where it stood, what it was, and every reason."""
-
-    position: int
-    record: Any
-    errors: list[Error]
-
-    def as_failure(self) -> dict[str, Any]:
-        """As the API reports it."""
-        return {"index": self.position, "record": self.record, "errors": self.errors}
 
 
 @dataclass(slots=True)

@@ -28,12 +28,10 @@ HirebaseError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from service.core.batch import Reject
+from service.core.rejects import Reject
 
 
 class HirebaseError(Exception):

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from service.core import store
-from service.core.batch import Batch, Reject
+from service.core.batch import Batch
 from service.core.database import SQL, Transaction
 from service.core.errors import TooLargeError
+from service.core.rejects import Reject
 from service.core.store import Origin
 
 Mode = Literal["partial", "atomic"]

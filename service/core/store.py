@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.batch import Batch, Reject, Row
+from service.core.batch import Batch, Row
 from service.core.database import Transaction
 from service.core.errors import DataError
 from service.core.fields import Error, explain_id
+from service.core.rejects import Reject
 from service.core.tables import Field, Table, by_name
 
 LOOKUP = 5000

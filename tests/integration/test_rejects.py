@@ -9,9 +9,9 @@ import pytest
 from httpx import AsyncClient
 
 from service.core import store
-from service.core.batch import Reject
 from service.core.database import Database
 from service.core.fields import Error
+from service.core.rejects import Reject
 from service.core.store import Origin
 from service.core.tables import TABLES, by_path
 
