@@ -38,8 +38,9 @@ format: $(DEV) ## rewrites the code as `make check` wants it
 bench: $(BENCH) ## every benchmark, each figure beside its floor
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-chaos: $(DEV) ## the tests that kill and cut what the service relies on
-	@$(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
+chaos: CHAOS ?= full
+chaos: $(DEV) ## the tests that kill and cut what the service relies on; CHAOS=short: a few minutes
+	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -m chaos -n 0 -rP $(ARGS)
 
 # The largest set is solved first and binds the others, so that all files name the same versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile pyproject.toml --universal \

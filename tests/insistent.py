@@ -33,6 +33,7 @@ class Insistent:
         del self._variables["API_PORT"]
         self._clients = clients
         self._stopping = asyncio.Event()
+        self._progress = asyncio.Condition()
         self._service: Service | None = None
         self.told: dict[int, str] = {}
         self.batches = 0
@@ -50,15 +51,20 @@ class Insistent:
         self.kills += 1
         await self.start()
 
+    async def until(self, batches: int) -> None:
+        """Until so many batches have their verdict."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: self.batches >= batches)
+
     async def post_while(self, disturbance: Any) -> None:
         """Post for as long as the disturbance lasts, and until every batch has its verdict."""
-        clients = [asyncio.create_task(self._post(number)) for number in range(self._clients)]
         try:
-            await disturbance
+            async with asyncio.TaskGroup() as clients:
+                for number in range(self._clients):
+                    clients.create_task(self._post(number))
+                await disturbance
+                self._stopping.set()
         finally:
-            self._stopping.set()
-            async with asyncio.timeout(120):
-                await asyncio.gather(*clients)
             assert self._service
             await self._service.end()
 
@@ -70,8 +76,10 @@ class Insistent:
             verdict = await self._until_told(f"{client}-{number}", rows)
             assert (verdict["inserted"], verdict["failed"]) == (ROWS - BAD, BAD)
             self.told |= {key: name for key, name in zip(verdict["ids"], names, strict=True) if key}
-            self.batches += 1
             number += 1
+            async with self._progress:
+                self.batches += 1
+                self._progress.notify_all()
 
     async def _until_told(self, key: str, rows: list[dict[str, Any]]) -> Any:
         while True:

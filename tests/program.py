@@ -91,6 +91,7 @@ class Service:
             base_url=f"http://127.0.0.1:{self.port}",
             auth=httpx.BasicAuth(user, password),
             trust_env=False,
+            verify=False,  # plain HTTP: no certificates to load
             timeout=30,
         )
 

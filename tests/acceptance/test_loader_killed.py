@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -23,11 +21,13 @@ from service.core.errors import DatabaseError
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests import engine, program
+from tests import engine, program, servers
+from tests.servers import Embedded, Server
+from tests.sizes import sized
 
-ROUNDS = 10
+ROUNDS = sized(short=1, full=10)
 PATIENCE = 300
-CHAOS_ROWS = 200_000
+CHAOS_ROWS = sized(short=60_000, full=200_000)
 HELD = {table.name: ", ".join(f"`{name}`" for name in table.columns) for table in TABLES} | {
     "rejects": "position, record, errors",
     "loads": "load_key",
@@ -138,59 +138,6 @@ async def test_a_killed_loader_goes_on(scratch: Settings, tmp_path: Path) -> Non
     assert await loader.finish() == undisturbed
 
 
-class Server(Protocol):
-    """A server of one's own that can be killed and is there again afterwards."""
-
-    settings: Settings
-
-    async def kill(self) -> None: ...
-
-
-class Container:
-    """MySQL on disk, on a port that stays the same."""
-
-    def __init__(self, container: Any, port: int):
-        self._container = container
-        self.settings = engine.settings(
-            f"mysql://root:{engine.ROOT_PASSWORD}@127.0.0.1:{port}", "killed"
-        )
-
-    @classmethod
-    @contextmanager
-    def running(cls) -> Iterator[Container]:
-        from testcontainers.core.container import DockerContainer
-
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        container = DockerContainer(engine.IMAGE)
-        container.with_env("MYSQL_ROOT_PASSWORD", engine.ROOT_PASSWORD)
-        with container.with_bind_ports(3306, port):
-            engine._wait("127.0.0.1", port)
-            yield cls(container.get_wrapped_container(), port)
-
-    async def kill(self) -> None:
-        await asyncio.to_thread(self._container.kill)
-        await asyncio.to_thread(self._container.start)
-
-
-class Embedded:
-    """seekdb, which the loader itself starts again."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder / "seekdb"
-        self.settings = Settings(embedded_dir=self._folder, mysql_database="killed", mysql_wait=1)
-
-    async def kill(self) -> None:
-        await asyncio.to_thread(self._kill)
-
-    def _kill(self) -> None:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                if f"--base-dir={self._folder}" in path.read_text().split("\0"):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
-
-
 async def test_a_killed_embedded_database_goes_on(tmp_path: Path) -> None:
     write_files(tmp_path / "files", 60_000)
     server = Embedded(tmp_path)
@@ -212,11 +159,8 @@ async def test_a_killed_embedded_database_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
-        yield Embedded(tmp_path_factory.mktemp("server"))
-    else:
-        with Container.running() as container:
-            yield container
+    with servers.running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-from collections.abc import Iterator
+from itertools import cycle, islice
 
 import pytest
 
 from service.core import database as databases
 from service.core.migrate import migrate
 from tests import engine
-from tests.acceptance.test_loader_killed import Container, Embedded, Server
 from tests.hires import add_parents
 from tests.insistent import Insistent, written_once
+from tests.servers import Server
+from tests.sizes import sized
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
-KILLS = 10
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A durable server of one's own that can be killed."""
-    if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
-        yield Embedded(tmp_path_factory.mktemp("server"))
-    else:
-        with Container.running() as container:
-            yield container
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
+KILLS = sized(short=4, full=30)
+BATCHES = sized(short=200, full=10_000)
 
 
-@pytest.mark.parametrize("victims", [["service"], ["database"], ["service", "database"]])
-async def test_every_row_is_there_once(server: Server, victims: list[str]) -> None:
+async def test_every_row_is_there_once(server: Server) -> None:
     async def disturb() -> None:
-        for _ in range(KILLS):
-            await asyncio.sleep(random.uniform(0.1, 1.5))
-            victim = random.choice(victims)
+        for number, victim in enumerate(islice(cycle(["service", "database"]), KILLS)):
+            await clients.until(BATCHES * number // KILLS)
+            await asyncio.sleep(random.uniform(0.1, 1))
             if victim == "database":
                 await server.kill()
             # An embedded database comes back with the next process that opens its folder.
             if victim == "service" or server.settings.embedded:
                 await clients.kill()
-        await asyncio.sleep(1)
+        await clients.until(BATCHES)
 
     await engine.create_database(server.settings)
     async with databases.connect(server.settings) as database:
@@ -50,6 +40,8 @@ async def test_every_row_is_there_once(server: Server, victims: list[str]) -> No
     clients = Insistent(server.settings)
     await clients.start()
     await clients.post_while(disturb())
+    print(f"{clients.batches} batches, {KILLS} kills, {clients.repeats} repeats")
+    assert clients.batches >= BATCHES
     assert clients.repeats >= KILLS
     async with databases.connect(server.settings) as database:
         await written_once(database, clients)
