@@ -68,7 +68,7 @@ class Recorder(Transaction):
     """Notes the statements of a transaction."""
 
     def __init__(self, inner: Transaction):
-        super().__init__(inner._connection)
+        super().__init__(inner._connection, inner._deadline)
         self.statements: list[str] = []
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> int:
