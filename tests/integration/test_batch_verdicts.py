@@ -188,8 +188,12 @@ async def test_a_dry_run_judges_parents_and_writes_nothing(
         assert await count(database, table) == 0
 
 
-async def test_minimal_replies_have_counts_and_failures_alone(client: Client) -> None:
-    rows, headers = [hire(), hire(name="")], {"Prefer": "respond-async, return=minimal"}
+@pytest.mark.parametrize("lines", [["respond-async, return=minimal"], ["wait=5", "Return=Minimal"]])
+async def test_minimal_replies_have_counts_and_failures_alone(
+    client: Client, lines: list[str]
+) -> None:
+    rows = [hire(), hire(name="")]
+    headers = [("Prefer", line) for line in lines]
     reply = await client.post("/employees", json=rows, headers=headers)
     assert reply.headers["Preference-Applied"] == "return=minimal"
     assert set(reply.json()) == {"received", "inserted", "failed", "failures"}
