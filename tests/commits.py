@@ -11,11 +11,13 @@ from service.core.settings import Settings
 from tests import engine
 from tests.wire import Reach, Streams
 
-Fate = Literal["committed", "lost", "late", "deadlock"]
+Fate = Literal["committed", "lost", "late", "deadlock", "unanswered", "stalled"]
 """Of a COMMIT: done but the reply is lost; never there; there a second after the client has given
-up; answered with error 1213, as Galera and group replication do."""
+up; answered with error 1213, as Galera and group replication do; done but silence follows; silence
+from here on, and the server waits for it with its locks held."""
 
 LATE_SECONDS = 1.0
+STALLED_SECONDS = 4.0
 DEADLOCK = b"\xff" + (1213).to_bytes(2, "little") + b"#40001Deadlock found; try restarting"
 
 
@@ -26,13 +28,14 @@ class _Reader(asyncio.StreamReader):
         super().__init__()
         self._source = source
         self._task = asyncio.create_task(self._pass_on())
-        self.ending = False
+        self.ending = self.silent = False
 
     async def _pass_on(self) -> None:
         while data := await self._source.read(1 << 16):
             if self.ending:
                 break
-            self.feed_data(data)
+            if not self.silent:
+                self.feed_data(data)
         self.feed_eof()
 
 
@@ -56,6 +59,12 @@ class _Writer:
         elif fate == "committed":
             self._reader.ending = True
             self._sink.write(data)
+        elif fate == "unanswered":
+            self._reader.silent = True
+            self._sink.write(data)
+        elif fate == "stalled":
+            self._held = True
+            asyncio.get_running_loop().call_later(STALLED_SECONDS, self._sink.close)
         elif fate == "deadlock":
             self._reader.feed_data(len(DEADLOCK).to_bytes(3, "little") + b"\x01" + DEADLOCK)
         else:

@@ -31,13 +31,18 @@ Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
 ATTEMPTS = 8
+UNKNOWN = (
+    "The database did not confirm that the rows are committed: they may be written or not. "
+    "With an Idempotency-Key, repeat the request as it is; without one, look before you repeat it."
+)
 
 
 class Transaction:
-    """A connection inside a transaction."""
+    """A connection inside a transaction, and the deadline of what is done with it."""
 
-    def __init__(self, connection: Connection):
+    def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
+        self._deadline = deadline
         self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -55,6 +60,26 @@ class Transaction:
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
                 return int(cursor.lastrowid or 0)
+
+    async def begin(self) -> None:
+        """From here on, all or nothing."""
+        await self._connection.begin()
+
+    async def rollback(self) -> None:
+        """Nothing of it."""
+        await self._connection.rollback()
+
+    async def commit(self) -> None:
+        """All of it; CommitUnknownError where the answer does not come, or not in time."""
+        # The same deadline, but as an error that is told apart from one of the work before.
+        end = self._deadline.when()
+        self._deadline.reschedule(None)
+        try:
+            with translated():
+                async with asyncio.timeout_at(end):
+                    await self._connection.commit()
+        except UnavailableError as error:
+            raise CommitUnknownError(UNKNOWN) from error
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         with translated():
@@ -74,8 +99,8 @@ class Database:
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of one query outside any transaction."""
-        async with self._connection(self._timeout) as connection:
-            return await Transaction(connection).fetch(statement, parameters)
+        async with self._session(self._timeout) as session:
+            return await session.fetch(statement, parameters)
 
     async def ping(self) -> None:
         """A real round trip; UnavailableError."""
@@ -89,19 +114,17 @@ class Database:
 
         repeatable: what others commit meanwhile is not seen.
         """
-        async with self._connection(timeout or self._timeout) as connection:
-            transaction = Transaction(connection)
+        async with self._session(timeout or self._timeout) as transaction:
             if repeatable:
                 await transaction.execute(SQL["snapshot_isolation"])
-            await connection.begin()
+            await transaction.begin()
             yield transaction
-            await _commit(connection)
+            await transaction.commit()
 
     @asynccontextmanager
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees all tables as of now, whatever is written meanwhile."""
-        async with self._connection(timeout) as connection:
-            transaction = Transaction(connection)
+        async with self._session(timeout) as transaction:
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so there is one at once.
@@ -112,7 +135,7 @@ class Database:
                 yield transaction
             finally:
                 self._snapshots.discard(taken)
-                await connection.rollback()
+                await transaction.rollback()
 
     def snapshot_age(self) -> float:
         """Seconds since the oldest open snapshot was taken; 0 without one."""
@@ -136,14 +159,14 @@ class Database:
         raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
 
     @asynccontextmanager
-    async def _connection(self, timeout: float) -> AsyncIterator[Connection]:
+    async def _session(self, timeout: float) -> AsyncIterator[Transaction]:
         with translated():
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as deadline:
                 # However long the work may take: nobody waits longer than usual to begin.
                 async with asyncio.timeout(self._timeout):
                     connection = await self.pool.acquire()
                 try:
-                    yield connection
+                    yield Transaction(connection, deadline)
                 except ReadOnlyError:
                     # What else is open to this server is of no use either.
                     connection.close()
@@ -158,17 +181,6 @@ class Database:
 
 def _jitter(attempt: int) -> float:
     return random.SystemRandom().uniform(0, 0.02 * 2**attempt)
-
-
-async def _commit(connection: Connection) -> None:
-    try:
-        with translated():
-            await connection.commit()
-    except UnavailableError as error:
-        raise CommitUnknownError(
-            "The connection broke while the rows were being committed: they may be written or "
-            "not. Look, or send an Idempotency-Key and repeat."
-        ) from error
 
 
 async def _give_up(connection: Connection, error: BaseException) -> None:
@@ -224,15 +236,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 async def _prepare_embedded(server: dict[str, Any], name: str) -> None:
     pool = Pool(1, [server])
     try:
-        async with Database(pool, 30)._connection(30) as connection:
-            transaction = Transaction(connection)
+        async with Database(pool, 30)._session(30) as session:
             # Only what is missing: once in a while seekdb starts again and does no DDL at all.
-            if not await transaction.fetch(SQL["has_database"], (name,)):
+            if not await session.fetch(SQL["has_database"], (name,)):
                 # A database's name cannot be a parameter; the settings allow word characters only.
-                await transaction.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-            if not await transaction.fetch(SQL["embedded_is_set"]):
-                await transaction.execute(SQL["embedded"])
-                await transaction.execute(SQL["embedded_log"])
+                await session.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+            if not await session.fetch(SQL["embedded_is_set"]):
+                await session.execute(SQL["embedded"])
+                await session.execute(SQL["embedded_log"])
     finally:
         await _close(pool)
 

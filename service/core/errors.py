@@ -18,7 +18,7 @@ HirebaseError
 └── DatabaseError
     ├── UnavailableError    away, too busy, or past its deadline: try again later
     │   ├── ReadOnlyError       the server takes no writes any more: another may
-    │   └── CommitUnknownError  the connection broke during COMMIT: look before repeating
+    │   └── CommitUnknownError  COMMIT was not answered: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and run again
     │   └── StaleParentError    a parent vanished between the check and the insert
     ├── DataError           the server refused a value
@@ -129,7 +129,7 @@ class ReadOnlyError(UnavailableError):
 
 
 class CommitUnknownError(UnavailableError):
-    """The connection broke during COMMIT: the rows are written, or they are not."""
+    """COMMIT was sent and not answered: the rows are written, or they are not."""
 
 
 class ContentionError(DatabaseError):

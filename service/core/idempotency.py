@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 
@@ -16,10 +17,13 @@ from service.core.errors import (
     KeyBusyError,
     KeyReusedError,
     MalformedError,
+    UnavailableError,
 )
 
 MAX_CHARACTERS = 255
 PURGED_AT_ONCE = 1000
+LOOK_SECONDS = 5
+"""So long is looked for rows whose COMMIT was not answered, before the client is told so."""
 SQL = sql.statements("idempotency_keys")
 
 
@@ -99,9 +103,13 @@ class Keys:
 
         try:
             return await self._database.run(attempt)
-        except CommitUnknownError:
+        except CommitUnknownError as unknown:
             # With a key one can look: the rows are there if the key is.
-            return await self._database.run(attempt)
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    return await self._database.run(attempt)
+            except (TimeoutError, UnavailableError):
+                raise unknown from None
 
     async def _find(self, transaction: Transaction, key: Key) -> Reply | None:
         for fingerprint, status, body, alive in await transaction.fetch(SQL["find"], (key.digest,)):

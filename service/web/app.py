@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from litestar import Litestar
@@ -35,6 +36,7 @@ from service.web.observe import Observed
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
+from service.web.unrouted import Unrouted
 from service.web.users import Users
 
 log = logging.getLogger("hirebase.web")
@@ -43,26 +45,13 @@ PURGE_SECONDS = 60
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
-
     metrics = Metrics()
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with databases.connect(settings) as database:
-            app.state.database = database
-            app.state.metrics.watch(database)
-            app.state.idempotency = Keys(database, settings.idempotency_hours)
-            purging = asyncio.create_task(_purge(app.state.idempotency))
-            yield
-            purging.cancel()
-            await app.state.jobs.close()
-
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
             *(rejects, reports, avro, health, limits, figures, console),
         ],
-        lifespan=[lifespan],
+        lifespan=[partial(_living, settings)],
         state=State(
             {
                 "settings": settings,
@@ -81,7 +70,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     openapi.complete(app)
-    app.asgi_handler = Observed(app.asgi_handler, metrics)  # type: ignore[assignment]
+    app.asgi_handler = Observed(Unrouted(app.asgi_handler), metrics)  # type: ignore[arg-type, assignment]
     return app
 
 
@@ -91,6 +80,19 @@ def create_app_from_environment() -> Litestar:
     logs.configure(settings.log_level, settings.log_format)
     collect_rarely()
     return create_app(settings)
+
+
+@asynccontextmanager
+async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
+    """From the application's start to its end."""
+    async with databases.connect(settings) as database:
+        app.state.database = database
+        app.state.metrics.watch(database)
+        app.state.idempotency = Keys(database, settings.idempotency_hours)
+        purging = asyncio.create_task(_purge(app.state.idempotency))
+        yield
+        purging.cancel()
+        await app.state.jobs.close()
 
 
 async def _purge(keys: Keys) -> None:

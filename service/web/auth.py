@@ -30,9 +30,7 @@ class BasicAuth(AbstractAuthenticationMiddleware):
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
         """The user's name and roles; 401, 403 or 429 for everyone else."""
-        sent = credentials(connection.headers.get("Authorization", ""))
-        address = connection.client.host if connection.client else ""
-        user = await _find(connection.app.state.users, sent, address)
+        user = await user_of(connection)
         role = connection.route_handler.opt.get(ROLE, "reader")
         if role not in user.roles:
             raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
@@ -40,7 +38,11 @@ class BasicAuth(AbstractAuthenticationMiddleware):
         return AuthenticationResult(user=user.name, auth=user.roles)
 
 
-async def _find(users: Users, sent: bytes, address: str) -> User:
+async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
+    """Who asks; 401 or 429 for those who are nobody here."""
+    users: Users = connection.app.state.users
+    sent = credentials(connection.headers.get("Authorization", ""))
+    address = connection.client.host if connection.client else ""
     name, _, password = sent.partition(b":")
     try:
         # No credentials are no guess: every first request of a browser comes like that.

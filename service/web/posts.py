@@ -53,7 +53,8 @@ class Post:
         return self._response(reply)
 
     def _header(self, name: str) -> str:
-        return self.request.headers.get(name, "")
+        """All lines of a header, as the one that they are short for."""
+        return ",".join(self.request.headers.getall(name, []))
 
     def _key(self, plain: bytes) -> Key | None:
         text = self.request.headers.get("Idempotency-Key")

@@ -68,6 +68,45 @@ async def test_every_route_asks_for_credentials(
     assert (await client.request(method, path, auth=None)).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/departments/1/2", 404),
+        ("GET", "/static/nothing.css", 404),
+        ("DELETE", "/departments", 405),
+        ("OPTIONS", "/nothing", 404),
+    ],
+)
+async def test_what_no_route_answers_is_told_to_users_alone(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    assert (await client.request(method, path)).status_code == status
+    for auth in (None, (USER, "wrong")):
+        reply = await client.request(method, path, auth=auth)
+        assert reply.status_code == 401
+        assert reply.headers["WWW-Authenticate"]
+        assert reply.headers["Content-Type"] == "application/problem+json"
+        assert reply.headers["X-Request-ID"]
+        assert "Allow" not in reply.headers
+
+
+async def test_guessing_on_paths_that_are_not_there_is_slowed_too(
+    client: httpx.AsyncClient,
+) -> None:
+    replies = [await client.get("/nothing", auth=(USER, f"{at}")) for at in range(11)]
+    assert [reply.status_code for reply in replies] == [401] * 10 + [429]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/health/nothing", 404), ("POST", "/health/live", 405)]
+)
+async def test_beside_the_probes_nothing_is_asked_for(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    assert (await client.request(method, path, auth=None)).status_code == status
+
+
 async def test_a_body_without_credentials_writes_nothing(
     client: httpx.AsyncClient, database: Database
 ) -> None:

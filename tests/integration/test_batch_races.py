@@ -39,7 +39,7 @@ class Meddled(Transaction):
     """Another connection removes a department just before the first insert."""
 
     def __init__(self, inner: Transaction, other: Database, department: int):
-        super().__init__(inner._connection)
+        super().__init__(inner._connection, inner._deadline)
         self._other = other
         self._department = department
 

@@ -68,7 +68,7 @@ class Recorder(Transaction):
     """Notes the statements of a transaction."""
 
     def __init__(self, inner: Transaction):
-        super().__init__(inner._connection)
+        super().__init__(inner._connection, inner._deadline)
         self.statements: list[str] = []
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> int:
@@ -188,8 +188,12 @@ async def test_a_dry_run_judges_parents_and_writes_nothing(
         assert await count(database, table) == 0
 
 
-async def test_minimal_replies_have_counts_and_failures_alone(client: Client) -> None:
-    rows, headers = [hire(), hire(name="")], {"Prefer": "respond-async, return=minimal"}
+@pytest.mark.parametrize("lines", [["respond-async, return=minimal"], ["wait=5", "Return=Minimal"]])
+async def test_minimal_replies_have_counts_and_failures_alone(
+    client: Client, lines: list[str]
+) -> None:
+    rows = [hire(), hire(name="")]
+    headers = [("Prefer", line) for line in lines]
     reply = await client.post("/employees", json=rows, headers=headers)
     assert reply.headers["Preference-Applied"] == "return=minimal"
     assert set(reply.json()) == {"received", "inserted", "failed", "failures"}

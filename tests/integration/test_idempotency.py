@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,9 +14,9 @@ import msgspec
 import pytest
 
 from service.core.database import Database, Transaction
-from service.core.idempotency import Key, Keys, Reply
+from service.core.idempotency import LOOK_SECONDS, Key, Keys, Reply
 from service.core.settings import Settings
-from tests.commits import LATE_SECONDS, Fate, fated
+from tests.commits import LATE_SECONDS, STALLED_SECONDS, Fate, fated
 from tests.hires import add_parents, count, hire, names
 from tests.serving import serving
 
@@ -265,6 +268,54 @@ async def test_without_a_key_a_connection_lost_in_commit_is_told_as_such(
     assert reply.status_code == 503
     assert "Idempotency-Key" in reply.json()["detail"]
     assert await count(database, "hired_employees") == 2
+
+
+@pytest.mark.parametrize(("fate", "written"), [("unanswered", 2), ("stalled", 0)])
+async def test_a_deadline_in_commit_is_told_as_unknown(
+    migrated: Settings, database: Database, fate: Fate, written: int
+) -> None:
+    async with impatient(migrated, fate) as client:
+        reply = await client.post("/employees", json=ROWS)
+        assert reply.status_code == 503
+        assert reply.headers["Retry-After"]
+        assert "may be written or not" in reply.json()["detail"]
+        assert "Idempotency-Key" in reply.json()["detail"]
+        assert await count(database, "hired_employees") == written
+        assert (await client.get("/jobs")).status_code == 200
+
+
+async def test_a_deadline_in_commit_is_looked_after_with_a_key(
+    migrated: Settings, database: Database
+) -> None:
+    async with impatient(migrated, "unanswered") as client:
+        reply = await send(client)
+    assert (reply.status_code, reply.headers["Idempotency-Replayed"]) == (207, "true")
+    assert await count(database, "hired_employees") == 2
+
+
+async def test_the_look_has_a_limit_and_a_repeat_tells_the_truth(
+    migrated: Settings, database: Database
+) -> None:
+    """The server still holds the key's lock for the connection that has gone silent."""
+    async with impatient(migrated, "stalled") as client:
+        started = time.monotonic()
+        reply = await send(client)
+        assert time.monotonic() - started < LOOK_SECONDS + 3
+        assert reply.status_code == 503
+        assert "may be written or not" in reply.json()["detail"]
+        await asyncio.sleep(STALLED_SECONDS)
+        assert (await send(client)).status_code == 207
+    assert await count(database, "hired_employees") == 2
+
+
+@asynccontextmanager
+async def impatient(migrated: Settings, fate: Fate) -> AsyncIterator[Client]:
+    """A client of a service that waits a second for the database; the fate of its first COMMIT."""
+    hurried = msgspec.structs.replace(migrated, mysql_timeout=1)
+    async with fated(hurried) as (settings, commits), serving(settings) as client:
+        commits.fates = [fate]
+        yield client
+        assert commits.fates == []
 
 
 async def _execute(database: Database, statement: str) -> None:
