@@ -16,9 +16,10 @@ from service.core.database import Database
 from service.core.migrate import migrate
 from service.core.records import judge
 from service.core.settings import Settings
-from tests import engine
+from tests import engine, servers
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
-from tests.program import run, servers_of, start
+from tests.program import run, start
+from tests.servers import Server
 
 HIRES = 4000
 OLD = [{**row, "name": f"Old {row['id']}"} for row in records(EMPLOYEES, HIRES)]
@@ -152,10 +153,11 @@ async def test_a_restore_that_is_killed_at_twenty_points(
     await kill_restores(variables, database, tmp_path, 20)
 
 
-async def kill_databases(tmp_path: Path, points: int) -> None:
-    """kill -9 of the embedded database in the middle of a restore, then a look at its rows."""
-    settings = Settings(embedded_dir=tmp_path / "seekdb", mysql_database="killed")
-    paths, variables = archives(tmp_path), engine.environment(settings)
+async def kill_databases(server: Server, folder: Path, points: int) -> None:
+    """kill -9 of the database in the middle of a restore, then a look at its rows."""
+    settings = server.settings
+    paths, variables = archives(folder), engine.environment(settings)
+    await engine.create_database(settings)
     async with databases.connect(settings) as database:
         await migrate(database)
         await fill(database)
@@ -167,20 +169,19 @@ async def kill_databases(tmp_path: Path, points: int) -> None:
         wanted = "New" if now == "Old" else "Old"
         process = await start("service", "restore", str(paths[wanted]), **variables)
         await asyncio.sleep(took * (0.5 + 0.6 * point / points))
-        for server in servers_of(settings.embedded_dir):
-            os.kill(server, signal.SIGKILL)
+        await server.kill()
         await process.communicate()
         async with databases.connect(settings) as database:
             (now,) = await names_of(database)
 
 
 async def test_a_restore_whose_database_is_killed(tmp_path: Path) -> None:
-    pytest.importorskip("pylibseekdb")
-    await kill_databases(tmp_path, 1)
+    with servers.running(tmp_path) as server:
+        await kill_databases(server, tmp_path, 1)
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_a_restore_whose_database_is_killed_at_twenty_points(tmp_path: Path) -> None:
-    pytest.importorskip("pylibseekdb")
-    await kill_databases(tmp_path, 20)
+    with servers.running(tmp_path) as server:
+        await kill_databases(server, tmp_path, 20)
