@@ -11,15 +11,15 @@ import click
 import msgspec
 
 from service.core import database as databases
-from service.core.compression import CODECS, Codec
-from service.core.depot import Depot, Saved
+from service.core.backups.compression import CODECS, Codec
+from service.core.backups.depot import Depot, Saved
+from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.sources import opened
+from service.core.backups.transactions import Limits
+from service.core.backups.verify import Verification, verify
 from service.core.errors import BackupError
-from service.core.restore import Mode, Restored, restore
 from service.core.settings import Settings
-from service.core.sources import opened
 from service.core.tables import TABLES, Table, by_path
-from service.core.transactions import Limits
-from service.core.verify import Verification, verify
 
 PATHS = [table.path for table in TABLES]
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)

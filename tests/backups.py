@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from service.core import layout
-from service.core.archive import MANIFEST, ArchiveWriter
-from service.core.avro import Origin, Writer
-from service.core.backup import PROGRAM, Manifest, Part
-from service.core.checksum import Checksum, Summer
-from service.core.compression import Codec
+from service.core.backups import layout
+from service.core.backups.archive import MANIFEST, ArchiveWriter
+from service.core.backups.avro import Origin, Writer
+from service.core.backups.backup import PROGRAM, Manifest, Part
+from service.core.backups.checksum import Checksum, Summer
+from service.core.backups.compression import Codec
+from service.core.backups.verify import Verification, _verify
 from service.core.tables import Table, by_path
-from service.core.verify import Verification, _verify
 
 DEPARTMENTS, JOBS, EMPLOYEES = map(by_path, ("departments", "jobs", "employees"))
 MOMENT = "2026-01-02T03:04:05.678901Z"
@@ -75,6 +75,6 @@ def verified(content: bytes) -> Verification:
 
 
 def _reader(table: Table, content: bytes) -> Any:
-    from service.core.avro import Reader
+    from service.core.backups.avro import Reader
 
     return Reader(table, io.BytesIO(content))

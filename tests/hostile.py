@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from service.core import layout
-from service.core.compression import compress
-from service.core.container import MAGIC, write_long
+from service.core.backups import layout
+from service.core.backups.compression import compress
+from service.core.backups.container import MAGIC, write_long
 from tests.backups import EMPLOYEES, avro_file, records
 
 SYNC = bytes(range(16))

@@ -11,14 +11,14 @@ from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
-from service.core import backup
-from service.core.compression import Codec
-from service.core.depot import Depot, Saved
-from service.core.restore import Mode, Restored, restore
-from service.core.sources import opened, opened_for
+from service.core.backups import backup
+from service.core.backups.compression import Codec
+from service.core.backups.depot import Depot, Saved
+from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.sources import opened, opened_for
+from service.core.backups.transactions import Limits
+from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path
-from service.core.transactions import Limits
-from service.core.verify import Verification, verify
 from service.web import operations
 from service.web.auth import ROLE
 from service.web.downloads import Download, download

@@ -24,11 +24,11 @@ from litestar.openapi.spec import (
 from msgspec import Struct
 
 from service.core import bodies
+from service.core.backups.depot import Saved
+from service.core.backups.restore import Restored
+from service.core.backups.verify import Verification
 from service.core.batch import MAX_ROWS
-from service.core.depot import Saved
-from service.core.restore import Restored
 from service.core.tables import TABLES, Table
-from service.core.verify import Verification
 from service.web.problems import Problem
 from service.web.shapes import (
     COMPONENT,

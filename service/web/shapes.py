@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.core import batch
-from service.core.depot import Listed
+from service.core.backups.depot import Listed
+from service.core.backups.restore import Restored
 from service.core.fields import Error, Instant
-from service.core.restore import Restored
 from service.core.tables import Table
 
 SAMPLES: dict[type, Any] = {int: 1, str: "text", Instant: "2021-07-27T16:02:08Z"}

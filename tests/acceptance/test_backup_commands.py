@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from service.core import database as databases
+from service.core.backups.records import judge
 from service.core.database import Database
 from service.core.migrate import migrate
-from service.core.records import judge
 from service.core.settings import Settings
 from tests import engine, servers
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file

@@ -15,7 +15,7 @@ from loader.options import Options
 from loader.pipeline import load
 from loader.sample import generate
 from service.core import database as databases
-from service.core.depot import Depot
+from service.core.backups.depot import Depot
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests import browser as browsers

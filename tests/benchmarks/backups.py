@@ -16,13 +16,13 @@ from typing import Any
 import aiomysql
 import fastavro
 
-from service.core import backup, checksum, layout
+from service.core.backups import backup, checksum, layout
+from service.core.backups.restore import restore
+from service.core.backups.verify import _verify
 from service.core.database import Database, connect
 from service.core.migrate import migrate
-from service.core.restore import restore
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
-from service.core.verify import _verify
 from tests import engine
 from tests.benchmarks.figures import Figure, beside, single
 

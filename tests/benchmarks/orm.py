@@ -10,7 +10,7 @@ import fastavro
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, declarative_base
 
-from service.core import layout
+from service.core.backups import layout
 from service.core.settings import Settings
 from service.core.tables import by_path
 

@@ -12,9 +12,9 @@ import fastavro
 import pytest
 from httpx import AsyncClient as Client
 
-from service.core import backup, checksum
 from service.core.ahead import pumped
-from service.core.compression import CODECS, Codec
+from service.core.backups import backup, checksum
+from service.core.backups.compression import CODECS, Codec
 from service.core.database import Database
 from service.core.tables import TABLES
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, records, verified
@@ -27,7 +27,7 @@ async def filled(database: Database) -> Database:
 
 
 async def fill(database: Database, hires: int) -> None:
-    from service.core.records import judge
+    from service.core.backups.records import judge
 
     async with database.transaction() as transaction:
         for table, count in ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, hires)):

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.core import backup
 from service.core import database as databases
-from service.core.compression import CODECS
+from service.core.backups import backup
+from service.core.backups.compression import CODECS
+from service.core.backups.restore import restore
+from service.core.backups.sources import opened
 from service.core.fields import MAX_ID
-from service.core.restore import restore
 from service.core.settings import Settings
-from service.core.sources import opened
 from service.core.tables import TABLES
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 import uvicorn
 
-from service.core import backup
+from service.core.backups import backup
+from service.core.backups.records import judge
 from service.core.database import Database
-from service.core.records import judge
 from service.core.settings import Settings
 from service.web.app import create_app
 from tests.backups import JOBS, records

@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from service.core import backup
+from service.core.backups import backup
 from service.core.database import Database
 from tests.backups import JOBS, verified
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from httpx import AsyncClient as Client
 
+from service.core.backups.records import judge
 from service.core.database import Database
-from service.core.records import judge
 from service.core.tables import Table
 from tests import hostile
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
@@ -282,9 +282,9 @@ async def test_rows_written_meanwhile_stay(client: Client, filled: Database) -> 
 async def test_too_large_a_transaction_is_refused_before_it_starts(filled: Database) -> None:
     import io
 
+    from service.core.backups.restore import restore
+    from service.core.backups.transactions import Limits
     from service.core.errors import TransactionTooLarge
-    from service.core.restore import restore
-    from service.core.transactions import Limits
 
     before = await contents(filled)
     file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 40)))

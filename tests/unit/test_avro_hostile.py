@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from service.core.backups.verify import _verify
 from service.core.errors import HirebaseError
-from service.core.verify import _verify
 from tests import hostile
 
 SECONDS, MEBIBYTES = 5, 150
@@ -19,7 +19,7 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 from service.core.errors import HirebaseError
-from service.core.verify import _verify
+from service.core.backups.verify import _verify
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024

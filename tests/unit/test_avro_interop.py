@@ -10,11 +10,11 @@ from typing import Any
 import fastavro
 import pytest
 
-from service.core import layout
-from service.core.avro import Reader
-from service.core.compression import CODECS, Codec
+from service.core.backups import layout
+from service.core.backups.avro import Reader
+from service.core.backups.compression import CODECS, Codec
+from service.core.backups.records import judge
 from service.core.errors import BackupError
-from service.core.records import judge
 from tests.backups import EMPLOYEES, JOBS, avro_file, records, verified
 
 ROWS = records(EMPLOYEES, 50)
@@ -141,7 +141,7 @@ def test_milliseconds_are_read(unit: str) -> None:
 
 
 def test_many_rows_in_one_block_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.core import avro
+    from service.core.backups import avro
 
     monkeypatch.setattr(avro, "AT_ONCE", 7)
     assert taken(written(PLAIN, DATES)) == WANTED

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from service.core.compression import CODECS, Codec
+from service.core.backups.compression import CODECS, Codec
 from service.core.errors import HirebaseError
 from tests.backups import (
     DEPARTMENTS,
@@ -85,7 +85,7 @@ def test_a_block_left_out_or_twice_is_found() -> None:
 
 def test_rows_exchanged_for_others_are_found() -> None:
     """Two rows changed alike: what a plain XOR of CRCs does not see."""
-    from service.core.checksum import Summer
+    from service.core.backups.checksum import Summer
 
     rows = records(EMPLOYEES, 10)
     changed = [dict(row) for row in rows]

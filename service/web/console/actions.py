@@ -18,8 +18,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
-from service.core.archive import CHUNK
-from service.core.depot import ALL, Depot
+from service.core.backups.archive import CHUNK
+from service.core.backups.depot import ALL, Depot
 from service.core.errors import KeyBusyError, MalformedError, NotFoundError
 from service.core.merge import OnConflict
 from service.core.reports import REPORTS

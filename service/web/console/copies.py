@@ -6,14 +6,14 @@ import asyncio
 
 import msgspec
 
+from service.core.backups.depot import Depot
+from service.core.backups.restore import restore
+from service.core.backups.sources import opened
+from service.core.backups.transactions import Limits
+from service.core.backups.verify import verify
 from service.core.database import Database
-from service.core.depot import Depot
-from service.core.restore import restore
 from service.core.settings import Settings
-from service.core.sources import opened
 from service.core.tables import by_path
-from service.core.transactions import Limits
-from service.core.verify import verify
 from service.web.console.jobs import Job
 
 

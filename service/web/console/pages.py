@@ -12,8 +12,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Template
 
 from service.core import reports, store
+from service.core.backups.depot import Depot, Listed
 from service.core.database import Database
-from service.core.depot import Depot, Listed
 from service.core.errors import NotFoundError, UnavailableError
 from service.core.fields import MAX_ID
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER

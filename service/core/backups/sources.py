@@ -11,10 +11,10 @@ from typing import IO
 
 import msgspec
 
-from service.core import avro
-from service.core.archive import CHUNK, MANIFEST, Archive
-from service.core.avro import Reader
-from service.core.backup import Manifest, Part
+from service.core.backups import avro
+from service.core.backups.archive import CHUNK, MANIFEST, Archive
+from service.core.backups.avro import Reader
+from service.core.backups.backup import Manifest, Part
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
 

@@ -9,19 +9,20 @@ from typing import IO, Literal
 
 from msgspec import Struct
 
-from service.core import checksum, merge, store
+from service.core import merge, store
 from service.core.ahead import ahead
-from service.core.avro import Reader
+from service.core.backups import checksum
+from service.core.backups.avro import Reader
+from service.core.backups.ids import Ids
+from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.records import judge
+from service.core.backups.transactions import Limits, refuse_too_large
 from service.core.batch import Batch
 from service.core.database import Database, Transaction
 from service.core.errors import BackupError, DuplicateError, RowsRefused
-from service.core.ids import Ids
 from service.core.merge import Counts
-from service.core.orphans import Orphans, Parents
-from service.core.records import judge
 from service.core.rejects import Reject
 from service.core.tables import Table
-from service.core.transactions import Limits, refuse_too_large
 
 Mode = Literal["replace", "merge"]
 

@@ -8,10 +8,10 @@ from typing import IO
 
 from msgspec import Struct
 
-from service.core.avro import Reader, Records
+from service.core.backups.avro import Reader, Records
+from service.core.backups.records import judge
+from service.core.backups.sources import sources
 from service.core.errors import RowsRefused
-from service.core.records import judge
-from service.core.sources import sources
 from service.core.tables import Table
 
 

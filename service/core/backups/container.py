@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from service.core import compression
-from service.core.compression import CODECS, Codec
+from service.core.backups import compression
+from service.core.backups.compression import CODECS, Codec
 from service.core.errors import BackupError
 
 MAGIC = b"Obj\x01"

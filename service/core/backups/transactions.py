@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.core.avro import Reader
+from service.core.backups.avro import Reader
 from service.core.database import Database
 from service.core.errors import TransactionTooLarge
 

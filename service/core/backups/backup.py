@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.core import checksum, layout
 from service.core.ahead import ahead
-from service.core.archive import MANIFEST, ArchiveWriter
-from service.core.avro import Origin, Writer
-from service.core.compression import Codec
+from service.core.backups import checksum, layout
+from service.core.backups.archive import MANIFEST, ArchiveWriter
+from service.core.backups.avro import Origin, Writer
+from service.core.backups.compression import Codec
 from service.core.database import SQL, Database, Transaction
 from service.core.tables import TABLES, Table
 

@@ -14,12 +14,12 @@ import fastavro
 import msgspec
 from msgspec import Struct
 
-from service.core import compression, container, layout
-from service.core.checksum import Checksum, Summer
-from service.core.compression import Codec
-from service.core.container import Block, Container, write_long
+from service.core.backups import compression, container, layout
+from service.core.backups.checksum import Checksum, Summer
+from service.core.backups.compression import Codec
+from service.core.backups.container import Block, Container, write_long
+from service.core.backups.layout import Layout
 from service.core.errors import BackupError
-from service.core.layout import Layout
 from service.core.tables import TABLES, Table
 
 AT_ONCE = 10_000

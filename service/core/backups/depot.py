@@ -15,16 +15,16 @@ from typing import IO
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from service.core import backup
-from service.core.archive import Archive
-from service.core.avro import Reader, table_of
-from service.core.backup import Manifest, Part
-from service.core.compression import Codec
+from service.core.backups import backup
+from service.core.backups.archive import Archive
+from service.core.backups.avro import Reader, table_of
+from service.core.backups.backup import Manifest, Part
+from service.core.backups.compression import Codec
+from service.core.backups.sources import digest_of, manifest_of
+from service.core.backups.verify import verify
 from service.core.database import Database
 from service.core.errors import BackupError, NotFoundError
-from service.core.sources import digest_of, manifest_of
 from service.core.tables import TABLES, Table
-from service.core.verify import verify
 
 ALL = "hirebase"
 PARTIAL = ".partial-"

@@ -1,0 +1,1 @@
+"""Backups: Avro files and archives of them, written, verified and restored."""
