@@ -71,6 +71,10 @@ class Service:
         return service
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def text(self) -> str:
         return "\n".join(self.greeting)
 

@@ -30,7 +30,8 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-ATTEMPTS = 8
+ATTEMPTS = 20
+LONGEST_PAUSE = 1.0
 
 
 class Transaction:
@@ -125,39 +126,49 @@ class Database:
         *,
         repeatable: bool = False,
     ) -> T:
-        """Do `work` in a transaction, again and again after deadlocks and lock waits."""
-        for attempt in range(ATTEMPTS):
-            try:
-                async with self.transaction(timeout, repeatable=repeatable) as transaction:
-                    return await work(transaction)
-            except ContentionError:
-                self.retries += 1
-                await asyncio.sleep(_jitter(attempt))
+        """Do `work` in a transaction, again and again after deadlocks and lock waits.
+
+        The deadline is one for all attempts.
+        """
+        async with self.deadline(timeout):
+            for attempt in range(ATTEMPTS):
+                try:
+                    async with self.transaction(timeout, repeatable=repeatable) as transaction:
+                        return await work(transaction)
+                except ContentionError:
+                    self.retries += 1
+                    await asyncio.sleep(_jitter(attempt))
         raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
 
     @asynccontextmanager
-    async def _connection(self, timeout: float) -> AsyncIterator[Connection]:
+    async def deadline(self, timeout: float | None = None) -> AsyncIterator[None]:
+        """All that is done inside together has so many seconds; UnavailableError."""
         with translated():
-            async with asyncio.timeout(timeout):
-                # However long the work may take: nobody waits longer than usual to begin.
-                async with asyncio.timeout(self._timeout):
-                    connection = await self.pool.acquire()
-                try:
-                    yield connection
-                except ReadOnlyError:
-                    # What else is open to this server is of no use either.
-                    connection.close()
-                    await self.pool.clear()
-                    raise
-                except BaseException as error:
-                    await _give_up(connection, error)
-                    raise
-                finally:
-                    self.pool.release(connection)
+            async with asyncio.timeout(timeout or self._timeout):
+                yield
+
+    @asynccontextmanager
+    async def _connection(self, timeout: float) -> AsyncIterator[Connection]:
+        async with self.deadline(timeout):
+            # However long the work may take: nobody waits longer than usual to begin.
+            async with asyncio.timeout(self._timeout):
+                connection = await self.pool.acquire()
+            try:
+                yield connection
+            except ReadOnlyError:
+                # What else is open to this server is of no use either.
+                connection.close()
+                await self.pool.clear()
+                raise
+            except BaseException as error:
+                await _give_up(connection, error)
+                raise
+            finally:
+                self.pool.release(connection)
 
 
 def _jitter(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, 0.02 * 2**attempt)
+    return random.SystemRandom().uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE))
 
 
 async def _commit(connection: Connection) -> None:

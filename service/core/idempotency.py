@@ -97,11 +97,12 @@ class Keys:
             found = await self._find(transaction, key)
             return found or await self._do(transaction, key, work)
 
-        try:
-            return await self._database.run(attempt)
-        except CommitUnknownError:
-            # With a key one can look: the rows are there if the key is.
-            return await self._database.run(attempt)
+        async with self._database.deadline():
+            try:
+                return await self._database.run(attempt)
+            except CommitUnknownError:
+                # With a key one can look: the rows are there if the key is.
+                return await self._database.run(attempt)
 
     async def _find(self, transaction: Transaction, key: Key) -> Reply | None:
         for fingerprint, status, body, alive in await transaction.fetch(SQL["find"], (key.digest,)):
