@@ -176,7 +176,7 @@ def figures(text: bytes) -> dict[str, float]:
 def told(what: str, **found: Any) -> None:
     """A line with the figures of a test, for the end of the run."""
     shown = (
-        f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.items()
     )
     FIGURES.append(f"{what}: {', '.join(shown)}")

@@ -75,7 +75,11 @@ class Wire:
             writer.transport.abort()
             return
         self.taken += 1
-        there, back = await self._reach()
+        try:
+            there, back = await self._reach()
+        except OSError:
+            writer.transport.abort()
+            return
         for source, sink, noted in ((reader, back, self.sent), (there, writer, None)):
             task = asyncio.create_task(self._forward(source, sink, noted))
             self._tasks.add(task)
