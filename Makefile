@@ -40,7 +40,7 @@ bench: $(BENCH) ## every benchmark, each figure beside its floor
 
 chaos: CHAOS ?= full
 chaos: $(DEV) ## the tests that kill and cut what the service relies on; CHAOS=short: a few minutes
-	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -m chaos -n 0 -rP $(ARGS)
+	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
 
 # The largest set is solved first and binds the others, so that all files name the same versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile pyproject.toml --universal \

@@ -50,6 +50,10 @@ class Container:
         await asyncio.to_thread(self._container.kill)
         await asyncio.to_thread(self._container.start)
 
+    async def restart(self) -> None:
+        """Asked to end, and started again."""
+        await asyncio.to_thread(self._container.restart)
+
 
 class Embedded:
     """seekdb, which the loader itself starts again."""

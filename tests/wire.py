@@ -16,7 +16,8 @@ KEPT = 1 << 16
 class Wire:
     """Forwards bytes both ways, until it is cut.
 
-    taken: the connections it led on; sent: the first that clients said.
+    taken: the connections it led on; sent: the first that clients said; delay: the seconds that
+    each piece is on its way.
     """
 
     def __init__(self, reach: Reach):
@@ -25,6 +26,10 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.refusing = False
+        self.delay = 0.0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._stall_at: tuple[bytes, bool] | None = None
         self.taken = 0
         self.sent = bytearray()
 
@@ -40,6 +45,7 @@ class Wire:
         finally:
             server.close()
             wire.cut()
+            wire.flow()
             await asyncio.gather(*wire._tasks)
 
     def cut(self) -> None:
@@ -47,13 +53,33 @@ class Wire:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def stall(self) -> None:
+        """Whatever is on its way is held back, in both directions; nothing is lost."""
+        self._flowing.clear()
+
+    def stall_at(self, said: bytes, *, heard: bool) -> None:
+        """Stall when a client says this; heard: the server gets it, and its answer is held."""
+        self._stall_at = said, heard
+
+    def flow(self) -> None:
+        """What was held back goes on, and all else after it."""
+        self._flowing.set()
+
+    @property
+    def stalled(self) -> bool:
+        return not self._flowing.is_set()
+
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Lead a connection on, or end it where the wire refuses."""
         if self.refusing:
             writer.transport.abort()
             return
         self.taken += 1
-        there, back = await self._reach()
+        try:
+            there, back = await self._reach()
+        except OSError:
+            writer.transport.abort()
+            return
         for source, sink, noted in ((reader, back, self.sent), (there, writer, None)):
             task = asyncio.create_task(self._forward(source, sink, noted))
             self._tasks.add(task)
@@ -65,12 +91,25 @@ class Wire:
         self._open.add(sink)
         with suppress(OSError):
             while data := await source.read(1 << 16):
-                sink.write(data)
                 if noted is not None and len(noted) < KEPT:
                     noted += data
+                heard = self._take_stall(data)
+                await asyncio.sleep(self.delay)
+                if not heard:
+                    await self._flowing.wait()
+                sink.write(data)
                 await sink.drain()
         sink.close()
         self._open.discard(sink)
+
+    def _take_stall(self, data: bytes) -> bool:
+        """Stall if this says so; whether it still goes on its way."""
+        if self._stall_at is None or self._stall_at[0] not in data:
+            return False
+        heard = self._stall_at[1]
+        self._stall_at = None
+        self.stall()
+        return heard
 
 
 async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -30,7 +30,8 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-ATTEMPTS = 8
+ATTEMPTS = 20
+LONGEST_PAUSE = 1.0
 UNKNOWN = (
     "The database did not confirm that the rows are committed: they may be written or not. "
     "With an Idempotency-Key, repeat the request as it is; without one, look before you repeat it."
@@ -148,14 +149,23 @@ class Database:
         *,
         repeatable: bool = False,
     ) -> T:
-        """Do `work` in a transaction, again and again after deadlocks and lock waits."""
+        """Do `work` in a transaction, again and again after deadlocks and lock waits.
+
+        The deadline is one for all attempts.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + (timeout or self._timeout)
         for attempt in range(ATTEMPTS):
             try:
-                async with self.transaction(timeout, repeatable=repeatable) as transaction:
+                left = end - clock()
+                async with self.transaction(left, repeatable=repeatable) as transaction:
                     return await work(transaction)
             except ContentionError:
                 self.retries += 1
-                await asyncio.sleep(_jitter(attempt))
+            pause = _jitter(attempt)
+            if clock() + pause >= end:
+                break
+            await asyncio.sleep(pause)
         raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
 
     @asynccontextmanager
@@ -180,7 +190,7 @@ class Database:
 
 
 def _jitter(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, 0.02 * 2**attempt)
+    return random.SystemRandom().uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE))
 
 
 async def _give_up(connection: Connection, error: BaseException) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests import servers
+from service.core import database as databases
+from service.core.database import Database
+from service.core.migrate import migrate
+from tests import engine, servers
+from tests.hires import add_parents
+from tests.load import FIGURES
 from tests.servers import Server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture
@@ -15,3 +27,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A durable server of one's own that can be killed."""
     with servers.running(tmp_path_factory.mktemp("server")) as server:
         yield server
+
+
+@pytest.fixture
+async def stocked(server: Server) -> AsyncIterator[Database]:
+    """Its tables, with twelve departments and jobs in them."""
+    await engine.create_database(server.settings)
+    async with databases.connect(server.settings) as database:
+        await migrate(database)
+        await add_parents(database, range(1, 13))
+        yield database

@@ -13,6 +13,7 @@ from service.core.migrate import migrate
 from tests import engine
 from tests.hires import add_parents
 from tests.insistent import Insistent, written_once
+from tests.load import told
 from tests.servers import Server
 from tests.sizes import sized
 
@@ -40,7 +41,7 @@ async def test_every_row_is_there_once(server: Server) -> None:
     clients = Insistent(server.settings)
     await clients.start()
     await clients.post_while(disturb())
-    print(f"{clients.batches} batches, {KILLS} kills, {clients.repeats} repeats")
+    told("kill -9", batches=clients.batches, kills=KILLS, repeats=clients.repeats)
     assert clients.batches >= BATCHES
     assert clients.repeats >= KILLS
     async with databases.connect(server.settings) as database:

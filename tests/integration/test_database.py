@@ -299,3 +299,19 @@ async def test_a_transaction_is_tried_again_only_after_contention(database: Data
 async def _add(database: Database, number: int, name: str) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(ADD, (number, name))
+
+
+async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(1)
+        await asyncio.sleep(0.4)
+        raise ContentionError
+
+    settings = msgspec.structs.replace(migrated, mysql_timeout=1)
+    async with databases.connect(settings) as database:
+        with pytest.raises(UnavailableError, match="in time"):
+            async with asyncio.timeout(1.3):
+                await database.run(work)
+    assert 1 < len(attempts) <= 3

@@ -1,0 +1,175 @@
+"""Connections are KILLed and the database restarts under requests: all have an answer in time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count as counted
+from itertools import cycle
+
+import msgspec
+import pytest
+
+from service.core import database as databases
+from service.core.database import Database
+from service.core.errors import DatabaseError
+from service.core.settings import Settings
+from tests import engine
+from tests.hires import count
+from tests.load import SUCCESS, Line, Reply, batch, request, started, told
+from tests.servers import Container, Server
+from tests.sizes import sized
+from tests.waiting import until
+from tests.wire import Wire
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+KILLS = sized(short=10, full=100)
+RESTARTS = sized(short=1, full=10)
+ROWS = 50
+DEADLINE, MARGIN = 3, 1
+CLIENTS = 6
+SESSIONS = "SELECT id FROM information_schema.processlist WHERE db = %s"
+
+
+class Watched:
+    """Clients and probes of a service: what they were answered, and when."""
+
+    def __init__(self, port: int):
+        self._port = port
+        self._enough = asyncio.Event()
+        self.replies: list[Reply] = []
+        self.live: list[Reply] = []
+        self.ready: list[Reply] = []
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Requests without end, until the end of this."""
+        async with asyncio.TaskGroup() as group:
+            for client in range(CLIENTS):
+                group.create_task(self._call(client))
+            group.create_task(self._probe("/health/live", self.live))
+            group.create_task(self._probe("/health/ready", self.ready))
+            try:
+                yield
+            finally:
+                self._enough.set()
+
+    async def is_ready(self) -> bool:
+        line = Line(self._port)
+        reply = await line.send(request("GET", "/health/ready"))
+        line.close()
+        return reply.status == 200
+
+    async def _call(self, client: int) -> None:
+        line, rows = Line(self._port), batch(ROWS)
+        for number, kind in zip(counted(), cycle(["keyed", "plain", "page", "report"])):
+            if self._enough.is_set():
+                break
+            key = {"idempotency_key": f"{client}-{number}"} if kind == "keyed" else {}
+            message = {
+                "page": request("GET", "/employees?limit=100"),
+                "report": request("GET", "/reports/departments-above-mean?year=2021"),
+            }.get(kind) or request("POST", "/employees", rows, **key)
+            self.replies.append(await line.send(message))
+            await asyncio.sleep(0.01)
+        line.close()
+
+    async def _probe(self, path: str, found: list[Reply]) -> None:
+        line = Line(self._port)
+        while not self._enough.is_set():
+            found.append(await line.send(request("GET", path)))
+            await asyncio.sleep(0.05)
+        line.close()
+
+
+async def kill_one(database: Database, name: str) -> bool:
+    """End a connection of the service, if it has one."""
+    found = await database.fetch(SESSIONS, (name,))
+    if not found:
+        return False
+    with suppress(DatabaseError):  # it ended by itself meanwhile
+        await database.fetch(f"KILL {random.choice(found)[0]}")
+    return True
+
+
+async def kill_connections(settings: Settings) -> None:
+    """So many, one after the other."""
+    beside = msgspec.structs.replace(settings, mysql_database="information_schema")
+    killed = 0
+    async with databases.connect(beside) as database:
+        while killed < KILLS:
+            killed += await kill_one(database, settings.mysql_database)
+            await asyncio.sleep(random.uniform(0, 0.2))
+
+
+async def restart(server: Server, wire: Wire, number: int) -> None:
+    """The database is away and back: killed or asked to end; the embedded one is out of reach."""
+    if not isinstance(server, Container):
+        wire.refusing = True
+        wire.cut()
+        await asyncio.sleep(2)
+        wire.refusing = False
+    elif number % 2:
+        await server.restart()
+    else:
+        await server.kill()
+
+
+async def answers(settings: Settings) -> None:
+    """Until the database does."""
+    patient = msgspec.structs.replace(settings, mysql_wait=0, mysql_timeout=1)
+
+    async def answered() -> bool:
+        with suppress(DatabaseError):
+            async with databases.connect(patient):
+                return True
+        return False
+
+    await until(answered, 60)
+
+
+@pytest.mark.parametrize("way", ["direct", "wire"])
+async def test_every_request_has_its_answer_in_time(
+    server: Server, stocked: Database, way: str
+) -> None:
+    if way == "direct" and server.settings.embedded:
+        pytest.skip("the embedded database is out of reach by a wire only")
+    ready = []
+    async with engine.wire(server.settings) as wire:
+        over = engine.over(wire, server.settings) if way == "wire" else server.settings
+        service = await started(over, MYSQL_TIMEOUT=str(DEADLINE))
+        watched = Watched(service.port)
+        async with watched.watching():
+            await kill_connections(server.settings)
+            for number in range(RESTARTS):
+                if number % 3 == 2:
+                    wire.cut()
+                await restart(server, wire, number)
+                await answers(over)
+                ready.append(await until(watched.is_ready, 30))
+                await asyncio.sleep(random.uniform(0.2, 1))
+        assert (await service.end()).code == 0
+    await judge(watched, ready, way)
+    async with databases.connect(server.settings) as database:
+        assert await count(database, "hired_employees") % ROWS == 0
+
+
+async def judge(watched: Watched, ready: list[float], way: str) -> None:
+    """Every reply is a verdict or a 503, in time; probes tell the truth."""
+    replies = watched.replies
+    told(
+        f"{KILLS} KILLs, {RESTARTS} restarts, {way}",
+        requests=len(replies),
+        unavailable=sum(reply.sheds for reply in replies),
+        slowest_s=max(reply.seconds for reply in replies),
+        slowest_live_s=max(reply.seconds for reply in watched.live),
+        slowest_until_ready_s=max(ready),
+    )
+    assert {reply.status for reply in replies if not reply.sheds} <= SUCCESS
+    assert [reply for reply in replies if reply.seconds > DEADLINE + MARGIN] == []
+    assert {reply.status for reply in watched.live} == {200}
+    assert max(reply.seconds for reply in watched.live) < 1
+    assert {reply.status for reply in watched.ready} == {200, 503}
+    assert max(ready) <= 2

@@ -1,0 +1,97 @@
+"""As much work as there can be, for long, and more than there can be."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.core.database import Database
+from tests.load import (
+    SUCCESS,
+    batch,
+    flooded,
+    in_turn,
+    p99,
+    paced,
+    request,
+    resident,
+    started,
+    told,
+)
+from tests.program import Service
+from tests.servers import Server
+from tests.sizes import sized
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+MEASURED_SECONDS = sized(short=3, full=10)
+SOAK_SECONDS = sized(short=20, full=600)
+WARM_SECONDS = sized(short=8, full=60)
+FLOOD_SECONDS = sized(short=8, full=30)
+LIGHT = sized(short=100, full=400)
+
+
+@pytest.fixture
+async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
+    service = await started(server.settings)
+    yield service
+    assert (await service.end()).code == 0
+
+
+async def sustainable(service: Service, message: bytes) -> float:
+    """Requests a second that as many clients get done as may be at work."""
+    before = time.perf_counter()
+    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS)
+    assert {reply.status for reply in found} == {201}
+    return len(found) / (time.perf_counter() - before)
+
+
+def mixed(number: int) -> bytes:
+    """Mostly batches, half of them with keys; a page and a report now and then."""
+    if number % 10 == 8:
+        return request("GET", f"/employees?after={number}&limit=100")
+    if number % 500 == 9:
+        return request("GET", "/reports/hires-by-quarter?year=2021")
+    key = {"idempotency_key": f"soak {number}"} if number % 2 else {}
+    return request("POST", "/employees", batch(100, department_id=number % 13), **key)
+
+
+async def test_memory_stays_where_it_is(service: Service) -> None:
+    full = await sustainable(service, request("POST", "/employees", batch(100)))
+    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS))
+    await asyncio.sleep(WARM_SECONDS)
+    early = resident(service.pid)
+    replies = await soak
+    grown = resident(service.pid) - early
+    told("soak", sustainable=full, requests=len(replies), p99_ms=p99(replies), grown_mib=grown)
+    assert len(replies) > 0.5 * 0.8 * full * SOAK_SECONDS
+    assert [reply.status for reply in replies if reply.status not in {*SUCCESS, 422}] == []
+    assert grown <= 10
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
+    service: Service, rows: int
+) -> None:
+    message = request("POST", "/employees", batch(rows))
+    full = await sustainable(service, message)
+    light = await in_turn(service.port, message, LIGHT, pause=0.02)
+    replies = await flooded(service.port, message, 4 * full, FLOOD_SECONDS)
+    accepted = [reply for reply in replies if reply.status == 201]
+    shed = [reply for reply in replies if reply.sheds]
+    told(
+        f"overload, batches of {rows}",
+        sustainable=full,
+        sent=len(replies),
+        accepted=len(accepted),
+        p99_light_ms=p99(light),
+        p99_accepted_ms=p99(accepted),
+        p99_shed_ms=p99(shed),
+        accepted_per_second=len(accepted) / FLOOD_SECONDS,
+    )
+    assert len(accepted) + len(shed) == len(replies)
+    assert len(shed) > len(replies) / 2
+    assert p99(accepted) <= 3 * p99(light)
