@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
@@ -31,7 +32,11 @@ def serve(*, load_first: bool, workers: int) -> None:
     if settings != given:
         os.environ["API_PASS"] = settings.api_pass  # for the workers, which read it anew
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt), _held(_prepared(settings, load_first=load_first)):
+    with (
+        suppress(KeyboardInterrupt),
+        _shared_figures(),
+        _held(_prepared(settings, load_first=load_first)),
+    ):
         _greet(settings, generated=settings != given)
         uvicorn.run(
             APP,
@@ -43,6 +48,14 @@ def serve(*, load_first: bool, workers: int) -> None:
             access_log=False,
             server_header=False,
         )
+
+
+@contextmanager
+def _shared_figures() -> Iterator[None]:
+    """A private folder in which all processes count, so that any of them can tell the sum."""
+    with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 @contextmanager
@@ -70,9 +83,13 @@ async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[No
 
 
 async def _load(database: Database, settings: Settings) -> None:
+    from service.web.metrics import Metrics
+
     options = Options(settings.data_dir, settings.rejects_dir)
     try:
-        click.echo(tell(await load(database, options)))
+        summaries = await load(database, options)
+        Metrics().count_load(summary.as_object() for summary in summaries)
+        click.echo(tell(summaries))
     except InputError as error:
         raise SettingsError(str(error)) from error
 

@@ -97,8 +97,8 @@ async def wire(wanted: Settings) -> AsyncIterator[Wire]:
         async with Wire.to(reach) as found:
             yield found
         return
-    async with embedded.running(wanted.embedded_dir) as options:
-        reach = partial(asyncio.open_unix_connection, options["unix_socket"])
+    async with embedded.running(wanted.embedded_dir) as server:
+        reach = partial(asyncio.open_unix_connection, server.options["unix_socket"])
         async with Wire.to(reach) as found:
             yield found
 

@@ -211,8 +211,9 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            servers = [server]
-            await _prepare_embedded(server, settings.mysql_database)
+            servers = [server.options]
+            options = {"unreached": server.start_again}
+            await _prepare_embedded(server, settings)
         else:
             servers = [{"host": host, "port": port} for host, port in settings.servers]
             options = {
@@ -243,10 +244,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         ) from error
 
 
-async def _prepare_embedded(server: dict[str, Any], name: str) -> None:
-    pool = Pool(1, [server])
+async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None:
+    pool = Pool(1, [server.options], server.start_again)
+    database, name = Database(pool, 30), settings.mysql_database
     try:
-        async with Database(pool, 30)._session(30) as session:
+        await _wait(database, settings)
+        async with database._session(30) as session:
             # Only what is missing: once in a while seekdb starts again and does no DDL at all.
             if not await session.fetch(SQL["has_database"], (name,)):
                 # A database's name cannot be a parameter; the settings allow word characters only.
@@ -277,6 +280,8 @@ async def _wait(database: Database, settings: Settings) -> None:
 
 def _unreachable(settings: Settings, error: UnavailableError) -> str:
     why = str(error.__cause__) or "it took too long"
+    if settings.embedded:
+        return f"The embedded database in {settings.embedded_dir} does not answer ({why})."
     servers = ", ".join(f"{host}:{port}" for host, port in settings.servers)
     return (
         f"No database answers at {servers} "

@@ -16,7 +16,7 @@ from pymysql.converters import decoders
 import sql
 
 CONNECT_SECONDS = 5
-READ_ONLY, TLS_FAILED = 1290, 2026
+READ_ONLY, UNREACHED, TLS_FAILED = 1290, 2003, 2026
 """Error numbers of the server and of its client."""
 
 SQL = sql.statements("database")
@@ -152,10 +152,16 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
     """aiomysql's pool, opened on demand, that never forgets a waiter.
 
     servers: what each is reached by, host and port or unix_socket, in the order of preference.
-    waiting: how many ask for a connection right now.
+    waiting: how many ask for a connection right now; unreached: called where no server answers.
     """
 
-    def __init__(self, size: int, servers: Sequence[dict[str, Any]], **options: Any):
+    def __init__(
+        self,
+        size: int,
+        servers: Sequence[dict[str, Any]],
+        unreached: Callable[[], None] = lambda: None,
+        **options: Any,
+    ):
         super().__init__(
             minsize=0,
             maxsize=size,
@@ -166,12 +172,15 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             **options,
         )
         self.waiting = 0
+        self._unreached = unreached
 
     async def _acquire(self) -> Connection:
         self.waiting += 1
         try:
             connection: Connection = await super()._acquire()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, pymysql.OperationalError) and error.args[0] == UNREACHED:
+                self._unreached()
             # Woken, but cancelled or without a connection: it is the next waiter's turn.
             self._loop.create_task(self._wakeup())
             raise

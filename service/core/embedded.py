@@ -1,12 +1,15 @@
 """The embedded database: seekdb, a MySQL-protocol server out of a Python package.
 
 It listens on a private Unix socket alone. Processes that open the same folder share one server;
-it ends with the last of them, however that one ends.
+it ends with the last of them, however that one ends. One that ends before is started again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +17,61 @@ from typing import Any
 
 from service.core.errors import SettingsError
 
+log = logging.getLogger("hirebase.embedded")
+
 ENDING_SECONDS = 20
+PAUSE_SECONDS = 1
+OPEN = "import sys, pylibseekdb; pylibseekdb.open(sys.argv[1]).close()"
+
+
+class Server:
+    """A server that runs; options: what a driver needs to connect to it, as long as it is held."""
+
+    def __init__(self, folder: Path, options: dict[str, Any]):
+        self.options = options
+        self._folder = folder
+        self._starting: asyncio.Task[None] | None = None
+
+    def start_again(self) -> None:
+        """Have it started, if it does not run and nobody is at it."""
+        if self._starting is None or self._starting.done():
+            # Not in the name of the request that found it gone.
+            alone = contextvars.Context()
+            self._starting = asyncio.create_task(self._start_again(), context=alone)
+
+    async def leave(self) -> None:
+        """Start it no more."""
+        if self._starting:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+
+    async def _start_again(self) -> None:
+        """In a process of its own: in this one, what opened the folder takes the server for alive.
+
+        The server then serves all who hold the folder, and several who start it start one.
+        """
+        opener = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", OPEN, str(self._folder)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            code = await opener.wait()
+        except asyncio.CancelledError:
+            opener.kill()
+            await opener.wait()
+            raise
+        if code:
+            log.warning("the embedded database in %s does not start again", self._folder)
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            log.warning("the embedded database in %s had ended, and runs again", self._folder)
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
-    """The server of `folder`, started if need be: what a driver needs to connect to it."""
+async def running(folder: Path) -> AsyncIterator[Server]:
+    """The server of `folder`, started if need be."""
     try:
         import pylibseekdb
     except ImportError:
@@ -33,9 +85,11 @@ async def running(folder: Path) -> AsyncIterator[dict[str, Any]]:
         raise SettingsError(
             f"EMBEDDED_DIR: no database could be started in {folder}: {error}"
         ) from error
+    server = Server(folder.absolute(), instance.connection_options())
     try:
-        yield instance.connection_options()
+        yield server
     finally:
+        await server.leave()
         await asyncio.to_thread(instance.close)
 
 

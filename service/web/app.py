@@ -16,6 +16,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core import database as databases
+from service.core.database import Database
 from service.core.errors import DatabaseError
 from service.core.garbage import collect_rarely
 from service.core.idempotency import PURGED_AT_ONCE, Keys
@@ -41,6 +42,7 @@ from service.web.users import Users
 
 log = logging.getLogger("hirebase.web")
 PURGE_SECONDS = 60
+WATCH_SECONDS = 1
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
@@ -87,11 +89,14 @@ async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """From the application's start to its end."""
     async with databases.connect(settings) as database:
         app.state.database = database
-        app.state.metrics.watch(database)
         app.state.idempotency = Keys(database, settings.idempotency_hours)
-        purging = asyncio.create_task(_purge(app.state.idempotency))
+        meanwhile = [
+            asyncio.create_task(_purge(app.state.idempotency)),
+            asyncio.create_task(_watch(app.state.metrics, database)),
+        ]
         yield
-        purging.cancel()
+        for task in meanwhile:
+            task.cancel()
         await app.state.jobs.close()
 
 
@@ -104,6 +109,13 @@ async def _purge(keys: Keys) -> None:
             log.warning("expired idempotency keys stay for now: %s", error)
             purged = 0
         await asyncio.sleep(0 if purged == PURGED_AT_ONCE else PURGE_SECONDS)
+
+
+async def _watch(metrics: Metrics, database: Database) -> None:
+    """Keep for the other workers what only this one knows."""
+    while True:
+        metrics.watch(database)
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 def _database(state: State) -> Any:

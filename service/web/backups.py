@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import IO, Annotated, Any
 
 from litestar import Request, Router, get, post
@@ -22,6 +22,7 @@ from service.core.tables import by_path
 from service.web import operations
 from service.web.auth import ROLE
 from service.web.downloads import Download, download
+from service.web.metrics import Metrics
 from service.web.parameters import DryRun, TableName, TheDatabase
 from service.web.shapes import Listing, RestoredAll
 from service.web.uploads import MAX_UPLOAD, received
@@ -39,13 +40,23 @@ Keep = Annotated[int | None, QueryParameter(ge=1, description="so many of its ki
     operation_class=operations.BACKUP,
 )
 async def send(
-    database: TheDatabase, table: TableName, codec: FromQuery[Codec] = "deflate"
+    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
-        return await download(backup.stream_all(database, codec), "application/zip", "hirebase.zip")
-    found = by_path(table)
-    stream = backup.stream_table(database, found, codec)
-    return await download(stream, "application/avro", f"{found.name}.avro")
+        stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
+    else:
+        found = by_path(table)
+        stream = backup.stream_table(database, found, codec)
+        kind, name = "application/avro", f"{found.name}.avro"
+    return await download(_counted(stream, state.metrics), kind, name)
+
+
+async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:
+    with metrics.copying("backup"):
+        async with aclosing(stream):
+            async for piece in stream:
+                metrics.backup_bytes.inc(len(piece))
+                yield piece
 
 
 @post(
@@ -62,7 +73,10 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     found = None if table == "all" else by_path(table)
-    return await _depot(state).save(database, found, codec, keep)
+    with state.metrics.copying("backup"):
+        saved = await _depot(state).save(database, found, codec, keep)
+    state.metrics.backup_bytes.inc(saved.size)
+    return saved
 
 
 @get(
@@ -91,8 +105,9 @@ async def restore_all(
     backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> RestoredAll:
-    async with _file(request, state, backup) as file, opened(file) as found:
-        done = await restore(database, found, mode, dry_run=dry_run, limits=_limits(state))
+    with state.metrics.copying("restore", dry_run=dry_run):
+        async with _file(request, state, backup) as file, opened(file) as found:
+            done = await restore(database, found, mode, dry_run=dry_run, limits=_limits(state))
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -114,8 +129,9 @@ async def restore_table(
     dry_run: DryRun = False,
 ) -> Restored:
     found = by_path(table)
-    async with _file(request, state, backup) as file, opened_for(found, file) as only:
-        (done,) = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
+    with state.metrics.copying("restore", dry_run=dry_run):
+        async with _file(request, state, backup) as file, opened_for(found, file) as only:
+            (done,) = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
     return done
 
 
@@ -130,8 +146,9 @@ async def restore_table(
 async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
-    async with _file(request, state, backup) as file:
-        return await verify(file)
+    with state.metrics.copying("verify"):
+        async with _file(request, state, backup) as file:
+            return await verify(file)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from service.core.database import Database
 from service.core.settings import Settings
 from service.web.gate import Gate
 from tests.conftest import calling
+from tests.integration.test_console import begun, loaded
 
 SECRET = "Nobody Reads This"
 
@@ -76,6 +77,30 @@ async def test_metrics_tell_of_the_pool(client: httpx.AsyncClient) -> None:
     assert told["hirebase_pool_connections"] >= told["hirebase_pool_free"]
     assert told["hirebase_pool_waiting"] == 0
     assert told["hirebase_snapshot_seconds"] < 1
+
+
+async def test_metrics_tell_of_loads_and_backups(client: httpx.AsyncClient) -> None:
+    body = b"1,Sales\n2,Law\n3,\n"
+    await loaded(client, "departments.csv", body, "departments")
+    backup = (await client.get("/avro/backup/departments")).content
+    saved = (await client.post("/avro/backup")).json()
+    for url in ("restore/departments?dry_run=true", "restore/departments", "verify"):
+        assert (await client.post(f"/avro/{url}", content=backup)).status_code == 200
+    assert (await client.post("/avro/verify", content=backup[:-1])).status_code == 422
+    await begun(client, "/console/backups?table=jobs")
+    told = await figures(client)
+    rows = {name: value for name, value in told.items() if "loader_rows_total" in name}
+    assert rows['hirebase_loader_rows_total{outcome="added",table="departments"}'] == 2
+    assert rows['hirebase_loader_rows_total{outcome="rejected",table="departments"}'] == 1
+    assert sum(rows.values()) == 3
+    assert {name: value for name, value in told.items() if "backups_total" in name} == {
+        'hirebase_backups_total{action="backup",outcome="done"}': 3,
+        'hirebase_backups_total{action="restore",outcome="done"}': 1,
+        'hirebase_backups_total{action="restore_dry_run",outcome="done"}': 1,
+        'hirebase_backups_total{action="verify",outcome="done"}': 1,
+        'hirebase_backups_total{action="verify",outcome="failed"}': 1,
+    }
+    assert told["hirebase_backup_bytes_total"] > len(backup) + saved["size"]
 
 
 async def test_a_batch_too_many_is_refused_at_once(database: Database, migrated: Settings) -> None:

@@ -157,21 +157,32 @@ async def confirm(
 
 def _work(state: State) -> Work:
     """What a job does, by its kind."""
-    jobs: Jobs = state.jobs
 
     async def work(job: Job, folder: Path) -> None:
-        match job.kind:
-            case "load":
-                path = folder / FILE / job.options["name"]
-                await loads.load(job, path, state.database, state.idempotency, jobs.save)
-            case "backup":
-                await copies.take(job, state.database, state.settings)
-            case "verify":
-                await copies.check(job, state.settings)
-            case "restore":
-                await copies.bring_back(job, state.database, state.settings)
+        if job.kind == "load":
+            path = folder / FILE / job.options["name"]
+            await _load(job, path, state)
+            return
+        with state.metrics.copying(job.kind, dry_run=job.preview):
+            match job.kind:
+                case "backup":
+                    size = await copies.take(job, state.database, state.settings)
+                    state.metrics.backup_bytes.inc(size)
+                case "verify":
+                    await copies.check(job, state.settings)
+                case "restore":
+                    await copies.bring_back(job, state.database, state.settings)
 
     return work
+
+
+async def _load(job: Job, path: Path, state: State) -> None:
+    try:
+        await loads.load(job, path, state.database, state.idempotency, state.jobs.save)
+    finally:
+        # Of a load that fails half-way, what was told last is in.
+        if not job.preview:
+            state.metrics.count_load(job.rows)
 
 
 @get("/jobs/{job_id:str}/events")

@@ -17,8 +17,8 @@ from service.core.tables import by_path
 from service.web.console.jobs import Job
 
 
-async def take(job: Job, database: Database, settings: Settings) -> None:
-    """A backup into BACKUP_DIR."""
+async def take(job: Job, database: Database, settings: Settings) -> int:
+    """A backup into BACKUP_DIR; its bytes."""
     name = job.options["table"]
     saved = await Depot(settings.backup_dir).save(
         database, None if name == "all" else by_path(name), "deflate"
@@ -28,6 +28,7 @@ async def take(job: Job, database: Database, settings: Settings) -> None:
         for table, part in saved.tables.items()
     ]
     job.message = f"{saved.name}: {saved.size} bytes, verified."
+    return saved.size
 
 
 async def check(job: Job, settings: Settings) -> None:
