@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
 
 from service.core import bodies
@@ -21,7 +22,11 @@ from service.web.posts import Post
 
 def routes(table: Table) -> Router:
     """`POST`, `GET` and `GET /{id}` of one table."""
+    handlers = [_insert(table), _page(table), _one(table)]
+    return Router(f"/{table.path}", route_handlers=handlers, tags=[table.path])
 
+
+def _insert(table: Table) -> HTTPRouteHandler:
     @post(
         "/",
         operation_id=f"insert_{table.path}",
@@ -40,6 +45,10 @@ def routes(table: Table) -> Router:
         with state.gate.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
 
+    return insert
+
+
+def _page(table: Table) -> HTTPRouteHandler:
     @get(
         "/",
         operation_id=f"list_{table.path}",
@@ -51,6 +60,10 @@ def routes(table: Table) -> Router:
         following = rows[-1][0] if len(rows) == limit else None
         return {"rows": [table.as_object(row) for row in rows], "next": following}
 
+    return page
+
+
+def _one(table: Table) -> HTTPRouteHandler:
     @get(
         "/{row_id:int}",
         operation_id=f"get_{table.path}",
@@ -63,4 +76,4 @@ def routes(table: Table) -> Router:
             raise NotFoundError(f"There is no row {row_id} in {table.path}.")
         return table.as_object(rows[0])
 
-    return Router(f"/{table.path}", route_handlers=[insert, page, one], tags=[table.path])
+    return one
