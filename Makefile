@@ -46,9 +46,10 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile py
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
 lock: $(VENV)/.created ## solves the dependencies anew; ARGS=--upgrade takes the newest versions
 	$(PIP) install uv==$(UV_VERSION)
-	$(COMPILE) --extra embedded --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
-	$(COMPILE) --extra embedded --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
+	$(COMPILE) --extra embedded --extra otel --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
+	$(COMPILE) --extra embedded --extra otel --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
 	$(COMPILE) --extra embedded -c requirements-bench.lock -o requirements-embedded.lock >/dev/null
+	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
 
 clean: ## removes the environment and the caches, not var/ (your data)
