@@ -1,6 +1,8 @@
 # hirebase: `make help` says what there is.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+PIP_AUDIT_VERSION := 2.10.1
+ADVISORIES := https://pypi.org/pypi/aiomysql/0.3.2/json
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -12,7 +14,7 @@ BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench chaos lock clean
+.PHONY: help run test check format bench chaos lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,10 +49,17 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile py
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
 lock: $(VENV)/.created ## solves the dependencies anew; ARGS=--upgrade takes the newest versions
 	$(PIP) install uv==$(UV_VERSION)
-	$(COMPILE) --extra embedded --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
-	$(COMPILE) --extra embedded --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
+	$(COMPILE) --extra embedded --extra otel --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
+	$(COMPILE) --extra embedded --extra otel --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
 	$(COMPILE) --extra embedded -c requirements-bench.lock -o requirements-embedded.lock >/dev/null
+	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
+
+audit: $(VENV)/.created ## known vulnerabilities of what the service runs on; needs a network
+	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \
+		|| { echo 'make audit: $(ADVISORIES) cannot be asked, so nothing was audited. It needs a network.' >&2; exit 1; }
+	@$(PIP) install uv==$(UV_VERSION)
+	@$(BIN)/uv --quiet tool run pip-audit==$(PIP_AUDIT_VERSION) --strict --disable-pip --require-hashes -r requirements.lock $(ARGS)
 
 clean: ## removes the environment and the caches, not var/ (your data)
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

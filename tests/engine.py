@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -124,12 +124,16 @@ def _container_engine_answers() -> bool:
 
 
 @contextmanager
-def container(*, durable: bool = False) -> Iterator[str]:
+def container(
+    *, durable: bool = False, files: Mapping[str, bytes] | None = None, options: Sequence[str] = ()
+) -> Iterator[str]:
     """A server of its own; durable: on disk, with the server's own settings."""
     from testcontainers.core.container import DockerContainer
 
     server = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
-    server.with_exposed_ports(3306)
+    server.with_exposed_ports(3306).with_command(list(options))
+    for path, content in (files or {}).items():
+        server.with_copy_into_container(content, path)
     if not durable:
         server.with_tmpfs_mount("/var/lib/mysql")
     with server:

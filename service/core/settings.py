@@ -47,6 +47,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     idempotency_hours: Annotated[int, Meta(ge=1, le=24 * 366)] = 24
 
+    otel_exporter_otlp_endpoint: Annotated[str, Meta(pattern=r"^(https?://.+)?$")] = ""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

@@ -37,6 +37,7 @@ from service.web.observe import Observed
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
+from service.web.tracing import Traces
 from service.web.unrouted import Unrouted
 from service.web.users import Users
 
@@ -47,13 +48,14 @@ WATCH_SECONDS = 1
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
-    metrics = Metrics()
+    metrics, traces = Metrics(), Traces(settings)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
             *(rejects, reports, avro, health, limits, figures, console),
         ],
         lifespan=[partial(_living, settings)],
+        on_shutdown=[traces.close],
         state=State(
             {
                 "settings": settings,
@@ -72,7 +74,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     openapi.complete(app)
-    app.asgi_handler = Observed(Unrouted(app.asgi_handler), metrics)  # type: ignore[arg-type, assignment]
+    observed = Observed(Unrouted(app.asgi_handler), metrics)  # type: ignore[arg-type]
+    app.asgi_handler = traces.around(observed)  # type: ignore[assignment]
     return app
 
 

@@ -73,7 +73,12 @@ def test_any_variable_may_be_a_file(tmp_path: Path, name: str) -> None:
 
 def _another(name: str) -> str:
     """A good value that is not the default."""
-    others = {"log_level": "error", "log_format": "json", "api_pass_hash": "$argon2id$v=19$…"}
+    others = {
+        "log_level": "error",
+        "log_format": "json",
+        "api_pass_hash": "$argon2id$v=19$…",
+        "otel_exporter_otlp_endpoint": "https://collector.test:4318",
+    }
     return others.get(name, "4711")
 
 

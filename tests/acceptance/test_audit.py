@@ -1,0 +1,19 @@
+"""`make audit` where there is no network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from tests.program import ROOT
+
+
+def test_an_audit_that_cannot_be_made_says_so_and_fails() -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
+    kept = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
+    ended = subprocess.run(
+        ["make", "audit"], cwd=ROOT, env=kept | nowhere, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode != 0
+    assert "nothing was audited" in ended.stderr
+    assert "Traceback" not in ended.stderr
