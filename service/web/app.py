@@ -69,6 +69,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "users": Users.of(settings),
                 "metrics": metrics,
                 "gate": Gate(settings.api_max_batches),
+                "streams": Gate(max(1, settings.mysql_pool_size // 2), "backups are being read"),
                 "jobs": Jobs(settings.rejects_dir / ".console"),
             }
         ),

@@ -39,13 +39,17 @@ Keep = Annotated[int | None, QueryParameter(ge=1, description="so many of its ki
     operation_class=operations.BACKUP,
 )
 async def send(
-    database: TheDatabase, table: TableName, codec: FromQuery[Codec] = "deflate"
+    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
-        return await download(backup.stream_all(database, codec), "application/zip", "hirebase.zip")
-    found = by_path(table)
-    stream = backup.stream_table(database, found, codec)
-    return await download(stream, "application/avro", f"{found.name}.avro")
+        stream = backup.stream_all(database, codec)
+        kind, name = "application/zip", "hirebase.zip"
+    else:
+        found = by_path(table)
+        stream = backup.stream_table(database, found, codec)
+        kind, name = "application/avro", f"{found.name}.avro"
+    patience = state.settings.api_download_patience
+    return await download(state.streams.passing(stream), kind, name, patience)
 
 
 @post(
