@@ -15,11 +15,15 @@ class Gate:
         self._places = places
         self._what = what
 
+    def check(self) -> None:
+        """UnavailableError where there is no place: before anything is done in vain."""
+        if not self._places:
+            raise UnavailableError(f"Too many {self._what}. Try again shortly.")
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """A place inside; UnavailableError where there is none."""
-        if not self._places:
-            raise UnavailableError(f"Too many {self._what}. Try again shortly.")
+        self.check()
         self._places -= 1
         try:
             yield
