@@ -35,6 +35,7 @@ from service.web.observe import Observed
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
+from service.web.shed import Shed
 from service.web.users import Users
 
 log = logging.getLogger("hirebase.web")
@@ -44,7 +45,7 @@ PURGE_SECONDS = 60
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
 
-    metrics = Metrics()
+    metrics, gate = Metrics(), Gate(settings.api_max_batches)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -68,7 +69,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "settings": settings,
                 "users": Users.of(settings),
                 "metrics": metrics,
-                "gate": Gate(settings.api_max_batches),
+                "gate": gate,
                 "streams": Gate(max(1, settings.mysql_pool_size // 2), "backups are being read"),
                 "jobs": Jobs(settings.rejects_dir / ".console"),
             }
@@ -82,7 +83,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     openapi.complete(app)
-    app.asgi_handler = Observed(app.asgi_handler, metrics)  # type: ignore[assignment]
+    shed = Shed(app.asgi_handler, gate)
+    app.asgi_handler = Observed(shed, metrics)  # type: ignore[assignment]
     return app
 
 

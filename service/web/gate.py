@@ -15,15 +15,19 @@ class Gate:
         self._places = places
         self._what = what
 
-    def check(self) -> None:
-        """UnavailableError where there is no place: before anything is done in vain."""
-        if not self._places:
-            raise UnavailableError(f"Too many {self._what}. Try again shortly.")
+    @property
+    def full(self) -> bool:
+        return not self._places
+
+    @property
+    def refusal(self) -> UnavailableError:
+        return UnavailableError(f"Too many {self._what}. Try again shortly.")
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """A place inside; UnavailableError where there is none."""
-        self.check()
+        if self.full:
+            raise self.refusal
         self._places -= 1
         try:
             yield

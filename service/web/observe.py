@@ -19,6 +19,7 @@ UNKNOWN = "(none)"
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _usable = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 _log = structlog.get_logger("hirebase.request")
@@ -27,7 +28,7 @@ _log = structlog.get_logger("hirebase.request")
 class Observed:
     """An ASGI application, watched."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], metrics: Metrics):
+    def __init__(self, app: Application, metrics: Metrics):
         self._app = app
         self._metrics = metrics
 

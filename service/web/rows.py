@@ -36,7 +36,6 @@ def routes(table: Table) -> Router:
         mode: FromQuery[Mode] = "partial",
         dry_run: DryRun = False,
     ) -> Response[bytes]:
-        state.gate.check()
         body = await request.body()
         with state.gate.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
