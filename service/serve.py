@@ -44,6 +44,7 @@ def serve(*, load_first: bool, workers: int) -> None:
             host=settings.api_host,
             port=settings.api_port,
             workers=workers,
+            timeout_graceful_shutdown=settings.mysql_timeout,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -22,6 +22,8 @@ from tests.program import Service
 USER, PASSWORD = "admin", "load-password"
 CREDENTIALS = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 SUCCESS = {200, 201, 207}
+IDLE_SECONDS = 4
+"""The service hangs up after 5."""
 FIGURES: list[str] = []
 """What the tests measured, told at the end of the run."""
 
@@ -68,6 +70,7 @@ class Line:
     def __init__(self, port: int):
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
 
     async def send(self, message: bytes) -> Reply:
         """A request and its reply."""
@@ -90,7 +93,10 @@ class Line:
             self._streams = None
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None or self._streams[0].at_eof():
+        if time.perf_counter() - self._used > IDLE_SECONDS:
+            self.close()
+        self._used = time.perf_counter()
+        if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         return self._streams
 

@@ -59,6 +59,9 @@ class Service:
         self._process = process
         self.port = port
         self.greeting: list[str] = []
+        assert process.stderr
+        # Read all the time: a pipe that is full holds up whoever writes to it.
+        self._complaints = asyncio.create_task(process.stderr.read())
 
     @classmethod
     async def started(cls, *options: str, **variables: str) -> Service:
@@ -100,7 +103,10 @@ class Service:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, how)
         async with asyncio.timeout(30):
-            out, err = await self._process.communicate()
+            assert self._process.stdout
+            out = await self._process.stdout.read()
+            err = await self._complaints
+            await self._process.wait()
         return Ended(self._process.returncode, out.decode(), err.decode())
 
     async def _read_greeting(self) -> None:

@@ -27,13 +27,14 @@ async def ahead(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]:
             coming.exception()  # asked for, so that nobody complains that nobody did
 
 
-async def pumped(source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def pumped(source: AsyncGenerator[bytes], patience: float) -> AsyncGenerator[bytes]:
     """What `source` gives, run in a task of its own: whatever task asks, deadlines hold,
 
-    and closing this ends the source at once, wherever it waits.
+    and closing this ends the source at once, wherever it waits. So does taking nothing for
+    `patience` seconds; whoever comes back after that gets a TimeoutError.
     """
     queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(PIECES)
-    task = asyncio.create_task(_pump(source, queue))
+    task = asyncio.create_task(_pump(source, queue, patience))
     try:
         while (item := await queue.get()) is not None:
             if isinstance(item, Exception):
@@ -45,13 +46,17 @@ async def pumped(source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
 
 
 async def _pump(
-    source: AsyncGenerator[bytes], queue: asyncio.Queue[bytes | Exception | None]
+    source: AsyncGenerator[bytes], queue: asyncio.Queue[bytes | Exception | None], patience: float
 ) -> None:
     try:
         async with aclosing(source):
             async for piece in source:
-                await queue.put(piece)
+                async with asyncio.timeout(patience):
+                    await queue.put(piece)
     except Exception as error:
-        await queue.put(error)
+        # Nobody may be there to make room.
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(error)
     else:
         await queue.put(None)

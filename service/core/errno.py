@@ -26,6 +26,7 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     UnavailableError: {
         *(1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927),
         *(2003, 2006, 2013, 2014, 2055),
+        1317,  # interrupted: the connection is killed, or the server ends
         4012,  # seekdb and OceanBase: past ob_query_timeout
     },
     # The server takes no writes: it is a replica now, or cut off from its cluster.

@@ -39,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
     api_max_batches: Positive = 8
+    api_download_patience: Positive = 300
 
     data_dir: Path = Path("loader/sample")
     rejects_dir: Path = Path("var/rejects")

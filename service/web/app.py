@@ -37,6 +37,7 @@ from service.web.observe import Observed
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
+from service.web.shed import Shed
 from service.web.tracing import Traces
 from service.web.unrouted import Unrouted
 from service.web.users import Users
@@ -49,6 +50,7 @@ WATCH_SECONDS = 1
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
     metrics, traces = Metrics(), Traces(settings)
+    gate = Gate(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -61,7 +63,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "settings": settings,
                 "users": Users.of(settings),
                 "metrics": metrics,
-                "gate": Gate(settings.api_max_batches),
+                "gate": gate,
+                "streams": Gate(max(1, settings.mysql_pool_size // 2), "backups are being read"),
                 "jobs": Jobs(settings.rejects_dir / ".console"),
             }
         ),
@@ -74,8 +77,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     openapi.complete(app)
-    observed = Observed(Unrouted(app.asgi_handler), metrics)  # type: ignore[arg-type]
-    app.asgi_handler = traces.around(observed)  # type: ignore[assignment]
+    shed = Shed(Unrouted(app.asgi_handler), gate)  # type: ignore[arg-type]
+    app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
     return app
 
 

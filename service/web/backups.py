@@ -48,7 +48,9 @@ async def send(
         found = by_path(table)
         stream = backup.stream_table(database, found, codec)
         kind, name = "application/avro", f"{found.name}.avro"
-    return await download(_counted(stream, state.metrics), kind, name)
+    patience = state.settings.api_download_patience
+    passing = state.streams.passing(_counted(stream, state.metrics))
+    return await download(passing, kind, name, patience)
 
 
 async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:

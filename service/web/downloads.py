@@ -24,9 +24,14 @@ class Download(ASGIStreamingResponse):
             await super()._stream(send)
 
 
-async def download(source: AsyncGenerator[bytes], media_type: str, name: str) -> Download:
-    """An attachment. What fails before the first piece is an error like any other."""
-    pieces = pumped(source)
+async def download(
+    source: AsyncGenerator[bytes], media_type: str, name: str, patience: float
+) -> Download:
+    """An attachment. What fails before the first piece is an error like any other.
+
+    patience: seconds until it is given up where the client takes nothing.
+    """
+    pieces = pumped(source, patience)
     first = await anext(pieces)
     return Download(
         iterator=_joined(first, pieces),

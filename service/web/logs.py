@@ -40,7 +40,11 @@ def configure(level: str, form: Literal["console", "json"]) -> None:
 
 
 def _final(form: Literal["console", "json"]) -> list[Any]:
+    # Stacks without the values of variables: those are passwords and people's data.
     away = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if form == "json":
-        return [away, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [away, structlog.dev.ConsoleRenderer(colors=False)]
+        stacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        told = structlog.processors.ExceptionRenderer(stacks)
+        return [away, told, structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [away, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]

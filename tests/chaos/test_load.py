@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import AsyncIterator
 
@@ -31,12 +32,13 @@ MEASURED_SECONDS = sized(short=3, full=10)
 SOAK_SECONDS = sized(short=20, full=600)
 WARM_SECONDS = sized(short=8, full=60)
 FLOOD_SECONDS = sized(short=8, full=30)
+PLACES = os.cpu_count() or 1
 LIGHT = sized(short=100, full=400)
 
 
 @pytest.fixture
 async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
-    service = await started(server.settings)
+    service = await started(server.settings, API_MAX_BATCHES=str(PLACES))
     yield service
     assert (await service.end()).code == 0
 
@@ -44,7 +46,7 @@ async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
 async def sustainable(service: Service, message: bytes) -> float:
     """Requests a second that as many clients get done as may be at work."""
     before = time.perf_counter()
-    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS)
+    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS, PLACES)
     assert {reply.status for reply in found} == {201}
     return len(found) / (time.perf_counter() - before)
 
@@ -61,7 +63,7 @@ def mixed(number: int) -> bytes:
 
 async def test_memory_stays_where_it_is(service: Service) -> None:
     full = await sustainable(service, request("POST", "/employees", batch(100)))
-    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS))
+    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS, PLACES))
     await asyncio.sleep(WARM_SECONDS)
     early = resident(service.pid)
     replies = await soak

@@ -109,7 +109,7 @@ async def test_a_reader_who_goes_away_frees_the_connection(
 ) -> None:
     monkeypatch.setattr(backup, "PAGE", 1)
     for pieces in range(4):
-        stream = pumped(backup.stream_all(filled, "deflate"))
+        stream = pumped(backup.stream_all(filled, "deflate"), 60)
         for _ in range(pieces + 1):
             await anext(stream)
         await asyncio.wait_for(stream.aclose(), 1)

@@ -141,6 +141,16 @@ async def test_a_deadline_ends_the_query_and_its_connection(single: Database) ->
         assert await session(single) != before
 
 
+async def test_a_killed_connection_is_unavailable(single: Database, database: Database) -> None:
+    number = await session(single)
+    query = asyncio.create_task(single.fetch(SLOW))
+    await asyncio.sleep(0.2)
+    await database.fetch(f"KILL {number}")
+    with pytest.raises(UnavailableError):
+        await query
+    assert await session(single) != number
+
+
 async def test_a_cancelled_query_closes_its_connection(single: Database) -> None:
     before = await session(single)
     query = asyncio.create_task(single.fetch(SLOW))

@@ -123,13 +123,32 @@ def test_a_place_is_free_again_after_an_error() -> None:
 
 @pytest.mark.parametrize(("form", "wanted"), [("json", '"event": "hello"'), ("console", "hello")])
 async def test_logs_go_to_standard_error_in_either_form(form: str, wanted: str) -> None:
-    """In a process of its own: logging is set up once for all."""
-    code = (
-        "import logging; from service.web import logs; "
-        f"logs.configure('info', '{form}'); logging.getLogger('any').info('hello')"
-    )
+    assert wanted in await logged(form, "log.info('hello')")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_stack_in_the_log_shows_no_values(form: str) -> None:
+    failing = """
+def fail():
+    password = "-".join(["top", "secret"])
+    raise ValueError("it failed")
+
+try:
+    fail()
+except ValueError as error:
+    log.error("an error", exc_info=error)
+"""
+    told = await logged(form, failing)
+    assert "it failed" in told
+    assert "top-secret" not in told
+
+
+async def logged(form: str, code: str) -> str:
+    """What code logs, in a process of its own: logging is set up once for all."""
+    setup = "import logging; from service.web import logs; "
+    setup += f"logs.configure('info', '{form}'); log = logging.getLogger('any')\n"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", setup + code, stderr=asyncio.subprocess.PIPE
     )
     _, told = await process.communicate()
-    assert wanted in told.decode()
+    return told.decode()

@@ -218,7 +218,8 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
     file = await asyncio.to_thread(_depot(state).open, name)
-    return await download(_chunks(file), "application/octet-stream", name)
+    patience = state.settings.api_download_patience
+    return await download(_chunks(file), "application/octet-stream", name, patience)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:

@@ -1,0 +1,45 @@
+"""Batches too many, refused as cheaply as can be: under overload most of the work is refusing."""
+
+from __future__ import annotations
+
+from service.core.tables import TABLES
+from service.web.gate import Gate
+from service.web.observe import App, Receive, Scope, Send
+from service.web.problems import RETRY_SECONDS, problem
+
+PATHS = {f"/{table.path}" for table in TABLES}
+
+
+class Shed:
+    """An ASGI application whose batches are refused, before anything else, while the gate is full.
+
+    Credentials are not looked at, and the body is not read.
+    """
+
+    def __init__(self, app: App, gate: Gate):
+        self._app = app
+        self._gate = gate
+        refusal = problem(503, str(gate.refusal), {}, {})
+        self._body: bytes = refusal.content
+        self._headers = [
+            (b"content-type", str(refusal.media_type).encode()),
+            (b"content-length", str(len(self._body)).encode()),
+            (b"retry-after", RETRY_SECONDS.encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if self._gate.full and scope["type"] == "http" and _is_batch(scope):
+            start = {"type": "http.response.start", "status": 503, "headers": self._headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": self._body})
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_batch(scope: Scope) -> bool:
+    path = scope["path"].rstrip("/")
+    if scope["method"] != "POST" or path not in PATHS:
+        return False
+    scope["path_template"] = path
+    return True

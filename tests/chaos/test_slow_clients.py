@@ -1,0 +1,193 @@
+"""Clients that send a byte a second, lie, hang up half or never read: the others do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from service.core.database import Database
+from service.core.tables import by_path
+from tests.hires import MOMENT, count
+from tests.load import batch, figures, in_turn, p99, read_reply, request, started, told
+from tests.program import Service
+from tests.servers import Server
+from tests.sizes import sized
+from tests.waiting import until
+from tests.wire import Streams
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+CROWD = sized(short=15, full=60)
+SECONDS = sized(short=5, full=20)
+STOP_SECONDS = 3
+PATIENCE = 2
+LONG_ROWS = 60_000
+POST = request("POST", "/employees", batch(100))
+HEAD, BODY = POST[: POST.index(b"\r\n\r\n") + 4], POST[POST.index(b"\r\n\r\n") + 4 :]
+SENT_AT_ONCE = {
+    "nothing": b"",
+    "half a header": HEAD[:40],
+    "headers": HEAD,
+    "half a body": HEAD + BODY[: len(BODY) // 2],
+}
+
+
+@pytest.fixture
+async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
+    service = await started(
+        server.settings, MYSQL_TIMEOUT=str(STOP_SECONDS), API_DOWNLOAD_PATIENCE=str(PATIENCE)
+    )
+    yield service
+    with suppress(ProcessLookupError):
+        await service.end(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def crowd(port: int) -> AsyncIterator[None]:
+    """So many of each kind; all go on with a byte a second."""
+    async with asyncio.TaskGroup() as group:
+        dripping = [
+            group.create_task(drip(port, begun))
+            for begun in SENT_AT_ONCE.values()
+            for _ in range(CROWD)
+        ]
+        yield
+        for one in dripping:
+            one.cancel()
+
+
+async def drip(port: int, begun: bytes) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(begun)
+        with suppress(ConnectionError):
+            for at in range(len(begun), len(POST) - 1):
+                writer.write(POST[at : at + 1])
+                await writer.drain()
+                await asyncio.sleep(1)
+    finally:
+        writer.transport.abort()
+
+
+async def in_use(service: Service) -> float:
+    """Connections to the database that something holds."""
+    (reply,) = await in_turn(service.port, request("GET", "/metrics"), 1)
+    found = figures(reply.body)
+    return found["hirebase_pool_connections"] - found["hirebase_pool_free"]
+
+
+async def test_a_byte_a_second_costs_no_connection_and_no_stop(
+    service: Service, stocked: Database
+) -> None:
+    posted, held = [], []
+    async with crowd(service.port):
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            posted += await in_turn(service.port, POST, 5, pause=0.05)
+            held.append(await in_use(service))
+        began = time.monotonic()
+        ended = await service.end(signal.SIGTERM)
+        stopped = time.monotonic() - began
+    told(
+        f"{CROWD * len(SENT_AT_ONCE)} clients with a byte a second",
+        posted=len(posted),
+        p99_ms=p99(posted),
+        most_connections_held=max(held),
+        stopped_s=stopped,
+    )
+    assert {reply.status for reply in posted} == {201}
+    assert p99(posted) < 1000
+    assert set(held) == {0}
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    assert stopped < STOP_SECONDS + 4
+    assert await count(stocked, "hired_employees") == 100 * len(posted)
+
+
+async def exchange(service: Service, message: bytes, *, end: bool) -> bytes:
+    """All that comes back, within seconds; end: nothing more is sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(message)
+    if end:
+        writer.write_eof()
+    found = b""
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(2):
+            while piece := await reader.read(1 << 16):
+                found += piece
+    writer.transport.abort()
+    return found
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize("missing", [-20, 0, 20])
+async def test_lies_about_the_length_and_half_closed_lines_leave_nothing_behind(
+    service: Service, stocked: Database, missing: int, end: bool
+) -> None:
+    length = f"content-length: {len(BODY)}".encode()
+    lie = HEAD.replace(length, f"content-length: {len(BODY) + missing}".encode())
+    replies = await asyncio.gather(*(exchange(service, lie + BODY, end=end) for _ in range(CROWD)))
+    statuses = {reply[9:12] for reply in replies}
+    # Who ends the line has no right to a reply; a body cut short is no JSON; one that never ends
+    # has no reply.
+    assert statuses <= {b"400", b""} if missing else statuses <= {b"201", b"503", b""}
+    assert missing > 0 or end or b"" not in statuses
+
+    async def nothing_is_held() -> bool:
+        return await in_use(service) == 0
+
+    await until(nothing_is_held, 5)
+    written = await count(stocked, "hired_employees")
+    assert written == 0 if missing else written % 100 == 0
+    assert {reply.status for reply in await in_turn(service.port, POST, 5)} == {201}
+    assert (await service.end(signal.SIGTERM)).code == 0
+
+
+async def fill(database: Database) -> None:
+    """More than the sockets' buffers hold."""
+    insert = by_path("employees").sql["insert"]
+    rows = [("x" * 255, MOMENT.removesuffix("Z"), 1, 1)] * 5000
+    for _ in range(LONG_ROWS // len(rows)):
+        async with database.transaction(60) as transaction:
+            await transaction.insert(insert, rows)
+
+
+async def ask(service: Service) -> tuple[int, Streams]:
+    """A backup of which nobody reads more than the headers."""
+    streams = await asyncio.open_connection("127.0.0.1", service.port)
+    streams[1].write(request("GET", "/avro/backup/employees?codec=null"))
+    async with asyncio.timeout(20):
+        status, _, _ = await read_reply(streams[0])
+    return status, streams
+
+
+async def test_readers_that_never_read_get_half_the_pool_for_a_while(
+    service: Service, server: Server, stocked: Database
+) -> None:
+    await fill(stocked)
+    places = server.settings.mysql_pool_size // 2
+    asked = [await ask(service) for _ in range(places + 2)]
+    assert [status for status, _ in asked] == [200] * places + [503] * 2
+    assert await in_use(service) == places
+    posted = await in_turn(service.port, POST, 20)
+    assert {reply.status for reply in posted} == {201}
+
+    async def all_are_free() -> bool:
+        return await in_use(service) == 0
+
+    freed = await until(all_are_free, PATIENCE + 5)
+    status, last = await ask(service)
+    assert status == 200
+    began = time.monotonic()
+    ended = await service.end(signal.SIGTERM)
+    told(
+        f"{places} readers that never read",
+        connections_free_after_s=freed,
+        stopped_s=time.monotonic() - began,
+    )
+    assert ended.code == 0
+    for _, writer in [last, *(streams for _, streams in asked)]:
+        writer.transport.abort()
