@@ -40,8 +40,9 @@ class Server:
             self._starting = asyncio.create_task(self._start_again(), context=alone)
 
     async def leave(self) -> None:
-        """Start it no more."""
+        """Start it no more; one under way ends first: half a start holds the folder."""
         if self._starting:
+            await asyncio.wait([self._starting], timeout=ENDING_SECONDS)
             self._starting.cancel()
             await asyncio.wait([self._starting])
 
