@@ -38,8 +38,12 @@ SENT_AT_ONCE = {
 
 @pytest.fixture
 async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
+    # Warnings as usual: uvloop warns of lines open at the end, and hangs where that is an error.
     service = await started(
-        server.settings, MYSQL_TIMEOUT=str(STOP_SECONDS), API_DOWNLOAD_PATIENCE=str(PATIENCE)
+        server.settings,
+        MYSQL_TIMEOUT=str(STOP_SECONDS),
+        API_DOWNLOAD_PATIENCE=str(PATIENCE),
+        PYTHONWARNINGS="default",
     )
     yield service
     with suppress(ProcessLookupError):
