@@ -29,9 +29,9 @@ from tests.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 MEASURED_SECONDS = sized(short=3, full=10)
-SOAK_SECONDS = sized(short=20, full=600)
-WARM_SECONDS = sized(short=8, full=60)
-FLOOD_SECONDS = sized(short=8, full=30)
+SOAK_SECONDS = sized(short=12, full=600)
+WARM_SECONDS = sized(short=5, full=60)
+FLOOD_SECONDS = sized(short=5, full=30)
 PLACES = os.cpu_count() or 1
 LIGHT = sized(short=100, full=400)
 

@@ -15,6 +15,7 @@ from service.core.settings import Settings
 from tests import engine
 from tests.hires import add_parents, count, hire
 from tests.serving import serving
+from tests.sizes import FULL
 from tests.waiting import until
 from tests.wire import Wire
 
@@ -45,7 +46,7 @@ async def sessions(database: Database) -> set[int]:
     return {number for (number,) in await database.fetch(SESSIONS)}
 
 
-@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("keyed", [False, True] if FULL else [True])
 @pytest.mark.parametrize(("moment", "heard"), MOMENTS)
 async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
     far: httpx.AsyncClient, wire: Wire, database: Database, moment: bytes, heard: bool, keyed: bool
