@@ -34,6 +34,8 @@ WARM_SECONDS = sized(short=5, full=60)
 FLOOD_SECONDS = sized(short=5, full=30)
 PLACES = os.cpu_count() or 1
 LIGHT = sized(short=100, full=400)
+SLOWER = sized(short=8, full=3)
+"""Times as long as without load; in a short run the 99th percentile rests on three replies."""
 
 
 @pytest.fixture
@@ -96,4 +98,4 @@ async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
     )
     assert len(accepted) + len(shed) == len(replies)
     assert len(shed) > len(replies) / 2
-    assert p99(accepted) <= 3 * p99(light)
+    assert p99(accepted) <= SLOWER * p99(light)
