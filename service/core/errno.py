@@ -27,7 +27,7 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
         *(1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927),
         *(2003, 2006, 2013, 2014, 2055),
         1317,  # interrupted: the connection is killed, or the server ends
-        4012,  # seekdb and OceanBase: past ob_query_timeout
+        *(4012, 5065, 5066),  # seekdb and OceanBase: past ob_query_timeout, or killed
     },
     # The server takes no writes: it is a replica now, or cut off from its cluster.
     ReadOnlyError: {1290, 1792, 1836, 1047},

@@ -20,8 +20,10 @@ from tests import engine, servers
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 from tests.program import run, start
 from tests.servers import Server
+from tests.sizes import sized
 
 HIRES = 4000
+POINTS = sized(short=5, full=20)
 OLD = [{**row, "name": f"Old {row['id']}"} for row in records(EMPLOYEES, HIRES)]
 NEW = [{**row, "name": f"New {row['id']}"} for row in records(EMPLOYEES, HIRES)]
 
@@ -150,7 +152,7 @@ async def test_a_restore_that_is_killed_is_whole_or_nothing(
 async def test_a_restore_that_is_killed_at_twenty_points(
     variables: dict[str, str], database: Database, tmp_path: Path
 ) -> None:
-    await kill_restores(variables, database, tmp_path, 20)
+    await kill_restores(variables, database, tmp_path, POINTS)
 
 
 async def kill_databases(server: Server, folder: Path, points: int) -> None:
@@ -184,4 +186,4 @@ async def test_a_restore_whose_database_is_killed(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 async def test_a_restore_whose_database_is_killed_at_twenty_points(tmp_path: Path) -> None:
     with servers.running(tmp_path) as server:
-        await kill_databases(server, tmp_path, 20)
+        await kill_databases(server, tmp_path, POINTS)
