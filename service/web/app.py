@@ -77,7 +77,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     openapi.complete(app)
-    shed = Shed(Unrouted(app.asgi_handler), gate)  # type: ignore[arg-type]
+    routed: Any = app.asgi_handler
+    shed = Shed(Unrouted(routed), gate)
     app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
     return app
 
