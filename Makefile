@@ -2,7 +2,7 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 PIP_AUDIT_VERSION := 2.10.1
-ADVISORIES := https://pypi.org/pypi/aiomysql/0.3.2/json
+ADVISORIES := https://api.osv.dev/v1/vulns/OSV-2020-111
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -59,7 +59,7 @@ audit: $(VENV)/.created ## known vulnerabilities of what the service runs on; ne
 	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \
 		|| { echo 'make audit: $(ADVISORIES) cannot be asked, so nothing was audited. It needs a network.' >&2; exit 1; }
 	@$(PIP) install uv==$(UV_VERSION)
-	@$(BIN)/uv --quiet tool run pip-audit==$(PIP_AUDIT_VERSION) --strict --disable-pip --require-hashes -r requirements.lock $(ARGS)
+	@$(BIN)/uv --quiet tool run pip-audit==$(PIP_AUDIT_VERSION) --vulnerability-service osv --strict --disable-pip --require-hashes -r requirements.lock $(ARGS)
 
 clean: ## removes the environment and the caches, not var/ (your data)
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
