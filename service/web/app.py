@@ -50,7 +50,8 @@ WATCH_SECONDS = 1
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
     metrics, traces = Metrics(), Traces(settings)
-    gate = Gate(settings.api_max_batches)
+    places = settings.api_max_batches
+    gate = Gate(places, narrow=max(os.cpu_count() or 1, places // 4))
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -64,7 +65,9 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "users": Users.of(settings),
                 "metrics": metrics,
                 "gate": gate,
-                "streams": Gate(max(1, settings.mysql_pool_size // 2), "backups are being read"),
+                "streams": Gate(
+                    max(1, settings.mysql_pool_size // 2), what="backups are being read"
+                ),
                 "jobs": Jobs(settings.rejects_dir / ".console"),
             }
         ),

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from service.core.errors import UnavailableError
+from service.web.problems import RETRY_SECONDS
+
+WINDOW = float(RETRY_SECONDS)
+"""Seconds in which refusals are counted: each who waits comes in vain once in that time."""
 
 
 class Gate:
-    """Lets so many in at a time."""
+    """Lets `places` in at a time, or only `narrow` while more come in vain than it has places for.
 
-    def __init__(self, places: int, what: str = "batches are in work"):
-        self._places = places
+    Few at work are each done quickly, and no fewer of them a second as long as they keep the
+    processors busy; so a gate narrows from its first refusal on.
+    """
+
+    def __init__(self, places: int, narrow: int | None = None, what: str = "batches are in work"):
+        self._places = self._open = places
+        self._narrow = min(narrow or places, places)
         self._what = what
+        self._inside = self._refused = 0
+        self._counted_until = 0.0
 
-    @property
-    def full(self) -> bool:
-        return not self._places
+    def refuses(self) -> bool:
+        """Whether there is no place; each time is counted as somebody who came in vain."""
+        now = time.monotonic()
+        if now >= self._counted_until:
+            self._open = self._narrow if self._refused > self._places else self._places
+            self._refused, self._counted_until = 0, now + WINDOW
+        if self._inside < self._open:
+            return False
+        self._refused += 1
+        self._open = self._narrow
+        return True
 
     @property
     def refusal(self) -> UnavailableError:
@@ -26,13 +46,13 @@ class Gate:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """A place inside; UnavailableError where there is none."""
-        if self.full:
+        if self.refuses():
             raise self.refusal
-        self._places -= 1
+        self._inside += 1
         try:
             yield
         finally:
-            self._places += 1
+            self._inside -= 1
 
     async def passing(self, source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         """What `source` gives, with a place inside for as long as it does."""

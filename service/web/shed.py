@@ -29,7 +29,8 @@ class Shed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
-        if self._gate.full and scope["type"] == "http" and _is_batch(scope):
+        if _is_batch(scope) and self._gate.refuses():
+            scope["path_template"] = _path(scope)
             start = {"type": "http.response.start", "status": 503, "headers": self._headers}
             await send(start)
             await send({"type": "http.response.body", "body": self._body})
@@ -38,8 +39,8 @@ class Shed:
 
 
 def _is_batch(scope: Scope) -> bool:
-    path = scope["path"].rstrip("/")
-    if scope["method"] != "POST" or path not in PATHS:
-        return False
-    scope["path_template"] = path
-    return True
+    return scope["type"] == "http" and scope["method"] == "POST" and _path(scope) in PATHS
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).rstrip("/")

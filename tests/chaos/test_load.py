@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator
+from statistics import median
 
 import pytest
 
@@ -31,24 +32,25 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 MEASURED_SECONDS = sized(short=3, full=10)
 SOAK_SECONDS = sized(short=12, full=600)
 WARM_SECONDS = sized(short=5, full=60)
-FLOOD_SECONDS = sized(short=5, full=30)
-PLACES = os.cpu_count() or 1
+FLOOD_SECONDS = sized(short=8, full=30)
+FLOODS = 3
+CLIENTS = os.cpu_count() or 1
 LIGHT = sized(short=100, full=400)
-SLOWER = sized(short=8, full=3)
-"""Times as long as without load; in a short run the 99th percentile rests on three replies."""
+SLOWER = 3
+"""Times as long as without load."""
 
 
 @pytest.fixture
 async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
-    service = await started(server.settings, API_MAX_BATCHES=str(PLACES))
+    service = await started(server.settings)
     yield service
     assert (await service.end()).code == 0
 
 
 async def sustainable(service: Service, message: bytes) -> float:
-    """Requests a second that as many clients get done as may be at work."""
+    """Requests a second that as many clients get done as there are cores."""
     before = time.perf_counter()
-    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS, PLACES)
+    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS, CLIENTS)
     assert {reply.status for reply in found} == {201}
     return len(found) / (time.perf_counter() - before)
 
@@ -65,7 +67,7 @@ def mixed(number: int) -> bytes:
 
 async def test_memory_stays_where_it_is(service: Service) -> None:
     full = await sustainable(service, request("POST", "/employees", batch(100)))
-    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS, PLACES))
+    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS, CLIENTS))
     await asyncio.sleep(WARM_SECONDS)
     early = resident(service.pid)
     replies = await soak
@@ -76,26 +78,31 @@ async def test_memory_stays_where_it_is(service: Service) -> None:
     assert grown <= 10
 
 
-@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("rows", [100, sized(short=300, full=1000)])
 async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
     service: Service, rows: int
 ) -> None:
     message = request("POST", "/employees", batch(rows))
     full = await sustainable(service, message)
+    floods = [await flood(service, message, 4 * full) for _ in range(FLOODS)]
+    factors = sorted(slower for _, slower in floods)
+    told(f"overload, batches of {rows}", sustainable=full, **floods[0][0], factors=factors)
+    assert median(factors) <= SLOWER
+
+
+async def flood(service: Service, message: bytes, rate: float) -> tuple[dict[str, float], float]:
+    """What a flood found, and how many times slower than without it the slowest were."""
     light = await in_turn(service.port, message, LIGHT, pause=0.02)
-    replies = await flooded(service.port, message, 4 * full, FLOOD_SECONDS)
+    replies = await flooded(service.port, message, rate, FLOOD_SECONDS)
     accepted = [reply for reply in replies if reply.status == 201]
     shed = [reply for reply in replies if reply.sheds]
-    told(
-        f"overload, batches of {rows}",
-        sustainable=full,
-        sent=len(replies),
-        accepted=len(accepted),
-        p99_light_ms=p99(light),
-        p99_accepted_ms=p99(accepted),
-        p99_shed_ms=p99(shed),
-        accepted_per_second=len(accepted) / FLOOD_SECONDS,
-    )
     assert len(accepted) + len(shed) == len(replies)
     assert len(shed) > len(replies) / 2
-    assert p99(accepted) <= SLOWER * p99(light)
+    found = {
+        "sent": len(replies),
+        "accepted": len(accepted),
+        "p99_light_ms": p99(light),
+        "p99_accepted_ms": p99(accepted),
+        "p99_shed_ms": p99(shed),
+    }
+    return found, p99(accepted) / p99(light)

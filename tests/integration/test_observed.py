@@ -12,7 +12,6 @@ import structlog
 
 from service.core.database import Database
 from service.core.settings import Settings
-from service.web.gate import Gate
 from tests.conftest import calling
 from tests.integration.test_console import begun, loaded
 
@@ -112,13 +111,6 @@ async def test_a_batch_too_many_is_refused_at_once(database: Database, migrated:
     assert all(reply.headers["Retry-After"] for reply in refused)
     inserted = (len(replies) - len(refused)) * len(rows)
     assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(inserted,)]
-
-
-def test_a_place_is_free_again_after_an_error() -> None:
-    gate = Gate(1)
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError), gate.entered():
-            raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(("form", "wanted"), [("json", '"event": "hello"'), ("console", "hello")])
