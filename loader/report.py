@@ -27,6 +27,7 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
     first: list[Reject] = field(default_factory=list)
     rejects_file: Path | None = None
     dry_run: bool = False
@@ -34,13 +35,14 @@ class Summary:
     seconds: float = 0.0
 
     def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
-        """Count a block; its rejects each under every field they failed on."""
+        """Count a block: rejects under every field they failed on, errors under their codes."""
         self.read += received
         self.first += [*rejects][: SHOWN - len(self.first)]
         self.counts += counts
         self.rejected += len(rejects)
         named = ({error.field or error.code for error in reject.errors} for reject in rejects)
         self.reasons.update(chain.from_iterable(named))
+        self.codes.update(error.code for reject in rejects for error in reject.errors)
 
     def as_object(self) -> dict[str, Any]:
         """For `--json`."""
@@ -54,6 +56,7 @@ class Summary:
             "skipped": self.counts.skipped,
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
+            "codes": dict(sorted(self.codes.items())),
             "rejects_file": str(self.rejects_file) if self.rejects_file else None,
             "dry_run": self.dry_run,
             "notes": self.notes,

@@ -54,7 +54,7 @@ async def _pump(
                 async with asyncio.timeout(patience):
                     await queue.put(piece)
     except Exception as error:
-        # Nobody may be there to make room.
+        # Whatever it is, it is raised where the pieces are taken; nobody may be there to make room.
         if queue.full():
             queue.get_nowait()
         queue.put_nowait(error)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Response, Router, get
 from litestar.datastructures import State
@@ -24,7 +24,8 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder; the client library reads it when it is imported."""
 LOADED = ("added", "changed", "unchanged", "skipped", "rejected")
 Read = Callable[[Database], float]
-WATCHED: tuple[tuple[str, str, str, Read], ...] = (
+Sum = Literal["sum", "livesum", "livemax"]
+WATCHED: tuple[tuple[str, str, Sum, Read], ...] = (
     ("pool_connections", "Connections open.", "livesum", lambda base: base.pool.size),
     ("pool_free", "Connections open and idle.", "livesum", lambda base: base.pool.freesize),
     ("pool_waiting", "Those waiting for one.", "livesum", lambda base: base.pool.waiting),
@@ -54,12 +55,15 @@ class Metrics:
         self.loaded = self._counter(
             "loader_rows", "Rows of files that the service loaded.", ["table", "outcome"]
         )
+        self.refused = self._counter(
+            "loader_errors", "Errors of rows of files that were not written.", ["table", "code"]
+        )
         self.backups = self._counter(
             "backups", "Backups, restores and verifications.", ["action", "outcome"]
         )
         self.backup_bytes = self._counter("backup_bytes", "Bytes of backups taken.", [])
         self._watched = [
-            (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)  # type: ignore[arg-type]
+            (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)
             for name, text, mode, read in WATCHED
         ]
 
@@ -76,10 +80,12 @@ class Metrics:
                 self.rejected.labels(table.name, error.code).inc()
 
     def count_load(self, files: Iterable[Mapping[str, Any]]) -> None:
-        """What became of the rows of files, by `table` and what LOADED names."""
+        """What became of the rows of files, by `table` and what LOADED names, and their `codes`."""
         for file in files:
             for outcome in LOADED:
                 self.loaded.labels(file["table"], outcome).inc(file.get(outcome, 0))
+            for code, count in file["codes"].items():
+                self.refused.labels(file["table"], code).inc(count)
 
     @contextmanager
     def copying(self, action: str, *, dry_run: bool = False) -> Iterator[None]:
@@ -99,7 +105,7 @@ class Metrics:
             return generate_latest(self.registry)
         _forget_the_dead(Path(folder))
         all_workers = CollectorRegistry()
-        MultiProcessCollector(all_workers, folder)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(all_workers, folder)
         return generate_latest(all_workers)
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
@@ -117,7 +123,7 @@ def _forget_the_dead(folder: Path) -> None:
             os.kill(pid, 0)
         except ProcessLookupError:
             with suppress(FileNotFoundError):  # another worker was quicker
-                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+                mark_process_dead(pid, str(folder))
         except PermissionError:
             continue
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request
 from litestar.exceptions import HTTPException
@@ -43,9 +43,11 @@ def _is_closed(scope: Scope) -> bool:
 
 
 async def _refusal(scope: Scope) -> App | None:
-    request: Request[Any, Any, Any] = Request(scope)  # type: ignore[arg-type]
+    typed: Any = scope
+    request: Request[Any, Any, Any] = Request(typed)
     try:
         await user_of(request)
     except HTTPException as error:
-        return problems.of_http(request, error).to_asgi_response(None, request)  # type: ignore[return-value]
+        reply: Any = problems.of_http(request, error).to_asgi_response(None, request)
+        return cast("App", reply)
     return None

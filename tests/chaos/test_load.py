@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from statistics import median
 
 import pytest
@@ -33,6 +33,7 @@ MEASURED_SECONDS = sized(short=3, full=10)
 SOAK_SECONDS = sized(short=12, full=600)
 WARM_SECONDS = sized(short=5, full=60)
 FLOOD_SECONDS = sized(short=8, full=30)
+ACCEPTED = {*SUCCESS, 422}
 FLOODS = 3
 CLIENTS = os.cpu_count() or 1
 LIGHT = sized(short=100, full=400)
@@ -47,12 +48,17 @@ async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
     assert (await service.end()).code == 0
 
 
-async def sustainable(service: Service, message: bytes) -> float:
+async def sustainable(service: Service, make: Callable[[int], bytes]) -> float:
     """Requests a second that as many clients get done as there are cores."""
     before = time.perf_counter()
-    found = await paced(service.port, lambda _: message, math.inf, MEASURED_SECONDS, CLIENTS)
-    assert {reply.status for reply in found} == {201}
+    found = await paced(service.port, make, math.inf, MEASURED_SECONDS, CLIENTS)
+    assert {reply.status for reply in found} <= ACCEPTED
     return len(found) / (time.perf_counter() - before)
+
+
+def soaked(number: int) -> bytes:
+    """The same, with keys of its own."""
+    return mixed(number + 1_000_000)
 
 
 def mixed(number: int) -> bytes:
@@ -62,19 +68,22 @@ def mixed(number: int) -> bytes:
     if number % 500 == 9:
         return request("GET", "/reports/hires-by-quarter?year=2021")
     key = {"idempotency_key": f"soak {number}"} if number % 2 else {}
-    return request("POST", "/employees", batch(100, department_id=number % 13), **key)
+    hired = f"{1990 + number % 35}-03-04T05:06:07Z"
+    body = batch(100, department_id=number % 13, datetime=hired)
+    return request("POST", "/employees", body, **key)
 
 
 async def test_memory_stays_where_it_is(service: Service) -> None:
-    full = await sustainable(service, request("POST", "/employees", batch(100)))
-    soak = asyncio.create_task(paced(service.port, mixed, 0.8 * full, SOAK_SECONDS, CLIENTS))
+    full = await sustainable(service, mixed)
+    soak = asyncio.create_task(paced(service.port, soaked, 0.8 * full, SOAK_SECONDS))
     await asyncio.sleep(WARM_SECONDS)
     early = resident(service.pid)
     replies = await soak
     grown = resident(service.pid) - early
-    told("soak", sustainable=full, requests=len(replies), p99_ms=p99(replies), grown_mib=grown)
-    assert len(replies) > 0.5 * 0.8 * full * SOAK_SECONDS
-    assert [reply.status for reply in replies if reply.status not in {*SUCCESS, 422}] == []
+    rate = len(replies) / SOAK_SECONDS
+    told("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
+    assert rate > 0.9 * 0.8 * full
+    assert {reply.status for reply in replies} <= ACCEPTED
     assert grown <= 10
 
 
@@ -83,7 +92,7 @@ async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
     service: Service, rows: int
 ) -> None:
     message = request("POST", "/employees", batch(rows))
-    full = await sustainable(service, message)
+    full = await sustainable(service, lambda _: message)
     floods = [await flood(service, message, 4 * full) for _ in range(FLOODS)]
     factors = sorted(slower for _, slower in floods)
     told(f"overload, batches of {rows}", sustainable=full, **floods[0][0], factors=factors)

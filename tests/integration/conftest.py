@@ -1,15 +1,24 @@
-"""The application for tests that send requests at the same time."""
+"""The application in this event loop, tables with rows, and files to load."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from loader import records
+from service.core import database as databases
 from service.core.database import Database
 from service.core.settings import Settings
+from tests.loads import Folder
+from tests.restoring import fill
 from tests.serving import serving
+
+SMALL = 256
+"""Bytes in a block: some six hires."""
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +32,30 @@ async def service(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
 async def api(service: httpx.AsyncClient, database: Database) -> httpx.AsyncClient:
     """A client of it, on empty tables."""
     return service
+
+
+@pytest.fixture
+async def filled(database: Database) -> Database:
+    """Tables with rows to back up and to restore."""
+    await fill(database)
+    return database
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Files to load: two departments, two jobs, no hires."""
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads of a few rows in many blocks."""
+    monkeypatch.setattr(records, "BLOCK", SMALL)
+
+
+@pytest.fixture
+async def single(database: Database, migrated: Settings) -> AsyncIterator[Database]:
+    """A pool of one connection, on empty tables."""
+    settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
+    async with databases.connect(settings) as single:
+        yield single

@@ -92,6 +92,7 @@ async def test_metrics_tell_of_loads_and_backups(client: httpx.AsyncClient) -> N
     assert rows['hirebase_loader_rows_total{outcome="added",table="departments"}'] == 2
     assert rows['hirebase_loader_rows_total{outcome="rejected",table="departments"}'] == 1
     assert sum(rows.values()) == 3
+    assert told['hirebase_loader_errors_total{code="missing",table="departments"}'] == 1
     assert {name: value for name, value in told.items() if "backups_total" in name} == {
         'hirebase_backups_total{action="backup",outcome="done"}': 3,
         'hirebase_backups_total{action="restore",outcome="done"}': 1,

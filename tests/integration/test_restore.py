@@ -3,43 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from httpx import AsyncClient as Client
 
-from service.core.backups.records import judge
 from service.core.database import Database
-from service.core.tables import Table
-from tests import hostile
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
-from tests.hostile import block, header
-
-COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
-
-
-@pytest.fixture
-async def filled(database: Database) -> Database:
-    async with database.transaction() as transaction:
-        for table, count in COUNTS:
-            rows = judge(table, records(table, count)).rows
-            await transaction.insert(table.sql["insert_with_id"], rows)
-    return database
-
-
-async def contents(database: Database) -> dict[str, Any]:
-    return {
-        table.name: await database.fetch(f"SELECT * FROM {table.name} ORDER BY id")
-        for table, _ in COUNTS
-    }
-
-
-async def post(client: Client, path: str, content: bytes) -> Any:
-    return await client.post(f"/avro/{path}", content=content)
-
-
-def archive(*counts: tuple[Table, int]) -> bytes:
-    return zip_file({table: avro_file(table, records(table, count)) for table, count in counts})
+from tests.restoring import COUNTS, archive, contents, post
 
 
 async def test_a_backup_comes_back_as_it_was(client: Client, filled: Database) -> None:
@@ -152,82 +122,6 @@ async def test_ids_may_move_under_hires_that_move_along(client: Client, filled: 
     assert await filled.fetch("SELECT MIN(id), MAX(id) FROM departments") == [(51, 53)]
 
 
-async def test_rows_that_break_a_rule_are_told(client: Client, filled: Database) -> None:
-    before = await contents(filled)
-    rows = records(EMPLOYEES, 200)
-    rows[150] |= {"name": " " * 300, "job_id": 0}
-    reply = await post(client, "restore/employees", avro_file(EMPLOYEES, rows))
-    (failure,) = reply.json()["failures"]
-    codes = {(error["field"], error["code"]) for error in failure["errors"]}
-    assert (reply.status_code, failure["index"]) == (422, 150)
-    assert codes == {("name", "blank"), ("name", "too_long"), ("job_id", "out_of_range")} or codes
-    assert await contents(filled) == before
-
-
-async def test_an_id_that_stands_twice_is_refused(client: Client, filled: Database) -> None:
-    before = await contents(filled)
-    rows = records(EMPLOYEES, 30)
-    for page in (100, 10):
-        reply = await post(
-            client, "restore/employees", avro_file(EMPLOYEES, [*rows, rows[3]], page=page)
-        )
-        assert reply.status_code == 422
-        assert await contents(filled) == before
-
-
-@pytest.mark.parametrize("name", hostile.AVRO)
-async def test_hostile_files_change_nothing(client: Client, filled: Database, name: str) -> None:
-    before = await contents(filled)
-    for path in ("restore/employees", "restore/all", "verify"):
-        reply = await post(client, path, hostile.content(name))
-        assert 400 <= reply.status_code < 500
-        assert reply.headers["content-type"] == "application/problem+json"
-    assert await contents(filled) == before
-
-
-@pytest.mark.parametrize("name", hostile.ZIPS)
-async def test_hostile_archives_change_nothing(client: Client, filled: Database, name: str) -> None:
-    before = await contents(filled)
-    for path in ("restore/all", "verify"):
-        reply = await post(client, path, hostile.content(name))
-        assert 400 <= reply.status_code < 500
-    assert await contents(filled) == before
-
-
-async def test_a_damaged_backup_changes_nothing(client: Client, filled: Database) -> None:
-    before = await contents(filled)
-    content = avro_file(EMPLOYEES, records(EMPLOYEES, 300))
-    for at in range(0, len(content), len(content) // 20):
-        damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
-        reply = await post(client, "restore/employees", damaged)
-        assert reply.status_code == 422
-    assert await contents(filled) == before
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"codec": "lzma9"}, "lzma9"),
-        ({"drop": "job_id"}, "job_id is missing"),
-        ({"type": "double"}, "double"),
-        ({"extra": "salary"}, "salary"),
-    ],
-)
-async def test_a_file_that_does_not_fit_says_why(
-    client: Client, database: Database, change: dict[str, str], says: str
-) -> None:
-    fields = [dict(field) for field in hostile.SCHEMA["fields"]]
-    if "drop" in change:
-        fields = [field for field in fields if field["name"] != change["drop"]]
-    if "type" in change:
-        fields[0]["type"] = change["type"]
-    if "extra" in change:
-        fields.append({"name": change["extra"], "type": "int"})
-    content = header({**hostile.SCHEMA, "fields": fields}, change.get("codec", "null"))
-    reply = await post(client, "restore/employees", content + block(1, b"\x02"))
-    assert (reply.status_code, says in reply.json()["detail"]) == (422, True)
-
-
 async def test_a_form_is_taken_as_well(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post("/avro/restore/jobs", files={"file": ("jobs.avro", content)})
@@ -279,23 +173,6 @@ async def test_rows_written_meanwhile_stay(client: Client, filled: Database) -> 
     assert (await restoring).json()["verified"]
 
 
-async def test_too_large_a_transaction_is_refused_before_it_starts(filled: Database) -> None:
-    import io
-
-    from service.core.backups.restore import restore
-    from service.core.backups.transactions import Limits
-    from service.core.errors import TransactionTooLarge
-
-    before = await contents(filled)
-    file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 40)))
-    for limits, says in ((Limits(rows=50), "70 rows"), (Limits(bytes=500), "BYTES")):
-        with pytest.raises(TransactionTooLarge, match=says):
-            await restore(filled, [(EMPLOYEES, file)], "replace", limits=limits)
-    assert await contents(filled) == before
-    (done,) = await restore(filled, [(EMPLOYEES, file)], "replace", limits=Limits(rows=70))
-    assert done.added == 10
-
-
 async def test_a_backup_in_the_folder_is_restored_by_name(client: Client, filled: Database) -> None:
     saved = await client.post("/avro/backup?codec=zstandard")
     name = saved.json()["name"]
@@ -307,15 +184,6 @@ async def test_a_backup_in_the_folder_is_restored_by_name(client: Client, filled
     for bad in ("../x", "/etc/passwd", "..%2f..%2fetc%2fpasswd", f"./{name}", "", "%00"):
         reply = await client.post(f"/avro/restore/all?backup={bad}")
         assert reply.status_code in (400, 404, 422)
-
-
-async def test_a_form_that_cannot_be_read_is_told(client: Client, database: Database) -> None:
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-        reply = await client.post(
-            "/avro/restore/jobs", content=b"no form", headers={"Content-Type": kind}
-        )
-        assert reply.status_code == 400
-        assert reply.headers["content-type"] == "application/problem+json"
 
 
 async def test_what_else_a_form_holds_is_dropped(client: Client, database: Database) -> None:

@@ -182,7 +182,7 @@ async def _load(job: Job, path: Path, state: State) -> None:
     finally:
         # Of a load that fails half-way, what was told last is in.
         if not job.preview:
-            state.metrics.count_load(job.rows)
+            state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
 
 
 @get("/jobs/{job_id:str}/events")

@@ -53,6 +53,8 @@ class Job(Struct, kw_only=True):
     total: int = 0
     message: str = ""
     rows: list[dict[str, Any]] = []
+    codes: dict[str, int] = {}
+    """Of a load: how many errors of which code."""
     failures: list[dict[str, Any]] = []
     verdicts: list[dict[str, Any]] = []
     """Of a preview: the first rows, each with its errors or none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class _Watched(Progress):
 
         def advance(done: int) -> None:
             self._job.done = done
-            self._job.rows = [_told(summary)]
+            self._job.rows, self._job.codes = [_told(summary)], dict(summary.codes)
             self._save(self._job)
 
         yield advance
@@ -60,7 +61,7 @@ class _Watched(Progress):
 async def load(job: Job, path: Path, database: Database, keys: Keys, save: Save) -> None:
     """Load a file, or in a preview only judge it."""
     table = by_path(job.options["table"])
-    job.failures, job.verdicts, job.rows, job.done = [], [], [], 0
+    job.failures, job.verdicts, job.rows, job.codes, job.done = [], [], [], {}, 0
     kind = await asyncio.to_thread(_kind, table, path)
     if kind is None:
         await _load_with_ids(job, table, path, database, save)
@@ -82,7 +83,7 @@ async def _load_with_ids(
     )
     watched = _Watched(job, save)
     (summary,) = await pipeline.load(database, options, watched)
-    job.rows = [_told(summary)]
+    job.rows, job.codes = [_told(summary)], dict(summary.codes)
     job.message = " ".join(f"{note}." for note in summary.notes)
     job.failures = msgspec.to_builtins([reject.as_failure() for reject in summary.first])
     job.rejects = summary.rejects_file.name if summary.rejects_file else None
@@ -143,6 +144,7 @@ class _New:
     async def load(self) -> None:
         """All of it."""
         self.job.total = self.path.stat().st_size
+        codes = Counter[str]()
         counts: dict[str, Any] = {"table": self.table.name, "read": 0, "added": 0, "rejected": 0}
         self.job.rows = [counts]
         parts = _parts(self.kind, self.path)
@@ -160,6 +162,8 @@ class _New:
             counts["read"] += judged.received
             counts["added"] += added
             counts["rejected"] = len(self.rejected)
+            codes.update(error["code"] for one in failures for error in one["errors"])
+            self.job.codes = dict(codes)
             self.job.done = done
             self.save(self.job)
         self.job.failures = self.rejected[:SHOWN]
