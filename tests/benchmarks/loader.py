@@ -181,21 +181,13 @@ class Bench:
 
     def _to_sql(self, file: Path, options: dict[str, Any]) -> None:
         import pandas
-        import sqlalchemy
 
-        settings = self._settings
-        url = sqlalchemy.URL.create(
-            "mysql+pymysql",
-            settings.mysql_user,
-            settings.mysql_password,
-            settings.mysql_host,
-            settings.mysql_port,
-            settings.mysql_database,
-        )
+        from tests.benchmarks.orm import engine_of
+
         columns = ["id", "name", "datetime", "department_id", "job_id"]
         frame = pandas.read_csv(file, names=columns, parse_dates=["datetime"])
         frame["datetime"] = frame["datetime"].dt.tz_localize(None)
-        database = sqlalchemy.create_engine(url)
+        database = engine_of(self._settings)
         frame.to_sql("hired_employees", database, if_exists="append", index=False, **options)
         database.dispose()
 

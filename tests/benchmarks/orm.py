@@ -29,8 +29,8 @@ Hire = type(
 )
 
 
-def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]]) -> float:
-    """rows/s."""
+def engine_of(settings: Settings) -> sa.Engine:
+    """A way to the database as SQLAlchemy's users have it."""
     address = sa.URL.create(
         "mysql+pymysql",
         settings.mysql_user,
@@ -39,7 +39,12 @@ def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]])
         settings.mysql_port,
         settings.mysql_database,
     )
-    engine = sa.create_engine(address)
+    return sa.create_engine(address)
+
+
+def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]]) -> float:
+    """rows/s."""
+    engine = engine_of(settings)
     with Session(engine) as session:
         session.execute(sa.text("SELECT 1"))
         started = time.perf_counter()
@@ -60,15 +65,7 @@ def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]])
 
 def back_up(settings: Settings, number: int) -> float:
     """All rows as objects, then into Avro: the seconds that `number` rows take."""
-    address = sa.URL.create(
-        "mysql+pymysql",
-        settings.mysql_user,
-        settings.mysql_password,
-        settings.mysql_host,
-        settings.mysql_port,
-        settings.mysql_database,
-    )
-    engine = sa.create_engine(address)
+    engine = engine_of(settings)
     names = ("id", "name", "datetime", "department_id", "job_id")
     started = time.perf_counter()
     with Session(engine) as session:
