@@ -16,7 +16,7 @@ from loader.file import File, at_lines
 from loader.options import Options
 from loader.progress import Progress
 from loader.rehearsal import rehearse, shadow
-from loader.rejects import RejectLog, RejectsFile
+from loader.rejects import RejectLog, RejectsFile, check_folder
 from loader.report import Summary
 from loader.source import found
 from loader.splitter import Block, Place
@@ -53,6 +53,7 @@ async def load(
             rehearsed = await _rehearse(database, files, options, progress)
             if options.dry_run:
                 return rehearsed
+        await asyncio.to_thread(check_folder, options.rejects_dir)
         loads = [Load(database, file, options) for file in files]
         summaries = [await one.run(progress) for one in loads]
         for one in loads:
@@ -87,7 +88,7 @@ class Load:
         self._options = options
         self._table = file.source.table
         self._log = RejectLog(
-            self._table, Origin("loader", file.source.path.name, file.fingerprint)
+            self._table, Origin("loader", file.source.short_name, file.fingerprint)
         )
         self._done: dict[int, Done] = {}
         self.checkpoint = Checkpoint(database, file.source, file.fingerprint, options.judgement)

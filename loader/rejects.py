@@ -18,10 +18,11 @@ import msgspec
 import sql
 from loader.checkpoint import SQL
 from loader.layout import REASONS, Layout
-from loader.source import STDIN, Source
+from loader.source import Source
 from loader.splitter import NOT_UTF8
 from service.core import store
 from service.core.database import Database, Transaction
+from service.core.errors import InputError, StoppedError
 from service.core.fields import Error
 from service.core.rejects import Reject
 from service.core.store import Origin
@@ -81,16 +82,17 @@ class RejectsFile:
         self._open.close()
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Append rejects whose records are text."""
+        """Append rejects whose records are text; StoppedError where there is no room."""
         if rejects:
-            self._file = self._file or self._begin()
-            self._file.writelines(map(self._line, rejects))
+            with self._writing():
+                self._file = self._file or self._begin()
+                self._file.writelines(map(self._line, rejects))
 
     def publish(self) -> Path | None:
-        """Give the file its name, if there is anything in it; that name."""
+        """Give the file its name, if there is anything in it; that name, or StoppedError."""
         if self._file is None:
             return None
-        with tempfile.NamedTemporaryFile(dir=self._folder) as whole:
+        with self._writing(), tempfile.NamedTemporaryFile(dir=self._folder) as whole:
             self._file.seek(0)
             shutil.copyfileobj(self._file, whole)
             whole.flush()
@@ -102,8 +104,17 @@ class RejectsFile:
         yield self._folder / f"{self._stem}.csv"
         yield from (self._folder / f"{self._stem}-{number}.csv" for number in count(2))
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoppedError(
+                f"Rejects cannot be written into {self._folder}: {error.strerror}. What is in "
+                "stays; load it again once they can."
+            ) from error
+
     def _begin(self) -> IO[bytes]:
-        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._open.enter_context(_nameless(self._folder))
         header = self._separator.join((*REASONS, *self._columns))
         file.write(f"{header}\n".encode())
@@ -122,6 +133,18 @@ class RejectsFile:
         return text if plain else '"' + text.replace('"', '""') + '"'
 
 
+def check_folder(folder: Path) -> None:
+    """InputError unless rejects can be written there; it is made if it is not there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _nameless(folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Rejects cannot be written into {folder}: {error.strerror}. Say --rejects-dir."
+        ) from error
+
+
 @contextmanager
 def _nameless(folder: Path) -> Iterator[IO[bytes]]:
     # Whoever is killed leaves nothing behind.
@@ -130,7 +153,7 @@ def _nameless(folder: Path) -> Iterator[IO[bytes]]:
 
 
 def _stem(source: Source) -> str:
-    name = source.table.name if source.name == STDIN else source.path.name
+    name = source.table.name if source.piped else source.path.name
     return f"{name.removesuffix('.gz').removesuffix('.csv')}.rejects"
 
 

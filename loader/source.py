@@ -1,4 +1,4 @@
-"""Where records come from: the files of a folder, files by name, standard input; gzip or plain."""
+"""Where records come from: the files of a folder, files by name, pipes; gzip or plain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -19,28 +19,38 @@ from service.core.tables import TABLES, Table
 
 CHUNK = 1 << 20
 STDIN = "-"
+GZIP = b"\x1f\x8b"
 Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file and the table it belongs to; `name` is what people call it."""
+    """A file and the table it belongs to; `name` is what people call it.
+
+    piped: it came through a pipe, and `path` is a copy that can be read again.
+    """
 
     table: Table
     path: Path
     name: str
+    piped: bool = False
 
     @property
     def origin(self) -> str:
         """What tells this file from others, whatever is in it."""
-        return STDIN if self.name == STDIN else str(self.path.absolute())[-255:]
+        return self.name if self.piped else str(self.path.absolute())[-255:]
+
+    @property
+    def short_name(self) -> str:
+        """Its name without the folders."""
+        return self.name if self.piped else self.path.name
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The content, unpacked; InputError for a file that cannot be read to its end."""
         try:
             with self.path.open("rb") as raw:
-                packed = self.path.suffix == ".gz"
+                packed = self.path.suffix == ".gz" or raw.peek(len(GZIP)).startswith(GZIP)
                 yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"{self.name} is no whole gzip file: {error}") from error
@@ -78,9 +88,9 @@ def found(
     folder: Path, files: Sequence[str] = (), table: Table | None = None
 ) -> Iterator[list[Source]]:
     """The sources of a run, parents first; InputError if one cannot be read."""
-    with tempfile.NamedTemporaryFile(prefix="hirebase-") as spool:
+    with ExitStack() as copies:
         if files:
-            sources = [_named(file, table, Path(spool.name)) for file in files]
+            sources = [_named(file, table, copies) for file in files]
         else:
             sources = [_in_folder(folder, table) for table in TABLES]
         for source in sources:
@@ -99,14 +109,28 @@ def _in_folder(folder: Path, table: Table) -> Source:
     return Source(table, there[0], str(there[0]))
 
 
-def _named(file: str, table: Table | None, spool: Path) -> Source:
-    if file != STDIN:
-        return Source(table or _table_of(file), Path(file), file)
-    if table is None:
+def _named(file: str, table: Table | None, copies: ExitStack) -> Source:
+    if file == STDIN and table is None:
         raise InputError("Standard input has no name: say --table.")
-    with spool.open("wb") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy, CHUNK)
-    return Source(table, spool, STDIN)
+    table = table or _table_of(file)
+    path = Path(file)
+    if file == STDIN or path.is_fifo():
+        return Source(table, copies.enter_context(_copied(file)), file, piped=True)
+    return Source(table, path, file)
+
+
+@contextmanager
+def _copied(file: str) -> Iterator[Path]:
+    """What comes out of a pipe, as a file that can be read again."""
+    with tempfile.NamedTemporaryFile(prefix="hirebase-") as copy:
+        try:
+            with nullcontext(sys.stdin.buffer) if file == STDIN else Path(file).open("rb") as pipe:
+                shutil.copyfileobj(pipe, copy, CHUNK)
+            copy.flush()
+        except OSError as error:
+            where = f"TMPDIR, {tempfile.gettempdir()}"
+            raise InputError(f"{file} cannot be copied into {where}: {error.strerror}.") from error
+        yield Path(copy.name)
 
 
 def _table_of(file: str) -> Table:

@@ -78,7 +78,8 @@ async def test_the_real_data(variables: dict[str, str], tmp_path: Path, version:
     assert len(rejects) == 71
 
 
-async def test_standard_input(variables: dict[str, str], database: Database) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+async def test_standard_input(variables: dict[str, str], database: Database, packed: bool) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loader", "-", "--table", "jobs", "--delimiter", "\\t"),
         cwd=program.ROOT,
@@ -86,11 +87,52 @@ async def test_standard_input(variables: dict[str, str], database: Database) -> 
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await process.communicate(b"1\tClerk\n2\t\n")
+    sent = b"1\tClerk\n2\t\n"
+    out, _ = await process.communicate(gzip.compress(sent) if packed else sent)
     assert process.returncode == 0
     assert b"1 added, 1 rejected (job 1)" in out
     assert b"jobs.rejects.csv" in out
     assert await database.fetch("SELECT id, job FROM jobs") == [(1, "Clerk")]
+
+
+async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_path: Path) -> None:
+    pipe = tmp_path / "jobs.csv"
+    os.mkfifo(pipe)
+    loading = asyncio.create_task(load(variables, str(pipe)))
+    await asyncio.to_thread(pipe.write_bytes, b"1,Clerk\n2,\n")
+    ended = await loading
+    assert "jobs: 2 read, 1 added, 1 rejected (job 1)" in ended.out
+    assert await database.fetch("SELECT origin FROM rejects") == [(str(pipe),)]
+
+
+async def test_a_folder_that_takes_no_rejects_is_told_before_anything_is_written(
+    variables: dict[str, str], database: Database
+) -> None:
+    ended = await load(variables | {"REJECTS_DIR": "/proc/rejects"})
+    assert (ended.code, ended.out) == (2, "")
+    assert "Rejects cannot be written into /proc/rejects: No such file or directory." in ended.err
+    assert "Traceback" not in ended.err
+    assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
+
+
+async def test_a_disk_without_room_for_rejects_stops_it_and_it_goes_on(
+    variables: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("1,Clerk\n2,\n" + "x" * 900_000 + "\n" + "y" * 900_000 + "\n3,Cook\n")
+    code = f"ulimit -f 1000; exec {sys.executable} -m loader {jobs}"
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", code),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    assert process.returncode == 1
+    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in told.decode()
+    assert b"Traceback" not in told
+    again = await load(variables, str(jobs), "--json")
+    assert counts(again) == {"jobs": (2, 3)}
 
 
 async def test_a_dry_run_writes_nothing(variables: dict[str, str], database: Database) -> None:
