@@ -32,6 +32,10 @@ class Commands(click.Group):
         except HirebaseError as error:
             click.echo(f"hirebase: {error}", err=True)
             sys.exit(2 if isinstance(error, SettingsError) else 1)
+        except OSError as error:
+            what = error.filename or "a file"
+            click.echo(f"hirebase: {what} cannot be read or written: {error.strerror}.", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=Commands, help="hirebase: a company's hiring history in MySQL.")

@@ -11,7 +11,8 @@ HirebaseError
 │   └── BackupError         not a backup, or one of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 ├── OrphansError            the change would leave rows without their parent
-├── StoppedError            a load ended early: too many rejects, or its file changed
+├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
+├── StorageError            a folder of the server's own cannot be read or written
 ├── TransactionTooLarge     more than the engine takes in one transaction
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key still runs
@@ -102,6 +103,10 @@ class OrphansError(HirebaseError):
 
 class StoppedError(HirebaseError):
     """A load ended before its files did."""
+
+
+class StorageError(HirebaseError):
+    """A folder or a file of the server's own cannot be read or written."""
 
 
 class TransactionTooLarge(HirebaseError):

@@ -49,6 +49,7 @@ PROBLEMS = {
     500: "A mistake on our side.",
     429: "Too many wrong passwords: none is looked at for Retry-After seconds.",
     503: "The database is away or busy: try again after Retry-After seconds.",
+    507: "A folder of the server cannot be used, or has no room: it needs its operator.",
 }
 HEADERS = {
     401: ("WWW-Authenticate", OpenAPIType.STRING),

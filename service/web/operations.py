@@ -238,10 +238,14 @@ READY = described(
 BACKUP = described(
     {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 400, 404
 )
-SAVE = described({201: Reply("Its name there, and its manifest.", Saved)}, 400, 404, 422)
-BACKUPS = described({200: Reply("All of them.", Listing)})
-RESTORE = described({200: Reply("What it did.", Restored)}, 400, 404, 409, 413, 422, takes=_file())
-RESTORE_ALL = described(
-    {200: Reply("What it did.", RestoredAll)}, 400, 404, 409, 413, 422, takes=_file()
+SAVE = described({201: Reply("Its name there, and its manifest.", Saved)}, 400, 404, 422, 507)
+BACKUPS = described({200: Reply("All of them.", Listing)}, 507)
+RESTORE = described(
+    {200: Reply("What it did.", Restored)}, 400, 404, 409, 413, 422, 507, takes=_file()
 )
-VERIFY = described({200: Reply("It is whole.", Verification)}, 400, 404, 413, 422, takes=_file())
+RESTORE_ALL = described(
+    {200: Reply("What it did.", RestoredAll)}, 400, 404, 409, 413, 422, 507, takes=_file()
+)
+VERIFY = described(
+    {200: Reply("It is whole.", Verification)}, 400, 404, 413, 422, 507, takes=_file()
+)

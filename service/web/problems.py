@@ -26,6 +26,7 @@ STATUS: dict[type[Exception], int] = {
     errors.OrphansError: 409,
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
+    errors.StorageError: 507,
     errors.UnavailableError: 503,
     errors.DatabaseError: 500,
 }

@@ -11,7 +11,7 @@ from typing import IO, Any
 from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from service.core.errors import MalformedError, TooLargeError
+from service.core.errors import MalformedError, StorageError, TooLargeError
 
 MAX_UPLOAD = 1 << 30
 SEGMENTS = 10
@@ -19,12 +19,18 @@ SEGMENTS = 10
 
 @asynccontextmanager
 async def received(request: Request[Any, Any, Any]) -> AsyncIterator[IO[bytes]]:
-    """What was sent, as a file; MalformedError, TooLargeError."""
+    """What was sent, as a file; MalformedError, TooLargeError, StorageError."""
     with tempfile.TemporaryFile() as file:
-        if request.content_type[0] == "multipart/form-data":
-            await _receive_field(request, file)
-        else:
-            await _receive_body(request, file)
+        try:
+            if request.content_type[0] == "multipart/form-data":
+                await _receive_field(request, file)
+            else:
+                await _receive_body(request, file)
+            file.flush()
+        except OSError as error:
+            raise StorageError(
+                f"The upload cannot be kept (TMPDIR): {error.strerror}. Make room there."
+            ) from error
         yield file
 
 

@@ -78,6 +78,20 @@ async def test_a_damaged_file_ends_in_one_line_and_1(
     assert await names_of(database) == {"Old"}
 
 
+async def test_what_cannot_be_read_or_written_ends_in_one_line_and_1(
+    variables: dict[str, str],
+) -> None:
+    variables["BACKUP_DIR"] = "/proc/backups"
+    for arguments, said in (
+        (["backup"], "BACKUP_DIR) cannot be used: No such file or directory."),
+        (["restore", "/proc/self/mem"], "cannot be read or written: Input/output error."),
+        (["verify", "/proc/self/mem"], "cannot be read or written: Input/output error."),
+    ):
+        ended = await run("service", *arguments, **variables)
+        assert (ended.code, ended.err.count("\n")) == (1, 1)
+        assert said in ended.err
+
+
 async def test_a_backup_that_is_killed_leaves_nothing_that_counts(
     variables: dict[str, str],
 ) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
 import pytest
 from httpx import AsyncClient as Client
 
 from service.core.database import Database
+from service.core.settings import Settings
 from tests import hostile
 from tests.backups import EMPLOYEES, avro_file, records
+from tests.conftest import calling
 from tests.hostile import block, header
 from tests.restoring import contents, post
 
@@ -112,3 +120,34 @@ async def test_a_form_that_cannot_be_read_is_told(client: Client, database: Data
         )
         assert reply.status_code == 400
         assert reply.headers["content-type"] == "application/problem+json"
+
+
+@contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """Files of this process may have so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("path", ["restore/jobs", "restore/all", "verify"])
+async def test_an_upload_without_room_is_told(client: Client, filled: Database, path: str) -> None:
+    before = await contents(filled)
+    with little_room(1 << 20):
+        reply = await post(client, path, b"x" * (2 << 20))
+    assert reply.status_code == 507
+    assert "The upload cannot be kept (TMPDIR): File too large." in reply.json()["detail"]
+    assert await contents(filled) == before
+
+
+async def test_a_folder_of_backups_that_cannot_be_used_is_told(migrated: Settings) -> None:
+    nowhere = msgspec.structs.replace(migrated, backup_dir=Path("/proc/backups"))
+    async with calling(nowhere) as client:
+        reply = await client.post("/avro/backup")
+        assert (await client.get("/avro/backups")).json() == {"backups": []}
+    assert reply.status_code == 507
+    assert "BACKUP_DIR" in reply.json()["detail"]
+    assert "/proc" not in reply.text

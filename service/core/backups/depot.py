@@ -23,7 +23,7 @@ from service.core.backups.compression import Codec
 from service.core.backups.sources import digest_of, manifest_of
 from service.core.backups.verify import verify
 from service.core.database import Database
-from service.core.errors import BackupError, NotFoundError
+from service.core.errors import BackupError, NotFoundError, StorageError
 from service.core.tables import TABLES, Table
 
 ALL = "hirebase"
@@ -58,7 +58,7 @@ class Depot:
     async def save(
         self, database: Database, table: Table | None, codec: Codec, keep: int | None = None
     ) -> Saved:
-        """Back up a table, or all; BackupError if it does not read back as it was."""
+        """Back up a table, or all; BackupError if it does not read back, StorageError."""
         made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{table.path}-{made}.avro" if table else f"{ALL}-{made}.zip"
         stream = (
@@ -66,23 +66,26 @@ class Depot:
             if table
             else backup.stream_all(database, codec, TABLES)
         )
-        saved = await self._write(name, stream)
-        if keep is not None:
-            await asyncio.to_thread(self._prune, name, keep)
+        with _usable():
+            saved = await self._write(name, stream)
+            if keep is not None:
+                await asyncio.to_thread(self._prune, name, keep)
         return saved
 
     def list(self) -> list[Listed]:
-        """All of them, oldest first."""
-        return [
-            Listed(path.name, _kind(path.name), path.stat().st_size, _made_at(path.name))
-            for path in self._paths()
-        ]
+        """All of them, oldest first; StorageError."""
+        with _usable():
+            return [
+                Listed(path.name, _kind(path.name), path.stat().st_size, _made_at(path.name))
+                for path in self._paths()
+            ]
 
     def open(self, name: str) -> IO[bytes]:
-        """A backup by its name; NotFoundError for anything that is none."""
-        if name not in {path.name for path in self._paths()}:
-            raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
-        return (self._folder / name).open("rb")
+        """A backup by its name; NotFoundError for anything that is none, StorageError."""
+        with _usable():
+            if name in {path.name for path in self._paths()}:
+                return (self._folder / name).open("rb")
+        raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
 
     async def _write(self, name: str, stream: AsyncGenerator[bytes]) -> Saved:
         partial = self._folder / f"{PARTIAL}{name}"
@@ -122,6 +125,17 @@ class Depot:
             return []
         found = [path for path in self._folder.iterdir() if _named(path.name) and path.is_file()]
         return sorted(found, key=lambda path: _made_at(path.name))
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The folder of backups (BACKUP_DIR) cannot be used: {error.strerror}. Give it room, "
+            "and the right to read and write there."
+        ) from error
 
 
 async def _fill(path: Path, stream: AsyncGenerator[bytes]) -> None:
