@@ -53,8 +53,8 @@ async def _pump(
             async for piece in source:
                 async with asyncio.timeout(patience):
                     await queue.put(piece)
-    except Exception as error:
-        # Whatever it is, it is raised where the pieces are taken; nobody may be there to make room.
+    except Exception as error:  # whatever it is, it is raised where the pieces are taken
+        # Nobody may be there to make room.
         if queue.full():
             queue.get_nowait()
         queue.put_nowait(error)

@@ -50,8 +50,7 @@ WATCH_SECONDS = 1
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
     metrics, traces = Metrics(), Traces(settings)
-    places = settings.api_max_batches
-    gate = Gate(places, narrow=max(os.cpu_count() or 1, places // 4))
+    gate = _gate(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -84,6 +83,11 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     shed = Shed(Unrouted(routed), gate)
     app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
     return app
+
+
+def _gate(places: int) -> Gate:
+    """For batches: under overload a quarter of the places, at least one a core."""
+    return Gate(places, narrow=max(os.cpu_count() or 1, places // 4))
 
 
 def create_app_from_environment() -> Litestar:
