@@ -92,27 +92,30 @@ def found(
         if files:
             sources = [_named(file, table, copies) for file in files]
         else:
-            sources = [_in_folder(folder, table) for table in TABLES]
+            sources = [_in_folder(folder, table, copies) for table in TABLES]
         for source in sources:
             with source.open() as file:
                 file.read(1)
         yield sorted(sources, key=lambda source: TABLES.index(source.table))
 
 
-def _in_folder(folder: Path, table: Table) -> Source:
+def _in_folder(folder: Path, table: Table, copies: ExitStack) -> Source:
     paths = [folder / f"{table.name}.csv", folder / f"{table.name}.csv.gz"]
     there = [path for path in paths if path.exists()]
     if len(there) == 2:
         raise InputError(f"There are both {there[0]} and {there[1]}: which one counts?")
     if not there:
         raise InputError(f"There is neither {paths[0]} nor {paths[1].name}. Check DATA_DIR.")
-    return Source(table, there[0], str(there[0]))
+    return _source(str(there[0]), table, copies)
 
 
 def _named(file: str, table: Table | None, copies: ExitStack) -> Source:
     if file == STDIN and table is None:
         raise InputError("Standard input has no name: say --table.")
-    table = table or _table_of(file)
+    return _source(file, table or _table_of(file), copies)
+
+
+def _source(file: str, table: Table, copies: ExitStack) -> Source:
     path = Path(file)
     if file == STDIN or path.is_fifo():
         return Source(table, copies.enter_context(_copied(file)), file, piped=True)
