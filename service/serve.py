@@ -45,6 +45,8 @@ def serve(*, load_first: bool, workers: int) -> None:
             port=settings.api_port,
             workers=workers,
             timeout_graceful_shutdown=settings.mysql_timeout,
+            # A worker that is silent is killed, with all its requests: not for a machine's hiccup.
+            timeout_worker_healthcheck=settings.mysql_timeout,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -60,8 +60,7 @@ class Service:
         self.port = port
         self.greeting: list[str] = []
         assert process.stderr
-        # Read all the time: a pipe that is full holds up whoever writes to it.
-        self._complaints = asyncio.create_task(process.stderr.read())
+        self._complaints = asyncio.create_task(_overheard(process.stderr))
 
     @classmethod
     async def started(cls, *options: str, **variables: str) -> Service:
@@ -125,6 +124,18 @@ class Service:
                     if (await client.get("/health/ready")).status_code == 200:
                         return
                 await asyncio.sleep(0.02)
+
+
+async def _overheard(stream: asyncio.StreamReader) -> bytes:
+    """All of it, and at once for whoever reads why a test failed.
+
+    A pipe that is full holds up whoever writes to it.
+    """
+    said = bytearray()
+    while piece := await stream.read(1 << 16):
+        said += piece
+        sys.stderr.write(piece.decode(errors="replace"))
+    return bytes(said)
 
 
 def free_port() -> int:
