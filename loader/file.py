@@ -26,21 +26,23 @@ class File:
     size: int
     version: Version
     assume_utc: bool
+    small_blocks: bool = False
 
     @classmethod
-    def recognise(cls, source: Source, options: Options) -> File:
+    def recognise(cls, source: Source, options: Options, *, small_blocks: bool = False) -> File:
         """Read the file once; InputError for what cannot be read, or has a header that is wrong."""
         version = source.version()
         with source.open() as file:
             start, first = beginning(file, options.delimiter)
         layout = layout_of(source.table, first, options.delimiter)
         fingerprint, size = source.fingerprint()
-        return cls(source, layout, start, fingerprint, size, version, options.assume_utc)
+        known = (source, layout, start, fingerprint, size, version)
+        return cls(*known, options.assume_utc, small_blocks)
 
     def blocks(self, start: Place) -> Iterator[Block]:
         """The records from `start` on; StoppedError when the file changes meanwhile."""
         with self.source.open() as file:
-            for block in blocks(file, self.layout, start):
+            for block in blocks(file, self.layout, start, small=self.small_blocks):
                 self.source.check_unchanged(self.version)
                 yield block
 

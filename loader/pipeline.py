@@ -48,7 +48,8 @@ async def load(
     """Load the files, parents first; InputError before anything is written."""
     progress = progress or Progress()
     with found(options.data_dir, options.files, options.table) as sources:
-        files = [await asyncio.to_thread(File.recognise, source, options) for source in sources]
+        recognise = partial(File.recognise, options=options, small_blocks=database.embedded)
+        files = [await asyncio.to_thread(recognise, source) for source in sources]
         if options.dry_run or options.max_rejects is not None:
             rehearsed = await _rehearse(database, files, options, progress)
             if options.dry_run:

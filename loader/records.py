@@ -13,17 +13,19 @@ from loader.splitter import Block, Place, Splitter, has_line_end
 
 BLOCK = 1 << 19
 """Bytes in a block: about 10,000 hires."""
+SMALL_BLOCK = 1 << 17
+"""The same where a transaction is to stay below a megabyte of the server's log."""
 LONGEST = 1 << 20
 """Bytes that a record may have; the end of a quoted field is looked for no further."""
 
 BOM = b"\xef\xbb\xbf"
 
 
-def blocks(file: BinaryIO, layout: Layout, start: Place) -> Iterator[Block]:
+def blocks(file: BinaryIO, layout: Layout, start: Place, *, small: bool = False) -> Iterator[Block]:
     """The records from `start` on, their fields in the table's order."""
     header = layout.header and start.line == 1
     splitter = Splitter(layout.delimiter, layout.width, layout.lead + layout.columns.index("id"))
-    for block in _blocks(file, splitter, start):
+    for block in _blocks(file, splitter, start, min(BLOCK, SMALL_BLOCK) if small else BLOCK):
         if header:
             block.keep(range(1, len(block.records)))
             header = False
@@ -34,13 +36,13 @@ def blocks(file: BinaryIO, layout: Layout, start: Place) -> Iterator[Block]:
 def beginning(file: BinaryIO, delimiter: str) -> tuple[Place, Record]:
     """Where the text of a file begins, and its first record; an empty one for an empty file."""
     start = Place(len(BOM)) if file.read(len(BOM)) == BOM else Place()
-    first = next(_blocks(file, Splitter(delimiter), start), None)
+    first = next(_blocks(file, Splitter(delimiter), start, BLOCK), None)
     return start, first.records[0] if first else ()
 
 
-def _blocks(file: BinaryIO, splitter: Splitter, start: Place) -> Iterator[Block]:
+def _blocks(file: BinaryIO, splitter: Splitter, start: Place, usual: int) -> Iterator[Block]:
     file.seek(start.byte)
-    ahead, size = b"", BLOCK
+    ahead, size = b"", usual
     while True:
         ahead += file.read(max(size - len(ahead), 0))
         data = ahead[:size]
@@ -53,7 +55,7 @@ def _blocks(file: BinaryIO, splitter: Splitter, start: Place) -> Iterator[Block]
             yield block
         used = block.end.byte - start.byte
         ahead, start = ahead[used:], block.end
-        size = BLOCK if used else size * 2
+        size = usual if used else size * 2
         if last and not ahead:
             return
 

@@ -83,7 +83,7 @@ def from_strings(
             table,
             [records[at] for at in doubtful],
             lambda record: strings.judge(fields, record, assume_utc=assume_utc),
-            lambda record: strings.named_parents(fields, record),
+            strings.parents_reader(fields),
         )
         _add_judged(batch, judged, doubtful)
     return batch

@@ -127,6 +127,11 @@ def decode_instant(_kind: type, value: object) -> Instant:
     raise InstantError("type", f"must be an ISO 8601 string, not {kind_of(value)}")
 
 
+def is_id(value: object) -> bool:
+    """Whether `value` can be one."""
+    return type(value) is int and 1 <= value <= MAX_ID
+
+
 def explain_id(value: object) -> Reasons:
     """Why `value` is no id."""
     if isinstance(value, bool) or not isinstance(value, int):

@@ -14,7 +14,7 @@ import sql
 from service.core.batch import Batch, Row
 from service.core.database import Transaction
 from service.core.errors import DataError
-from service.core.fields import Error, explain_id
+from service.core.fields import Error, is_id
 from service.core.rejects import Reject
 from service.core.tables import Field, Table, by_name
 
@@ -104,7 +104,7 @@ def _claimed(claims: dict[int, Any], field: Field) -> dict[int, int]:
     return {
         position: said[field.name]
         for position, said in claims.items()
-        if isinstance(said, dict) and not any(explain_id(said.get(field.name)))
+        if isinstance(said, dict) and is_id(said.get(field.name))
     }
 
 

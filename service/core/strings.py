@@ -76,15 +76,17 @@ def judge(
     return errors or tuple(values)
 
 
-def named_parents(fields: Sequence[Field], record: Sequence[str]) -> dict[str, object]:
-    """The parents that a row of text names, by field; none if it has too few fields or too many."""
-    if len(record) != len(fields):
-        return {}
-    return {
-        field.name: int(text)
-        for field, text in zip(fields, record, strict=True)
-        if field.references and _whole_number(text)
-    }
+def parents_reader(fields: Sequence[Field]) -> Callable[[Sequence[str]], dict[str, int]]:
+    """Tells the parents that a row of text names, by field; none if its length is wrong."""
+    width = len(fields)
+    parents = [(at, field.name) for at, field in enumerate(fields) if field.references]
+
+    def named(record: Sequence[str]) -> dict[str, int]:
+        if len(record) != width:
+            return {}
+        return {name: int(record[at]) for at, name in parents if _whole_number(record[at])}
+
+    return named
 
 
 def _judged(field: Field, text: str, *, assume_utc: bool) -> tuple[Any, Iterable[Reason]]:
