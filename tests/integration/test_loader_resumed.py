@@ -12,6 +12,7 @@ import pytest
 from loader.file import File
 from loader.pipeline import load
 from loader.progress import Advance, Progress
+from loader.records import SMALL_BLOCK
 from loader.report import Summary
 from service.core import database as databases
 from service.core.database import Database
@@ -137,3 +138,11 @@ async def test_a_load_outlives_a_connection_that_breaks(
         summaries = await load(cut, folder.options(), Cut())
     assert told(summaries) == told(undisturbed)
     assert await state(database) == wanted
+
+
+async def test_seekdb_gets_small_blocks(database: Database, folder: Folder) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 20_001)])
+    with pytest.raises(Interrupted):
+        await load(database, folder.options(), StopAfter(1))
+    sizes = [size for (size,) in await database.fetch("SELECT next_byte - first_byte FROM loads")]
+    assert (max(sizes) <= SMALL_BLOCK) is database.embedded

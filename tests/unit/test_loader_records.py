@@ -216,3 +216,15 @@ def test_packed_content_has_the_same_blocks() -> None:
     with gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(content, 1))) as packed:
         layout = layout_of(JOBS, ("1", "x"), ",")
         assert list(blocks(packed, layout, Place())) == read_blocks(content)  # type: ignore[arg-type]
+
+
+def test_small_blocks_are_a_quarter_of_the_usual_and_have_the_same_records() -> None:
+    content = b"".join(b"%d,x\n" % number for number in range(1, 100_000))
+    layout = layout_of(JOBS, ["1", "x"], ",")
+    small = list(blocks(io.BytesIO(content), layout, Place(), small=True))
+    usual = list(blocks(io.BytesIO(content), layout, Place()))
+    assert max(block.end.byte - block.start.byte for block in small) <= reading.SMALL_BLOCK
+    assert len(small) > 3 * len(usual)
+    assert [one for block in small for one in block.records] == [
+        one for block in usual for one in block.records
+    ]
