@@ -107,6 +107,7 @@ def from_records(table: Table, records: Sequence[Any]) -> Batch:
     """Objects with an id each, as Avro and NDJSON carry them."""
     convert = partial(msgspec.convert, dec_hook=decode_instant)
     try:
+        # A type made at run time, here and below: no checker can know it.
         rows = convert(records, list[table.stored])  # type: ignore[name-defined]
         return all_good(table, rows, records.__getitem__)
     except msgspec.ValidationError:

@@ -165,6 +165,7 @@ def _csv_record(header: Sequence[str], record: Sequence[str]) -> Any:
 @cache
 def _msgpack_decoder(table: Table) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(
+        # A type made at run time.
         list[table.row],  # type: ignore[name-defined]
         dec_hook=decode_instant,
     )

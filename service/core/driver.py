@@ -53,6 +53,7 @@ def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str
     return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
 
 
+# aiomysql has no types: of its classes, and of what they return, nothing is known.
 class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     """A cursor that sends a batch as one statement, so that its ids follow one another.
 

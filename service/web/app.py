@@ -81,6 +81,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     openapi.complete(app)
     routed: Any = app.asgi_handler
     shed = Shed(Unrouted(routed), gate)
+    # Around all of it, routing included: middleware begins after that.
     app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
     return app
 

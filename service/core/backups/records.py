@@ -16,6 +16,7 @@ from service.core.batch import Batch
 from service.core.fields import EARLIEST, LATEST, Id, Instant
 from service.core.tables import Table
 
+# Naive and in UTC, as the database has it.
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 MICROSECOND = timedelta(microseconds=1)
 Micros = Annotated[
@@ -26,6 +27,7 @@ Micros = Annotated[
 def judge(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
     """The batch of records whose moments are microseconds since 1970, or ISO text."""
     try:
+        # A type made at run time.
         rows = msgspec.convert(records, list[_quick(table)])  # type: ignore[misc]
     except msgspec.ValidationError:
         return batch.from_records(table, [_with_dates(table, record) for record in records])
