@@ -33,7 +33,8 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     ReadOnlyError: {1290, 1792, 1836, 1047},
     # A lock wait, a deadlock, a child row that came in between.
     # And rows that changed since the snapshot (MariaDB, OceanBase, TiDB).
-    ContentionError: {1205, 1213, 1451, *(1020, 6235, 8002, 9007)},
+    # And seekdb has no id for a transaction at hand, or undid it for reasons of its own.
+    ContentionError: {1205, 1213, 1451, *(1020, 6235, 8002, 9007), *(4383, 6002)},
     StaleParentError: {1452},
     DuplicateError: {1062},
     MissingTableError: {1146},
@@ -60,5 +61,11 @@ def _ours(error: pymysql.MySQLError) -> DatabaseError:
     # The driver's own complaints: the connection is closed, or what came in is no MySQL.
     drivers = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
     kind = ERRORS.get(number, UnavailableError if drivers else DatabaseError)
-    away = issubclass(kind, UnavailableError)
-    return kind(AWAY if away else f"The database refused this (error {number}).")
+    if issubclass(kind, UnavailableError):
+        return kind(AWAY)
+    if issubclass(kind, ContentionError):
+        return kind(
+            f"The database undid this (error {number}), as others were in its way. "
+            "Try again shortly."
+        )
+    return kind(f"The database refused this (error {number}).")

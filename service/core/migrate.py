@@ -15,14 +15,17 @@ WAIT_SECONDS = 300
 
 async def migrate(database: Database) -> list[str]:
     """Apply what is not yet applied; the names of what was."""
-    async with database.transaction(WAIT_SECONDS) as setup:
-        try:
-            await setup.execute(SQL["seed_migrations"])
-        except MissingTableError:
-            # Not always: once in a while seekdb starts again and does no DDL at all.
-            await setup.execute(SQL["create_migrations"])
-            await setup.execute(SQL["seed_migrations"])
+    await database.run(_prepare, WAIT_SECONDS)
     return await database.run(lambda lock: _apply_pending(database, lock), WAIT_SECONDS)
+
+
+async def _prepare(transaction: Transaction) -> None:
+    try:
+        await transaction.execute(SQL["seed_migrations"])
+    except MissingTableError:
+        # Not always: once in a while seekdb starts again and does no DDL at all.
+        await transaction.execute(SQL["create_migrations"])
+        await transaction.execute(SQL["seed_migrations"])
 
 
 async def _apply_pending(database: Database, lock: Transaction) -> list[str]:

@@ -28,8 +28,10 @@ STATUS: dict[type[Exception], int] = {
     errors.NotFoundError: 404,
     errors.StorageError: 507,
     errors.UnavailableError: 503,
+    errors.ContentionError: 503,
     errors.DatabaseError: 500,
 }
+AGAIN = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
 RETRY_SECONDS = "2"
 INTERNAL = (
     "Something went wrong on our side. Try again; if it stays, tell the operator when it was."
@@ -50,8 +52,7 @@ def of_ours(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Res
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_anything(request, error)
-    again = isinstance(error, errors.UnavailableError | errors.KeyBusyError)
-    headers = {"Retry-After": RETRY_SECONDS} if again else {}
+    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, AGAIN) else {}
     return problem(status, str(error), headers, error.extras)
 
 

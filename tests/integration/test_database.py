@@ -29,6 +29,7 @@ HIRE = (
     "INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s)"
 )
 SLOW = "SELECT SLEEP(20)"
+SIGNAL = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}"
 
 
 async def names(database: Database) -> list[str]:
@@ -170,6 +171,22 @@ async def test_a_transaction_is_tried_again_only_after_contention(database: Data
     with pytest.raises(DuplicateError):
         await database.run(work)
     assert len(attempts) == 3
+
+
+@pytest.mark.parametrize("number", [1205, 1213, 4383, 6002])
+async def test_what_the_server_undid_for_a_while_is_done_again(
+    database: Database, number: int
+) -> None:
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(await transaction.execute(ADD, (1, "Sales")))
+        if len(attempts) < 3:
+            await transaction.execute(SIGNAL.format(number))
+
+    await database.run(work)
+    assert len(attempts) == 3
+    assert await names(database) == ["Sales"]
 
 
 async def _add(database: Database, number: int, name: str) -> None:

@@ -214,3 +214,27 @@ async def test_a_mistake_of_ours_is_told_to_the_log_alone(
     assert "job" not in reply.text
     assert "hired_employees" not in reply.text
     assert path in caplog.text
+
+
+@pytest.fixture
+async def contended(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application whose departments end every query as a deadlock does."""
+    async with databases.connect(scratch) as database:
+        await migrate(database)
+        async with database.transaction() as transaction:
+            await transaction.execute(
+                "CREATE FUNCTION contended() RETURNS INT DETERMINISTIC NO SQL "
+                "BEGIN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; RETURN 1; END"
+            )
+            await transaction.execute("RENAME TABLE departments TO behind")
+            await transaction.execute(
+                "CREATE VIEW departments AS SELECT contended() AS id, 'A' AS department"
+            )
+    async with calling(scratch) as client:
+        yield client
+
+
+async def test_a_read_that_others_are_in_the_way_of_is_503(contended: httpx.AsyncClient) -> None:
+    reply = await contended.get("/departments")
+    assert_problem(reply, 503)
+    assert int(reply.headers["Retry-After"]) >= 1
