@@ -162,9 +162,14 @@ async def flooded(port: int, message: bytes, rate: float, seconds: float) -> lis
     return replies
 
 
+def percentile(replies: list[Reply], percent: int) -> float:
+    """Milliseconds within which so many in a hundred came back."""
+    return quantiles([reply.seconds for reply in replies], n=100)[percent - 1] * 1000
+
+
 def p99(replies: list[Reply]) -> float:
     """Milliseconds that one in a hundred takes longer than."""
-    return quantiles([reply.seconds for reply in replies], n=100)[98] * 1000
+    return percentile(replies, 99)
 
 
 def resident(pid: int) -> float:

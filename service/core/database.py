@@ -259,9 +259,10 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
             if not await session.fetch(SQL["has_database"], (name,)):
                 # A database's name cannot be a parameter; the settings allow word characters only.
                 await session.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-            if not await session.fetch(SQL["embedded_is_set"]):
+            ((is_set,),) = await session.fetch(SQL["embedded_is_set"])
+            if not is_set:
                 await session.execute(SQL["embedded"])
-                await session.execute(SQL["embedded_log"])
+                await session.execute(SQL["embedded_system"])
     finally:
         await _close(pool)
 

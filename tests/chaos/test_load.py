@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from statistics import median
 
 import pytest
 
@@ -16,9 +15,9 @@ from tests.load import (
     SUCCESS,
     batch,
     flooded,
-    in_turn,
     p99,
     paced,
+    percentile,
     request,
     resident,
     started,
@@ -29,16 +28,20 @@ from tests.servers import Server
 from tests.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
-MEASURED_SECONDS = sized(short=3, full=10)
+MEASURED_SECONDS = sized(short=6, full=10)
 SOAK_SECONDS = sized(short=12, full=600)
 WARM_SECONDS = sized(short=5, full=60)
-FLOOD_SECONDS = sized(short=8, full=30)
+FLOOD_SECONDS = sized(short=20, full=90)
 ACCEPTED = {*SUCCESS, 422}
-FLOODS = 3
 CLIENTS = os.cpu_count() or 1
-LIGHT = sized(short=100, full=400)
+LIGHT = 30
+"""Requests a second that leave the processors idle most of the time."""
 SLOWER = 3
 """Times as long as without load."""
+HELD = sized(short=90, full=99)
+"""The percentile held to that: of few replies, one in a hundred is a pause or two of a disk."""
+EMBEDDED_MS = 2000
+"""Instead, where seekdb merges on the same cores when it likes, and makes all wait meanwhile."""
 
 
 @pytest.fixture
@@ -89,29 +92,28 @@ async def test_memory_stays_where_it_is(service: Service) -> None:
 
 @pytest.mark.parametrize("rows", [100, sized(short=300, full=1000)])
 async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
-    service: Service, rows: int
+    service: Service, server: Server, rows: int
 ) -> None:
+    """The flood takes as long as the calm before it: the server's own pauses fall on both."""
     message = request("POST", "/employees", batch(rows))
     full = await sustainable(service, lambda _: message, {201})
-    floods = [await flood(service, message, 4 * full) for _ in range(FLOODS)]
-    factors = sorted(slower for _, slower in floods)
-    told(f"overload, batches of {rows}", sustainable=full, **floods[0][0], factors=factors)
-    assert median(factors) <= SLOWER
-
-
-async def flood(service: Service, message: bytes, rate: float) -> tuple[dict[str, float], float]:
-    """What a flood found, and how many times slower than without it the slowest were."""
-    light = await in_turn(service.port, message, LIGHT, pause=0.02)
-    replies = await flooded(service.port, message, rate, FLOOD_SECONDS)
-    accepted = [reply for reply in replies if reply.status == 201]
-    shed = [reply for reply in replies if reply.sheds]
-    assert len(accepted) + len(shed) == len(replies)
-    assert len(shed) > len(replies) / 2
-    found = {
-        "sent": len(replies),
-        "accepted": len(accepted),
-        "p99_light_ms": p99(light),
-        "p99_accepted_ms": p99(accepted),
-        "p99_shed_ms": p99(shed),
-    }
-    return found, p99(accepted) / p99(light)
+    light = await paced(service.port, lambda _: message, LIGHT, FLOOD_SECONDS, 1)
+    flood = await flooded(service.port, message, 4 * full, FLOOD_SECONDS)
+    accepted = [reply for reply in flood if reply.status == 201]
+    shed = [reply for reply in flood if reply.sheds]
+    told(
+        f"overload, batches of {rows}",
+        sustainable=full,
+        sent=len(flood),
+        accepted=len(accepted),
+        p99_light_ms=p99(light),
+        p99_accepted_ms=p99(accepted),
+        p99_shed_ms=p99(shed),
+        factor_p99=p99(accepted) / p99(light),
+        factor_p90=percentile(accepted, 90) / percentile(light, 90),
+    )
+    assert {reply.status for reply in light} == {201}
+    assert len(accepted) + len(shed) == len(flood)
+    assert len(shed) > len(flood) / 2
+    bound = EMBEDDED_MS if server.settings.embedded else SLOWER * percentile(light, HELD)
+    assert percentile(accepted, HELD) <= bound
