@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -56,11 +56,13 @@ async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator
     flying: deque[Flight[T]] = deque()
     try:
         async for job in jobs:
+            for result in _landed(flying):
+                yield result
             while before := _in_the_way(flying, job, workers):
                 await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
+                for result in _landed(flying):
+                    yield result
             flying.append(Flight(job.ids, asyncio.create_task(job.work())))
-            while flying and flying[0].task.done():
-                yield flying.popleft().task.result()
         while flying:
             yield await flying[0].task
             flying.popleft()
@@ -77,6 +79,12 @@ class Flight(Generic[T]):
 
     ids: Ids
     task: asyncio.Task[T]
+
+
+def _landed(flying: deque[Flight[T]]) -> Iterator[T]:
+    """The results that are there and have none before them that is not."""
+    while flying and flying[0].task.done():
+        yield flying.popleft().task.result()
 
 
 def _in_the_way(flying: Sequence[Flight[T]], job: Job[T], workers: int) -> list[asyncio.Task[T]]:
