@@ -76,31 +76,17 @@ def from_strings(
 ) -> Batch:
     """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces."""
     fields = table.stored_fields if with_id else table.fields
-    rows, doubtful = strings.certain(fields, records)
-    batch = Batch(table, len(records), records.__getitem__, rows, range(len(records)))
-    if doubtful:
-        judged = judge_each(
-            table,
-            [records[at] for at in doubtful],
-            lambda record: strings.judge(fields, record, assume_utc=assume_utc),
-            strings.parents_reader(fields),
-        )
-        _add_judged(batch, judged, doubtful)
-    return batch
-
-
-def _add_judged(batch: Batch, judged: Batch, stood: Sequence[int]) -> None:
-    """Put records that were judged by themselves back where they stood."""
-    others = sorted(set(range(batch.received)).difference(stood))
-    rows = dict(zip(others, batch.rows, strict=True))
-    rows |= {stood[at]: row for at, row in zip(judged.positions, judged.rows, strict=True)}
-    batch.positions = sorted(rows)
-    batch.rows = [rows[at] for at in batch.positions]
-    batch.rejects = judged.rejects
-    for reject in batch.rejects:
-        reject.position = stood[reject.position]
-    places = {position: at for at, position in enumerate(stood)}
-    batch.claims = lambda position: judged.claims(places[position])
+    judged = strings.judge(fields, records, assume_utc=assume_utc)
+    rejects = [Reject(at, records[at], judged.errors[at]) for at in sorted(judged.errors)]
+    return Batch(
+        table,
+        len(records),
+        records.__getitem__,
+        judged.rows,
+        judged.positions,
+        rejects,
+        judged.parents,
+    )
 
 
 def from_records(table: Table, records: Sequence[Any]) -> Batch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service.core.fields import (
@@ -36,57 +37,54 @@ _number = re.compile(r"[1-9][0-9]{0,8}").fullmatch
 _whole_number = re.compile(r"0|-?[1-9][0-9]{0,99}").fullmatch
 
 
-def certain(
-    fields: Sequence[Field], records: Sequence[Sequence[str]]
-) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """The rows that are certainly right, and the indexes of the records that are in doubt."""
-    if not records:
-        return [], []
-    width = len(fields)
-    if set(map(len, records)) != {width}:
-        empty = ("",) * width
-        records = [record if len(record) == width else empty for record in records]
-    columns, doubtful = [], set[int]()
-    for field, column in zip(fields, zip(*records, strict=True), strict=True):
-        values = _WHOLE[field.type](column)
-        if values is None:
-            values = list(map(_EACH[field.type], column))
-            doubtful.update(at for at, value in enumerate(values) if value is None)
-        columns.append(values)
-    rows = list(zip(*columns, strict=True))
-    if doubtful:
-        rows = [row for at, row in enumerate(rows) if at not in doubtful]
-    return rows, sorted(doubtful)
+@dataclass(frozen=True)
+class Judged:
+    """Rows of text: those that are right, where they stood, and why the others are not."""
+
+    rows: list[tuple[Any, ...]]
+    positions: Sequence[int]
+    errors: dict[int, list[Error]]
+    _parents: dict[str, Sequence[Any]]
+
+    def parents(self, position: int) -> dict[str, int]:
+        """The parents that a row names, by field, wherever it says a number."""
+        named = ((name, column[position]) for name, column in self._parents.items())
+        return {name: value for name, value in named if value is not None}
 
 
 def judge(
-    fields: Sequence[Field], record: Sequence[str], *, assume_utc: bool = False
-) -> tuple[Any, ...] | list[Error]:
-    """One row, or every rule that it breaks: an empty field counts as missing."""
-    if len(record) != len(fields):
-        return [Error(None, "malformed", f"has {len(record)} fields, not {len(fields)}")]
-    values: list[Any] = []
-    errors: list[Error] = []
-    for field, text in zip(fields, record, strict=True):
-        value = _EACH[field.type](text)
-        if value is None:
-            value, reasons = _judged(field, text, assume_utc=assume_utc)
-            errors += field.errors(reasons)
-        values.append(value)
-    return errors or tuple(values)
-
-
-def parents_reader(fields: Sequence[Field]) -> Callable[[Sequence[str]], dict[str, int]]:
-    """Tells the parents that a row of text names, by field; none if its length is wrong."""
+    fields: Sequence[Field], records: Sequence[Sequence[str]], *, assume_utc: bool = False
+) -> Judged:
+    """Every rule that is broken, row by row: an empty field counts as missing."""
     width = len(fields)
-    parents = [(at, field.name) for at, field in enumerate(fields) if field.references]
-
-    def named(record: Sequence[str]) -> dict[str, int]:
-        if len(record) != width:
-            return {}
-        return {name: int(record[at]) for at, name in parents if _whole_number(record[at])}
-
-    return named
+    errors = {
+        at: [Error(None, "malformed", f"has {len(record)} fields, not {width}")]
+        for at, record in enumerate(records)
+        if len(record) != width
+    }
+    if errors:
+        empty = ("",) * width
+        records = [empty if at in errors else record for at, record in enumerate(records)]
+    odd, columns = set(errors), []
+    for field, column in zip(fields, zip(*records, strict=True), strict=bool(records)):
+        values = _WHOLE[field.type](column)
+        if values is None:
+            values = list(map(_EACH[field.type], column))
+            doubtful = [at for at, value in enumerate(values) if value is None and at not in odd]
+            for at in doubtful:
+                values[at], reasons = _judged(field, column[at], assume_utc=assume_utc)
+                if found := field.errors(reasons):
+                    errors.setdefault(at, []).extend(found)
+        columns.append(values)
+    rows = list(zip(*columns, strict=True))
+    positions: Sequence[int] = range(len(records))
+    if errors:
+        positions = [at for at in positions if at not in errors]
+        rows = [rows[at] for at in positions]
+    parents = zip(fields, columns, strict=bool(records))
+    return Judged(
+        rows, positions, errors, {field.name: said for field, said in parents if field.references}
+    )
 
 
 def _judged(field: Field, text: str, *, assume_utc: bool) -> tuple[Any, Iterable[Reason]]:

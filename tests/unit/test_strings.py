@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.fields import decode_instant
-from service.core.strings import certain, judge
+from service.core.strings import judge
 from service.core.tables import TABLES, Table, by_name
 
 HIRES = by_name("hired_employees")
@@ -59,26 +59,53 @@ def by_struct(table: Table, record: list[str]) -> Any:
         max_size=4,
     )
 )
-def test_what_is_certain_is_what_the_struct_says(records: list[list[str]]) -> None:
-    rows, doubtful = certain(HIRES.stored_fields, records)
-    sure = [record for at, record in enumerate(records) if at not in doubtful]
-    assert [by_struct(HIRES, record) for record in sure] == rows
+def test_rows_are_right_where_the_struct_says_so(records: list[list[str]]) -> None:
+    judged = judge(HIRES.stored_fields, records)
+    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in wanted.items() if row is not None}
+    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
+    assert judged.errors.keys() == wanted.keys() - right.keys()
+    assert all(judged.errors.values())
 
 
 @given(st.tuples(texts, texts, texts, texts, texts).map(list))
-def test_a_row_is_right_if_the_struct_says_so(record: list[str]) -> None:
-    judged = judge(HIRES.stored_fields, record)
-    assert (judged if isinstance(judged, tuple) else None) == by_struct(HIRES, record)
+def test_a_row_is_judged_alone_as_among_others(record: list[str]) -> None:
+    alone = judge(HIRES.stored_fields, [record])
+    among = judge(HIRES.stored_fields, [GOOD, record, GOOD[:2]])
+    assert among.errors.get(1) == alone.errors.get(0)
+    assert among.rows == [alone_row(GOOD), *alone.rows]
+
+
+def alone_row(record: list[str]) -> Any:
+    """The row of a record that is right."""
+    (row,) = judge(HIRES.stored_fields, [record]).rows
+    return row
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-def test_plain_rows_are_certain(table: Table) -> None:
+def test_plain_rows_are_right(table: Table) -> None:
     record = GOOD if table is HIRES else GOOD[:2]
-    assert certain(table.stored_fields, [record] * 3)[1] == []
+    judged = judge(table.stored_fields, [record] * 3)
+    assert (len(judged.rows), list(judged.positions), judged.errors) == (3, [0, 1, 2], {})
 
 
-def test_one_bad_row_leaves_the_others_certain() -> None:
-    rows, doubtful = certain(
-        HIRES.stored_fields, [GOOD, GOOD[:2], [*GOOD[:2], "never", *GOOD[3:]], GOOD]
-    )
-    assert (len(rows), doubtful) == (2, [1, 2])
+def test_no_rows_are_no_error() -> None:
+    assert judge(HIRES.stored_fields, []).rows == []
+
+
+def test_errors_are_told_in_the_order_of_the_fields_and_leave_other_rows_alone() -> None:
+    bad = ["0", "", "never", "x", "2147483648"]
+    judged = judge(HIRES.stored_fields, [GOOD, GOOD[:2], bad, GOOD])
+    assert list(judged.positions) == [0, 3]
+    assert [error.code for error in judged.errors[1]] == ["malformed"]
+    told = [error.field for error in judged.errors[2]]
+    assert told == ["id", "name", "datetime", "department_id", "job_id"]
+
+
+def test_the_parents_that_a_row_names_are_told_whatever_else_is_wrong() -> None:
+    names = [*GOOD[:3], "5", "x"]
+    judged = judge(HIRES.stored_fields, [GOOD, GOOD[:2], names, [*GOOD[:3], "-1", "9999999999"]])
+    assert judged.parents(0) == {"department_id": 3, "job_id": 4}
+    assert judged.parents(1) == {}
+    assert judged.parents(2) == {"department_id": 5}
+    assert judged.parents(3) == {"department_id": -1, "job_id": 9999999999}
