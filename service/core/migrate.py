@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sql
 from service.core.database import SQL, Database, Transaction
-from service.core.errors import MissingTableError
+from service.core.errors import ContentionError, MissingTableError
 
 WAIT_SECONDS = 300
 
@@ -22,10 +22,11 @@ async def migrate(database: Database) -> list[str]:
 async def _prepare(transaction: Transaction) -> None:
     try:
         await transaction.execute(SQL["seed_migrations"])
-    except MissingTableError:
+    except MissingTableError as error:
         # Not always: once in a while seekdb starts again and does no DDL at all.
         await transaction.execute(SQL["create_migrations"])
-        await transaction.execute(SQL["seed_migrations"])
+        # Nor is it at once that seekdb sees what another has just made.
+        raise ContentionError("The table of migrations is there now.") from error
 
 
 async def _apply_pending(database: Database, lock: Transaction) -> list[str]:
