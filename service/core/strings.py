@@ -66,6 +66,7 @@ def judge(
         empty = ("",) * width
         records = [empty if at in errors else record for at, record in enumerate(records)]
     odd, columns = set(errors), []
+    # Without records there are no columns to go with the fields.
     for field, column in zip(fields, zip(*records, strict=True), strict=bool(records)):
         values = _WHOLE[field.type](column)
         if values is None:
