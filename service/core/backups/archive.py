@@ -1,7 +1,7 @@
 """A ZIP of Avro files: written as a stream, entries stored; read with nothing taken on trust.
 
-Ours are written in one way only, so that each byte of one can be told from its entries: a byte
-that differs is damage. Archives of others are read too, if they hold nothing but what ours do.
+The manifest has the size and the SHA-256 of every entry. Archives of other programs are read too,
+if they hold only the entries that ours do.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import io
 import os
 import struct
 import zipfile
-import zlib
-from dataclasses import dataclass
-from typing import IO
+from contextlib import ExitStack
+from typing import IO, Any, Self
 
 from service.core.errors import BackupError
 from service.core.tables import TABLES
@@ -25,59 +24,71 @@ MAX_DIRECTORY = 1 << 20
 MAX_RATIO = 20
 CHUNK = 1 << 20
 
-_VERSION = 45  # of the format: ZIP64
-_LATER = 0x08  # flag: sizes follow the data
-_DATE = 0x21  # 1980-01-01, so that the same rows make the same archive
-_HERE = 0xFFFFFFFF  # the real value is in the ZIP64 field
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the archive's directory says of an entry."""
-
-    name: str
-    offset: int
-    size: int
-    crc: int
-
-    @property
-    def start(self) -> int:
-        """Where its data begins, in an archive of ours."""
-        return self.offset + len(_local(self.name))
+_IN_ZIP64 = 0xFFFFFFFF
+"""The directory's size where its true one stands in the ZIP64 record."""
 
 
 class ArchiveWriter:
-    """A ZIP in the making: entry after entry, then the directory."""
+    """A ZIP in the making: entry after entry, then the directory; each call gives its bytes.
+
+    Use it as a context manager: it may be abandoned in the middle.
+    """
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
-        self._at = 0
+        self._out = _Stream()
+        self._open = ExitStack()
+        self._zip = self._open.enter_context(zipfile.ZipFile(self._out, "w"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._open.close()
 
     def begin(self, name: str) -> bytes:
         """What stands before an entry's data."""
-        self._name, self._size, self._crc = name, 0, 0
-        self._hash = hashlib.sha256()
-        return _local(name)
+        # The date is fixed, so that the same rows make the same archive.
+        info = zipfile.ZipInfo(name)
+        info.external_attr = 0o100600 << 16
+        self._entry = self._open.enter_context(self._zip.open(info, "w", force_zip64=True))
+        self._size, self._hash = 0, hashlib.sha256()
+        return self._out.take()
 
     def data(self, data: bytes) -> bytes:
         """A piece of the entry's data, as it is stored."""
+        self._entry.write(data)
         self._size += len(data)
-        self._crc = zlib.crc32(data, self._crc)
         self._hash.update(data)
-        return data
+        return self._out.take()
 
     def end(self) -> tuple[bytes, int, str]:
         """(what stands after the entry's data, the size of the data, its SHA-256)."""
-        entry = Entry(self._name, self._at, self._size, self._crc)
-        self._entries.append(entry)
-        self._at = entry.start + entry.size + len(_descriptor(entry))
-        return _descriptor(entry), self._size, self._hash.hexdigest()
+        self._entry.close()
+        return self._out.take(), self._size, self._hash.hexdigest()
 
     def finish(self) -> bytes:
         """The directory."""
-        return _directory(self._entries)
+        self._open.close()
+        return self._out.take()
+
+
+class _Stream(io.RawIOBase):
+    """A write-only stream that holds what was written until it is taken."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
 
 
 class Archive:
@@ -122,24 +133,6 @@ class Archive:
         self.extract(MANIFEST, content)
         return content.getvalue()
 
-    def check_frame(self) -> None:
-        """BackupError if any byte beside the entries' data is not as we write it."""
-        at, entries = 0, []
-        for info in sorted(self._infos.values(), key=lambda info: info.header_offset):
-            entry = Entry(info.filename, at, info.file_size, info.CRC)
-            entries.append(entry)
-            self._expect(at, _local(entry.name))
-            self._expect(entry.start + entry.size, _descriptor(entry))
-            at = entry.start + entry.size + len(_descriptor(entry))
-        self._expect(at, _directory(entries))
-        if at + len(_directory(entries)) != self._size:
-            raise BackupError("This ZIP is damaged: it does not end where it should.")
-
-    def _expect(self, at: int, wanted: bytes) -> None:
-        self._file.seek(min(at, self._size))
-        if self._file.read(len(wanted)) != wanted:
-            raise BackupError(f"This ZIP is damaged between bytes {at} and {at + len(wanted)}.")
-
     def _refuse_strangers(self) -> None:
         infos = self._zip.infolist()
         for info in infos:
@@ -165,7 +158,7 @@ def _entries_claimed(file: IO[bytes]) -> int:
     if at < 0 or len(tail) < at + 22:
         raise BackupError("This is no whole ZIP: its directory is missing.")
     count, length = struct.unpack("<HL", tail[at + 10 : at + 16])
-    if count == 0xFFFF or length == _HERE:
+    if count == 0xFFFF or length == _IN_ZIP64:
         at = tail.rfind(b"PK\x06\x06")
         if at < 0 or len(tail) < at + 56:
             raise BackupError("This is no whole ZIP: its directory is missing.")
@@ -182,47 +175,3 @@ def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:
         file.write(chunk)
     if left:
         raise EOFError("it is not as long as the directory says")
-
-
-def _local(name: str) -> bytes:
-    raw = name.encode()
-    wide = struct.pack("<HHQQ", 1, 16, 0, 0)
-    head = (_VERSION, _LATER, 0, 0, _DATE, 0, _HERE, _HERE, len(raw), len(wide))
-    return _LOCAL.pack(b"PK\x03\x04", *head) + raw + wide
-
-
-def _descriptor(entry: Entry) -> bytes:
-    return struct.pack("<4sLQQ", b"PK\x07\x08", entry.crc, entry.size, entry.size)
-
-
-def _directory(entries: list[Entry]) -> bytes:
-    central = b"".join(map(_central, entries))
-    last = entries[-1]
-    at = last.start + last.size + len(_descriptor(last))
-    count = len(entries)
-    return (
-        central
-        + struct.pack(
-            "<4sQ2H2L4Q",
-            b"PK\x06\x06",
-            44,
-            _VERSION,
-            _VERSION,
-            0,
-            0,
-            count,
-            count,
-            len(central),
-            at,
-        )
-        + struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(central), 1)
-        + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, _HERE, _HERE, 0)
-    )
-
-
-def _central(entry: Entry) -> bytes:
-    raw = entry.name.encode()
-    wide = struct.pack("<HHQQQ", 1, 24, entry.size, entry.size, entry.offset)
-    unix, readable = _VERSION | 3 << 8, 0o100600 << 16
-    head = (unix, _VERSION, _LATER, 0, 0, _DATE, entry.crc, _HERE, _HERE, len(raw), len(wide))
-    return _CENTRAL.pack(b"PK\x01\x02", *head, 0, 0, 0, readable, _HERE) + raw + wide

@@ -51,8 +51,9 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
     """One table as an Avro file. The first piece is empty: it says that the snapshot stands."""
     async with _snapshot(database) as snapshot:
         yield b""
-        async for piece in snapshot.pieces(await snapshot.writer(table, codec)):
-            yield piece
+        async with aclosing(snapshot.pieces(await snapshot.writer(table, codec))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 async def stream_all(
@@ -61,18 +62,28 @@ async def stream_all(
     """Tables as of one moment: a ZIP of Avro files, manifest.json last; first, an empty piece."""
     async with _snapshot(database) as snapshot:
         yield b""
-        archive, parts = ArchiveWriter(), {}
-        for table in tables:
-            writer = await snapshot.writer(table, codec)
-            yield archive.begin(f"{table.name}.avro")
-            async for piece in snapshot.pieces(writer):
+        with ArchiveWriter() as archive:
+            async with aclosing(_archived(snapshot, archive, codec, tables)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+
+async def _archived(
+    snapshot: _Snapshot, archive: ArchiveWriter, codec: Codec, tables: Sequence[Table]
+) -> AsyncGenerator[bytes]:
+    parts = {}
+    for table in tables:
+        writer = await snapshot.writer(table, codec)
+        yield archive.begin(f"{table.name}.avro")
+        async with aclosing(snapshot.pieces(writer)) as pieces:
+            async for piece in pieces:
                 yield archive.data(piece)
-            end, size, sha256 = archive.end()
-            parts[table.name] = _part(writer, size, sha256)
-            yield end
-        yield archive.begin(MANIFEST)
-        yield archive.data(_json(snapshot.manifest(codec, parts)))
-        yield archive.end()[0] + archive.finish()
+        end, size, sha256 = archive.end()
+        parts[table.name] = _part(writer, size, sha256)
+        yield end
+    yield archive.begin(MANIFEST)
+    yield archive.data(_json(snapshot.manifest(codec, parts)))
+    yield archive.end()[0] + archive.finish()
 
 
 def _part(writer: Writer, size: int, sha256: str) -> Part:
@@ -105,7 +116,7 @@ class _Snapshot:
         origin = Origin(total.rows, str(total), self._at, self._schema_version, PROGRAM)
         return Writer(table, codec, origin)
 
-    async def pieces(self, writer: Writer) -> AsyncIterator[bytes]:
+    async def pieces(self, writer: Writer) -> AsyncGenerator[bytes]:
         """A file: its header, then its blocks; the server builds a page while one is encoded."""
         yield writer.header
         pages = _Pages(self._transaction, writer.table)

@@ -1,11 +1,4 @@
-"""The codecs of Avro blocks: compressed here, and taken apart within bounds.
-
-Some bits of a compressed block mean nothing, or say the same another way, so a flipped one can go
-unseen. Ours therefore end in a seal, the CRC-32 of what is before it, which every reader skips:
-in zstandard a skippable frame; in deflate, the default because every Avro reader has it, empty
-stored blocks, with the CRC in the bits that RFC 1951 (3.2.4) leaves unused. Snappy has its own
-CRC-32, of the rows; of null every bit is a row's.
-"""
+"""The codecs of Avro blocks: compressed here, and decompressed within bounds."""
 
 from __future__ import annotations
 
@@ -32,11 +25,8 @@ ADLER = 4
 ZSTD_WINDOW_LOG = 25
 """A frame that wants more memory than 32 MiB to be read is refused."""
 
-_EMPTY = b"\x00\x00\xff\xff"
-_GROUPS = 7
-"""Of five bits each, for the 32 of the CRC."""
 _SKIPPABLE = b"\x50\x2a\x4d\x18\x04\x00\x00\x00"
-"""The head of a frame of four bytes that zstandard's readers skip."""
+"""How a skippable frame of four bytes begins: those of version 0.1.0 end in one."""
 
 
 def compress(codec: Codec, data: bytes) -> bytes:
@@ -57,30 +47,8 @@ def inflate(codec: Codec, data: bytes, limit: int) -> bytes:
     return rows
 
 
-def is_sealed(codec: Codec, data: bytes) -> bool:
-    """Whether a block of ours is just as it was written, as far as its codec has a seal."""
-    if codec not in _SEALS:
-        return True
-    seal = _SEALS[codec]
-    size = len(seal(0))
-    return data[-size:] == seal(zlib.crc32(data[:-size]))
-
-
-def _frame(crc: int) -> bytes:
-    return _SKIPPABLE + crc.to_bytes(4, "little")
-
-
-def _empty_blocks(crc: int) -> bytes:
-    groups = (
-        bytes([(crc >> 5 * at & 0x1F) << 3 | (at == _GROUPS - 1)]) + _EMPTY for at in range(_GROUPS)
-    )
-    return b"".join(groups)
-
-
 def _deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=RAW_DEFLATE)
-    body = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return body + _empty_blocks(zlib.crc32(body))
+    return zlib.compress(data, wbits=RAW_DEFLATE)
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
@@ -107,11 +75,6 @@ def _from_snappy(data: bytes, limit: int) -> bytes:
     return rows
 
 
-def _to_zstd(data: bytes) -> bytes:
-    body = zstd.compress(data)
-    return body + _frame(zlib.crc32(body))
-
-
 def _from_zstd(data: bytes, limit: int) -> bytes:
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
     decompressor = zstd.ZstdDecompressor(options=options)
@@ -130,9 +93,8 @@ _COMPRESS: dict[Codec, Callable[[bytes], bytes]] = {
     "deflate": _deflate,
     "null": bytes,
     "snappy": _to_snappy,
-    "zstandard": _to_zstd,
+    "zstandard": zstd.compress,
 }
-_SEALS: dict[Codec, Callable[[int], bytes]] = {"deflate": _empty_blocks, "zstandard": _frame}
 _INFLATE: dict[Codec, Callable[[bytes, int], Any]] = {
     "deflate": _inflate,
     "null": lambda data, _limit: data,

@@ -78,7 +78,6 @@ def digest_of(file: IO[bytes]) -> tuple[str, int]:
 def _entries(archive: Archive, stack: ExitStack) -> list[Source]:
     manifest = manifest_of(archive)
     if manifest:
-        archive.check_frame()
         _compare_names(archive, manifest)
     found: list[Source] = []
     for table in TABLES:
