@@ -1,159 +1,106 @@
-"""Charts of the reports as SVG: readable without colour, nothing in them from elsewhere."""
+"""Charts of the reports as SVG: readable without colour, and they load nothing."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
-import pygal
-from pygal.style import Style
+import jinja2
+from markupsafe import Markup
+from msgspec import Struct
 
 from service.core.reports import DepartmentHires, QuarterlyHires
 
-# For plugins that we do not have, pygal adds a finder of the old kind; Python would warn of it at
-# every import from here on.
-sys.meta_path[:] = [
-    finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)
-]
-
 QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 MOST_BARS = 40
-"""A chart of more can be read by nobody; the tables have them all."""
-LONGEST_NAME = 32
+"""More bars are not readable; the tables have all rows."""
+LONGEST_NAME = 30
+LEFT, RIGHT, TOP, STEP = 250, 860, 52, 30
+"""Where the bars begin and end, and the pixels from one bar to the next."""
+FILLS = (
+    ("#a9c7ec", ""),
+    ("#f3cf94", Markup('<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e"/>')),
+    ("#b5dfc0", Markup('<circle cx="4" cy="4" r="1.5" fill="#10243e"/>')),
+    ("#e3bce4", Markup('<path d="M0 4H8M4 0V8" stroke="#10243e"/>')),
+)
+"""(colour, pattern) of each quarter."""
 
-PATTERNS = (
-    "",
-    '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e" stroke-width="1.3"/>',
-    '<circle cx="4" cy="4" r="1.5" fill="#10243e"/>',
-    '<path d="M0 4H8M4 0V8" stroke="#10243e" stroke-width="1"/>',
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
 )
-COLOURS = ("#a9c7ec", "#f3cf94", "#b5dfc0", "#e3bce4")
-CSS = """
-.bar .rect, .legends rect { fill-opacity: 1; stroke: #10243e; stroke-width: 1 }
-.text-overlay text.value { paint-order: stroke; stroke: #fff !important; stroke-width: 3px }
-.on-top .major.guide.line { stroke: #d93025 !important; stroke-width: 3 }
-@media (prefers-color-scheme: dark) {
-  svg, .graph > .background, .plot > .background { fill: #15181c !important; background: #15181c }
-  .title, .axis text, .axis text.major, .legends .legend text, text.no_data { fill: #f2f4f7 }
-  .axis .line, .axis .guide.line, .axis .major.guide.line { stroke: #aeb6c1 }
-}
-""" + "\n".join(
-    f".bars .rect.fill-{at}, .legends rect.color-{at} {{ fill: url(#fill-{at}) }}"
-    for at in range(len(COLOURS))
-)
-LOOK = Style(
-    background="#ffffff",
-    plot_background="#ffffff",
-    foreground="#1a1d21",
-    foreground_strong="#000000",
-    foreground_subtle="#4a5058",
-    colors=COLOURS,
-    value_colors=("#000000",) * len(COLOURS),
-    font_family="sans-serif",
-    title_font_size=18,
-    label_font_size=13,
-    major_label_font_size=13,
-    legend_font_size=14,
-    value_font_size=12,
-    major_guide_stroke_dasharray="9,4",
-    transition="0s",
-)
+_environment.filters["number"] = "{:,}".format
+
+
+class Part(Struct, frozen=True):
+    """A part of a bar, in pixels; `fill` is an index of FILLS."""
+
+    x: float
+    width: float
+    value: int
+    fill: int
 
 
 def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
     """Hires of each department, its quarters stacked; the departments that hired most."""
-    totals = {quarter: _totals(rows, quarter) for quarter in QUARTERS}
-    hired = sum(totals.values(), Counter())
-    names = [name for name, _ in hired.most_common(MOST_BARS)]
-    chart = _chart(f"Hires by quarter{_of(year)}", names)
-    for quarter in QUARTERS:
-        chart.add(quarter, [totals[quarter][name] or None for name in reversed(names)])
-    return bytes(chart.render())
+    totals: dict[str, Counter[str]] = {}
+    for row in rows:
+        hired = {quarter: getattr(row, quarter) for quarter in QUARTERS}
+        totals.setdefault(row.department, Counter()).update(hired)
+    ranked = sorted(totals.items(), key=lambda total: -total[1].total())
+    bars = [(name, [hired[quarter] for quarter in QUARTERS]) for name, hired in ranked]
+    return _draw(f"Hires by quarter{_of(year)}", bars, legend=QUARTERS)
 
 
 def departments_above_mean(rows: Sequence[DepartmentHires], year: int | None, mean: float) -> bytes:
     """The departments above the mean, and the mean as a line; those that hired most."""
-    shown = rows[:MOST_BARS]
     title = f"Departments above the mean of {mean:,.1f} hires{_of(year)}"
-    chart = _chart(title, [row.department for row in shown])
-    highest = max((row.hired for row in shown), default=1)
-    chart.range = (0, highest * 1.05)
-    chart.y_labels = [
-        {"value": 0, "label": "0"},
-        {"value": mean, "label": f"mean {mean:,.1f}"},
-    ]
-    chart.y_labels_major = [mean]
-    chart.show_legend = False
-    chart.add_xml_filter(_with_lines_on_top)
-    chart.add("Hires", [row.hired for row in reversed(shown)])
-    return bytes(chart.render())
-
-
-def _totals(rows: Sequence[QuarterlyHires], quarter: str) -> Counter[str]:
-    counter: Counter[str] = Counter()
-    for row in rows:
-        counter[row.department] += getattr(row, quarter)
-    return counter
+    return _draw(title, [(row.department, [row.hired]) for row in rows], mean=mean)
 
 
 def _of(year: int | None) -> str:
     return f", {year}" if year else ""
 
 
-def _chart(title: str, names: Sequence[str]) -> Any:
-    """An empty chart of horizontal bars, the first name on top."""
-    chart = pygal.HorizontalStackedBar(
-        title=title,
-        css=("file://style.css", "file://graph.css", f"inline:{CSS}"),
-        defs=[_pattern(at) for at in range(len(COLOURS))],
-        style=LOOK,
-        js=(),
-        width=900,
-        height=130 + 30 * max(2, len(names)),
-        legend_at_bottom=True,
-        legend_at_bottom_columns=len(QUARTERS),
-        print_values=True,
-        print_zeroes=False,
-        no_prefix=True,
-        no_data_text="No hires",
-        truncate_label=LONGEST_NAME,
-        value_formatter=lambda value: f"{value:,.0f}",
-    )
-    chart.x_labels = list(reversed(names))
-    chart.add_xml_filter(_clean)
-    return chart
-
-
-def _pattern(at: int) -> str:
+def _draw(
+    title: str,
+    bars: Sequence[tuple[str, list[int]]],
+    *,
+    legend: Sequence[str] = (),
+    mean: float | None = None,
+) -> bytes:
+    shown = bars[:MOST_BARS]
+    longest = max((sum(values) for _, values in shown), default=0) or 1
+    scale = (RIGHT - LEFT) / longest
+    bottom = TOP + STEP * max(2, len(shown))
+    mark = {"x": round(LEFT + mean * scale, 1), "text": f"mean {mean:,.1f}"} if mean else None
     return (
-        f'<pattern id="fill-{at}" width="8" height="8" patternUnits="userSpaceOnUse">'
-        f'<rect width="8" height="8" fill="{COLOURS[at]}"/>{PATTERNS[at]}</pattern>'
+        _environment.get_template("bars.svg")
+        .render(
+            title=title,
+            bars=[_bar(at, name, values, scale) for at, (name, values) in enumerate(shown)],
+            legend=legend,
+            mark=mark,
+            fills=FILLS,
+            left=LEFT,
+            top=TOP,
+            bottom=bottom,
+            height=bottom + 40,
+        )
+        .encode()
     )
 
 
-def _clean(root: Element) -> Element:
-    """Without scripts, tool tips that need them, comments and random ids; the bars patterned."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            scripted = child.tag == "script" or "tooltip-overlay" in child.get("class", "")
-            if scripted or not isinstance(child.tag, str):
-                parent.remove(child)
-    root.attrib.pop("id", None)
-    root.set("role", "img")
-    for at in range(len(COLOURS)):
-        for bar in root.iterfind(f".//g[@class='series serie-{at} color-{at}']//rect"):
-            bar.set("class", f"rect fill-{at}")
-    return root
-
-
-def _with_lines_on_top(root: Element) -> Element:
-    """The axis of values drawn over the bars."""
-    for plot in root.iterfind(".//g[@class='plot']"):
-        for axis in plot.findall("g[@class='axis x always_show']"):
-            plot.remove(axis)
-            axis.set("class", "axis x always_show on-top")
-            plot.append(axis)
-    return root
+def _bar(at: int, name: str, values: Sequence[int], scale: float) -> dict[str, Any]:
+    parts, before = [], 0
+    for fill, value in enumerate(values):
+        if value:
+            x = round(LEFT + before * scale, 1)
+            parts.append(Part(x, round(value * scale, 1), value, fill))
+        before += value
+    shortened = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return {"name": shortened, "y": TOP + STEP * at, "parts": parts}
