@@ -14,7 +14,7 @@ BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench chaos lock audit clean
+.PHONY: help run test check format docs bench chaos lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -27,15 +27,20 @@ run: $(EMBEDDED) ## database (embedded unless MYSQL_HOST is set), migrations, CS
 test: $(DEV) ## the whole suite; ARGS go to pytest, TEST_MYSQL_URL picks the database
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(DEV) ## ruff, mypy --strict, import-linter
+check: $(DEV) ## ruff, mypy --strict, import-linter, the documentation without a broken link
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.site
 
 format: $(DEV) ## rewrites the code as `make check` wants it
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(DEV) ## the documentation as a site, in .site/html; draws its tree of packages anew
+	@$(BIN)/python -m tests.support.tree
+	@$(BIN)/python -m tests.support.site
 
 bench: $(BENCH) ## every benchmark, each figure beside its floor
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -62,7 +67,7 @@ audit: $(VENV)/.created ## known vulnerabilities of what the service runs on; ne
 	@$(BIN)/uv --quiet tool run pip-audit==$(PIP_AUDIT_VERSION) --vulnerability-service osv --strict --disable-pip --require-hashes -r requirements.lock $(ARGS)
 
 clean: ## removes the environment and the caches, not var/ (your data)
-	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -1,4 +1,4 @@
-"""What there is to know is in the documentation, and what it points to is there."""
+"""What a reader relies on is in the documentation, and the documentation says what the code does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import click
 import msgspec
@@ -17,12 +18,14 @@ from service.core.errors import __doc__ as hierarchy
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.app import create_app
+from tests.support import site, tree
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 CODE = "\n".join(re.findall(r"(?ms)^```.*?^```$|`[^`\n]+`", TEXT))
+COMMANDS = [loader.__main__.main, *service.__main__.main.commands.values()]
 
 
 def options(command: click.Command) -> set[str]:
@@ -45,30 +48,32 @@ def test_every_command_is_documented(name: str) -> None:
     assert named(f"python -m service {name}")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [loader.__main__.main, *service.__main__.main.commands.values()],
-    ids=lambda command: str(command.name),
-)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
 def test_every_option_is_documented(command: click.Command) -> None:
     assert {name for name in options(command) if not named(name)} == set()
 
 
 def test_every_option_in_the_documentation_exists() -> None:
     """Options of this program are those that stand beside one of its commands."""
-    known = {"--help"}.union(
-        *map(options, [loader.__main__.main, *service.__main__.main.commands.values()])
-    )
-    lines = [line for line in README.read_text("utf-8").splitlines() if "python -m" in line]
+    known = {"--help"}.union(*map(options, COMMANDS))
+    lines = [line for line in TEXT.splitlines() if re.search("python -m (?:service|loader)", line)]
     told = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(lines)))
+    assert told
     assert told <= known
 
 
-def test_every_target_is_documented() -> None:
+def targets() -> set[str]:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
-    assert targets
-    assert [name for name in targets if not named(f"make {name}")] == []
+    return set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+
+
+def test_every_target_is_documented() -> None:
+    assert targets()
+    assert [name for name in sorted(targets()) if not named(f"make {name}")] == []
+
+
+def test_every_target_in_the_documentation_exists() -> None:
+    assert set(re.findall(r"\bmake ([a-z]+)", CODE)) <= targets()
 
 
 def operations() -> list[tuple[str, dict[str, Any]]]:
@@ -99,7 +104,7 @@ def test_every_parameter_is_documented() -> None:
 
 
 def settings_table() -> str:
-    """The README's table: what .env.example says of each variable, with the code's default."""
+    """What .env.example says of each variable, with the code's default."""
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     says = {
         found[1]: above.removeprefix("# ")
@@ -123,33 +128,55 @@ def test_the_settings_are_those_of_the_code() -> None:
     assert found[1] == settings_table()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
-    links = re.findall(r"\]\(([^)\s]+)\)", text)
-    local = [link for link in links if not re.match(r"[a-z]+:", link)]
-    assert [link for link in local if not reached(page, link)] == []
+def test_the_tree_is_that_of_the_files() -> None:
+    assert tree.written().strip() == tree.draw().strip(), "`make docs` draws it anew"
 
 
-def reached(page: Path, link: str) -> bool:
-    name, _, heading = link.partition("#")
-    target = (page.parent / name).resolve() if name else page
-    return target.exists() and (not heading or heading in anchors(target))
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 200
 
 
-def anchors(page: Path) -> set[str]:
-    """The anchors that a page's headings get."""
-    titles = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built anew."""
+    folder = tmp_path_factory.mktemp("documentation") / "site"
+    done = site.build(folder)
+    assert done.returncode == 0, done.stdout
+    return folder / "html"
 
 
-def test_decisions_are_numbered_without_a_gap() -> None:
-    names = sorted(page.name for page in (ROOT / "docs/decisions").glob("*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
-    for name in names:
-        text = (ROOT / "docs/decisions" / name).read_text(encoding="utf-8")
-        assert text.startswith(f"# {int(name[:4])}. ")
-        assert re.findall(r"(?m)^## (.*)$", text) == ["Context", "Decision", "Consequences"]
+def test_the_site_has_every_page_and_a_way_to_it(html: Path) -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in PAGES:
+        place = page.relative_to(ROOT)
+        name = "index.html" if page.name == "README.md" else f"{page.stem}.html"
+        assert (html / place.with_name(name)).is_file(), place
+        assert re.search(rf" {re.escape(str(place))}$", navigation, re.MULTILINE), place
+
+
+def test_links_and_pictures_are_in_the_site(html: Path) -> None:
+    """The build itself sees links to pages and headings, but no others."""
+    missing = [
+        f"{page.relative_to(html)}: {address}"
+        for page in html.rglob("*.html")
+        if page.name != "404.html"  # its links are those of the server's root
+        for address in re.findall(r"""\b(?:href|src)=["']?([^"'\s>]+)""", page.read_text("utf-8"))
+        if not re.match(r"[a-z]+:|#", address)
+        if not (page.parent / unquote(re.split("[?#]", address)[0])).is_file()
+    ]
+    assert missing == []
+
+
+def test_the_site_loads_nothing_from_elsewhere(html: Path) -> None:
+    """What a browser loads by itself: everything but the links that a reader follows."""
+    tag = re.compile(r"""<(?!a\b|/)[^>]*?\b(?:src|srcset|href|data)=["']?\s*((?:https?:)?//[^\s"'>]+)""")
+    called = re.compile(r"""(?:@import\s*|url\()["']?\s*(?:https?:)?//""")
+    pages, sheets = list(html.rglob("*.html")), list(html.rglob("*.css"))
+    assert pages
+    assert sheets
+    texts = {path: path.read_text(encoding="utf-8") for path in [*pages, *sheets]}
+    assert {path.name: found for path, text in texts.items() if (found := tag.findall(text))} == {}
+    assert [path.name for path, text in texts.items() if called.search(text)] == []
 
 
 def test_the_version_has_its_entry() -> None:

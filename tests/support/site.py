@@ -1,0 +1,49 @@
+"""The documentation as a site. `python -m tests.support.site` builds it in .site/html.
+
+The pages keep their places (README.md, docs/…), so a link is the same on a code host and here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "sql")
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site in `folder`/html. A link or an anchor that leads nowhere fails the build."""
+    shutil.rmtree(folder, ignore_errors=True)
+    gather(folder / "pages")
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+    command = [Path(sys.executable).with_name("zensical"), "build", "--strict"]
+    return subprocess.run(
+        [*command, "--config-file", folder / "mkdocs.yml"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def gather(pages: Path) -> None:
+    """Copy what the site consists of."""
+    pages.mkdir(parents=True)
+    for name in PAGES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, pages / name, ignore=shutil.ignore_patterns("*.py*", "__*"))
+        else:
+            shutil.copy(ROOT / name, pages)
+
+
+def main() -> None:
+    done = build(ROOT / ".site")
+    print(done.stdout if done.returncode else f"Site: {ROOT / '.site/html/index.html'}")  # noqa: T201 — a command
+    sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
