@@ -1,4 +1,6 @@
-"""The README's commands are run against the real service, and their output is what it shows.
+"""The commands of every page are run against the real service, and print what the page shows.
+
+Each page gets a fresh service with the sample: the ids that it shows depend on no other page.
 
 A `console` block holds commands, each after `$ ` (further lines of one after `> `), and what they
 print. `…` stands for what varies; white space does not count, so that long replies can be wrapped.
@@ -28,7 +30,10 @@ import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
 ADDRESS = "127.0.0.1:8000"
 START = "make run"
 READY_SECONDS = 90
@@ -36,25 +41,33 @@ READY_SECONDS = 90
 
 @dataclass(frozen=True)
 class Example:
-    """A command and what the README says it prints."""
+    """A command and what the page says it prints."""
 
     line: int
     command: str
     output: str
 
 
-def blocks(language: str) -> Iterator[tuple[int, str]]:
-    """(line, text) of the README's fenced blocks in that language."""
-    for found in re.finditer(rf"(?ms)^```{language}\n(.*?)^```$", README):
-        yield README.count("\n", 0, found.start(1)) + 1, found[1]
+def blocks(language: str, text: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of a page's fenced blocks in that language."""
+    for found in re.finditer(rf"(?ms)^```{language}\n(.*?)^```$", text):
+        yield text.count("\n", 0, found.start(1)) + 1, found[1]
 
 
-def examples() -> Iterator[Example]:
-    """What the console blocks show, in their order."""
-    for first, text in blocks("console"):
-        for found in re.finditer(r"(?m)^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", text):
-            line = first + text.count("\n", 0, found.start())
-            yield Example(line, re.sub(r"(?m)^> ", "", found[1]), found[2])
+def examples(page: str) -> list[Example]:
+    """What the console blocks of a page show, in their order."""
+    return [
+        Example(
+            first + text.count("\n", 0, found.start()),
+            re.sub(r"(?m)^> ", "", found[1]),
+            found[2],
+        )
+        for first, text in blocks("console", PAGES[page])
+        for found in re.finditer(r"(?m)^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", text)
+    ]
+
+
+WITH_EXAMPLES = [page for page in PAGES if examples(page)]
 
 
 def matches(shown: str, printed: str) -> bool:
@@ -77,7 +90,7 @@ class Place:
         return f"127.0.0.1:{self.port}"
 
     def run(self, command: str) -> str:
-        """What the command prints, told as if the service were where the README has it."""
+        """What the command prints, as if the service had the address that the pages name."""
         if START in command:
             return self._started()
         command = command.replace(ADDRESS, self.address)
@@ -113,10 +126,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def place() -> Iterator[Place]:
     """The service as `make run` starts it, on the sample and an embedded database of its own."""
-    with tempfile.TemporaryDirectory(prefix="readme-") as name:
+    with tempfile.TemporaryDirectory(prefix="docs-") as name:
         folder = Path(name)
         for part in ("loader", "service", "sql"):
             (folder / part).symlink_to(ROOT / part)
@@ -164,33 +177,26 @@ def makefile() -> str:
     return (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_the_commands_print_what_is_shown(place: Place) -> None:
-    for example in examples():
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+def test_the_commands_print_what_is_shown(place: Place, page: str) -> None:
+    for example in examples(page):
         printed = place.run(example.command)
         assert matches(example.output, printed), (
-            f"README.md:{example.line}\n$ {example.command}\n"
+            f"{page}:{example.line}\n$ {example.command}\n"
             f"--- shown\n{example.output}\n--- printed\n{printed}"
         )
 
 
-def test_there_are_commands() -> None:
-    assert len(list(examples())) > 10
-    assert README.count("\n```console") == len(list(blocks("console")))
-
-
-def test_the_targets_exist() -> None:
-    code = "\n".join(
-        [*(text for _, text in blocks("(?:sh|console)")), *re.findall(r"`[^`\n]+`", README)]
-    )
-    targets = set(re.findall(r"^([a-z]+):", makefile(), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)", code))
-    assert named
-    assert named <= targets
+def test_every_console_block_is_run() -> None:
+    assert {"README.md", "docs/api.md", "docs/loader.md", "docs/backup.md"} <= set(WITH_EXAMPLES)
+    for page, text in PAGES.items():
+        prompts = re.findall(r"(?m)^ *\$ ", text)
+        assert len(examples(page)) == len(prompts), page
 
 
 def test_compose_has_the_services() -> None:
     compose: dict[str, Any] = msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes())
-    text = "\n".join(text for _, text in blocks("sh"))
+    text = "\n".join(text for page in PAGES.values() for _, text in blocks("sh", page))
     named = set(re.findall(r"docker compose (?:run --rm|exec|logs) ([a-z]+)", text))
     assert "docker compose up" in text
     assert named <= set(compose["services"])

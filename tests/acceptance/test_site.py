@@ -1,0 +1,63 @@
+"""The documentation in a real browser: it asks nobody else, and a phone shows all of it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser import Seen, chromium, opened
+from tests.support import site
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here")
+PHONE = {"width": 380, "height": 800}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documentation") / "site"
+    done = site.build(folder)
+    assert done.returncode == 0, done.stdout
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def address(html: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(html))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+async def test_a_phone_shows_every_page_and_asks_nobody_else(
+    browser: Browser, html: Path, address: str, seen: Seen
+) -> None:
+    async with opened(browser, address, "", "", seen, viewport=PHONE) as page:
+        for name in sorted(html.rglob("*.html")):
+            await page.goto(f"{address}{name.relative_to(html)}")
+            wide = await page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= PHONE["width"], name
+    assert [url for url in seen.requests if not url.startswith(address)] == []
+    assert seen.complaints == []
+
+
+async def test_the_search_finds_a_setting(browser: Browser, address: str, seen: Seen) -> None:
+    async with opened(browser, address, "", "", seen) as page:
+        await page.goto(address)
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("API_MAX_BATCHES")
+        await expect(page.get_by_role("link", name="Configuration").first).to_be_visible()
+    assert [url for url in seen.requests if not url.startswith(address)] == []
+    assert seen.complaints == []
