@@ -41,12 +41,17 @@ def address(html: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def names(html: Path) -> list[str]:
+    return [str(page.relative_to(html)) for page in sorted(html.rglob("*.html"))]
+
+
 async def test_a_phone_shows_every_page_and_asks_nobody_else(
-    browser: Browser, html: Path, address: str, seen: Seen
+    browser: Browser, names: list[str], address: str, seen: Seen
 ) -> None:
     async with opened(browser, address, "", "", seen, viewport=PHONE) as page:
-        for name in sorted(html.rglob("*.html")):
-            await page.goto(f"{address}{name.relative_to(html)}")
+        for name in names:
+            await page.goto(f"{address}{name}")
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide <= PHONE["width"], name
     assert [url for url in seen.requests if not url.startswith(address)] == []

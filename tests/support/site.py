@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "sql")
 
@@ -19,9 +21,9 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     shutil.rmtree(folder, ignore_errors=True)
     gather(folder / "pages")
     shutil.copy(ROOT / "mkdocs.yml", folder)
-    command = [Path(sys.executable).with_name("zensical"), "build", "--strict"]
+    generator = str(Path(sys.executable).with_name("zensical"))
     return subprocess.run(
-        [*command, "--config-file", folder / "mkdocs.yml"],
+        [generator, "build", "--strict", "--config-file", str(folder / "mkdocs.yml")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -34,14 +36,16 @@ def gather(pages: Path) -> None:
     pages.mkdir(parents=True)
     for name in PAGES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, pages / name, ignore=shutil.ignore_patterns("*.py*", "__*"))
+            shutil.copytree(
+                ROOT / name, pages / name, ignore=shutil.ignore_patterns("*.py*", "__*")
+            )
         else:
             shutil.copy(ROOT / name, pages)
 
 
 def main() -> None:
     done = build(ROOT / ".site")
-    print(done.stdout if done.returncode else f"Site: {ROOT / '.site/html/index.html'}")  # noqa: T201 — a command
+    click.echo(done.stdout if done.returncode else f"Site: {ROOT / '.site/html/index.html'}")
     sys.exit(done.returncode)
 
 

@@ -1,4 +1,4 @@
-"""What a reader relies on is in the documentation, and the documentation says what the code does."""
+"""The documentation has what a reader relies on, and it is what the code does."""
 
 from __future__ import annotations
 
@@ -169,7 +169,9 @@ def test_links_and_pictures_are_in_the_site(html: Path) -> None:
 
 def test_the_site_loads_nothing_from_elsewhere(html: Path) -> None:
     """What a browser loads by itself: everything but the links that a reader follows."""
-    tag = re.compile(r"""<(?!a\b|/)[^>]*?\b(?:src|srcset|href|data)=["']?\s*((?:https?:)?//[^\s"'>]+)""")
+    tag = re.compile(
+        r"""<(?!a\b|/)[^>]*?\b(?:src|srcset|href|data)=["']?\s*((?:https?:)?//[^\s"'>]+)"""
+    )
     called = re.compile(r"""(?:@import\s*|url\()["']?\s*(?:https?:)?//""")
     pages, sheets = list(html.rglob("*.html")), list(html.rglob("*.css"))
     assert pages
