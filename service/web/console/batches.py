@@ -176,5 +176,5 @@ def _with_errors(judged: Batch, record: Callable[[int], Any], errors: dict[int, 
 def clipped(record: Any, characters: int) -> Any:
     """A record that is text, cut where it is longer than so many characters."""
     if isinstance(record, str) and len(record) > characters:
-        return f"{record[:characters]}… ({len(record)} characters)"
+        return f"{record[:characters]}…"
     return record
