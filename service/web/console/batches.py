@@ -91,7 +91,7 @@ def _lines(file: IO[bytes]) -> Iterator[Line]:
 def _skip_line(file: IO[bytes]) -> int:
     skipped = 0
     while piece := file.readline(LONGEST):
-        skipped += len(piece)
+        skipped += len(piece.rstrip(b"\n"))
         if piece.endswith(b"\n"):
             break
     return skipped

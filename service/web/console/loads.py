@@ -77,6 +77,7 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
         assume_utc=_assumes_utc(job),
         dry_run=job.preview,
         workers=WORKERS,
+        small_blocks=True,
     )
     watched = _Watched(job)
     (summary,) = await pipeline.load(database, options, watched)
