@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -125,14 +126,16 @@ async def test_a_files_name_leads_nowhere_else(
         (b'[{"job": "Clerk"}]', "NDJSON"),
         (b"id,nonsense\n1,a\n", "its columns are"),
         (b"job\n\xff\n", "UTF-8"),
+        (gzip.compress(b"1,Clerk\n")[:-9], "jobs.csv is no whole gzip file"),
     ],
 )
 async def test_what_cannot_be_loaded_says_why(
-    client: httpx.AsyncClient, body: bytes, advice: str
+    client: httpx.AsyncClient, migrated: Settings, body: bytes, advice: str
 ) -> None:
     job = await begun(client, "/console/loads?table=jobs&name=jobs.csv", content=body)
     text = await shown(client, job)
     assert advice in text
+    assert str(migrated.rejects_dir) not in text
 
 
 async def test_a_restore_wants_its_word(client: httpx.AsyncClient, database: Database) -> None:

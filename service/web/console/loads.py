@@ -18,6 +18,7 @@ from loader.progress import Advance, Progress
 from loader.report import Summary
 from service.core import intake
 from service.core.database import Database, Transaction
+from service.core.errors import InputError, StoppedError
 from service.core.fields import Error
 from service.core.idempotency import Key, Keys, Reply, hash_of
 from service.core.merge import OnConflict
@@ -62,7 +63,8 @@ async def load(job: Job, path: Path, database: Database) -> None:
     table = by_path(job.options["table"])
     kind = await asyncio.to_thread(kind_of, table, path)
     if kind is None:
-        await _load_with_ids(job, table, path, database)
+        with _without_paths(path.parent):
+            await _load_with_ids(job, table, path, database)
     else:
         await _New(job, table, path, database).load(kind)
 
@@ -89,6 +91,16 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
         first = await asyncio.to_thread(_first_records, watched.found)
         errors = {one.position: one.errors for one in summary.first}
         job.verdicts = [_shown(line, text, errors.get(line, ())) for line, text in first]
+
+
+@contextmanager
+def _without_paths(folder: Path) -> Iterator[None]:
+    """The loader names folders, as its users are on the server; the console's are not."""
+    try:
+        yield
+    except (InputError, StoppedError) as error:
+        told = str(error).replace(f"{folder}/", "").replace(str(folder), "REJECTS_DIR")
+        raise StoppedError(told) from error
 
 
 def _assumes_utc(job: Job) -> bool:

@@ -21,7 +21,7 @@ PROGRESS_SECONDS = 0.5
 BEAT_SECONDS = 2.0
 """A run without progress has a heartbeat this often."""
 AGAIN_SECONDS = 1.0
-TIDY_SECONDS = 3600
+TIDY_SECONDS = 600
 STOP_SECONDS = 5
 """So long a stop waits for runs to write that they were stopped."""
 
@@ -50,13 +50,13 @@ class Runs:
     async def tidy(self) -> None:
         """Remove what is old, again and again, for as long as the service runs."""
         while True:
+            await asyncio.sleep(TIDY_SECONDS)
             try:
                 await self._jobs.tidy()
             except HirebaseError as error:
                 log.warning("old jobs stay for now: %s", error)
             except Exception:  # a folder may hold anything; the next round tries again
                 log.exception("old jobs stay for now")
-            await asyncio.sleep(TIDY_SECONDS)
 
     async def close(self) -> None:
         """Stop what runs, and say so in the table."""
