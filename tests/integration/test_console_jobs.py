@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from service.core.database import Database
 from service.core.settings import Settings
-from service.web.console.jobs import KEPT_SECONDS, SILENT_SECONDS, Job, Jobs
+from service.web.console.jobs import KEPT_SECONDS, SILENT_SECONDS, STOPPED, Job, Jobs
 from service.web.console.runs import BEAT_SECONDS
 from tests.conftest import calling
 from tests.hires import count
@@ -109,6 +110,15 @@ async def test_a_heartbeat_that_fails_unexpectedly_goes_on(
     assert (await ended(client, job))[-1]["state"] == "done"
 
 
+async def test_a_service_that_stops_says_so_at_once(migrated: Settings, database: Database) -> None:
+    async with calling(migrated) as client, database.transaction(60) as blocking:
+        job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
+        await client.post(f"/console/jobs/{job}/confirm", json={})
+    found = await database.fetch("SELECT state, message FROM console_jobs")
+    assert found == [("failed", STOPPED)]
+
+
 async def test_a_replica_without_the_file_says_so_and_another_finishes(
     migrated: Settings, database: Database, tmp_path: Path
 ) -> None:
@@ -155,6 +165,27 @@ async def test_an_upload_that_cannot_be_kept_is_507_and_leaves_nothing(
     assert (reply.status_code, "REJECTS_DIR" in reply.text) == (507, True)
     assert str(tmp_path) not in reply.text
     assert await count(database, "console_jobs") == 0
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False)
+    if made.returncode:
+        pytest.skip("mounting a file system needs rights")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+async def test_a_disk_that_fills_in_an_upload_is_507_and_leaves_no_folder(
+    migrated: Settings, database: Database, tiny_disk: Path
+) -> None:
+    upload = "/console/loads?table=jobs&name=j.csv"
+    async with calling(msgspec.structs.replace(migrated, rejects_dir=tiny_disk)) as client:
+        reply = await client.post(upload, content=b"1,Clerk\n" * (1 << 18))
+        assert (reply.status_code, "No space left" in reply.text) == (507, True)
+        assert list((tiny_disk / ".console").iterdir()) == []
+        await begun(client, upload, content=b"1,Clerk\n")
 
 
 async def _update(database: Database, what: str) -> None:

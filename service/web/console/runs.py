@@ -10,7 +10,13 @@ from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
 
-from service.core.errors import DatabaseError, HirebaseError, RowsRefused, UnavailableError
+from service.core.errors import (
+    ContentionError,
+    DatabaseError,
+    HirebaseError,
+    RowsRefused,
+    UnavailableError,
+)
 from service.web.console.jobs import STOPPED, Job, Jobs, State
 from service.web.gate import Gate
 
@@ -112,8 +118,11 @@ class Runs:
                 if not await self._jobs.finish(job, state):
                     log.warning("job %s was taken over: the end of this run is not kept", job.id)
                 return
-            except DatabaseError as error:
+            except (UnavailableError, ContentionError) as error:
                 log.warning("the end of job %s cannot be written yet: %s", job.id, error)
+            except Exception:  # it would be refused again; without heartbeats the job has failed
+                log.exception("the end of job %s cannot be written", job.id)
+                return
             await asyncio.sleep(AGAIN_SECONDS)
 
 
