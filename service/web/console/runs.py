@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import msgspec
 
@@ -93,23 +93,15 @@ class Runs:
         told, at = "", 0.0
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            now = job.message + job.progress()
-            if now != told or time.monotonic() - at >= BEAT_SECONDS:
-                if not await self._owned(job):
+            with _supervised(job):
+                now = job.message + job.progress()
+                if now == told and time.monotonic() - at < BEAT_SECONDS:
+                    continue
+                told, at = now, time.monotonic()
+                if not await self._jobs.beat(job):
                     log.warning("job %s was taken over: this run of it stops", job.id)
                     doing.cancel()
                     return
-                told, at = now, time.monotonic()
-
-    async def _owned(self, job: Job) -> bool:
-        """Whether the job is this run's, as far as is known."""
-        try:
-            return await self._jobs.beat(job)
-        except DatabaseError as error:
-            log.warning("the heartbeat of job %s failed: %s", job.id, error)
-        except Exception:  # without heartbeats another replica would take the job over
-            log.exception("the heartbeat of job %s failed", job.id)
-        return True
 
     async def _finish(self, job: Job, state: State) -> None:
         """Write how it ended, as soon as the database takes it."""
@@ -124,6 +116,17 @@ class Runs:
                 log.exception("the end of job %s cannot be written", job.id)
                 return
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+@contextmanager
+def _supervised(job: Job) -> Iterator[None]:
+    """Log what fails and go on: without heartbeats another replica would take the job over."""
+    try:
+        yield
+    except DatabaseError as error:
+        log.warning("the heartbeat of job %s failed: %s", job.id, error)
+    except Exception:  # as above, whatever it is
+        log.exception("the heartbeat of job %s failed", job.id)
 
 
 async def _outcome(job: Job, doing: asyncio.Future[None]) -> State:
