@@ -18,9 +18,11 @@ from service.core.database import Database
 from service.core.settings import Settings
 from service.web.console.jobs import KEPT_SECONDS, SILENT_SECONDS, STOPPED, Job, Jobs
 from service.web.console.runs import BEAT_SECONDS
+from tests import engine
 from tests.conftest import calling
 from tests.hires import count
-from tests.integration.test_console import begun, ended, shown
+from tests.integration.test_console import HTML, begun, ended, shown
+from tests.wire import Wire
 
 
 @pytest.fixture
@@ -108,6 +110,33 @@ async def test_a_heartbeat_that_fails_unexpectedly_goes_on(
             raise Undone
     assert "the heartbeat" in caplog.text
     assert (await ended(client, job))[-1]["state"] == "done"
+
+
+async def test_a_database_that_is_away_for_a_while_loses_no_job(
+    migrated: Settings, database: Database, wire: Wire
+) -> None:
+    over = msgspec.structs.replace(engine.over(wire, migrated), mysql_timeout=3)
+    async with calling(over) as client:
+        job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        with suppress(Undone):
+            async with database.transaction(60) as blocking:
+                await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
+                await client.post(f"/console/jobs/{job}/confirm", json={})
+                following = asyncio.create_task(ended(client, job))
+                await asyncio.sleep(1)
+                wire.refusing = True
+                wire.cut()
+                overview = await client.get("/", headers=HTML)
+                assert (overview.status_code, "See that the database" in overview.text) == (
+                    200,
+                    True,
+                )
+                assert (await client.get(f"/console/jobs/{job}")).status_code == 503
+                await asyncio.sleep(BEAT_SECONDS + 1)
+                wire.refusing = False
+                raise Undone
+        assert (await following)[-1]["state"] == "done"
+    assert await count(database, "jobs") == 1
 
 
 async def test_a_service_that_stops_says_so_at_once(migrated: Settings, database: Database) -> None:
