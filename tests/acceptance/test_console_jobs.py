@@ -26,7 +26,7 @@ from tests.program import Service
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
-ROWS = 60_000
+ROWS = 200_000
 BAD_EVERY = 1000
 BAD_ROWS = 100_000
 MIB = 1 << 20
@@ -153,7 +153,7 @@ def long_line() -> Iterator[bytes]:
 
 def open_quote() -> Iterator[bytes]:
     yield b'job\nFirst\n"never closed\n'
-    for _ in range(100 * MIB // (1 << 16)):
+    for _ in range(70 * MIB // (1 << 16)):
         yield b"x" * ((1 << 16) - 1) + b"\n"
 
 
