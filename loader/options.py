@@ -15,7 +15,10 @@ WORKERS = min(max(os.cpu_count() or 2, 2), 4)
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says; `patience`: seconds to wait for a database that went away."""
+    """What the command line says; `patience`: seconds to wait for a database that went away.
+
+    small_blocks: in less memory, and slower.
+    """
 
     data_dir: Path
     rejects_dir: Path
@@ -28,8 +31,11 @@ class Options:
     max_rejects: int | None = None
     workers: int = WORKERS
     patience: float = 30
+    small_blocks: bool = False
 
     @property
     def judgement(self) -> str:
-        """What decides, beside the file, what becomes of a row."""
-        return f"{self.on_conflict} {self.assume_utc} {self.delimiter}"
+        """What decides, beside the file, what becomes of a row, and in which block."""
+        words = f"{self.on_conflict} {self.assume_utc} {self.delimiter}"
+        # A load is resumed at the blocks it had.
+        return f"{words} small" if self.small_blocks else words

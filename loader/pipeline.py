@@ -48,7 +48,8 @@ async def load(
     """Load the files, parents first; InputError before anything is written."""
     progress = progress or Progress()
     with found(options.data_dir, options.files, options.table) as sources:
-        recognise = partial(File.recognise, options=options, small_blocks=database.embedded)
+        small = options.small_blocks or database.embedded
+        recognise = partial(File.recognise, options=options, small_blocks=small)
         files = [await asyncio.to_thread(recognise, source) for source in sources]
         if options.dry_run or options.max_rejects is not None:
             rehearsed = await _rehearse(database, files, options, progress)

@@ -24,13 +24,19 @@ BOM = b"\xef\xbb\xbf"
 def blocks(file: BinaryIO, layout: Layout, start: Place, *, small: bool = False) -> Iterator[Block]:
     """The records from `start` on, their fields in the table's order."""
     header = layout.header and start.line == 1
-    splitter = Splitter(layout.delimiter, layout.width, layout.lead + layout.columns.index("id"))
+    splitter = _splitter(layout)
     for block in _blocks(file, splitter, start, min(BLOCK, SMALL_BLOCK) if small else BLOCK):
         if header:
             block.keep(range(1, len(block.records)))
             header = False
         block.records = layout.arrange(block.records)
         yield block
+
+
+def _splitter(layout: Layout) -> Splitter:
+    if "id" not in layout.columns:  # nothing tells a record from a line of a quoted field
+        return Splitter(layout.delimiter, blank_rows=layout.width == 1)
+    return Splitter(layout.delimiter, layout.width, layout.lead + layout.columns.index("id"))
 
 
 def beginning(file: BinaryIO, delimiter: str) -> tuple[Place, Record]:

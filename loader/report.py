@@ -15,6 +15,8 @@ from service.core.tables import Table
 
 SHOWN = 200
 """Rejects that a summary carries; their file has all."""
+CHARACTERS = 1000
+"""Of a record in it."""
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Summary:
     def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
         """Count a block: rejects under every field they failed on, errors under their codes."""
         self.read += received
-        self.first += [*rejects][: SHOWN - len(self.first)]
+        self.first += map(_shortened, rejects[: SHOWN - len(self.first)])
         self.counts += counts
         self.rejected += len(rejects)
         named = ({error.field or error.code for error in reject.errors} for reject in rejects)
@@ -80,6 +82,10 @@ class Summary:
         if self.rejects_file:
             words.append(f"see {self.rejects_file}")
         return ". ".join([", ".join(words), *self.notes])
+
+
+def _shortened(reject: Reject) -> Reject:
+    return Reject(reject.position, reject.record[:CHARACTERS], reject.errors)
 
 
 def tell(summaries: list[Summary]) -> str:

@@ -67,11 +67,13 @@ class Splitter:
 
     width, key: how many fields a record has, and which of them is its id. A line that looks like a
     record is one, even where an earlier quote is still open: that one was never meant to be closed
-    so far away.
+    so far away. blank_rows: a line of spaces or of an empty quoted field is a record, as in a file
+    of one column.
     """
 
-    def __init__(self, delimiter: str, width: int = 0, key: int = 0):
+    def __init__(self, delimiter: str, width: int = 0, key: int = 0, *, blank_rows: bool = False):
         self._delimiter = delimiter
+        self._blank_rows = blank_rows
         self._width = width
         self._key = key
         self._blank = " " if delimiter == "\t" else " \t"
@@ -98,7 +100,7 @@ class Splitter:
         if broken:
             _refuse_broken(block)
         if read < len(lines) or BLANK in block.records:
-            block.keep([at for at in range(read) if block.records[at] != BLANK])
+            block.keep([at for at in range(read) if not self._is_blank(block, at)])
         used = len(data) if read == len(lines) else _length(data, read)
         block.end = Place(start.byte + used, start.line + read)
         return block
@@ -110,6 +112,12 @@ class Splitter:
         block = Block(start, end, [()], [start.line], [_printable(text)])
         block.refuse(0, TOO_LONG)
         return block
+
+    def _is_blank(self, block: Block, at: int) -> bool:
+        """Whether a line is no record: blank, or the rest of an earlier one."""
+        record = block.records[at]
+        kept = self._blank_rows and record is not BLANK and block.texts[at]
+        return record == BLANK and not kept
 
     def _fields(self, text: str, lines: list[str]) -> list[Record]:
         delimiter, blank = self._delimiter, self._blank

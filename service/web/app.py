@@ -28,6 +28,7 @@ from service.web.backups import avro
 from service.web.console import html
 from service.web.console.jobs import Jobs
 from service.web.console.routes import console
+from service.web.console.runs import Runs
 from service.web.gate import Gate
 from service.web.health import health
 from service.web.limits import limits
@@ -45,6 +46,7 @@ from service.web.users import Users
 log = logging.getLogger("hirebase.web")
 PURGE_SECONDS = 60
 WATCH_SECONDS = 1
+LONG_WORK = "backups, restores or loads are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
@@ -65,9 +67,9 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "metrics": metrics,
                 "gate": gate,
                 "streams": Gate(
-                    max(1, settings.mysql_pool_size // 2), what="backups are being read"
+                    max(1, settings.mysql_pool_size // 2),
+                    what="backups, restores or loads are running",
                 ),
-                "jobs": Jobs(settings.rejects_dir / ".console"),
             }
         ),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
@@ -105,14 +107,17 @@ async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     async with databases.connect(settings) as database:
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
+        app.state.jobs = Jobs(database, settings.rejects_dir / ".console")
+        app.state.runs = Runs(app.state.jobs)
         meanwhile = [
             asyncio.create_task(_purge(app.state.idempotency)),
             asyncio.create_task(_watch(app.state.metrics, database)),
+            asyncio.create_task(app.state.runs.tidy()),
         ]
         yield
         for task in meanwhile:
             task.cancel()
-        await app.state.jobs.close()
+        await app.state.runs.close()
 
 
 async def _purge(keys: Keys) -> None:

@@ -75,7 +75,7 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     found = None if table == "all" else by_path(table)
-    with state.metrics.copying("backup"):
+    with state.streams.entered(), state.metrics.copying("backup"):
         saved = await _depot(state).save(database, found, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
@@ -107,9 +107,11 @@ async def restore_all(
     backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> RestoredAll:
-    with state.metrics.copying("restore", dry_run=dry_run):
-        async with _file(request, state, backup) as file, opened(file) as found:
-            done = await restore(database, found, mode, dry_run=dry_run, limits=_limits(state))
+    # A place only once the file is here: an upload may take as long as its client likes.
+    async with _file(request, state, backup) as file:
+        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+            async with opened(file) as all_:
+                done = await restore(database, all_, mode, dry_run=dry_run, limits=_limits(state))
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -131,10 +133,11 @@ async def restore_table(
     dry_run: DryRun = False,
 ) -> Restored:
     found = by_path(table)
-    with state.metrics.copying("restore", dry_run=dry_run):
-        async with _file(request, state, backup) as file, opened_for(found, file) as only:
-            (done,) = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
-    return done
+    async with _file(request, state, backup) as file:
+        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+            async with opened_for(found, file) as only:
+                done = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
+    return done[0]
 
 
 @post(

@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncGenerator
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,19 +20,21 @@ from msgspec import Struct
 
 from service.core.backups.archive import CHUNK
 from service.core.backups.depot import ALL, Depot
-from service.core.errors import KeyBusyError, MalformedError, NotFoundError
+from service.core.errors import MalformedError, NotFoundError, StorageError, UnavailableError
 from service.core.merge import OnConflict
 from service.core.reports import REPORTS
 from service.core.tables import by_path
 from service.web.auth import ROLE
 from service.web.console import copies, loads
-from service.web.console.jobs import Job, Jobs, Work
+from service.web.console.jobs import Job, Jobs
+from service.web.console.rejected import writing
+from service.web.console.runs import Work, place
 from service.web.downloads import Download, download
 from service.web.parameters import TheDatabase
 from service.web.reports import CSV, Year
 from service.web.uploads import MAX_UPLOAD, received
 
-WATCH_SECONDS = 0.3
+WATCH_SECONDS = 0.5
 FILE = "file"
 _odd = re.compile(r"[^\w.-]")
 
@@ -65,28 +67,34 @@ async def begin_load(
         "on_conflict": on_conflict,
         "assume_utc": str(assume_utc).lower(),
     }
-    async with received(request) as file:
-        job, folder = await asyncio.to_thread(
-            partial(
-                state.jobs.create,
-                kind="load",
-                title=f"Load {name} into {table}",
-                user=request.user,
-                role="writer",
-                options=options,
-                preview=True,
-            )
-        )
-        await asyncio.to_thread(_keep, file, folder / FILE / name)
-    state.jobs.start(job, _work(state))
+    job = Job(
+        kind="load",
+        title=f"Load {name} into {table}",
+        user=request.user,
+        role="writer",
+        options=options,
+        preview=True,
+    )
+    folder = state.jobs.folder(job.id)
+    try:
+        async with received(request) as file:
+            await asyncio.to_thread(_keep, file, folder / FILE / name)
+        await state.runs.begin(job, _work(state))
+    except BaseException:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        raise
     return Started(job.id)
 
 
 def _keep(file: IO[bytes], path: Path) -> None:
-    path.parent.mkdir()
-    file.seek(0)
-    with path.open("wb") as copy:
-        shutil.copyfileobj(file, copy, CHUNK)
+    """Copy an upload to where all replicas find it; StorageError."""
+    with writing():
+        path.parents[2].mkdir(parents=True, exist_ok=True)
+        path.parents[1].mkdir(mode=0o700)
+        path.parent.mkdir()
+        file.seek(0)
+        with path.open("wb") as copy:
+            shutil.copyfileobj(file, copy, CHUNK)
 
 
 @post("/backups", opt={ROLE: "operator"})
@@ -120,14 +128,13 @@ async def begin_with_backup(
 async def _begin(
     request: Request[Any, Any, Any],
     state: State,
-    kind: str,
+    kind: Literal["backup", "verify", "restore"],
     title: str,
     options: dict[str, str],
     **more: Any,
 ) -> Started:
-    create = partial(state.jobs.create, kind=kind, title=title, user=request.user, role="operator")
-    job, _ = await asyncio.to_thread(partial(create, options=options, **more))
-    state.jobs.start(job, _work(state))
+    job = Job(kind=kind, title=title, user=request.user, role="operator", options=options, **more)
+    await state.runs.begin(job, _work(state))
     return Started(job.id)
 
 
@@ -139,79 +146,98 @@ async def confirm(
     data: JSONBody[Confirmation],
 ) -> Started:
     """Do for real what was previewed, or once more what failed."""
-    job: Job = await asyncio.to_thread(state.jobs.find, job_id)
+    job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This needs the role {job.role}.")
-    if job.state not in ("ready", "failed"):
-        raise KeyBusyError("This runs already, or is done. Reload the page to see how far it is.")
-    if job.state == "failed":
-        # What was to be typed is typed anew, with another look at what it is for.
-        job.preview = job.preview or bool(job.word)
-    else:
-        if data.word.strip() != job.word:
-            raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
-        job.preview = False
-    state.jobs.start(job, _work(state))
+    if job.state == "ready" and data.word.strip() != job.word:
+        raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
+    if job.kind == "load":
+        await _existing(_file_of(job, state))
+    # What was to be typed is typed anew, with another look at what it is for.
+    preview = job.state == "failed" and (job.preview or bool(job.word))
+    await state.runs.again(job, _work(state), preview=preview)
     return Started(job.id)
+
+
+def _file_of(job: Job, state: State) -> Path:
+    """The upload of a load."""
+    return Path(state.jobs.folder(job.id) / FILE / job.options["name"])
+
+
+async def _existing(path: Path) -> Path:
+    """The same; StorageError where this replica does not have it."""
+    if not await asyncio.to_thread(path.is_file):
+        raise StorageError(
+            "The file of this job is not on this server. Upload it again, and tell the operator "
+            "that all servers need the same folder as REJECTS_DIR."
+        )
+    return path
 
 
 def _work(state: State) -> Work:
     """What a job does, by its kind."""
 
-    async def work(job: Job, folder: Path) -> None:
-        if job.kind == "load":
-            path = folder / FILE / job.options["name"]
-            await _load(job, path, state)
+    async def work(job: Job) -> None:
+        if job.kind == "verify":
+            with state.metrics.copying("verify"):
+                await copies.check(job, state.settings)
             return
-        with state.metrics.copying(job.kind, dry_run=job.preview):
-            match job.kind:
-                case "backup":
-                    size = await copies.take(job, state.database, state.settings)
-                    state.metrics.backup_bytes.inc(size)
-                case "verify":
-                    await copies.check(job, state.settings)
-                case "restore":
-                    await copies.bring_back(job, state.database, state.settings)
+        async with place(state.streams, job):
+            await _WORK[job.kind](job, state)
 
     return work
 
 
-async def _load(job: Job, path: Path, state: State) -> None:
+async def _back_up(job: Job, state: State) -> None:
+    with state.metrics.copying("backup"):
+        size = await copies.take(job, state.database, state.settings)
+    state.metrics.backup_bytes.inc(size)
+
+
+async def _restore(job: Job, state: State) -> None:
+    with state.metrics.copying("restore", dry_run=job.preview):
+        await copies.bring_back(job, state.database, state.settings)
+
+
+async def _load(job: Job, state: State) -> None:
     try:
-        await loads.load(job, path, state.database, state.idempotency, state.jobs.save)
+        await loads.load(job, _file_of(job, state), state.database)
     finally:
         # Of a load that fails half-way, what was told last is in.
         if not job.preview:
             state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
 
 
+_WORK = {"backup": _back_up, "restore": _restore, "load": _load}
+
+
 @get("/jobs/{job_id:str}/events")
 async def events(state: State, job_id: FromPath[str]) -> ServerSentEvent:
     """The job's state whenever it changes, until it runs no more."""
-    await asyncio.to_thread(state.jobs.find, job_id)
-    return ServerSentEvent(_watched(state.jobs, job_id))
+    return ServerSentEvent(_watched(state.jobs, job_id, await state.jobs.follow(job_id)))
 
 
-async def _watched(jobs: Jobs, job_id: str) -> AsyncGenerator[str]:
+async def _watched(jobs: Jobs, job_id: str, facts: dict[str, Any]) -> AsyncGenerator[str]:
     told = ""
     while True:
-        job = await asyncio.to_thread(jobs.find, job_id)
-        facts = {"state": job.state, "share": job.share, "rows": job.rows}
         now = msgspec.json.encode(facts).decode()
         if now != told:
             yield now
             told = now
-        if job.state != "running":
+        if facts["state"] != "running":
             return
         await asyncio.sleep(WATCH_SECONDS)
+        # Away for a while: what was told last stays.
+        with suppress(UnavailableError):
+            facts = await jobs.follow(job_id)
 
 
 @get("/jobs/{job_id:str}/rejects")
 async def rejects_file(state: State, job_id: FromPath[str]) -> File:
-    job = await asyncio.to_thread(state.jobs.find, job_id)
+    job = await state.jobs.find(job_id)
     if job.rejects is None:
         raise NotFoundError("This job has no rejects.")
-    path = state.jobs.folder(job) / FILE / job.rejects
+    path = await _existing(_file_of(job, state).with_name(job.rejects))
     return File(path, filename=job.rejects, media_type="text/csv")
 
 

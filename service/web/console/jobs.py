@@ -1,162 +1,197 @@
-"""Work that takes long: its state in files, so that every worker knows it and a reload shows it."""
+"""Jobs of the console: their state in the database, so that every replica sees and follows them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import secrets
 import shutil
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from service.core.errors import HirebaseError, NotFoundError, RowsRefused
+import sql
+from service.core.database import Database, Row
+from service.core.errors import KeyBusyError, NotFoundError
+from service.core.store import parts
 from service.web.users import Role
 
-log = logging.getLogger("hirebase.console")
-
 KEPT_SECONDS = 24 * 3600
-BEAT_SECONDS = 2.0
-"""A job that runs says so this often."""
 SILENT_SECONDS = 20
-"""One that has said nothing for so long has ended with its process."""
-
+"""A job whose run has had no heartbeat for so long has lost its process."""
+BEAT_TIMEOUT = 5.0
+"""Seconds for a heartbeat: it must not wait for as long as a request may."""
 STOPPED = "The service stopped while this ran. Start it again from here."
-BROKEN = "Something went wrong on our side. Try again; if it stays, tell the operator when it was."
+TAKEN = "This runs already, or is done. Reload the page to see how far it is."
+CLAIMABLE = ("ready", "failed")
+MESSAGE = 2000
+"""Characters of a message that are kept."""
+
+SQL = sql.statements("console_jobs")
+FIXED = ("id", "kind", "title", "user", "role", "options", "word")
+RESULT = ("failures", "verdicts", "rejects")
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
 State = Literal["running", "ready", "done", "failed"]
 
 
-class Job(Struct, kw_only=True):
-    """A job. Those with a preview run twice: `ready` is in between, until somebody confirms."""
+def token() -> str:
+    """A new name that nobody guesses: of a job, or of a run."""
+    return secrets.token_hex(8)
 
-    id: str
-    kind: Literal["load", "backup", "verify", "restore"]
-    title: str
-    user: str
-    role: Role
-    options: dict[str, str]
-    word: str = ""
-    state: State = "running"
-    preview: bool = False
-    started: float
-    updated: float
+
+class Progress(Struct, kw_only=True):
+    """What changes while a job runs."""
+
     done: int = 0
     total: int = 0
-    message: str = ""
     rows: list[dict[str, Any]] = []
     codes: dict[str, int] = {}
     """Of a load: how many errors of which code."""
-    failures: list[dict[str, Any]] = []
-    verdicts: list[dict[str, Any]] = []
-    """Of a preview: the first rows, each with its errors or none."""
-    rejects: str | None = None
 
     @property
     def share(self) -> int:
         """Per cent, as far as that can be told."""
         return min(100, 100 * self.done // self.total) if self.total else 0
 
+    def progress(self) -> str:
+        """This as JSON."""
+        return _encoded(self, Progress.__struct_fields__)
 
-Work = Callable[[Job, Path], Awaitable[None]]
+
+class Job(Progress, kw_only=True):
+    """A job. Those with a preview run twice: `ready` is in between, until somebody confirms."""
+
+    id: str = msgspec.field(default_factory=token)
+    kind: Literal["load", "backup", "verify", "restore"]
+    title: str
+    user: str
+    role: Role
+    options: dict[str, str]
+    word: str = ""
+    preview: bool = False
+    state: State = "running"
+    run: str = msgspec.field(default_factory=token)
+    message: str = ""
+    started: float = 0.0
+    silent: bool = False
+    """It should run, but its run has no heartbeat: then it counts as failed."""
+    failures: list[dict[str, Any]] = []
+    verdicts: list[dict[str, Any]] = []
+    """Of a preview: the first rows, each with its errors or none."""
+    rejects: str | None = None
+
+    def again(self, run: str, *, preview: bool) -> Job:
+        """The same job for another run: nothing of it is done yet."""
+        kept = {name: getattr(self, name) for name in FIXED}
+        return Job(**kept, run=run, preview=preview)
 
 
 class Jobs:
-    """Jobs in a folder each, for a day."""
+    """The table of jobs, and a folder each for those that have files; both are kept for a day."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, database: Database, folder: Path):
+        self._database = database
         self._folder = folder
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def create(self, **fields: Any) -> tuple[Job, Path]:
-        """A job that does not run yet, and the folder for what it needs."""
-        self._forget_old()
-        now = time.time()
-        job = Job(id=secrets.token_hex(8), started=now, updated=now, **fields)
-        folder = self._folder / job.id
-        folder.mkdir(parents=True, mode=0o700)
-        return job, folder
+    def folder(self, job_id: str) -> Path:
+        """Where a job's files are, on all replicas that share REJECTS_DIR."""
+        return self._folder / job_id
 
-    def start(self, job: Job, work: Work) -> None:
-        """Let it run; what becomes of it is in its state."""
-        job.state, job.message, job.started = "running", "", time.time()
-        self.save(job)
-        task = asyncio.create_task(self._run(job, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def add(self, job: Job) -> None:
+        """Put a new job into the table; its run is the caller's."""
+        fixed = (job.id, job.kind, job.title, job.user, job.role, _json(job.options), job.word)
+        state = (job.preview, job.state, job.run, job.message, job.progress(), "{}")
+        await self._execute("insert", *fixed, *state)
 
-    def find(self, job_id: str) -> Job:
+    async def claim(self, job: Job, *, preview: bool) -> Job:
+        """The job as a new run of the caller's; KeyBusyError where another was quicker."""
+        run, stored = token(), "running" if job.silent else job.state
+        seen = (job.id, job.run, stored, SILENT_SECONDS)
+        if job.state not in CLAIMABLE or not await self._execute("claim", run, preview, *seen):
+            raise KeyBusyError(TAKEN)
+        return job.again(run, preview=preview)
+
+    async def find(self, job_id: str) -> Job:
         """A job as it is now; NotFoundError."""
-        try:
-            if not _id(job_id):
-                raise FileNotFoundError
-            job = msgspec.json.decode((self._folder / job_id / "job.json").read_bytes(), type=Job)
-        except (OSError, msgspec.DecodeError):
-            raise NotFoundError("There is no such job; they are kept for a day.") from None
-        if job.state == "running" and time.time() - job.updated > SILENT_SECONDS:
-            job.state, job.message = "failed", STOPPED
-        return job
+        for row in await self._fetch("find", job_id):
+            return _job(row)
+        raise NotFoundError("There is no such job; they are kept for a day.")
 
-    def folder(self, job: Job) -> Path:
-        """Where its files are."""
-        return self._folder / job.id
+    async def latest(self, count: int) -> list[Job]:
+        """The newest first, without their results."""
+        return [_job(row) for row in await self._fetch("latest", count)]
 
-    def latest(self, count: int) -> list[Job]:
-        """The newest first."""
-        found = []
-        for path in self._folder.glob("*/job.json"):
-            with suppress(NotFoundError):
-                found.append(self.find(path.parent.name))
-        return sorted(found, key=lambda job: -job.started)[:count]
+    async def follow(self, job_id: str) -> dict[str, Any]:
+        """State, message and progress; NotFoundError."""
+        for state, message, progress, silent in await self._fetch("follow", job_id):
+            told = msgspec.json.decode(progress, type=Progress)
+            return {
+                "state": "failed" if silent else state,
+                "share": told.share,
+                "rows": told.rows,
+                "message": message,
+            }
+        raise NotFoundError("There is no such job; they are kept for a day.")
 
-    def save(self, job: Job) -> None:
-        """Put its state where all find it, at once or not at all."""
-        job.updated = time.time()
-        folder = self._folder / job.id
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(msgspec.json.encode(job))
-        Path(file.name).replace(folder / "job.json")
+    async def beat(self, job: Job) -> bool:
+        """Say that the run is alive, and how far it is; False where the job is another's now."""
+        said = (job.message[:MESSAGE], job.progress(), job.id, job.run)
+        return bool(await self._execute("heartbeat", *said, timeout=BEAT_TIMEOUT))
 
-    async def close(self) -> None:
-        """End what runs."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def finish(self, job: Job, state: State) -> bool:
+        """Say how the run ended; False where the job is another's now."""
+        told = (job.message[:MESSAGE], job.progress(), _encoded(job, RESULT))
+        return bool(await self._execute("finish", state, *told, job.id, job.run))
 
-    async def _run(self, job: Job, work: Work) -> None:
-        beat = asyncio.create_task(self._beat(job))
-        state: State = "failed"
-        try:
-            await work(job, self._folder / job.id)
-            state = "ready" if job.preview else "done"
-        except HirebaseError as error:
-            job.message = str(error)
-            if isinstance(error, RowsRefused):
-                job.failures = msgspec.to_builtins([one.as_failure() for one in error.rejects])
-        except asyncio.CancelledError:
-            job.message = STOPPED
-        except Exception as error:  # nobody awaits it: its state is where it is told
-            log.exception("a %s failed", job.kind, exc_info=error)
-            job.message = BROKEN
-        finally:
-            beat.cancel()
-            job.state = state
-            self.save(job)
+    async def tidy(self) -> None:
+        """Remove what is older than a day: jobs with their folders, and folders without a job."""
+        for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
+            if await self._execute("forget", job_id, KEPT_SECONDS):
+                await asyncio.to_thread(shutil.rmtree, self.folder(job_id), ignore_errors=True)
+        for names in parts(await asyncio.to_thread(self._old_folders)):
+            known = await self._database.fetch(sql.expand(SQL["known"], len(names)), names)
+            for name in {*names} - {name for (name,) in known}:
+                await asyncio.to_thread(shutil.rmtree, self.folder(name), ignore_errors=True)
 
-    async def _beat(self, job: Job) -> None:
-        while True:
-            await asyncio.sleep(BEAT_SECONDS)
-            self.save(job)
+    def _old_folders(self) -> list[str]:
+        """Old enough that their job would be in the table if there were one."""
+        now, paths = time.time(), self._folder.glob("*/")
+        return [
+            path.name
+            for path in paths
+            if _id(path.name) and now - path.stat().st_mtime > KEPT_SECONDS
+        ]
 
-    def _forget_old(self) -> None:
-        for path in self._folder.glob("*/job.json"):
-            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(path.parent, ignore_errors=True)
+    async def _fetch(self, name: str, value: Any) -> list[Row]:
+        if isinstance(value, str) and not _id(value):
+            return []
+        return await self._database.fetch(SQL[name], (SILENT_SECONDS, value))
+
+    async def _execute(self, name: str, *values: Any, timeout: float | None = None) -> int:
+        return await self._database.run(
+            lambda transaction: transaction.execute(SQL[name], values), timeout
+        )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _encoded(job: Struct, names: tuple[str, ...]) -> str:
+    return _json({name: getattr(job, name) for name in names})
+
+
+def _job(row: Row) -> Job:
+    (*fixed, progress, result, started, silent) = row
+    names = (*FIXED, "preview", "state", "run", "message")
+    facts = dict(zip(names, fixed, strict=True))
+    facts |= msgspec.json.decode(progress) | msgspec.json.decode(result)
+    facts |= {"options": msgspec.json.decode(facts["options"]), "preview": bool(facts["preview"])}
+    facts |= {"started": started / 1e6, "silent": bool(silent)}
+    if silent:
+        facts |= {"state": "failed", "message": STOPPED}
+    return msgspec.convert(facts, Job)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,29 +16,34 @@ from loader.file import File
 from loader.options import Options
 from loader.progress import Advance, Progress
 from loader.report import Summary
-from service.core import bodies, intake
-from service.core.batch import MAX_ROWS, Batch
+from service.core import intake
 from service.core.database import Database, Transaction
-from service.core.errors import MalformedError
+from service.core.errors import InputError, StoppedError
+from service.core.fields import Error
 from service.core.idempotency import Key, Keys, Reply, hash_of
-from service.core.intake import Verdict
 from service.core.merge import OnConflict
 from service.core.store import Origin
 from service.core.tables import Table, by_path
+from service.web.console.batches import Part, clipped, kind_of, parts
 from service.web.console.jobs import Job
+from service.web.console.rejected import RejectsFile
 
 SHOWN = 200
 """Rejects, and verdicts of a preview, that a page shows; the file has all rejects."""
-SNIFFED = 1 << 16
-NDJSON = "application/x-ndjson"
-Save = Callable[[Job], None]
+CHARACTERS = 500
+"""Of a record on a page."""
+WORKERS = 1
+"""A load has one place among the long work, so it uses one connection."""
+KEY_HOURS = 24 * 30
+"""A job is kept for a day after its last run, so its keys outlive it."""
+_errors = msgspec.json.Decoder(dict[int, list[Error]])
 
 
 class _Watched(Progress):
-    """Puts the loader's progress into a job's state."""
+    """Puts the loader's progress into a job."""
 
-    def __init__(self, job: Job, save: Save):
-        self._job, self._save = job, save
+    def __init__(self, job: Job):
+        self._job = job
         self.found: File | None = None
 
     @contextmanager
@@ -53,46 +54,60 @@ class _Watched(Progress):
         def advance(done: int) -> None:
             self._job.done = done
             self._job.rows, self._job.codes = [_told(summary)], dict(summary.codes)
-            self._save(self._job)
 
         yield advance
 
 
-async def load(job: Job, path: Path, database: Database, keys: Keys, save: Save) -> None:
+async def load(job: Job, path: Path, database: Database) -> None:
     """Load a file, or in a preview only judge it."""
     table = by_path(job.options["table"])
-    job.failures, job.verdicts, job.rows, job.codes, job.done = [], [], [], {}, 0
-    kind = await asyncio.to_thread(_kind, table, path)
+    kind = await asyncio.to_thread(kind_of, table, path)
     if kind is None:
-        await _load_with_ids(job, table, path, database, save)
+        with _without_paths(path.parent):
+            await _load_with_ids(job, table, path, database)
     else:
-        await _New(job, table, path, kind, database, keys, save).load()
+        await _New(job, table, path, database).load(kind)
 
 
-async def _load_with_ids(
-    job: Job, table: Table, path: Path, database: Database, save: Save
-) -> None:
+async def _load_with_ids(job: Job, table: Table, path: Path, database: Database) -> None:
     options = Options(
         data_dir=path.parent,
         rejects_dir=path.parent,
         files=(str(path),),
         table=table,
         on_conflict=cast("OnConflict", job.options["on_conflict"]),
-        assume_utc=job.options["assume_utc"] == "true",
+        assume_utc=_assumes_utc(job),
         dry_run=job.preview,
+        workers=WORKERS,
+        small_blocks=True,
     )
-    watched = _Watched(job, save)
+    watched = _Watched(job)
     (summary,) = await pipeline.load(database, options, watched)
     job.rows, job.codes = [_told(summary)], dict(summary.codes)
     job.message = " ".join(f"{note}." for note in summary.notes)
-    job.failures = msgspec.to_builtins([reject.as_failure() for reject in summary.first])
+    job.failures = [_shown(one.position, one.record, one.errors) for one in summary.first]
     job.rejects = summary.rejects_file.name if summary.rejects_file else None
     if job.preview and watched.found:
         first = await asyncio.to_thread(_first_records, watched.found)
-        job.verdicts = _verdicts(first, job.failures)
+        errors = {one.position: one.errors for one in summary.first}
+        job.verdicts = [_shown(line, text, errors.get(line, ())) for line, text in first]
 
 
-def _first_records(file: File) -> list[tuple[int, Any]]:
+@contextmanager
+def _without_paths(folder: Path) -> Iterator[None]:
+    """The loader names folders, as its users are on the server; the console's are not."""
+    try:
+        yield
+    except (InputError, StoppedError) as error:
+        told = str(error).replace(f"{folder}/", "").replace(str(folder), "REJECTS_DIR")
+        raise StoppedError(told) from error
+
+
+def _assumes_utc(job: Job) -> bool:
+    return job.options["assume_utc"] == "true"
+
+
+def _first_records(file: File) -> list[tuple[int, str]]:
     """(line, text) of the first records."""
     block = next(file.blocks(file.start), None)
     if block is None:
@@ -101,31 +116,18 @@ def _first_records(file: File) -> list[tuple[int, Any]]:
     return list(zip(block.lines, texts, strict=False))
 
 
-def _verdicts(
-    first: Sequence[tuple[int, Any]], failures: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The first rows as a page shows them; `failures`: at least those among them."""
-    errors = {one["index"]: one["errors"] for one in failures}
-    return [{"index": at, "record": row, "errors": errors.get(at, [])} for at, row in first]
+def _shown(index: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
+    """A row as a page shows it, however long it is."""
+    text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
+    short = record if len(text) <= CHARACTERS else clipped(text, CHARACTERS)
+    told = [{"code": error.code, "message": error.message} for error in errors]
+    return {"index": index, "record": short, "errors": told}
 
 
 def _told(summary: Summary) -> dict[str, Any]:
     kept = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
     facts = summary.as_object()
     return {name: facts[name] for name in kept}
-
-
-def _kind(table: Table, path: Path) -> str | None:
-    """The media type of a file of rows without ids; None for one that the loader takes."""
-    with path.open("rb") as file:
-        start = file.read(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"{"):
-        return NDJSON
-    if start.startswith(b"["):
-        raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
-    header = start.partition(b"\n")[0].decode(errors="replace").strip().lower().split(",")
-    names = {name.strip().strip('"') for name in header}
-    return "text/csv" if names == {field.name for field in table.fields} else None
 
 
 @dataclass
@@ -135,97 +137,50 @@ class _New:
     job: Job
     table: Table
     path: Path
-    kind: str
     database: Database
-    keys: Keys
-    save: Save
-    rejected: list[dict[str, Any]] = field(default_factory=list)
 
-    async def load(self) -> None:
+    async def load(self, kind: str) -> None:
         """All of it."""
-        self.job.total = self.path.stat().st_size
-        codes = Counter[str]()
         counts: dict[str, Any] = {"table": self.table.name, "read": 0, "added": 0, "rejected": 0}
-        self.job.rows = [counts]
-        parts = _parts(self.kind, self.path)
-        while part := await asyncio.to_thread(next, parts, None):
-            body, done = part
-            judged = await asyncio.to_thread(bodies.read, self.table, self.kind, body)
-            added, failures = await self._take(judged, body, counts["read"])
-            self.rejected += [
-                {**one, "index": one["index"] + counts["read"] + 1} for one in failures
-            ]
-            if self.job.preview and not counts["read"]:
-                first = range(min(SHOWN, judged.received))
-                shown = [(at + 1, judged.record(at)) for at in first]
-                self.job.verdicts = _verdicts(shown, self.rejected)
-            counts["read"] += judged.received
-            counts["added"] += added
-            counts["rejected"] = len(self.rejected)
-            codes.update(error["code"] for one in failures for error in one["errors"])
-            self.job.codes = dict(codes)
-            self.job.done = done
-            self.save(self.job)
-        self.job.failures = self.rejected[:SHOWN]
-        if self.rejected and not self.job.preview:
-            await asyncio.to_thread(self._write_rejects)
+        self.job.total, self.job.rows = self.path.stat().st_size, [counts]
+        batches = parts(self.table, kind, self.path, assume_utc=_assumes_utc(self.job))
+        with RejectsFile(self.path) as rejects:
+            while part := await asyncio.to_thread(next, batches, None):
+                added, errors = await self._take(part, counts["read"])
+                if not self.job.preview:
+                    await asyncio.to_thread(rejects.add, part.judged, counts["read"], errors)
+                self._show(part, counts["read"], errors)
+                counts["read"] += part.judged.received
+                counts["added"] += added
+                counts["rejected"] += len(errors)
+                self.job.done = part.end
+            self.job.rejects = await asyncio.to_thread(rejects.publish)
 
-    async def _take(
-        self, judged: Batch, body: bytes, first: int
-    ) -> tuple[int, list[dict[str, Any]]]:
-        """(rows added, failures) of a batch."""
+    async def _take(self, part: Part, before: int) -> tuple[int, dict[int, list[Error]]]:
+        """(rows added, errors by index) of a batch."""
 
         async def work(transaction: Transaction) -> Reply:
             origin = Origin("api", f"console: {self.path.name}")
-            verdict = await intake.take(transaction, judged, origin, dry_run=self.job.preview)
-            return Reply(200, msgspec.json.encode(_verdict(verdict, dry_run=self.job.preview)))
+            dry_run = self.job.preview
+            verdict = await intake.take(transaction, part.judged, origin, dry_run=dry_run)
+            errors = {reject.position: reject.errors for reject in verdict.rejects}
+            return Reply(200, msgspec.json.encode(errors))
 
         if self.job.preview:
             reply = await self.database.run(work)
         else:
-            key = Key(self.job.user, "console", f"{self.job.id}-{first}", hash_of(body))
-            reply = await self.keys.once(key, work)
-        told = msgspec.json.decode(reply.body)
-        return told["added"], told["failures"]
+            key = Key(self.job.user, "console", f"{self.job.id}-{before}", hash_of(part.body))
+            reply = await Keys(self.database, KEY_HOURS).once(key, work)
+        errors = _errors.decode(reply.body)
+        return part.judged.received - len(errors), errors
 
-    def _write_rejects(self) -> None:
-        self.job.rejects = f"{self.path.stem}.rejects.csv"
-        with (self.path.parent / self.job.rejects).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("row", "errors", "record"))
-            for one in self.rejected:
-                reasons = "; ".join(error["message"] for error in one["errors"])
-                record = msgspec.json.encode(one["record"]).decode()
-                writer.writerow((one["index"], reasons, record))
-
-
-def _verdict(verdict: Verdict, *, dry_run: bool) -> dict[str, Any]:
-    good = verdict.received - len(verdict.rejects)
-    return {
-        "added": good if dry_run else verdict.inserted,
-        "failures": [reject.as_failure() for reject in verdict.rejects],
-    }
-
-
-def _parts(kind: str, path: Path) -> Iterator[tuple[bytes, int]]:
-    """(body, bytes read so far) of batch after batch."""
-    with path.open("rb") as file:
-        if kind == NDJSON:
-            lines = (line for line in file if line.strip())
-            while part := list(islice(lines, MAX_ROWS)):
-                yield b"".join(line.rstrip(b"\n") + b"\n" for line in part), file.tell()
-            return
-        text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-        records = csv.reader(text, strict=True)
-        try:
-            header = next(records)
-            while rows := list(islice((row for row in records if row), MAX_ROWS)):
-                yield _as_csv([header, *rows]), file.tell()
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise MalformedError(f"The file is no CSV in UTF-8: {error}.") from None
-
-
-def _as_csv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    def _show(self, part: Part, before: int, errors: dict[int, list[Error]]) -> None:
+        """Keep what a page shows of a batch."""
+        record = part.judged.record
+        if self.job.preview and not before:
+            first = range(min(SHOWN, part.judged.received))
+            self.job.verdicts = [_shown(at + 1, record(at), errors.get(at, ())) for at in first]
+        for at in [*errors][: SHOWN - len(self.job.failures)]:
+            self.job.failures.append(_shown(before + at + 1, record(at), errors[at]))
+        for error in (error for found in errors.values() for error in found):
+            self.job.codes[error.code] = self.job.codes.get(error.code, 0) + 1

@@ -38,10 +38,11 @@ CODES = (
 @get("/")
 async def overview(request: Any_, database: TheDatabase, state: State) -> Template:
     """All at a glance; also when the database is away."""
-    counts, rejects, health = {}, [], "The database answers."
+    counts, rejects, jobs, health = {}, [], [], "The database answers."
     try:
         counts = {table.path: await _count(database, table.name) for table in TABLES}
         rejects = await _rejects(database, LAST, RECENT)
+        jobs = await state.jobs.latest(RECENT)
     except UnavailableError as error:
         health = f"{error} See that the database runs, then reload."
     return page(
@@ -52,7 +53,7 @@ async def overview(request: Any_, database: TheDatabase, state: State) -> Templa
         health=health,
         well=bool(counts),
         backups=await _backups(request, state, RECENT),
-        jobs=await asyncio.to_thread(state.jobs.latest, RECENT),
+        jobs=jobs,
     )
 
 
@@ -81,13 +82,13 @@ async def row(
 
 @get("/console/load")
 async def load(request: Any_, state: State) -> Template:
-    jobs = await asyncio.to_thread(state.jobs.latest, PAGE)
+    jobs = await state.jobs.latest(PAGE)
     return page(request, "load.html", jobs=[job for job in jobs if job.kind == "load"])
 
 
 @get("/console/backups", opt={ROLE: "operator"})
 async def backups(request: Any_, state: State) -> Template:
-    jobs = await asyncio.to_thread(state.jobs.latest, PAGE)
+    jobs = await state.jobs.latest(PAGE)
     return page(
         request,
         "backups.html",
@@ -134,7 +135,7 @@ async def figures(request: Any_, database: TheDatabase, year: Year = None) -> Te
 
 @get("/console/jobs/{job_id:str}")
 async def job(request: Any_, state: State, job_id: FromPath[str]) -> Template:
-    found = await asyncio.to_thread(state.jobs.find, job_id)
+    found = await state.jobs.find(job_id)
     return page(request, "job.html", job=found)
 
 

@@ -73,9 +73,9 @@ if (drop) {
     });
 }
 
-const job = find("#job");
-if (job?.dataset.state === "running") {
-  const events = new EventSource(`/console/jobs/${job.dataset.id}/events`);
+/** Show how far a job is, until it runs no more. */
+function watch(id) {
+  const events = new EventSource(`/console/jobs/${id}/events`);
   events.onmessage = (event) => {
     const told = JSON.parse(event.data);
     if (told.state !== "running") {
@@ -84,7 +84,14 @@ if (job?.dataset.state === "running") {
       return;
     }
     if (told.share) Object.assign(find("#progress"), { max: 100, value: told.share });
-    find("#counts").textContent = told.rows.map((row) =>
+    find("#counts").textContent = told.message || told.rows.map((row) =>
       Object.entries(row).map(([name, value]) => `${name} ${value.toLocaleString("en")}`).join(", ")).join("; ");
   };
+  // A refusal (the database is away) ends it for good, unlike a broken connection.
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(watch, 3000, id);
+  };
 }
+
+const job = find("#job");
+if (job?.dataset.state === "running") watch(job.dataset.id);
