@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from service.core.backups.avro import Origin, Writer
 from service.core.backups.compression import Codec
 from service.core.database import SQL, Database, Transaction
 from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
 
 PAGE = 10_000
 SECONDS = 6 * 3600
@@ -51,8 +51,9 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
     """One table as an Avro file. The first piece is empty: it says that the snapshot stands."""
     async with _snapshot(database) as snapshot:
         yield b""
-        async for piece in snapshot.pieces(await snapshot.writer(table, codec)):
-            yield piece
+        async with aclosing(snapshot.pieces(await snapshot.writer(table, codec))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 async def stream_all(
@@ -65,8 +66,9 @@ async def stream_all(
         for table in tables:
             writer = await snapshot.writer(table, codec)
             yield archive.begin(f"{table.name}.avro")
-            async for piece in snapshot.pieces(writer):
-                yield archive.data(piece)
+            async with aclosing(snapshot.pieces(writer)) as pieces:
+                async for piece in pieces:
+                    yield archive.data(piece)
             end, size, sha256 = archive.end()
             parts[table.name] = _part(writer, size, sha256)
             yield end
@@ -105,14 +107,14 @@ class _Snapshot:
         origin = Origin(total.rows, str(total), self._at, self._schema_version, PROGRAM)
         return Writer(table, codec, origin)
 
-    async def pieces(self, writer: Writer) -> AsyncIterator[bytes]:
+    async def pieces(self, writer: Writer) -> AsyncGenerator[bytes]:
         """A file: its header, then its blocks; the server builds a page while one is encoded."""
         yield writer.header
         pages = _Pages(self._transaction, writer.table)
         coming: AsyncGenerator[str | bytes] = ahead(pages.next)
         async with aclosing(coming) as texts:
             async for text in texts:
-                yield await asyncio.to_thread(_block, writer, text)
+                yield await in_thread(_block, writer, text)
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts)

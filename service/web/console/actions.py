@@ -24,6 +24,7 @@ from service.core.errors import KeyBusyError, MalformedError, NotFoundError
 from service.core.merge import OnConflict
 from service.core.reports import REPORTS
 from service.core.tables import by_path
+from service.core.threads import in_thread
 from service.web.auth import ROLE
 from service.web.console import copies, loads
 from service.web.console.jobs import Job, Jobs, Work
@@ -66,7 +67,7 @@ async def begin_load(
         "assume_utc": str(assume_utc).lower(),
     }
     async with received(request) as file:
-        job, folder = await asyncio.to_thread(
+        job, folder = await in_thread(
             partial(
                 state.jobs.create,
                 kind="load",
@@ -77,7 +78,7 @@ async def begin_load(
                 preview=True,
             )
         )
-        await asyncio.to_thread(_keep, file, folder / FILE / name)
+        await in_thread(_keep, file, folder / FILE / name)
     state.jobs.start(job, _work(state))
     return Started(job.id)
 
@@ -105,7 +106,7 @@ async def begin_with_backup(
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
 ) -> Started:
-    known = {one.name: one for one in await asyncio.to_thread(_depot(state).list)}
+    known = {one.name: one for one in await in_thread(_depot(state).list)}
     if name not in known:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
     title = f"{kind.capitalize()} {name}"
@@ -126,7 +127,7 @@ async def _begin(
     **more: Any,
 ) -> Started:
     create = partial(state.jobs.create, kind=kind, title=title, user=request.user, role="operator")
-    job, _ = await asyncio.to_thread(partial(create, options=options, **more))
+    job, _ = await in_thread(partial(create, options=options, **more))
     state.jobs.start(job, _work(state))
     return Started(job.id)
 
@@ -139,7 +140,7 @@ async def confirm(
     data: JSONBody[Confirmation],
 ) -> Started:
     """Do for real what was previewed, or once more what failed."""
-    job: Job = await asyncio.to_thread(state.jobs.find, job_id)
+    job: Job = await in_thread(state.jobs.find, job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This needs the role {job.role}.")
     if job.state not in ("ready", "failed"):
@@ -188,14 +189,14 @@ async def _load(job: Job, path: Path, state: State) -> None:
 @get("/jobs/{job_id:str}/events")
 async def events(state: State, job_id: FromPath[str]) -> ServerSentEvent:
     """The job's state whenever it changes, until it runs no more."""
-    await asyncio.to_thread(state.jobs.find, job_id)
+    await in_thread(state.jobs.find, job_id)
     return ServerSentEvent(_watched(state.jobs, job_id))
 
 
 async def _watched(jobs: Jobs, job_id: str) -> AsyncGenerator[str]:
     told = ""
     while True:
-        job = await asyncio.to_thread(jobs.find, job_id)
+        job = await in_thread(jobs.find, job_id)
         facts = {"state": job.state, "share": job.share, "rows": job.rows}
         now = msgspec.json.encode(facts).decode()
         if now != told:
@@ -208,7 +209,7 @@ async def _watched(jobs: Jobs, job_id: str) -> AsyncGenerator[str]:
 
 @get("/jobs/{job_id:str}/rejects")
 async def rejects_file(state: State, job_id: FromPath[str]) -> File:
-    job = await asyncio.to_thread(state.jobs.find, job_id)
+    job = await in_thread(state.jobs.find, job_id)
     if job.rejects is None:
         raise NotFoundError("This job has no rejects.")
     path = state.jobs.folder(job) / FILE / job.rejects
@@ -217,14 +218,14 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
-    file = await asyncio.to_thread(_depot(state).open, name)
+    file = await in_thread(_depot(state).open, name)
     patience = state.settings.api_download_patience
     return await download(_chunks(file), "application/octet-stream", name, patience)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
     with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
+        while chunk := await in_thread(file.read, CHUNK):
             yield chunk
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections import Counter
@@ -29,6 +28,7 @@ from service.core.intake import Verdict
 from service.core.merge import OnConflict
 from service.core.store import Origin
 from service.core.tables import Table, by_path
+from service.core.threads import in_thread
 from service.web.console.jobs import Job
 
 SHOWN = 200
@@ -62,7 +62,7 @@ async def load(job: Job, path: Path, database: Database, keys: Keys, save: Save)
     """Load a file, or in a preview only judge it."""
     table = by_path(job.options["table"])
     job.failures, job.verdicts, job.rows, job.codes, job.done = [], [], [], {}, 0
-    kind = await asyncio.to_thread(_kind, table, path)
+    kind = await in_thread(_kind, table, path)
     if kind is None:
         await _load_with_ids(job, table, path, database, save)
     else:
@@ -88,7 +88,7 @@ async def _load_with_ids(
     job.failures = msgspec.to_builtins([reject.as_failure() for reject in summary.first])
     job.rejects = summary.rejects_file.name if summary.rejects_file else None
     if job.preview and watched.found:
-        first = await asyncio.to_thread(_first_records, watched.found)
+        first = await in_thread(_first_records, watched.found)
         job.verdicts = _verdicts(first, job.failures)
 
 
@@ -148,9 +148,9 @@ class _New:
         counts: dict[str, Any] = {"table": self.table.name, "read": 0, "added": 0, "rejected": 0}
         self.job.rows = [counts]
         parts = _parts(self.kind, self.path)
-        while part := await asyncio.to_thread(next, parts, None):
+        while part := await in_thread(next, parts, None):
             body, done = part
-            judged = await asyncio.to_thread(bodies.read, self.table, self.kind, body)
+            judged = await in_thread(bodies.read, self.table, self.kind, body)
             added, failures = await self._take(judged, body, counts["read"])
             self.rejected += [
                 {**one, "index": one["index"] + counts["read"] + 1} for one in failures
@@ -168,7 +168,7 @@ class _New:
             self.save(self.job)
         self.job.failures = self.rejected[:SHOWN]
         if self.rejected and not self.job.preview:
-            await asyncio.to_thread(self._write_rejects)
+            await in_thread(self._write_rejects)
 
     async def _take(
         self, judged: Batch, body: bytes, first: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,6 +17,7 @@ from service.core.errors import NotFoundError, UnavailableError
 from service.core.fields import MAX_ID
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
 from service.core.tables import TABLES, by_name, by_path
+from service.core.threads import in_thread
 from service.web.auth import ROLE
 from service.web.console.html import page
 from service.web.parameters import After, TheDatabase
@@ -52,7 +52,7 @@ async def overview(request: Any_, database: TheDatabase, state: State) -> Templa
         health=health,
         well=bool(counts),
         backups=await _backups(request, state, RECENT),
-        jobs=await asyncio.to_thread(state.jobs.latest, RECENT),
+        jobs=await in_thread(state.jobs.latest, RECENT),
     )
 
 
@@ -81,13 +81,13 @@ async def row(
 
 @get("/console/load")
 async def load(request: Any_, state: State) -> Template:
-    jobs = await asyncio.to_thread(state.jobs.latest, PAGE)
+    jobs = await in_thread(state.jobs.latest, PAGE)
     return page(request, "load.html", jobs=[job for job in jobs if job.kind == "load"])
 
 
 @get("/console/backups", opt={ROLE: "operator"})
 async def backups(request: Any_, state: State) -> Template:
-    jobs = await asyncio.to_thread(state.jobs.latest, PAGE)
+    jobs = await in_thread(state.jobs.latest, PAGE)
     return page(
         request,
         "backups.html",
@@ -134,7 +134,7 @@ async def figures(request: Any_, database: TheDatabase, year: Year = None) -> Te
 
 @get("/console/jobs/{job_id:str}")
 async def job(request: Any_, state: State, job_id: FromPath[str]) -> Template:
-    found = await asyncio.to_thread(state.jobs.find, job_id)
+    found = await in_thread(state.jobs.find, job_id)
     return page(request, "job.html", job=found)
 
 
@@ -159,7 +159,7 @@ async def _rejects(
 async def _backups(request: Any_, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
-    listed = await asyncio.to_thread(Depot(state.settings.backup_dir).list)
+    listed = await in_thread(Depot(state.settings.backup_dir).list)
     return listed[::-1][:count]
 
 
