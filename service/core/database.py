@@ -7,7 +7,8 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from typing import Any, TypeVar
 
 import pymysql
@@ -30,8 +31,9 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-ATTEMPTS = 20
 LONGEST_PAUSE = 1.0
+CLEANUP_SECONDS = 5
+"""So long may a rollback take; then the connection is closed, which undoes as well."""
 UNKNOWN = (
     "The database did not confirm that the rows are committed: they may be written or not. "
     "With an Idempotency-Key, repeat the request as it is; without one, look before you repeat it."
@@ -67,8 +69,8 @@ class Transaction:
         await self._connection.begin()
 
     async def rollback(self) -> None:
-        """Nothing of it."""
-        await self._connection.rollback()
+        """Nothing of it; where the server does not answer, the connection is closed."""
+        await _roll_back(self._connection)
 
     async def commit(self) -> None:
         """All of it; CommitUnknownError where the answer does not come, or not in time."""
@@ -139,13 +141,14 @@ class Database:
             self._snapshots.add(taken)
             try:
                 yield transaction
+                await transaction.rollback()
             finally:
                 self._snapshots.discard(taken)
-                await transaction.rollback()
 
     def snapshot_age(self) -> float:
         """Seconds since the oldest open snapshot was taken; 0 without one."""
-        return time.monotonic() - min(self._snapshots, default=time.monotonic())
+        now = time.monotonic()
+        return now - min(self._snapshots, default=now)
 
     async def run(
         self,
@@ -153,14 +156,15 @@ class Database:
         timeout: float | None = None,
         *,
         repeatable: bool = False,
+        attempts: int | None = None,
     ) -> T:
         """Do `work` in a transaction, again and again after deadlocks and lock waits.
 
-        The deadline is one for all attempts.
+        The deadline is one for all attempts; there are as many as fit in, or `attempts`.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or self._timeout)
-        for attempt in range(ATTEMPTS):
+        for attempt in count() if attempts is None else range(attempts):
             try:
                 left = end - clock()
                 async with self.transaction(left, repeatable=repeatable) as transaction:
@@ -175,38 +179,47 @@ class Database:
 
     @asynccontextmanager
     async def _session(self, timeout: float) -> AsyncIterator[Transaction]:
+        end = asyncio.get_running_loop().time() + timeout
         with translated():
-            async with asyncio.timeout(timeout) as deadline:
-                # However long the work may take: nobody waits longer than usual to begin.
-                async with asyncio.timeout(self._timeout):
-                    connection = await self.pool.acquire()
-                try:
+            # However long the work may take: nobody waits longer than usual to begin.
+            async with asyncio.timeout(min(timeout, self._timeout)):
+                connection = await self.pool.acquire()
+            try:
+                async with asyncio.timeout_at(end) as deadline:
                     yield Transaction(connection, deadline)
-                except ReadOnlyError:
-                    # What else is open to this server is of no use either.
-                    connection.close()
-                    await self.pool.clear()
-                    raise
-                except BaseException as error:
-                    await _give_up(connection, error)
-                    raise
-                finally:
-                    self.pool.release(connection)
+            except BaseException as error:
+                await self._give_up(connection, error)
+                raise
+            finally:
+                self.pool.release(connection)
+
+    async def _give_up(self, connection: Connection, error: BaseException) -> None:
+        """Leave the connection fit for the next user, or closed; outside the deadline of the work.
+
+        An end that came from outside, a cancellation or a deadline, may have left it in the middle
+        of a statement.
+        """
+        if isinstance(error, ReadOnlyError):
+            # What else is open to this server is of no use either.
+            self.pool.close_free()
+        if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
+            await _roll_back(connection)
+        else:
+            connection.close()
 
 
 def _jitter(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE))
+    return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), LONGEST_PAUSE))
 
 
-async def _give_up(connection: Connection, error: BaseException) -> None:
-    """Leave the connection fit for the next user, or closed."""
-    if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
+async def _roll_back(connection: Connection) -> None:
+    with suppress(pymysql.MySQLError, OSError, RuntimeError):
         try:
-            await connection.rollback()
-            return
-        except (pymysql.MySQLError, OSError, RuntimeError):
-            pass
-    connection.close()
+            async with asyncio.timeout(CLEANUP_SECONDS):
+                await connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
 
 
 @asynccontextmanager

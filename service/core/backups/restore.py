@@ -28,6 +28,8 @@ from service.core.threads import in_thread
 Mode = Literal["replace", "merge"]
 
 SECONDS = 6 * 3600
+ATTEMPTS = 20
+"""Hours are for a large file, not for trying a small one again and again."""
 REPORTED = 100
 """Refused rows that are told one by one."""
 CLIPPED = 300
@@ -80,7 +82,7 @@ async def restore(
         return results[-1]
 
     try:
-        return await database.run(work, SECONDS, repeatable=True)
+        return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
     except _DryRun:
         return results[-1]
 
