@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pymysql
 
 import sql
-from service.core import embedded
+from service.core import embedded, servers
 from service.core.driver import Connection, Cursor, Pool
 from service.core.errno import translated
 from service.core.errors import (
@@ -229,17 +229,17 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            servers = [server.options]
+            ways = [server.options]
             options = {"unreached": server.start_again}
             await _prepare_embedded(server, settings)
         else:
-            servers = [{"host": host, "port": port} for host, port in settings.servers]
+            ways = [{"host": host, "port": port} for host, port in settings.servers]
             options = {
                 "user": settings.mysql_user,
                 "password": settings.mysql_password,
                 "ssl": _tls(settings),
             }
-        pool = Pool(settings.mysql_pool_size, servers, db=settings.mysql_database, **options)
+        pool = Pool(settings.mysql_pool_size, ways, db=settings.mysql_database, **options)
         stack.push_async_callback(_close, pool)
         database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
         await _wait(database, settings)
@@ -301,8 +301,8 @@ def _unreachable(settings: Settings, error: UnavailableError) -> str:
     why = str(error.__cause__) or "it took too long"
     if settings.embedded:
         return f"The embedded database in {settings.embedded_dir} does not answer ({why})."
-    servers = ", ".join(f"{host}:{port}" for host, port in settings.servers)
+    names = ", ".join(servers.written(*server) for server in settings.servers)
     return (
-        f"No database answers at {servers} "
+        f"No database answers at {names} "
         f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
     )
