@@ -27,8 +27,10 @@ def cancel_late(awaited: Any) -> Any:
     return awaited
 
 
-def hang(_: Any) -> Any:
+def hang(awaited: Any) -> Any:
     """Let it wait for what never comes: its deadline has to end it."""
+    if awaited is None:  # it waits for nothing, as sleep(0) does
+        return None
     never = asyncio.get_running_loop().create_future()
     never._asyncio_future_blocking = True
     return never

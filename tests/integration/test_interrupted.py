@@ -184,6 +184,7 @@ async def test_a_deadline_is_told_as_a_deadline(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     monkeypatch.setattr(databases, "CLEANUP_SECONDS", 0.2)
+    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0)
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
     async with databases.connect(settings) as single:
         single._timeout = 0.3

@@ -167,15 +167,16 @@ class _Restore:
         ((count,),) = await self._transaction.fetch(table.sql["count"])
         if count == len(keep) and not self._orphans.count:
             return 0
-        after, others = 0, []
+        after, removed, before = 0, 0, self._orphans.count
         while page := await self._transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
             after = page[-1][0]
-            others += [key for (key,) in page if key not in keep]
-        before = self._orphans.count
-        await self._orphans.left_by(self._transaction, table, others)
-        if self._orphans.count == before:
-            await merge.delete(self._transaction, table, others)
-        return len(others)
+            others = [key for (key,) in page if key not in keep]
+            await self._orphans.left_by(self._transaction, table, others)
+            # With orphans all is undone in the end; until then the rest is counted.
+            if self._orphans.count == before:
+                await merge.delete(self._transaction, table, others)
+            removed += len(others)
+        return removed
 
     async def _verify(self, reader: Reader) -> bool:
         if reader.origin is None or self._mode == "merge":
