@@ -28,7 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_password: str = ""
     mysql_database: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$]{1,64}$")] = "hirebase"
     mysql_ssl_ca: Path | None = None
-    mysql_pool_size: Positive = 10
+    mysql_pool_size: Annotated[int, Meta(ge=2)] = 10  # a migration needs two
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
     mysql_max_transaction_rows: Positive | None = None
