@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from service.core.backups import container
 from service.core.backups import restore as restoring
 from service.core.backups.avro import Writer
 from service.core.backups.restore import restore
+from service.core.backups.sources import opened
 from service.core.database import Database, Transaction
 from service.core.errors import BackupError
 from service.core.tables import Table
@@ -105,3 +107,15 @@ async def test_a_file_whose_checksum_is_wrong_is_refused_at_every_attempt(
         await restore(database, [(DEPARTMENTS, file)], "replace")
     assert database.retries == 1
     assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
+
+
+@pytest.mark.parametrize("rows", [1, ROWS, 3000])
+async def test_an_archive_of_others_without_a_manifest_comes_in(
+    database: Database, rows: int
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("departments.avro", avro_file(DEPARTMENTS, records(DEPARTMENTS, rows)))
+    async with opened(packed) as sources:
+        (done,) = await restore(database, sources, "replace")
+    assert (done.added, done.verified) == (rows, True)

@@ -75,6 +75,7 @@ def reader_of(table: Table, file: IO[bytes]) -> Reader:
     """A reader of a file of its own: others that read the file do not move its position."""
     if isinstance(file, io.BytesIO):
         return Reader(table, io.BytesIO(file.getvalue()))
+    file.flush()  # what was just written to it is read from below its buffer
     return Reader(table, io.BufferedReader(_Positional(file.fileno())))
 
 
