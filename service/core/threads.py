@@ -20,8 +20,11 @@ async def in_thread(work: Callable[..., T], *args: Any) -> T:
     call = partial(context.run, work, *args)
     # A future, not a task: the end of the event loop cancels tasks, and would leave the thread.
     future = asyncio.get_running_loop().run_in_executor(None, call)
-    await ended(future)
-    return future.result()
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await ended(future)
+        raise
 
 
 async def ended(*futures: asyncio.Future[Any]) -> None:
