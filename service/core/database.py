@@ -7,11 +7,9 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
-
-import pymysql
 
 import sql
 from service.core import embedded, servers
@@ -32,8 +30,6 @@ Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
 LONGEST_PAUSE = 1.0
-CLEANUP_SECONDS = 5
-"""So long may a rollback take; then the connection is closed, which undoes as well."""
 UNKNOWN = (
     "The database did not confirm that the rows are committed: they may be written or not. "
     "With an Idempotency-Key, repeat the request as it is; without one, look before you repeat it."
@@ -70,7 +66,7 @@ class Transaction:
 
     async def rollback(self) -> None:
         """Nothing of it; where the server does not answer, the connection is closed."""
-        await _roll_back(self._connection)
+        await self._connection.roll_back()
 
     async def commit(self) -> None:
         """All of it; CommitUnknownError where the answer does not come, or not in time."""
@@ -203,23 +199,13 @@ class Database:
             # What else is open to this server is of no use either.
             self.pool.close_free()
         if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
-            await _roll_back(connection)
+            await connection.roll_back()
         else:
             connection.close()
 
 
 def _jitter(attempt: int) -> float:
     return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), LONGEST_PAUSE))
-
-
-async def _roll_back(connection: Connection) -> None:
-    with suppress(pymysql.MySQLError, OSError, RuntimeError):
-        try:
-            async with asyncio.timeout(CLEANUP_SECONDS):
-                await connection.rollback()
-        except BaseException:
-            connection.close()
-            raise
 
 
 @asynccontextmanager

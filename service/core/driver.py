@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiomysql
@@ -16,6 +17,8 @@ from pymysql.converters import decoders
 import sql
 
 CONNECT_SECONDS = 5
+CLEANUP_SECONDS = 5
+"""So long may a rollback take."""
 READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
 """Error numbers of the server and of its client."""
 
@@ -99,6 +102,16 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         """This, connected."""
         await self._connect()
         return self
+
+    async def roll_back(self) -> None:
+        """End its transaction; it is closed where that fails, which undoes as well. No error."""
+        with suppress(pymysql.MySQLError, OSError, RuntimeError):
+            try:
+                async with asyncio.timeout(CLEANUP_SECONDS):
+                    await self.rollback()
+            except BaseException:
+                self.close()
+                raise
 
     async def _connect(self) -> None:
         try:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from service.core import database as databases
+from service.core import driver
 from service.core.backups import backup
 from service.core.backups.depot import PARTIAL, Depot
 from service.core.backups.restore import restore
@@ -183,7 +184,7 @@ def _coroutine(work: Work, database: Database) -> Coroutine[Any, Any, Any]:
 async def test_a_deadline_is_told_as_a_deadline(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
-    monkeypatch.setattr(databases, "CLEANUP_SECONDS", 0.2)
+    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.2)
     monkeypatch.setattr(databases, "LONGEST_PAUSE", 0)
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
     async with databases.connect(settings) as single:
@@ -204,7 +205,7 @@ async def hanging(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Database, Commits]]:
     """A database whose server never answers the next ROLLBACK; the fates of its COMMITs."""
-    monkeypatch.setattr(databases, "CLEANUP_SECONDS", 0.3)
+    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.3)
     commits = Commits()
     async with engine.wire(migrated) as wire:
         wire._reach = commits.reach(wire._reach)
