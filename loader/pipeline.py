@@ -28,6 +28,7 @@ from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.merge import Counts
 from service.core.rejects import Reject
 from service.core.store import Origin
+from service.core.threads import in_thread
 
 SECONDS = 300
 ATTEMPTS = 8
@@ -50,12 +51,12 @@ async def load(
     with found(options.data_dir, options.files, options.table) as sources:
         small = options.small_blocks or database.embedded
         recognise = partial(File.recognise, options=options, small_blocks=small)
-        files = [await asyncio.to_thread(recognise, source) for source in sources]
+        files = [await in_thread(recognise, source) for source in sources]
         if options.dry_run or options.max_rejects is not None:
             rehearsed = await _rehearse(database, files, options, progress)
             if options.dry_run:
                 return rehearsed
-        await asyncio.to_thread(check_folder, options.rejects_dir)
+        await in_thread(check_folder, options.rejects_dir)
         loads = [Load(database, file, options) for file in files]
         summaries = [await one.run(progress) for one in loads]
         for one in loads:
@@ -107,7 +108,7 @@ class Load:
                         summary.add(outcome.received, outcome.counts, outcome.rejects)
                         rejects.add(outcome.rejects)
                         advance(outcome.end.byte)
-            summary.rejects_file = await asyncio.to_thread(rejects.publish)
+            summary.rejects_file = await in_thread(rejects.publish)
         if not summary.read:
             summary.notes.append("The file has no rows")
         summary.seconds = time.perf_counter() - started
@@ -132,7 +133,7 @@ class Load:
     async def _jobs(self, start: Place) -> AsyncGenerator[Job[Outcome]]:
         # In a thread: while a block is judged, those in flight are served.
         blocks = self._judged(start)
-        while found := await asyncio.to_thread(next, blocks, None):
+        while found := await in_thread(next, blocks, None):
             block, judged = found
             if judged:
                 yield Job(Ids(judged.rows), partial(self._write, block, judged))

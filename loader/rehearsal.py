@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from service.core.database import Database, Transaction
 from service.core.merge import Counts, OnConflict
 from service.core.rejects import Reject
 from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
 
 SECONDS = 300
 Tokens = dict[int, tuple[int, int]]
@@ -75,7 +75,7 @@ async def rehearse(
     summary = Summary(table, file.source.name, dry_run=True)
     blocks = file.blocks(file.start)
     with progress.file(file, summary) as advance:
-        while block := await asyncio.to_thread(next, blocks, None):
+        while block := await in_thread(next, blocks, None):
             counts, rejects = await _try(database, rows, file.judge(block), block, on_conflict)
             summary.add(len(block.records), counts, rejects)
             advance(block.end.byte)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from service.core.batch import Row
+from service.core.threads import ended
 
 T = TypeVar("T")
 
@@ -67,10 +68,12 @@ async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator
             yield await flying[0].task
             flying.popleft()
     finally:
-        await jobs.aclose()
         for flight in flying:
             flight.task.cancel()
-        await asyncio.gather(*(flight.task for flight in flying), return_exceptions=True)
+        try:
+            await ended(*(flight.task for flight in flying))
+        finally:
+            await jobs.aclose()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from service.core import database as databases
 from service.core.database import Database
 from service.core.errors import InputError, SettingsError
 from service.core.migrate import migrate
+from service.core.servers import written
 from service.core.settings import Settings
 
 APP = "service.web.app:create_app_from_environment"
@@ -100,7 +101,8 @@ async def _load(database: Database, settings: Settings) -> None:
 def _where(settings: Settings) -> str:
     if settings.embedded:
         return f"embedded, in {settings.embedded_dir}"
-    return f"{settings.mysql_database} at {settings.mysql_host}:{settings.mysql_port}"
+    names = ", ".join(written(*server) for server in settings.servers)
+    return f"{settings.mysql_database} at {names}"
 
 
 def _greet(settings: Settings, *, generated: bool) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
+from service.core.threads import ended
+
 T = TypeVar("T")
 
 PIECES = 2
@@ -14,7 +16,7 @@ PIECES = 2
 
 
 async def ahead(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]:
-    """What `step` gives, until it gives None."""
+    """What `step` gives, until it gives None; closing this ends the step under way first."""
     coming = asyncio.ensure_future(step())
     try:
         while (item := await coming) is not None:
@@ -22,9 +24,7 @@ async def ahead(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]:
             yield item
     finally:
         coming.cancel()
-        await asyncio.wait([coming])
-        if not coming.cancelled():
-            coming.exception()  # asked for, so that nobody complains that nobody did
+        await ended(coming)
 
 
 async def pumped(source: AsyncGenerator[bytes], patience: float) -> AsyncGenerator[bytes]:
@@ -42,7 +42,7 @@ async def pumped(source: AsyncGenerator[bytes], patience: float) -> AsyncGenerat
             yield item
     finally:
         task.cancel()
-        await asyncio.wait([task])
+        await ended(task)
 
 
 async def _pump(

@@ -8,12 +8,11 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from typing import Any, TypeVar
 
-import pymysql
-
 import sql
-from service.core import embedded
+from service.core import embedded, servers
 from service.core.driver import Connection, Cursor, Pool
 from service.core.errno import translated
 from service.core.errors import (
@@ -30,7 +29,6 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-ATTEMPTS = 20
 LONGEST_PAUSE = 1.0
 UNKNOWN = (
     "The database did not confirm that the rows are committed: they may be written or not. "
@@ -67,8 +65,8 @@ class Transaction:
         await self._connection.begin()
 
     async def rollback(self) -> None:
-        """Nothing of it."""
-        await self._connection.rollback()
+        """Nothing of it; where the server does not answer, the connection is closed."""
+        await self._connection.roll_back()
 
     async def commit(self) -> None:
         """All of it; CommitUnknownError where the answer does not come, or not in time."""
@@ -139,13 +137,14 @@ class Database:
             self._snapshots.add(taken)
             try:
                 yield transaction
+                await transaction.rollback()
             finally:
                 self._snapshots.discard(taken)
-                await transaction.rollback()
 
     def snapshot_age(self) -> float:
         """Seconds since the oldest open snapshot was taken; 0 without one."""
-        return time.monotonic() - min(self._snapshots, default=time.monotonic())
+        now = time.monotonic()
+        return now - min(self._snapshots, default=now)
 
     async def run(
         self,
@@ -153,14 +152,15 @@ class Database:
         timeout: float | None = None,
         *,
         repeatable: bool = False,
+        attempts: int | None = None,
     ) -> T:
         """Do `work` in a transaction, again and again after deadlocks and lock waits.
 
-        The deadline is one for all attempts.
+        The deadline is one for all attempts; there are as many as fit in, or `attempts`.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or self._timeout)
-        for attempt in range(ATTEMPTS):
+        for attempt in count() if attempts is None else range(attempts):
             try:
                 left = end - clock()
                 async with self.transaction(left, repeatable=repeatable) as transaction:
@@ -175,38 +175,37 @@ class Database:
 
     @asynccontextmanager
     async def _session(self, timeout: float) -> AsyncIterator[Transaction]:
+        end = asyncio.get_running_loop().time() + timeout
         with translated():
-            async with asyncio.timeout(timeout) as deadline:
-                # However long the work may take: nobody waits longer than usual to begin.
-                async with asyncio.timeout(self._timeout):
-                    connection = await self.pool.acquire()
-                try:
+            # However long the work may take: nobody waits longer than usual to begin.
+            async with asyncio.timeout(min(timeout, self._timeout)):
+                connection = await self.pool.acquire()
+            try:
+                async with asyncio.timeout_at(end) as deadline:
                     yield Transaction(connection, deadline)
-                except ReadOnlyError:
-                    # What else is open to this server is of no use either.
-                    connection.close()
-                    await self.pool.clear()
-                    raise
-                except BaseException as error:
-                    await _give_up(connection, error)
-                    raise
-                finally:
-                    self.pool.release(connection)
+            except BaseException as error:
+                await self._give_up(connection, error)
+                raise
+            finally:
+                self.pool.release(connection)
+
+    async def _give_up(self, connection: Connection, error: BaseException) -> None:
+        """Leave the connection fit for the next user, or closed; outside the deadline of the work.
+
+        An end that came from outside, a cancellation or a deadline, may have left it in the middle
+        of a statement.
+        """
+        if isinstance(error, ReadOnlyError):
+            # What else is open to this server is of no use either.
+            self.pool.close_free()
+        if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
+            await connection.roll_back()
+        else:
+            connection.close()
 
 
 def _jitter(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, min(0.02 * 2**attempt, LONGEST_PAUSE))
-
-
-async def _give_up(connection: Connection, error: BaseException) -> None:
-    """Leave the connection fit for the next user, or closed."""
-    if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
-        try:
-            await connection.rollback()
-            return
-        except (pymysql.MySQLError, OSError, RuntimeError):
-            pass
-    connection.close()
+    return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), LONGEST_PAUSE))
 
 
 @asynccontextmanager
@@ -216,17 +215,17 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            servers = [server.options]
+            ways = [server.options]
             options = {"unreached": server.start_again}
             await _prepare_embedded(server, settings)
         else:
-            servers = [{"host": host, "port": port} for host, port in settings.servers]
+            ways = [{"host": host, "port": port} for host, port in settings.servers]
             options = {
                 "user": settings.mysql_user,
                 "password": settings.mysql_password,
                 "ssl": _tls(settings),
             }
-        pool = Pool(settings.mysql_pool_size, servers, db=settings.mysql_database, **options)
+        pool = Pool(settings.mysql_pool_size, ways, db=settings.mysql_database, **options)
         stack.push_async_callback(_close, pool)
         database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
         await _wait(database, settings)
@@ -288,8 +287,8 @@ def _unreachable(settings: Settings, error: UnavailableError) -> str:
     why = str(error.__cause__) or "it took too long"
     if settings.embedded:
         return f"The embedded database in {settings.embedded_dir} does not answer ({why})."
-    servers = ", ".join(f"{host}:{port}" for host, port in settings.servers)
+    names = ", ".join(servers.written(*server) for server in settings.servers)
     return (
-        f"No database answers at {servers} "
+        f"No database answers at {names} "
         f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
     )

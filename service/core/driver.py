@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiomysql
@@ -16,7 +17,9 @@ from pymysql.converters import decoders
 import sql
 
 CONNECT_SECONDS = 5
-READ_ONLY, UNREACHED, TLS_FAILED = 1290, 2003, 2026
+CLEANUP_SECONDS = 5
+"""So long may a rollback take."""
+READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
 """Error numbers of the server and of its client."""
 
 SQL = sql.statements("database")
@@ -90,7 +93,6 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
             conv={**decoders, FIELD_TYPE.DATETIME: _iso},
             **options,
         )
@@ -101,16 +103,31 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         await self._connect()
         return self
 
+    async def roll_back(self) -> None:
+        """End its transaction; it is closed where that fails, which undoes as well. No error."""
+        with suppress(pymysql.MySQLError, OSError, RuntimeError):
+            try:
+                async with asyncio.timeout(CLEANUP_SECONDS):
+                    await self.rollback()
+            except BaseException:
+                self.close()
+                raise
+
     async def _connect(self) -> None:
         try:
-            await super()._connect()
+            # The driver's own limit (asyncio.wait_for) may swallow a cancellation until 3.12.
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await super()._connect()
             await self._set_up()
-        except pymysql.OperationalError as error:
-            if isinstance(error.__cause__, ssl.SSLError):
-                raise pymysql.OperationalError(TLS_FAILED, str(error.__cause__)) from error
-            raise
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, TimeoutError):
+                why = f"it did not answer within {CONNECT_SECONDS} s"
+                raise pymysql.OperationalError(LOST, why) from error
+            if isinstance(error, pymysql.OperationalError) and isinstance(
+                error.__cause__, ssl.SSLError
+            ):
+                raise pymysql.OperationalError(TLS_FAILED, str(error.__cause__)) from error
             raise
 
     async def _get_server_information(self) -> None:
@@ -127,7 +144,6 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
         if read_only:
-            self.close()
             raise pymysql.OperationalError(READ_ONLY, "the server takes no writes")
 
 
@@ -188,6 +204,11 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         finally:
             self.waiting -= 1
         return connection
+
+    def close_free(self) -> None:
+        """Close the connections that nobody uses; without a wait, so that nothing can go wrong."""
+        while self._free:
+            self._free.popleft().close()
 
     def release(self, connection: Connection) -> asyncio.Future[None]:
         """Give a connection back; the base class wakes a waiter only for connections it keeps."""

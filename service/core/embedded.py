@@ -11,11 +11,12 @@ import contextvars
 import logging
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from service.core.errors import SettingsError
+from service.core.threads import in_thread
 
 log = logging.getLogger("hirebase.embedded")
 
@@ -72,7 +73,19 @@ class Server:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Server]:
-    """The server of `folder`, started if need be."""
+    """The server of `folder`, started if need be; SettingsError."""
+    stack = ExitStack()
+    try:
+        server = Server(folder.absolute(), await _options(folder, stack))
+        try:
+            yield server
+        finally:
+            await server.leave()
+    finally:
+        await in_thread(stack.close)
+
+
+async def _options(folder: Path, stack: ExitStack) -> dict[str, Any]:
     try:
         import pylibseekdb
     except ImportError:
@@ -80,33 +93,40 @@ async def running(folder: Path) -> AsyncIterator[Server]:
             "MYSQL_HOST: set it; the embedded database (pylibseekdb) is not installed here"
         ) from None
     try:
-        await asyncio.to_thread(_keep_to_itself, folder)
-        instance = await _open(folder.absolute())
+        await in_thread(_keep_to_itself, folder)
+        return await _open(folder.absolute(), stack)
     except (OSError, pylibseekdb.SeekdbError) as error:
         raise SettingsError(
             f"EMBEDDED_DIR: no database could be started in {folder}: {error}"
         ) from error
-    server = Server(folder.absolute(), instance.connection_options())
-    try:
-        yield server
-    finally:
-        await server.leave()
-        await asyncio.to_thread(instance.close)
 
 
-async def _open(folder: Path) -> Any:
-    """The server; one whose user was killed may take a while to end, before another can start."""
+async def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """The options of the server, which the stack closes.
+
+    One whose user was killed may take a while to end, before another can start.
+    """
     import pylibseekdb
 
     loop = asyncio.get_running_loop()
     end = loop.time() + ENDING_SECONDS
     while True:
         try:
-            return await pylibseekdb.aopen(str(folder))
+            return await in_thread(_opened, folder, stack)
         except pylibseekdb.SeekdbError:
             if loop.time() > end or not (folder / "run" / "seekdb.pid").exists():
                 raise
             await asyncio.sleep(0.2)
+
+
+def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """On the stack within the thread: a caller cancelled meanwhile gets no result to close."""
+    import pylibseekdb
+
+    instance = pylibseekdb.open(str(folder))
+    stack.callback(instance.close)
+    options: dict[str, Any] = instance.connection_options()
+    return options
 
 
 def _keep_to_itself(folder: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from service.core import servers
 from service.core.errors import SettingsError
+from service.core.servers import Server
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -26,7 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_password: str = ""
     mysql_database: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$]{1,64}$")] = "hirebase"
     mysql_ssl_ca: Path | None = None
-    mysql_pool_size: Positive = 10
+    mysql_pool_size: Annotated[int, Meta(ge=2)] = 10  # a migration needs two
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
     mysql_max_transaction_rows: Positive | None = None
@@ -59,13 +61,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.mysql_host is None
 
     @property
-    def servers(self) -> list[tuple[str, int]]:
+    def servers(self) -> list[Server]:
         """(host, port) of each server that MYSQL_HOST names, in the order of preference."""
-        return [self._server(name.strip()) for name in (self.mysql_host or "").split(",")]
-
-    def _server(self, name: str) -> tuple[str, int]:
-        host, colon, port = name.rpartition(":")
-        return (host, int(port)) if colon and port.isdigit() else (name, self.mysql_port)
+        return servers.parse(self.mysql_host or "", self.mysql_port)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -76,10 +74,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 text = _read(field.name.upper(), environment)
                 if text:
-                    values[field.name] = msgspec.convert(
-                        text, field.type, strict=False, dec_hook=_path
-                    )
-            except (msgspec.ValidationError, OSError, UnicodeDecodeError) as error:
+                    values[field.name] = _value(field, text)
+            except (msgspec.ValidationError, OSError, ValueError) as error:
                 complaints.append(f"{field.name.upper()}: {error}")
         if complaints:
             raise SettingsError("\n".join(complaints))
@@ -103,6 +99,12 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
     if file and environment.get(name):
         raise msgspec.ValidationError(f"set {name} or {name}_FILE, not both")
     return Path(file).read_text().rstrip("\n") if file else environment.get(name, "")
+
+
+def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
+    if field.name == "mysql_host":
+        servers.parse(text, 1)
+    return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
 
 
 def _path(_kind: type, value: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import IO, Annotated, Any
@@ -19,6 +18,7 @@ from service.core.backups.sources import opened, opened_for
 from service.core.backups.transactions import Limits
 from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path
+from service.core.threads import in_thread
 from service.web import operations
 from service.web.auth import ROLE
 from service.web.downloads import Download, download
@@ -88,7 +88,7 @@ async def save(
     operation_class=operations.BACKUPS,
 )
 async def listed(state: State) -> Listing:
-    return Listing(await asyncio.to_thread(_depot(state).list))
+    return Listing(await in_thread(_depot(state).list))
 
 
 @post(
@@ -164,7 +164,7 @@ async def _file(
         async with received(request) as file:
             yield file
     else:
-        with await asyncio.to_thread(_depot(state).open, name) as file:
+        with await in_thread(_depot(state).open, name) as file:
             yield file
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from service.core.reports import (
     latest_year,
     mean,
 )
+from service.core.threads import in_thread
 from service.web import charts
 from service.web.operations import Reply, described, named, reference, text_of
 from service.web.parameters import TheDatabase
@@ -97,13 +97,13 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
 
 async def _by_quarter(database: Database, year: int | None) -> bytes:
     rows = await HIRES_BY_QUARTER.rows(database, year)
-    return await asyncio.to_thread(charts.hires_by_quarter, rows, year)
+    return await in_thread(charts.hires_by_quarter, rows, year)
 
 
 async def _above_mean(database: Database, year: int | None) -> bytes:
     rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year)
     middle = await mean(database, year) if year else 0.0
-    return await asyncio.to_thread(charts.departments_above_mean, rows, year, middle)
+    return await in_thread(charts.departments_above_mean, rows, year, middle)
 
 
 reports = Router(

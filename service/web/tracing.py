@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from service.core.errors import SettingsError
 from service.core.settings import Settings
+from service.core.threads import in_thread
 from service.web.observe import UNKNOWN, App, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Traces:
     async def close(self) -> None:
         """Send what is left."""
         if self._provider:
-            await asyncio.to_thread(self._provider.shutdown)
+            await in_thread(self._provider.shutdown)
 
 
 def _provider(endpoint: str) -> TracerProvider:

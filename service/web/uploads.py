@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from service.core.errors import MalformedError, StorageError, TooLargeError
+from service.core.threads import in_thread
 
 MAX_UPLOAD = 1 << 30
 SEGMENTS = 10
@@ -36,7 +36,7 @@ async def received(request: Request[Any, Any, Any]) -> AsyncIterator[IO[bytes]]:
 
 async def _receive_body(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
     async for chunk in _chunks(request):
-        await asyncio.to_thread(file.write, chunk)
+        await in_thread(file.write, chunk)
 
 
 async def _receive_field(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
@@ -51,7 +51,7 @@ async def _receive_field(request: Request[Any, Any, Any], file: IO[bytes]) -> No
                         wanted = event.name == "file"
                         found = found or wanted
                     elif event and wanted:
-                        await asyncio.to_thread(file.write, event)
+                        await in_thread(file.write, event)
     except (MultipartError, ValueError) as error:
         raise MalformedError(f"The form cannot be read: {error}") from None
     if not found:

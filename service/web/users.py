@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from service.core.errors import SettingsError
 from service.core.settings import Settings
+from service.core.threads import in_thread
 
 Role = Literal["reader", "writer", "operator"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
@@ -99,7 +100,7 @@ class Users:
         if not user.hashed:
             return user.matches(password)
         async with self._hashing:
-            return await asyncio.to_thread(user.matches, password)
+            return await in_thread(user.matches, password)
 
     def _is_remembered(self, digest: bytes) -> bool:
         return self._remembered.get(digest, 0.0) > time.monotonic()

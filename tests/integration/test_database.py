@@ -208,3 +208,22 @@ async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
             async with asyncio.timeout(1.3):
                 await database.run(work)
     assert 1 < len(attempts) <= 3
+
+
+async def test_the_deadline_decides_how_often_it_is_tried(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.001)
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(await transaction.execute(RENAME, ("Sales", 1)))
+        if len(attempts) < 60:
+            raise ContentionError
+
+    await database.run(work)
+    assert len(attempts) == 60
+    attempts.clear()
+    with pytest.raises(UnavailableError, match="too long"):
+        await database.run(work, attempts=3)
+    assert len(attempts) == 3

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 
 import pytest
 
 import sql
 from service.core import database as databases
+from service.core import migrate as migrations
 from service.core.database import SQL, Database
+from service.core.errors import UnavailableError
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from tests import engine, program
+from tests.waiting import until
 from tests.wire import Wire
 
 ALL = [f"{version:04} {name}" for version, name, _ in sql.migrations()]
@@ -20,6 +25,8 @@ STATEMENTS = [
     for version, _, statements in sql.migrations()
     for done in range(1, len(statements) + 1)
 ]
+
+REFUSED = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}"
 
 
 async def apply(settings: Settings) -> list[str]:
@@ -110,6 +117,38 @@ async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) 
             await asyncio.sleep(0.5)
             assert not second.done()
         assert await second == []
+
+
+async def test_a_migration_gives_up_at_its_deadline(
+    scratch: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(scratch)
+    monkeypatch.setattr(migrations, "WAIT_SECONDS", 1)
+    async with databases.connect(scratch) as database, database.transaction() as other:
+        await other.fetch(SQL["lock_migrations"])
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await apply(scratch)
+        assert 0.9 < time.monotonic() - began < 4
+    assert await apply(scratch) == []
+
+
+async def test_a_migration_waits_as_long_as_its_deadline_however_often_the_lock_is_refused(
+    scratch: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(scratch)
+    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setitem(SQL, "lock_migrations", REFUSED.format(1205))
+    async with databases.connect(scratch) as database:
+        second = asyncio.create_task(migrate(database))
+        await until(partial(_tried, database, 50), 30)
+        assert not second.done()
+        monkeypatch.undo()
+        assert await second == []
+
+
+async def _tried(database: Database, times: int) -> bool:
+    return database.retries >= times
 
 
 async def test_a_start_without_news_creates_nothing(wire: Wire, migrated: Settings) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tracemalloc
 
 import pytest
 from httpx import AsyncClient as Client
 
+from service.core import store
+from service.core.backups.restore import restore
 from service.core.database import Database
 from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 from tests.restoring import COUNTS, archive, contents, post
@@ -194,3 +198,34 @@ async def test_what_else_a_form_holds_is_dropped(client: Client, database: Datab
         files={"file": ("jobs.avro", content), "after": ("a", b"y" * 100_000)},
     )
     assert (reply.status_code, reply.json()["added"]) == (200, 4)
+
+
+async def test_memory_stays_flat_however_many_rows_are_removed(database: Database) -> None:
+    count = 40_000
+    async with database.transaction(60) as transaction:
+        for start in range(1, count, 10_000):
+            rows = [(key, "Gone") for key in range(start, start + 10_000)]
+            await transaction.insert(DEPARTMENTS.sql["insert_with_id"], rows)
+    file = io.BytesIO(avro_file(DEPARTMENTS, records(DEPARTMENTS, 3)))
+    tracemalloc.start()
+    try:
+        (done,) = await restore(database, [(DEPARTMENTS, file)], "replace")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (done.removed, done.verified) == (count - 3, True)
+    assert peak < 1_600_000
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+async def test_pages_of_rows_to_remove_count_all_orphans_and_change_nothing(
+    client: Client, filled: Database, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(store, "LOOKUP", 1)
+    before = await contents(filled)
+    kept = [row for row in records(JOBS, 5) if row["id"] == at]
+    told = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
+    assert (told["removed"], told["orphaned"]) == (4, 24)
+    refused = await post(client, "restore/jobs", avro_file(JOBS, kept))
+    assert (refused.status_code, refused.json()["orphans"]) == (409, 24)
+    assert await contents(filled) == before

@@ -46,6 +46,23 @@ def test_hosts_may_have_ports_of_their_own() -> None:
     assert settings.servers == [("a", 3307), ("b", 4000), ("c", 1)]
 
 
+async def test_a_server_has_an_ipv6_address(wire: Wire, migrated: Settings) -> None:
+    listening = await asyncio.start_server(wire.accept, "::1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        for host in (f"[::1]:{port}", "::1"):
+            settings = engine.over(wire, migrated)
+            settings = msgspec.structs.replace(settings, mysql_host=host, mysql_port=port)
+            async with databases.connect(settings) as database:
+                await database.ping()
+    finally:
+        listening.close()
+    settings = msgspec.structs.replace(settings, mysql_wait=0)
+    with pytest.raises(UnavailableError, match=rf"\[::1\]:{port}"):
+        async with databases.connect(settings):
+            pytest.fail("it answered")
+
+
 async def test_a_server_that_is_down_is_passed_over(wire: Wire, migrated: Settings) -> None:
     hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{wire.port}"
     settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)

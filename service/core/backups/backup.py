@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from service.core.backups.avro import Origin, Writer
 from service.core.backups.compression import Codec
 from service.core.database import SQL, Database, Transaction
 from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
 
 PAGE = 10_000
 SECONDS = 6 * 3600
@@ -123,7 +123,7 @@ class _Snapshot:
         coming: AsyncGenerator[str | bytes] = ahead(pages.next)
         async with aclosing(coming) as texts:
             async for text in texts:
-                yield await asyncio.to_thread(_block, writer, text)
+                yield await in_thread(_block, writer, text)
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -25,6 +24,7 @@ from service.core.backups.verify import verify
 from service.core.database import Database
 from service.core.errors import BackupError, NotFoundError, StorageError
 from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
 
 ALL = "hirebase"
 PARTIAL = ".partial-"
@@ -69,7 +69,7 @@ class Depot:
         with _usable():
             saved = await self._write(name, stream)
             if keep is not None:
-                await asyncio.to_thread(self._prune, name, keep)
+                await in_thread(self._prune, name, keep)
         return saved
 
     def list(self) -> list[Listed]:
@@ -89,15 +89,17 @@ class Depot:
 
     async def _write(self, name: str, stream: AsyncGenerator[bytes]) -> Saved:
         partial = self._folder / f"{PARTIAL}{name}"
-        await asyncio.to_thread(self._prepare)
+        await in_thread(self._prepare)
         try:
             await _fill(partial, stream)
             with partial.open("rb") as file:
                 await verify(file)
-                saved = await asyncio.to_thread(_saved, name, file)
-            await asyncio.to_thread(self._publish, partial, name)
+                saved = await in_thread(_saved, name, file)
+            await in_thread(self._publish, partial, name)
         finally:
-            partial.unlink(missing_ok=True)
+            # What cannot be removed now is stale tomorrow; why the backup failed matters more.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         return saved
 
     def _prepare(self) -> None:
@@ -142,9 +144,9 @@ async def _fill(path: Path, stream: AsyncGenerator[bytes]) -> None:
     with _private(path) as file:
         async with aclosing(stream):
             async for piece in stream:
-                await asyncio.to_thread(file.write, piece)
+                await in_thread(file.write, piece)
         file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())
+        await in_thread(os.fsync, file.fileno())
 
 
 @contextmanager

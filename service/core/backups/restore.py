@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import IO, Literal
+from typing import Literal
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from service.core.backups.avro import Reader
 from service.core.backups.ids import Ids
 from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.records import judge
+from service.core.backups.sources import Source, reader_of
 from service.core.backups.transactions import Limits, refuse_too_large
 from service.core.batch import Batch
 from service.core.database import Database, Transaction
@@ -23,10 +23,13 @@ from service.core.errors import BackupError, DuplicateError, RowsRefused
 from service.core.merge import Counts
 from service.core.rejects import Reject
 from service.core.tables import Table
+from service.core.threads import in_thread
 
 Mode = Literal["replace", "merge"]
 
 SECONDS = 6 * 3600
+ATTEMPTS = 20
+"""Hours are for a large file, not for trying a small one again and again."""
 REPORTED = 100
 """Refused rows that are told one by one."""
 CLIPPED = 300
@@ -55,7 +58,7 @@ class _DryRun(Exception):
 
 async def restore(
     database: Database,
-    sources: Sequence[tuple[Table, IO[bytes]]],
+    sources: Sequence[Source],
     mode: Mode,
     *,
     dry_run: bool = False,
@@ -67,27 +70,33 @@ async def restore(
     backup of its table, RowsRefused for rows that break a rule, OrphansError where rows would
     lose a parent, TransactionTooLarge above `limits`: the tables are then as they were.
     """
-    readers = await asyncio.to_thread(_scanned, sources)
-    await refuse_too_large(database, readers, mode, limits or Limits())
+    scanned = await in_thread(_scanned, sources)
+    await refuse_too_large(database, scanned, mode, limits or Limits())
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
-        results.append(await _Restore(transaction, mode, dry_run=dry_run).run(readers))
+        own = await in_thread(readers, sources)
+        results.append(await _Restore(transaction, mode, dry_run=dry_run).run(own))
         if dry_run:
             raise _DryRun
         return results[-1]
 
     try:
-        return await database.run(work, SECONDS, repeatable=True)
+        return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
     except _DryRun:
         return results[-1]
 
 
-def _scanned(sources: Sequence[tuple[Table, IO[bytes]]]) -> list[Reader]:
-    readers = [Reader(table, file) for table, file in sources]
-    for reader in readers:
+def readers(sources: Sequence[Source]) -> list[Reader]:
+    """Readers for one attempt, which share nothing with those of another."""
+    return [reader_of(table, file) for table, file in sources]
+
+
+def _scanned(sources: Sequence[Source]) -> list[Reader]:
+    scanned = readers(sources)
+    for reader in scanned:
         reader.scan()
-    return readers
+    return scanned
 
 
 class _Restore:
@@ -158,15 +167,16 @@ class _Restore:
         ((count,),) = await self._transaction.fetch(table.sql["count"])
         if count == len(keep) and not self._orphans.count:
             return 0
-        after, others = 0, []
+        after, removed, before = 0, 0, self._orphans.count
         while page := await self._transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
             after = page[-1][0]
-            others += [key for (key,) in page if key not in keep]
-        before = self._orphans.count
-        await self._orphans.left_by(self._transaction, table, others)
-        if self._orphans.count == before:
-            await merge.delete(self._transaction, table, others)
-        return len(others)
+            others = [key for (key,) in page if key not in keep]
+            await self._orphans.left_by(self._transaction, table, others)
+            # With orphans all is undone in the end; until then the rest is counted.
+            if self._orphans.count == before:
+                await merge.delete(self._transaction, table, others)
+            removed += len(others)
+        return removed
 
     async def _verify(self, reader: Reader) -> bool:
         if reader.origin is None or self._mode == "merge":
@@ -184,7 +194,7 @@ class _Restore:
 def _judged(reader: Reader) -> AsyncGenerator[Batch]:
     """Batches of a file: one is decoded and judged in a thread while another is written."""
     batches: Iterator[Batch] = (judge(reader.table, records) for records in reader)
-    return ahead(lambda: asyncio.to_thread(next, batches, None))
+    return ahead(lambda: in_thread(next, batches, None))
 
 
 def _refuse(judged: Batch, position: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import io
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,10 @@ from service.core.backups.avro import Reader
 from service.core.backups.backup import Manifest, Part
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Source = tuple[Table, IO[bytes]]
 ZIP = b"PK"
@@ -26,7 +31,7 @@ ZIP = b"PK"
 async def opened(file: IO[bytes]) -> AsyncIterator[list[Source]]:
     """(table, Avro file) of each table in a backup, parents first; an archive is checked."""
     with ExitStack() as stack:
-        yield await asyncio.to_thread(sources, file, stack)
+        yield await in_thread(sources, file, stack)
 
 
 @asynccontextmanager
@@ -64,6 +69,39 @@ def manifest_of(archive: Archive) -> Manifest | None:
         return msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BackupError(f"The {MANIFEST} of this ZIP cannot be read: {error}") from None
+
+
+def reader_of(table: Table, file: IO[bytes]) -> Reader:
+    """A reader of a file of its own: others that read the file do not move its position."""
+    if isinstance(file, io.BytesIO):
+        return Reader(table, io.BytesIO(file.getvalue()))
+    file.flush()  # what was just written to it is read from below its buffer
+    return Reader(table, io.BufferedReader(_Positional(file.fileno())))
+
+
+class _Positional(io.RawIOBase):
+    """An open file with a position of its own; a duplicated descriptor would share it."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor, self._at = descriptor, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size = os.fstat(self._descriptor).st_size
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: size}[whence]
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        data = os.pread(self._descriptor, len(view), self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def digest_of(file: IO[bytes]) -> tuple[str, int]:

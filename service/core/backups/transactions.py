@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 from service.core.backups.avro import Reader
 from service.core.database import Database
 from service.core.errors import TransactionTooLarge
+from service.core.threads import in_thread
 
 
 class Limits(Struct, frozen=True):
@@ -33,7 +33,7 @@ async def refuse_too_large(
     removed = await _stored(database, readers) if mode == "replace" else 0
     _compare("MYSQL_MAX_TRANSACTION_ROWS", rows + removed, limits.rows)
     if limits.bytes is not None:
-        size = sum(await asyncio.gather(*(asyncio.to_thread(one.inflated) for one in readers)))
+        size = sum([await in_thread(reader.inflated) for reader in readers])
         _compare("MYSQL_MAX_TRANSACTION_BYTES", size + removed * size // max(1, rows), limits.bytes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 from typing import IO
 
@@ -13,6 +12,7 @@ from service.core.backups.records import judge
 from service.core.backups.sources import sources
 from service.core.errors import RowsRefused
 from service.core.tables import Table
+from service.core.threads import in_thread
 
 
 class Verdict(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Verification(Struct, frozen=True):
 
 async def verify(file: IO[bytes]) -> Verification:
     """Read a backup, an Avro file or a ZIP of them; BackupError says what is wrong and where."""
-    return await asyncio.to_thread(_verify, file)
+    return await in_thread(_verify, file)
 
 
 def _verify(file: IO[bytes]) -> Verification:

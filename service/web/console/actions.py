@@ -24,6 +24,7 @@ from service.core.errors import MalformedError, NotFoundError, StorageError, Una
 from service.core.merge import OnConflict
 from service.core.reports import REPORTS
 from service.core.tables import by_path
+from service.core.threads import in_thread
 from service.web.auth import ROLE
 from service.web.console import copies, loads
 from service.web.console.jobs import Job, Jobs
@@ -78,10 +79,10 @@ async def begin_load(
     folder = state.jobs.folder(job.id)
     try:
         async with received(request) as file:
-            await asyncio.to_thread(_keep, file, folder / FILE / name)
+            await in_thread(_keep, file, folder / FILE / name)
         await state.runs.begin(job, _work(state))
     except BaseException:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await in_thread(shutil.rmtree, folder, ignore_errors=True)
         raise
     return Started(job.id)
 
@@ -113,7 +114,7 @@ async def begin_with_backup(
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
 ) -> Started:
-    known = {one.name: one for one in await asyncio.to_thread(_depot(state).list)}
+    known = {one.name: one for one in await in_thread(_depot(state).list)}
     if name not in known:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
     title = f"{kind.capitalize()} {name}"
@@ -166,7 +167,7 @@ def _file_of(job: Job, state: State) -> Path:
 
 async def _existing(path: Path) -> Path:
     """The same; StorageError where this replica does not have it."""
-    if not await asyncio.to_thread(path.is_file):
+    if not await in_thread(path.is_file):
         raise StorageError(
             "The file of this job is not on this server. Upload it again, and tell the operator "
             "that all servers need the same folder as REJECTS_DIR."
@@ -243,14 +244,14 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
-    file = await asyncio.to_thread(_depot(state).open, name)
+    file = await in_thread(_depot(state).open, name)
     patience = state.settings.api_download_patience
     return await download(_chunks(file), "application/octet-stream", name, patience)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
     with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
+        while chunk := await in_thread(file.read, CHUNK):
             yield chunk
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from service.core.backups.depot import Depot
@@ -14,6 +12,7 @@ from service.core.backups.verify import verify
 from service.core.database import Database
 from service.core.settings import Settings
 from service.core.tables import by_path
+from service.core.threads import in_thread
 from service.web.console.jobs import Job
 
 
@@ -34,7 +33,7 @@ async def take(job: Job, database: Database, settings: Settings) -> int:
 async def check(job: Job, settings: Settings) -> None:
     """Read a backup from end to end."""
     depot = Depot(settings.backup_dir)
-    with await asyncio.to_thread(depot.open, job.options["backup"]) as file:
+    with await in_thread(depot.open, job.options["backup"]) as file:
         found = await verify(file)
     job.rows = [msgspec.structs.asdict(verdict) for verdict in found.tables]
     job.message = (
@@ -46,7 +45,7 @@ async def bring_back(job: Job, database: Database, settings: Settings) -> None:
     """Restore a backup, or in a preview only tell what that would do."""
     depot = Depot(settings.backup_dir)
     limits = Limits(settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes)
-    with await asyncio.to_thread(depot.open, job.options["backup"]) as file:
+    with await in_thread(depot.open, job.options["backup"]) as file:
         async with opened(file) as found:
             done = await restore(database, found, "replace", dry_run=job.preview, limits=limits)
     job.rows = [msgspec.structs.asdict(one) for one in done]

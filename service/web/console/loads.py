@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from service.core.threads import in_thread
+
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +63,7 @@ class _Watched(Progress):
 async def load(job: Job, path: Path, database: Database) -> None:
     """Load a file, or in a preview only judge it."""
     table = by_path(job.options["table"])
-    kind = await asyncio.to_thread(kind_of, table, path)
+    kind = await in_thread(kind_of, table, path)
     if kind is None:
         with _without_paths(path.parent):
             await _load_with_ids(job, table, path, database)
@@ -88,7 +90,7 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
     job.failures = [_shown(one.position, one.record, one.errors) for one in summary.first]
     job.rejects = summary.rejects_file.name if summary.rejects_file else None
     if job.preview and watched.found:
-        first = await asyncio.to_thread(_first_records, watched.found)
+        first = await in_thread(_first_records, watched.found)
         errors = {one.position: one.errors for one in summary.first}
         job.verdicts = [_shown(line, text, errors.get(line, ())) for line, text in first]
 
@@ -145,16 +147,16 @@ class _New:
         self.job.total, self.job.rows = self.path.stat().st_size, [counts]
         batches = parts(self.table, kind, self.path, assume_utc=_assumes_utc(self.job))
         with RejectsFile(self.path) as rejects:
-            while part := await asyncio.to_thread(next, batches, None):
+            while part := await in_thread(next, batches, None):
                 added, errors = await self._take(part, counts["read"])
                 if not self.job.preview:
-                    await asyncio.to_thread(rejects.add, part.judged, counts["read"], errors)
+                    await in_thread(rejects.add, part.judged, counts["read"], errors)
                 self._show(part, counts["read"], errors)
                 counts["read"] += part.judged.received
                 counts["added"] += added
                 counts["rejected"] += len(errors)
                 self.job.done = part.end
-            self.job.rejects = await asyncio.to_thread(rejects.publish)
+            self.job.rejects = await in_thread(rejects.publish)
 
     async def _take(self, part: Part, before: int) -> tuple[int, dict[int, list[Error]]]:
         """(rows added, errors by index) of a batch."""

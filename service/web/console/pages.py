@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,6 +17,7 @@ from service.core.errors import NotFoundError, UnavailableError
 from service.core.fields import MAX_ID
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
 from service.core.tables import TABLES, by_name, by_path
+from service.core.threads import in_thread
 from service.web.auth import ROLE
 from service.web.console.html import page
 from service.web.parameters import After, TheDatabase
@@ -160,7 +160,7 @@ async def _rejects(
 async def _backups(request: Any_, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
-    listed = await asyncio.to_thread(Depot(state.settings.backup_dir).list)
+    listed = await in_thread(Depot(state.settings.backup_dir).list)
     return listed[::-1][:count]
 
 
