@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from service.core.threads import in_thread
-
-import asyncio
 import re
 import secrets
 import shutil
@@ -19,6 +16,7 @@ import sql
 from service.core.database import Database, Row
 from service.core.errors import KeyBusyError, NotFoundError
 from service.core.store import parts
+from service.core.threads import in_thread
 from service.web.users import Role
 
 KEPT_SECONDS = 24 * 3600

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from service.core.threads import in_thread
-
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from service.core.idempotency import Key, Keys, Reply, hash_of
 from service.core.merge import OnConflict
 from service.core.store import Origin
 from service.core.tables import Table, by_path
+from service.core.threads import in_thread
 from service.web.console.batches import Part, clipped, kind_of, parts
 from service.web.console.jobs import Job
 from service.web.console.rejected import RejectsFile
