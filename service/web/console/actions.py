@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -82,7 +83,7 @@ async def begin_load(
             await in_thread(_keep, file, folder / FILE / name)
         await state.runs.begin(job, _work(state))
     except BaseException:
-        await in_thread(shutil.rmtree, folder, ignore_errors=True)
+        await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
         raise
     return Started(job.id)
 

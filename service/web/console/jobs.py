@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,11 +152,11 @@ class Jobs:
         """Remove what is older than a day: jobs with their folders, and folders without a job."""
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
             if await self._execute("forget", job_id, KEPT_SECONDS):
-                await in_thread(shutil.rmtree, self.folder(job_id), ignore_errors=True)
+                await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
         for names in parts(await in_thread(self._old_folders)):
             known = await self._database.fetch(sql.expand(SQL["known"], len(names)), names)
             for name in {*names} - {name for (name,) in known}:
-                await in_thread(shutil.rmtree, self.folder(name), ignore_errors=True)
+                await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 
     def _old_folders(self) -> list[str]:
         """Old enough that their job would be in the table if there were one."""
