@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -27,10 +27,20 @@ REMEMBERED_SECONDS = 60
 """A password that was right is taken without hashing it again for so long."""
 FAILURES, FAILURE_SECONDS = 10, 60
 """So many wrong passwords for a user from an address in so many seconds, then none is looked at."""
-ARGON2 = {"iterations": 3, "lanes": 4, "memory_cost": 1 << 16}
-"""What hashing a plain password takes (memory in KiB): as much as the hashes that README shows."""
 KEPT = 10_000
 """Entries in memory, whoever sends how much."""
+
+
+class Cost(TypedDict):
+    """Parameters of argon2id; memory in KiB."""
+
+    iterations: int
+    lanes: int
+    memory_cost: int
+
+
+ARGON2 = Cost(iterations=3, lanes=4, memory_cost=1 << 16)
+"""What hashing a plain password takes: as much as the hashes that README shows."""
 
 
 class User(Struct, frozen=True):
