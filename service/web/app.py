@@ -34,6 +34,7 @@ from service.web.limits import limits
 from service.web.metrics import Metrics
 from service.web.metrics import metrics as figures
 from service.web.observe import Observed
+from service.web.parameters import StrictQuery
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
@@ -71,7 +72,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             }
         ),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
+        middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC), StrictQuery()],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
         template_config=html.engine(),
