@@ -52,6 +52,8 @@ class StrictQuery(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     def _check(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        if not connection.scope["query_string"].isascii():
+            raise ValidationException("The query has bytes beyond ASCII. Percent-encode them.")
         taken = self._taken_by(connection)
         given = Counter(name for name, _ in connection.query_params.multi_items())
         if unknown := [name for name in given if name not in taken]:

@@ -66,7 +66,7 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
 
 def of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A mistake of ours: told to the log, not to the client."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     return problem(500, INTERNAL, {}, {})
 
 

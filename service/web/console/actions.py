@@ -34,6 +34,8 @@ from service.web.uploads import MAX_UPLOAD, received
 
 WATCH_SECONDS = 0.3
 FILE = "file"
+NAME_BYTES = 100
+"""File systems take 255; the file of rejects has a longer name."""
 _odd = re.compile(r"[^\w.-]")
 
 
@@ -58,7 +60,7 @@ async def begin_load(
     on_conflict: FromQuery[OnConflict] = "reject",
     assume_utc: FromQuery[bool] = False,
 ) -> Started:
-    name = _odd.sub("_", Path(name).name)[-100:].lstrip(".") or "rows.csv"
+    name = _file_name(name)
     options = {
         "table": by_path(table).path,
         "name": name,
@@ -80,6 +82,12 @@ async def begin_load(
         await asyncio.to_thread(_keep, file, folder / FILE / name)
     state.jobs.start(job, _work(state))
     return Started(job.id)
+
+
+def _file_name(sent: str) -> str:
+    """A name of at most NAME_BYTES that the disk takes; its end stays, for it tells the format."""
+    name = _odd.sub("_", Path(sent).name).encode()[-NAME_BYTES:].decode(errors="ignore")
+    return name.lstrip(".") or "rows.csv"
 
 
 def _keep(file: IO[bytes], path: Path) -> None:
