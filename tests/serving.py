@@ -12,6 +12,7 @@ import uvicorn
 from litestar import Litestar
 
 from service.core.settings import Settings
+from service.serve import PROTOCOL
 from service.web.app import create_app
 from tests.program import free_port
 from tests.waiting import until
@@ -48,7 +49,7 @@ async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         cast("Any", create_app(settings)),
         port=port,
         lifespan="on",
-        log_config=None,
+        **PROTOCOL,
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

@@ -72,7 +72,10 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             }
         ),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC), StrictQuery()],
+        middleware=[
+            DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
+            StrictQuery(),
+        ],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
         template_config=html.engine(),
