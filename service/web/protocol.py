@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.web.problems import problem
 
 MAX_HEAD = 1 << 16
 """Bytes of a request line and its headers together."""
+PIECE = 1 << 15
+"""Bytes that are parsed at once: by so much more than the bound an unfinished head is kept."""
 LINGER_SECONDS = 1
 """So long a client may read why it was refused: a connection closed on unread bytes is reset."""
 
@@ -29,45 +33,31 @@ REFUSAL = _reply()
 class BoundedHttp(HttpToolsProtocol):
     """Refuses heads of more than MAX_HEAD bytes: httptools and uvicorn keep them without end.
 
-    The parser tells of a header when it is complete. So two counts are kept: of the head as told,
-    and of the bytes that came in since the parser last got through a head, a chunk or a body.
-    Trailers count as their request's head.
+    The parser tells of a header when it is complete, if ever. So bytes are counted that came in
+    since it last got through a head, a chunk's header or part of a body.
     """
 
-    _head = _pending = 0
+    _pending = 0
     _refused = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came in; drop it once the connection is refused."""
-        if self._refused:
-            return
-        self._pending += len(data)
-        super().data_received(data)
-        if self._pending > MAX_HEAD or self._head > MAX_HEAD:
-            self._refuse()
-
-    def on_message_begin(self) -> None:
-        """A request begins, and its count."""
-        self._head = len(" HTTP/1.1\r\n\r\n")
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Part of the address."""
-        self._head += len(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer; kept while they are within the bound."""
-        self._head += len(name) + len(value) + len(": \r\n")
-        if self._head <= MAX_HEAD:
-            super().on_header(name, value)
+        """Parse what came in; drop it once the connection is refused or closed."""
+        for at in range(0, len(data), PIECE):
+            if self._refused or self.transport.is_closing():
+                return
+            piece = data[at : at + PIECE]
+            self._pending += len(piece)
+            super().data_received(piece)
+            if self._pending > MAX_HEAD:
+                self._refuse()
 
     def on_headers_complete(self) -> None:
         """Begin the request, if its head is within the bound."""
         self._pending = 0
         if self._refused:
             return
-        if self._head > MAX_HEAD:
+        texts = sum(map(len, chain.from_iterable(self.headers)))
+        if len(self.url) + texts + len(": \r\n") * (len(self.headers) + 1) > MAX_HEAD:
             self._refuse()
         else:
             super().on_headers_complete()
