@@ -49,12 +49,18 @@ class User(Struct, frozen=True):
     name: str
     phc: str
     roles: frozenset[Role] = ROLES
+    plain: bytes = b""
 
     @classmethod
     def with_password(cls, name: str, password: str) -> User:
         """A user whose password is known: hashed, so that a look costs what others' cost."""
         hasher = Argon2id(salt=os.urandom(16), length=32, **ARGON2)
-        return cls(name, hasher.derive_phc_encoded(password.encode()))
+        plain = password.encode()
+        return cls(name, hasher.derive_phc_encoded(plain), plain=plain)
+
+    def has_plain(self, password: bytes) -> bool:
+        """Whether a password that is known is this one: at once, as its reply tells no less."""
+        return bool(self.plain) and hmac.compare_digest(password, self.plain)
 
     def matches(self, password: bytes) -> bool:
         """Whether the password is theirs; slow on purpose."""
@@ -83,7 +89,7 @@ class Users:
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
         self._attempts: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
-        self._looks: dict[tuple[bytes, str], asyncio.Task[bool]] = {}
+        self._looks: dict[bytes, asyncio.Task[bool]] = {}
         self._hashing = asyncio.Semaphore(2)
 
     @classmethod
@@ -102,11 +108,13 @@ class Users:
     async def find(self, name: str, password: bytes, address: str) -> User | None:
         """The user whose password this is; TooManyFailures instead of a look at yet another one."""
         user = self._users.get(name)
-        digest = hmac.digest(self._key, name.encode() + b":" + password, sha256)
+        # With the address: who guesses elsewhere finds nothing remembered.
+        sent = b"%b\0%b:%b" % (address.encode(), name.encode(), password)
+        digest = hmac.digest(self._key, sent, sha256)
         if user and self._is_remembered(digest):
             return user
         # Requests that bring the same password at once share a look: they are one attempt.
-        look = self._looks.get((digest, address))
+        look = self._looks.get(digest)
         if look is None:
             look = self._begin(name, password, address, digest)
         return user if await asyncio.shield(look) else None
@@ -122,22 +130,22 @@ class Users:
             try:
                 right = await self._is_right(name, password, digest)
             finally:
-                del self._looks[digest, address]
+                del self._looks[digest]
             if right and now in times:
                 times.remove(now)
             return right
 
-        task = self._looks[digest, address] = asyncio.create_task(look())
+        task = self._looks[digest] = asyncio.create_task(look())
         return task
 
     async def _is_right(self, name: str, password: bytes, digest: bytes) -> bool:
         user = self._users.get(name)
-        async with self._hashing:
-            if user and self._is_remembered(digest):  # by now, of a request from elsewhere
-                return True
+        right = user is not None and user.has_plain(password)
+        if not right:
             # An unknown user takes as long as a wrong password.
             checked = user or self._decoys.of(name)
-            right = await asyncio.to_thread(checked.matches, password)
+            async with self._hashing:
+                right = await asyncio.to_thread(checked.matches, password)
         if user and right:
             _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
         return bool(user and right)
