@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import click
 import uvicorn
@@ -24,6 +25,14 @@ from service.core.servers import written
 from service.core.settings import Settings
 
 APP = "service.web.app:create_app_from_environment"
+PROTOCOL: dict[str, Any] = {
+    "http": "service.web.protocol:BoundedHttp",
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+}
+"""How uvicorn speaks; the tests' servers speak like that, too."""
 
 
 def serve(*, load_first: bool, workers: int) -> None:
@@ -48,9 +57,7 @@ def serve(*, load_first: bool, workers: int) -> None:
             timeout_graceful_shutdown=settings.mysql_timeout,
             # A worker that is silent is killed, with all its requests: not for a machine's hiccup.
             timeout_worker_healthcheck=settings.mysql_timeout,
-            log_config=None,
-            access_log=False,
-            server_header=False,
+            **PROTOCOL,
         )
 
 

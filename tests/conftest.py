@@ -26,11 +26,15 @@ from service.core.fields import MAX_ID
 from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES
+from service.web import users
 from service.web.app import create_app
 from tests import browser, engine
 from tests.wire import Wire
 
 USER, PASSWORD = "admin", "test-password"
+# An application a test is many; what they are served with hashes as the service does.
+HASHED_WITH = dict(users.ARGON2)
+users.ARGON2.update(users.Cost(iterations=1, lanes=1, memory_cost=64))
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")

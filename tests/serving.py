@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import httpx
+import uvicorn
 from litestar import Litestar
 
 from service.core.settings import Settings
+from service.serve import PROTOCOL
 from service.web.app import create_app
+from tests.program import free_port
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -35,6 +39,37 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         ended.set()
         await living
+
+
+@asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the same over a socket, through the server that the service runs on."""
+    port = free_port()
+    config = uvicorn.Config(
+        cast("Any", create_app(settings)),
+        port=port,
+        lifespan="on",
+        **PROTOCOL,
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await until(lambda: _has_begun(server, running), 30)
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+            timeout=60,
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def _has_begun(server: uvicorn.Server, running: asyncio.Task[None]) -> bool:
+    return server.started or running.done()
 
 
 async def _live(app: Litestar, started: asyncio.Event, ended: asyncio.Event) -> None:

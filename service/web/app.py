@@ -35,6 +35,7 @@ from service.web.limits import limits
 from service.web.metrics import Metrics
 from service.web.metrics import metrics as figures
 from service.web.observe import Observed
+from service.web.parameters import StrictQuery
 from service.web.rejects import rejects
 from service.web.reports import reports
 from service.web.rows import routes
@@ -73,7 +74,10 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             }
         ),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC)],
+        middleware=[
+            DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
+            StrictQuery(),
+        ],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(),
         template_config=html.engine(),

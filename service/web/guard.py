@@ -6,7 +6,6 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.exceptions import PermissionDeniedException
@@ -40,7 +39,7 @@ def refuse_other_sites(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     ours = (
         site in ("same-origin", "none")
         if site
-        else origin is None or urlsplit(origin).netloc == headers.get("Host")
+        else origin is None or origin.partition("://")[2] == headers.get("Host")
     )
     if not ours:
         raise PermissionDeniedException(

@@ -13,7 +13,6 @@ from service.web.parameters import TheDatabase
     "/live",
     operation_id="live",
     summary="The process answers",
-    opt={PUBLIC: True},
     operation_class=operations.LIVE,
 )
 async def live() -> dict[str, str]:
@@ -24,7 +23,6 @@ async def live() -> dict[str, str]:
     "/ready",
     operation_id="ready",
     summary="The database answers too",
-    opt={PUBLIC: True},
     operation_class=operations.READY,
 )
 async def ready(database: TheDatabase) -> dict[str, str]:
@@ -32,4 +30,4 @@ async def ready(database: TheDatabase) -> dict[str, str]:
     return {"status": "ready"}
 
 
-health = Router("/health", route_handlers=[live, ready], tags=["health"])
+health = Router("/health", route_handlers=[live, ready], tags=["health"], opt={PUBLIC: True})

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 
 from service.core import batch, bodies, fields, idempotency, intake
 from service.web import operations, uploads
+from service.web.protocol import MAX_HEAD
 
 
 @get(
@@ -18,6 +19,7 @@ from service.web import operations, uploads
 async def show(state: State) -> dict[str, int]:
     return {
         "batch_rows": batch.MAX_ROWS,
+        "request_head_bytes": MAX_HEAD,
         "body_bytes": bodies.MAX_BYTES,
         "inflated_body_bytes": bodies.MAX_BYTES,
         "verdict_bytes": intake.MAX_VERDICT,

@@ -11,6 +11,7 @@ from uuid import uuid4
 import structlog
 
 from service.web.metrics import Metrics
+from service.web.problems import ClientGone
 
 REQUEST_ID = b"x-request-id"
 UNKNOWN = "(none)"
@@ -37,7 +38,15 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        name, started, status = _request_id(scope), time.perf_counter(), 0
+        name, started, status, whole = _request_id(scope), time.perf_counter(), 0, False
+
+        async def hear() -> Any:
+            nonlocal whole
+            message = await receive()
+            if message["type"] == "http.disconnect" and not (whole or status):
+                raise ClientGone
+            whole = whole or not message.get("more_body")
+            return message
 
         async def tell(message: Any) -> None:
             nonlocal status
@@ -48,7 +57,7 @@ class Observed:
 
         with structlog.contextvars.bound_contextvars(request_id=name):
             try:
-                await self._app(scope, receive, tell)
+                await self._app(scope, hear, tell)
             finally:
                 self._record(scope, status, time.perf_counter() - started)
 

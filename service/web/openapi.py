@@ -38,7 +38,7 @@ ASSETS = {
 """What the page loads, out of an installed package: nothing comes from elsewhere."""
 
 PROBLEMS = {
-    400: "The body or a parameter cannot be read.",
+    400: "The body or a parameter cannot be read, or there is no such parameter.",
     401: "No credentials, or wrong ones.",
     403: "The user lacks the role that this needs.",
     404: "There is no such row or table.",

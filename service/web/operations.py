@@ -49,7 +49,9 @@ from service.web.shapes import (
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-ALWAYS = (401, 403, 429, 500, 503)
+ANYWHERE = (400,)
+"""What any request may meet: its query may have a parameter that is not known."""
+ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
 """What a request may meet wherever credentials and the database are needed."""
 
 
@@ -111,7 +113,7 @@ def described(
 
     class Told(Described):
         replies = told
-        fails = tuple(sorted({*statuses, *(() if open_ else ALWAYS)}))
+        fails = tuple(sorted({*statuses, *(ANYWHERE if open_ else ALWAYS)}))
         body = takes
         headers = reads
         public = open_
@@ -134,13 +136,13 @@ def inserts(table: Table) -> type[Described]:
         ),
     }
     body = _rows(table, good, bad)
-    return described(replies, 400, 409, 413, 415, 422, takes=body, reads=BATCH_HEADERS)
+    return described(replies, 409, 413, 415, 422, takes=body, reads=BATCH_HEADERS)
 
 
 def lists(table: Table) -> type[Described]:
     """`GET /{table}`."""
     page = {"rows": [stored_sample(table)], "next": 1}
-    return described({200: Reply("A page, by id.", page_of(table), {"a page of one": page})}, 400)
+    return described({200: Reply("A page, by id.", page_of(table), {"a page of one": page})})
 
 
 def shows(table: Table) -> type[Described]:
@@ -227,7 +229,7 @@ BATCH_HEADERS = (
 LIMITS = described({})
 FIGURES = described({200: Reply("The figures.", media_types=("text/plain",))})
 REJECTS = described(
-    {200: Reply("A page, by id.", RejectPage, {"a page of one": rejects(TABLES[0])})}, 400, 404
+    {200: Reply("A page, by id.", RejectPage, {"a page of one": rejects(TABLES[0])})}, 404
 )
 LIVE = described(
     {200: Reply("The process answers.", Health, {"alive": {"status": "alive"}})}, open_=True
@@ -236,16 +238,12 @@ READY = described(
     {200: Reply("The database answers.", Health, {"ready": {"status": "ready"}})}, 503, open_=True
 )
 BACKUP = described(
-    {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 400, 404
+    {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 404
 )
-SAVE = described({201: Reply("Its name there, and its manifest.", Saved)}, 400, 404, 422, 507)
+SAVE = described({201: Reply("Its name there, and its manifest.", Saved)}, 404, 422, 507)
 BACKUPS = described({200: Reply("All of them.", Listing)}, 507)
-RESTORE = described(
-    {200: Reply("What it did.", Restored)}, 400, 404, 409, 413, 422, 507, takes=_file()
-)
+RESTORE = described({200: Reply("What it did.", Restored)}, 404, 409, 413, 422, 507, takes=_file())
 RESTORE_ALL = described(
-    {200: Reply("What it did.", RestoredAll)}, 400, 404, 409, 413, 422, 507, takes=_file()
+    {200: Reply("What it did.", RestoredAll)}, 404, 409, 413, 422, 507, takes=_file()
 )
-VERIFY = described(
-    {200: Reply("It is whole.", Verification)}, 400, 404, 413, 422, 507, takes=_file()
-)
+VERIFY = described({200: Reply("It is whole.", Verification)}, 404, 413, 422, 507, takes=_file())

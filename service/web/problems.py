@@ -38,6 +38,14 @@ INTERNAL = (
 )
 
 
+CLIENT_GONE = 499
+"""As nginx has it: for the log and the metrics, as nobody is there to read it."""
+
+
+class ClientGone(Exception):
+    """The client went away in the middle of its body."""
+
+
 class Problem(msgspec.Struct, kw_only=True):
     """The body of an error: what kind, which status, what happened and what to do."""
 
@@ -66,8 +74,13 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
 
 def of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A mistake of ours: told to the log, not to the client."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     return problem(500, INTERNAL, {}, {})
+
+
+def of_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Response[bytes]:
+    """No mistake of ours, and nobody to tell."""
+    return Response(b"", status_code=CLIENT_GONE)
 
 
 def problem(
@@ -86,5 +99,6 @@ def problem(
 HANDLERS: dict[int | type[Exception], Any] = {
     errors.HirebaseError: of_ours,
     HTTPException: of_http,
+    ClientGone: of_gone,
     Exception: of_anything,
 }

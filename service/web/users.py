@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -31,20 +32,41 @@ KEPT = 10_000
 """Entries in memory, whoever sends how much."""
 
 
+class Cost(TypedDict):
+    """Parameters of argon2id; memory in KiB."""
+
+    iterations: int
+    lanes: int
+    memory_cost: int
+
+
+ARGON2 = Cost(iterations=3, lanes=4, memory_cost=1 << 16)
+"""What hashing a plain password takes: as much as the hashes that README shows."""
+
+
 class User(Struct, frozen=True):
-    """A user with a password, plain or as an argon2id hash in PHC form."""
+    """A user with the argon2id hash of their password, in PHC form."""
 
     name: str
-    password: str
+    phc: str
     roles: frozenset[Role] = ROLES
-    hashed: bool = False
+    plain: bytes = b""
+
+    @classmethod
+    def with_password(cls, name: str, password: str) -> User:
+        """A user whose password is known: hashed, so that a look costs what others' cost."""
+        hasher = Argon2id(salt=os.urandom(16), length=32, **ARGON2)
+        plain = password.encode()
+        return cls(name, hasher.derive_phc_encoded(plain), plain=plain)
+
+    def has_plain(self, password: bytes) -> bool:
+        """Whether a password that is known is this one: at once, as its reply tells no less."""
+        return bool(self.plain) and hmac.compare_digest(password, self.plain)
 
     def matches(self, password: bytes) -> bool:
-        """Whether the password is theirs; slow on purpose where it is hashed."""
-        if not self.hashed:
-            return hmac.compare_digest(password, self.password.encode())
+        """Whether the password is theirs; slow on purpose."""
         try:
-            Argon2id.verify_phc_encoded(password, self.password)
+            Argon2id.verify_phc_encoded(password, self.phc)
         except (InvalidKey, ValueError):
             return False
         return True
@@ -59,63 +81,103 @@ class TooManyFailures(Exception):
 
 
 class Users:
-    """All users; passwords that were right are remembered by keyed digest, wrong ones counted."""
+    """All users; right passwords are remembered by keyed digest, attempts are counted."""
 
-    def __init__(self, users: Iterable[User]):
+    def __init__(self, users: Iterable[User], decoy_key: bytes = b"decoy"):
+        """decoy_key: secret, and the same in every worker and after every start."""
         self._users = {user.name: user for user in users}
-        self._decoy = next(iter(self._users.values()))
+        self._decoys = _Decoys(list(self._users.values()), decoy_key)
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
-        self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._attempts: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._looks: dict[bytes, asyncio.Task[bool]] = {}
         self._hashing = asyncio.Semaphore(2)
 
     @classmethod
     def of(cls, settings: Settings) -> Users:
         """API_USER and those of API_USERS; SettingsError where there is none."""
         users = list(_of_file(settings.api_users)) if settings.api_users else []
+        secret = settings.api_pass + "".join(user.phc for user in users) + settings.api_pass_hash
         if settings.api_pass:
-            users.append(User(settings.api_user, settings.api_pass))
+            users.append(User.with_password(settings.api_user, settings.api_pass))
         elif settings.api_pass_hash:
-            users.append(User(settings.api_user, settings.api_pass_hash, hashed=True))
+            users.append(User(settings.api_user, settings.api_pass_hash))
         if not users:
             raise SettingsError("API_PASS: set it, or API_PASS_HASH, or API_USERS")
-        return cls(users)
+        return cls(users, sha256(secret.encode()).digest())
 
     async def find(self, name: str, password: bytes, address: str) -> User | None:
         """The user whose password this is; TooManyFailures instead of a look at yet another one."""
         user = self._users.get(name)
-        digest = hmac.digest(self._key, name.encode() + b"\0" + password, sha256)
+        # With the address: who guesses elsewhere finds nothing remembered.
+        sent = b"%b\0%b:%b" % (address.encode(), name.encode(), password)
+        digest = hmac.digest(self._key, sent, sha256)
         if user and self._is_remembered(digest):
             return user
-        self._refuse_guessing(name, address)
-        # An unknown user takes as long as a wrong password.
-        if await self._matches(user or self._decoy, password) and user:
-            self._failures.pop((name, address), None)
-            _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
-            return user
-        self._count_failure(name, address)
-        return None
+        # Requests that bring the same password at once share a look: they are one attempt.
+        look = self._looks.get(digest)
+        if look is None:
+            look = self._begin(name, password, address, digest)
+        return user if await asyncio.shield(look) else None
 
-    async def _matches(self, user: User, password: bytes) -> bool:
-        if not user.hashed:
-            return user.matches(password)
-        async with self._hashing:
-            return await in_thread(user.matches, password)
+    def _begin(self, name: str, password: bytes, address: str, digest: bytes) -> asyncio.Task[bool]:
+        """Count an attempt before it is looked at: what comes meanwhile finds it counted."""
+        times = self._attempts_of(name, address)
+        now = time.monotonic()
+        times.append(now)
+        _keep(self._attempts, (name, address), times)
+
+        async def look() -> bool:
+            try:
+                right = await self._is_right(name, password, digest)
+            finally:
+                del self._looks[digest]
+            if right and now in times:
+                times.remove(now)
+            return right
+
+        task = self._looks[digest] = asyncio.create_task(look())
+        return task
+
+    async def _is_right(self, name: str, password: bytes, digest: bytes) -> bool:
+        user = self._users.get(name)
+        right = user is not None and user.has_plain(password)
+        if not right:
+            # An unknown user takes as long as a wrong password.
+            checked = user or self._decoys.of(name)
+            async with self._hashing:
+                right = await in_thread(checked.matches, password)
+        if user and right:
+            _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
+        return bool(user and right)
 
     def _is_remembered(self, digest: bytes) -> bool:
         return self._remembered.get(digest, 0.0) > time.monotonic()
 
-    def _refuse_guessing(self, name: str, address: str) -> None:
-        times = self._failures.get((name, address), deque())
+    def _attempts_of(self, name: str, address: str) -> deque[float]:
+        """When recent attempts began; TooManyFailures where no more are looked at."""
+        times = self._attempts.get((name, address)) or deque()
         while times and times[0] < time.monotonic() - FAILURE_SECONDS:
             times.popleft()
         if len(times) >= FAILURES:
             raise TooManyFailures(int(times[0] + FAILURE_SECONDS - time.monotonic()) + 1)
+        return times
 
-    def _count_failure(self, name: str, address: str) -> None:
-        times = self._failures.get((name, address)) or deque(maxlen=FAILURES)
-        times.append(time.monotonic())
-        _keep(self._failures, (name, address), times)
+
+class _Decoys:
+    """For each unknown name one of the users, always the same one.
+
+    Hashes of API_USERS may take more time or less than others. So an unknown name costs what one
+    of the users costs, as a name that is known does, and costs the same again.
+    """
+
+    def __init__(self, users: Sequence[User], key: bytes):
+        self._users = users
+        self._key = key
+
+    def of(self, name: str) -> User:
+        number = int.from_bytes(hmac.digest(self._key, name.encode(), sha256))
+        return self._users[number % len(self._users)]
 
 
 def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
@@ -146,4 +208,4 @@ def _of_line(line: str, number: int) -> User:
             f"API_USERS: line {number} is not `name:roles:argon2id hash`; "
             f"roles are {', '.join(sorted(ROLES))}, with commas between"
         )
-    return User(name, phc, frozenset(role for role in ROLES if role in named), hashed=True)
+    return User(name, phc, frozenset(role for role in ROLES if role in named))

@@ -70,17 +70,23 @@ async def test_a_request_is_a_span_without_what_it_carried(
     settings = msgspec.structs.replace(migrated, otel_exporter_otlp_endpoint=endpoint)
     async with calling(settings) as client:
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "X-Any": SECRET}
-        await client.post(f"/jobs?x={SECRET}", json={"job": SECRET}, headers=headers)
+        await client.post("/jobs", json={"job": SECRET}, headers=headers)
+        await client.get(f"/rejects?x={SECRET}")
         await client.get("/jobs/2147483647")
         await client.get(f"/{SECRET}")
     spans = {span.name: span for span in collector.spans()}
-    assert spans.keys() == {"POST /jobs", "GET /jobs/{row_id}", "GET (none)"}
+    assert spans.keys() == {"POST /jobs", "GET /rejects", "GET /jobs/{row_id}", "GET (none)"}
     statuses = {
         name: value.int_value
         for name, span in spans.items()
         for value in (found.value for found in span.attributes if "status_code" in found.key)
     }
-    assert statuses == {"POST /jobs": 201, "GET /jobs/{row_id}": 404, "GET (none)": 404}
+    assert statuses == {
+        "POST /jobs": 201,
+        "GET /rejects": 400,
+        "GET /jobs/{row_id}": 404,
+        "GET (none)": 404,
+    }
     assert spans["POST /jobs"].trace_id.hex() == TRACE
     assert spans["POST /jobs"].parent_span_id.hex() == SPAN
     sent = b"".join(collector.bodies)

@@ -38,6 +38,8 @@ from service.web.uploads import MAX_UPLOAD, received
 
 WATCH_SECONDS = 0.5
 FILE = "file"
+NAME_BYTES = 100
+"""File systems take 255; the file of rejects has a longer name."""
 _odd = re.compile(r"[^\w.-]")
 
 
@@ -62,7 +64,7 @@ async def begin_load(
     on_conflict: FromQuery[OnConflict] = "reject",
     assume_utc: FromQuery[bool] = False,
 ) -> Started:
-    name = _odd.sub("_", Path(name).name)[-100:].lstrip(".") or "rows.csv"
+    name = _file_name(name)
     options = {
         "table": by_path(table).path,
         "name": name,
@@ -86,6 +88,12 @@ async def begin_load(
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
         raise
     return Started(job.id)
+
+
+def _file_name(sent: str) -> str:
+    """A name of at most NAME_BYTES that the disk takes; its end stays, for it tells the format."""
+    name = _odd.sub("_", Path(sent).name).encode()[-NAME_BYTES:].decode(errors="ignore")
+    return name.lstrip(".") or "rows.csv"
 
 
 def _keep(file: IO[bytes], path: Path) -> None:

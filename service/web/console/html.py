@@ -53,7 +53,7 @@ def page(request: Request[Any, Any, Any], name: str, **context: Any) -> Template
     """A page of the console."""
     known = {
         "tables": TABLES,
-        "path": request.url.path,
+        "path": request.scope["path"],
         "user": request.scope.get("user"),
         "roles": request.scope.get("auth") or frozenset(),
         "version": __version__,

@@ -1,0 +1,60 @@
+"""Every route of the service, out of its own table: a new one is tested without being named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.routes import HTTPRoute
+
+from service.core.settings import Settings
+from service.web.app import create_app
+
+# Values that lead somewhere, so that what a test refuses is refused for its own sake.
+LEADING = {"table": "departments", "kind": "verify", "row_id": "1", "name": "jobs"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method of a route, and the names of its parameters."""
+
+    method: str
+    template: str
+    query: tuple[str, ...]
+    headers: tuple[str, ...]
+
+    @property
+    def placeholders(self) -> list[str]:
+        """Names of the parameters in its path."""
+        return re.findall(r"{(\w+):", self.template)
+
+    def path(self, **values: str) -> str:
+        """A path of it; parameters without a value get one of their own."""
+        known = LEADING | values
+        return re.sub(r"{(\w+):\w+}", lambda found: known.get(found[1], "x"), self.template)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+
+def endpoints() -> Iterator[Endpoint]:
+    """All of them, but the framework's own replies to OPTIONS."""
+    for route in create_app(Settings(api_pass="unused")).routes:
+        assert isinstance(route, HTTPRoute)
+        for method, (_, model) in sorted(route.route_handler_map.items()):
+            if method != "OPTIONS":
+                yield Endpoint(
+                    method,
+                    route.path,
+                    _names(model.expected_query_params),
+                    _names(model.expected_header_params),
+                )
+
+
+def _names(parameters: Any) -> tuple[str, ...]:
+    return tuple(sorted(parameter.field_alias for parameter in parameters))
+
+
+ENDPOINTS = list(endpoints())
