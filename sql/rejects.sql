@@ -31,3 +31,11 @@ SELECT SUBSTRING(record, %s, %s) FROM rejects WHERE id = %s;
 
 -- name: part_of_errors
 SELECT SUBSTRING(errors, %s, %s) FROM rejects WHERE id = %s;
+
+-- A load that goes on tells what its blocks refused from here: as long as it is not finished, they
+-- stay.
+-- name: purge
+DELETE FROM rejects
+WHERE rejected_at <= DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s DAY)
+    AND (origin_key IS NULL OR origin_key NOT IN (SELECT origin_key FROM loads))
+ORDER BY rejected_at LIMIT %s;

@@ -21,6 +21,9 @@ from service.core.tables import Field, Table, by_name
 LOOKUP = 5000
 """Ids in one IN list."""
 
+PURGED_AT_ONCE = 100
+"""Rejects in one transaction: each may have megabytes."""
+
 REJECTS = sql.statements("rejects")
 
 
@@ -177,6 +180,11 @@ async def log_rejects(
         await transaction.insert(
             REJECTS["insert"], [_reject_row(table, reject, origin) for reject in rejects]
         )
+
+
+async def purge_rejects(transaction: Transaction, days: int) -> int:
+    """Delete some rejects older than that, but none of an unfinished load; the number of them."""
+    return await transaction.execute(REJECTS["purge"], (days, PURGED_AT_ONCE))
 
 
 def _reject_row(table: Table, reject: Reject, origin: Origin) -> Row:

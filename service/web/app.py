@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,14 +14,15 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core import database as databases
+from service.core import store
 from service.core.database import Database
-from service.core.errors import DatabaseError
 from service.core.garbage import collect_rarely
 from service.core.idempotency import PURGED_AT_ONCE, Keys
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web import logs, openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
+from service.web.background import repeat, running
 from service.web.backups import avro
 from service.web.console import html
 from service.web.console.jobs import Jobs
@@ -42,7 +41,6 @@ from service.web.tracing import Traces
 from service.web.unrouted import Unrouted
 from service.web.users import Users
 
-log = logging.getLogger("hirebase.web")
 PURGE_SECONDS = 60
 WATCH_SECONDS = 1
 
@@ -105,32 +103,37 @@ async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     async with databases.connect(settings) as database:
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
-        meanwhile = [
-            asyncio.create_task(_purge(app.state.idempotency)),
-            asyncio.create_task(_watch(app.state.metrics, database)),
-        ]
-        yield
-        for task in meanwhile:
-            task.cancel()
+        async with running(
+            repeat("publishing metrics", WATCH_SECONDS, partial(_watch, app, database)),
+            repeat("purging idempotency keys", PURGE_SECONDS, partial(_purge_keys, app)),
+            repeat(
+                "purging rejects",
+                PURGE_SECONDS,
+                partial(_purge_rejects, database, settings.rejects_days),
+            ),
+        ):
+            yield
         await app.state.jobs.close()
 
 
-async def _purge(keys: Keys) -> None:
-    """Forget expired keys, a few at a time, for as long as the service runs."""
-    while True:
-        try:
-            purged = await keys.purge()
-        except DatabaseError as error:
-            log.warning("expired idempotency keys stay for now: %s", error)
-            purged = 0
-        await asyncio.sleep(0 if purged == PURGED_AT_ONCE else PURGE_SECONDS)
+async def _purge_keys(app: Litestar) -> bool:
+    """Forget some expired keys; whether there may be more."""
+    purged: int = await app.state.idempotency.purge()
+    return purged == PURGED_AT_ONCE
 
 
-async def _watch(metrics: Metrics, database: Database) -> None:
+async def _purge_rejects(database: Database, days: int) -> bool:
+    """Forget some expired rejects, unless they are kept for ever; whether there may be more."""
+    if not days:
+        return False
+    async with database.transaction() as transaction:
+        return await store.purge_rejects(transaction, days) == store.PURGED_AT_ONCE
+
+
+async def _watch(app: Litestar, database: Database) -> bool:
     """Keep for the other workers what only this one knows."""
-    while True:
-        metrics.watch(database)
-        await asyncio.sleep(WATCH_SECONDS)
+    app.state.metrics.watch(database)
+    return False
 
 
 def _database(state: State) -> Any:
