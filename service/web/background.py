@@ -11,6 +11,7 @@ from typing import Any
 from service.core.errors import ContentionError, UnavailableError
 
 log = logging.getLogger("hirebase.web")
+CANCEL_SECONDS = 0.1
 
 
 async def repeat(what: str, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:
@@ -36,6 +37,9 @@ async def running(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in started:
-            task.cancel()
-        await asyncio.gather(*started, return_exceptions=True)
+        # Once is not always enough: until Python 3.12, wait_for, which the driver connects with,
+        # swallows a cancellation that comes just as it is done.
+        while left := [task for task in started if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CANCEL_SECONDS)

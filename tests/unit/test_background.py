@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -92,3 +93,16 @@ async def test_tasks_have_ended_when_the_block_has() -> None:
     with pytest.raises(ZeroDivisionError):
         await block()
     assert ended.is_set()
+
+
+async def test_a_cancellation_that_is_swallowed_holds_nothing_up() -> None:
+    started = asyncio.Event()
+
+    async def work() -> bool:
+        with suppress(asyncio.CancelledError):
+            started.set()
+            await asyncio.sleep(60)
+        return False
+
+    async with asyncio.timeout(5), running(repeat("counting", 60, work)):
+        await started.wait()
