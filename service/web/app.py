@@ -105,29 +105,23 @@ async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         async with running(
             repeat("publishing metrics", WATCH_SECONDS, partial(_watch, app, database)),
-            repeat("purging idempotency keys", PURGE_SECONDS, partial(_purge_keys, app)),
-            repeat(
-                "purging rejects",
-                PURGE_SECONDS,
-                partial(_purge_rejects, database, settings.rejects_days),
-            ),
+            repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
         ):
             yield
         await app.state.jobs.close()
 
 
-async def _purge_keys(app: Litestar) -> bool:
-    """Forget some expired keys; whether there may be more."""
-    purged: int = await app.state.idempotency.purge()
-    return purged == PURGED_AT_ONCE
+async def _purge(app: Litestar, database: Database) -> bool:
+    """Delete some expired idempotency keys and rejects; whether there may be more."""
+    keys: int = await app.state.idempotency.purge()
+    days = app.state.settings.rejects_days
+    rejects = await _purge_rejects(database, days) if days else 0
+    return keys == PURGED_AT_ONCE or rejects == store.PURGED_AT_ONCE
 
 
-async def _purge_rejects(database: Database, days: int) -> bool:
-    """Forget some expired rejects, unless they are kept for ever; whether there may be more."""
-    if not days:
-        return False
+async def _purge_rejects(database: Database, days: int) -> int:
     async with database.transaction() as transaction:
-        return await store.purge_rejects(transaction, days) == store.PURGED_AT_ONCE
+        return await store.purge_rejects(transaction, days)
 
 
 async def _watch(app: Litestar, database: Database) -> bool:
