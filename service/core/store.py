@@ -122,7 +122,7 @@ async def _all_exist(transaction: Transaction, wanted: list[Parents]) -> bool:
         return True
     counts = [sql.expand(table.sql["count_existing"], len(part)) for table, part in asked]
     ids = [key for _, part in asked for key in part]
-    counted = await transaction.fetch(" UNION ALL ".join(counts), ids)
+    counted = await transaction.fetch(sql.union(counts), ids)
     there: int = sum(count for (count,) in counted)
     return there == len(ids)
 
