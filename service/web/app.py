@@ -27,7 +27,7 @@ from service.web.backups import avro
 from service.web.console import html
 from service.web.console.jobs import Jobs
 from service.web.console.routes import console
-from service.web.gate import Gate
+from service.web.gate import Gate, batches
 from service.web.health import health
 from service.web.limits import limits
 from service.web.metrics import Metrics
@@ -48,7 +48,7 @@ WATCH_SECONDS = 1
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
     metrics, traces = Metrics(), Traces(settings)
-    gate = _gate(settings.api_max_batches)
+    gate = batches(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -82,11 +82,6 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     # Around all of it, routing included: middleware begins after that.
     app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
     return app
-
-
-def _gate(places: int) -> Gate:
-    """For batches: under overload a quarter of the places, at least one a core."""
-    return Gate(places, narrow=max(os.cpu_count() or 1, places // 4))
 
 
 def create_app_from_environment() -> Litestar:
