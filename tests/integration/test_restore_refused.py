@@ -32,6 +32,17 @@ async def test_rows_that_break_a_rule_are_told(client: Client, filled: Database)
     assert await contents(filled) == before
 
 
+@pytest.mark.parametrize("path", ["restore/employees", "verify"])
+async def test_long_values_make_no_long_reply(client: Client, filled: Database, path: str) -> None:
+    rows = records(EMPLOYEES, 100)
+    for row in rows:
+        row["name"] = "x" * 100_000
+    reply = await post(client, path, avro_file(EMPLOYEES, rows))
+    assert reply.status_code == 422
+    assert reply.json()["failed"] == len(reply.json()["failures"]) == 100
+    assert len(reply.content) < 100 * 1000
+
+
 async def test_an_id_that_stands_twice_is_refused(client: Client, filled: Database) -> None:
     before = await contents(filled)
     rows = records(EMPLOYEES, 30)
