@@ -21,6 +21,7 @@ from service.core.rejects import Reject
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
+SQL = sql.statements("rehearsal")
 SECONDS = 300
 Tokens = dict[int, tuple[int, int]]
 
@@ -31,23 +32,20 @@ class Shadow:
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
         for table in TABLES:
-            connection.execute(f"CREATE TABLE {table.name} (id INTEGER PRIMARY KEY, hash INTEGER)")
+            connection.execute(sql.about(SQL["create"], table.name))
 
     def find(self, table: Table, ids: set[int]) -> Tokens:
         """Those of the ids that it has, each with the row's hash."""
-        statement = f"SELECT id, hash FROM {table.name} WHERE id IN (%s)"
+        statement = sql.about(SQL["find"], table.name)
         return {
             row[0]: row
             for part in store.parts(sorted(ids))
-            for row in self._connection.execute(
-                sql.expand(statement, len(part)).replace("%s", "?"), part
-            )
+            for row in self._connection.execute(sql.expand(statement, len(part)), part)
         }
 
     def put(self, table: Table, tokens: Tokens) -> None:
         """Add rows, or change them."""
-        statement = f"INSERT OR REPLACE INTO {table.name} VALUES (?, ?)"
-        self._connection.executemany(statement, tokens.values())
+        self._connection.executemany(sql.about(SQL["put"], table.name), tokens.values())
 
     def ids(self, table: Table, ids: set[int]) -> set[int]:
         """Those of the ids that it has."""
@@ -59,8 +57,8 @@ def shadow() -> Iterator[Shadow]:
     """An empty shadow; gone at the end."""
     connection = sqlite3.connect("", isolation_level=None)
     try:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute(SQL["synchronous_off"])
+        connection.execute(SQL["journal_off"])
         yield Shadow(connection)
     finally:
         connection.close()

@@ -2,15 +2,20 @@
 
 A file holds statements under a `-- name: …` line each. Comments are stripped on loading:
 the driver's bulk insert does not take them.
+
+What cannot be a parameter is put in here, and nowhere else: the length of an IN list, the name of
+a table or a database, the number of queries in a union.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_IN_LIST = re.compile(r"IN \((%s|\?)\)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -30,8 +35,20 @@ def migrations() -> tuple[tuple[int, str, tuple[str, ...]], ...]:
 
 
 def expand(statement: str, count: int) -> str:
-    """A statement with `IN (%s)` made to take `count` values."""
-    return statement.replace("IN (%s)", f"IN ({', '.join(['%s'] * count)})")
+    """A statement with `IN (%s)`, in SQLite `IN (?)`, made to take `count` values."""
+    return _IN_LIST.sub(lambda found: f"IN ({', '.join([found[1]] * count)})", statement)
+
+
+def union(queries: Iterable[str]) -> str:
+    """Queries of the same columns as one."""
+    return " UNION ALL ".join(queries)
+
+
+def about(statement: str, name: str) -> str:
+    """A statement with `{name}` made to speak of that table or database; ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
+        raise ValueError(f"{name!r} is no plain name of a table or a database")
+    return statement.replace("{name}", name)
 
 
 def _migration(file: str) -> tuple[int, str, tuple[str, ...]]:

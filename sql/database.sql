@@ -38,6 +38,9 @@ WHERE (name, value) IN (('_private_buffer_size', '0B'), ('compaction_low_thread_
 -- name: has_database
 SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s;
 
+-- name: create_database
+CREATE DATABASE IF NOT EXISTS `{name}`;
+
 -- What is added from one generated id to the next, whether writes are refused, and which server
 -- this is.
 -- name: server

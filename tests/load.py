@@ -178,6 +178,12 @@ def resident(pid: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
+def peak(pid: int) -> float:
+    """MiB of memory that a process has held at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def figures(text: bytes) -> dict[str, float]:
     """The samples of /metrics by name."""
     lines = (line for line in text.decode().splitlines() if not line.startswith("#"))

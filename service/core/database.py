@@ -256,8 +256,7 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
         async with database._session(30) as session:
             # Only what is missing: once in a while seekdb starts again and does no DDL at all.
             if not await session.fetch(SQL["has_database"], (name,)):
-                # A database's name cannot be a parameter; the settings allow word characters only.
-                await session.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+                await session.execute(sql.about(SQL["create_database"], name))
             ((is_set,),) = await session.fetch(SQL["embedded_is_set"])
             if not is_set:
                 await session.execute(SQL["embedded"])

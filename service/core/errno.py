@@ -12,6 +12,7 @@ from service.core.errors import (
     DatabaseError,
     DataError,
     DuplicateError,
+    DuplicateIndexError,
     MissingTableError,
     ReadOnlyError,
     StaleParentError,
@@ -38,6 +39,7 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     StaleParentError: {1452},
     DuplicateError: {1062},
     MissingTableError: {1146},
+    DuplicateIndexError: {1061},
     # A value missing, out of range, of the wrong form or too long; no ids left (167: MariaDB); what
     # a CHECK or a trigger says.
     DataError: {167, 1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},

@@ -24,7 +24,8 @@ HirebaseError
     │   └── StaleParentError    a parent vanished between the check and the insert
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
-    └── MissingTableError   the tables are not made yet
+    ├── MissingTableError   the tables are not made yet
+    └── DuplicateIndexError the index is made already
 """
 
 from __future__ import annotations
@@ -155,3 +156,7 @@ class DuplicateError(DataError):
 
 class MissingTableError(DatabaseError):
     """The tables are not made yet."""
+
+
+class DuplicateIndexError(DatabaseError):
+    """The table has an index of this name already."""

@@ -6,9 +6,11 @@ between a statement and its record does no harm.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import sql
 from service.core.database import SQL, Database, Transaction
-from service.core.errors import ContentionError, MissingTableError
+from service.core.errors import ContentionError, DuplicateIndexError, MissingTableError
 
 WAIT_SECONDS = 300
 
@@ -42,5 +44,7 @@ async def _apply(database: Database, version: int, name: str, statements: tuple[
     # On a connection of its own: DDL commits, and would let go of the lock row.
     async with database.transaction(WAIT_SECONDS) as transaction:
         for statement in statements:
-            await transaction.execute(statement)
+            # A crash may have come after CREATE INDEX, which cannot say IF NOT EXISTS everywhere.
+            with suppress(DuplicateIndexError):
+                await transaction.execute(statement)
         await transaction.execute(SQL["record_migration"], (version, name))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
 import sql
-from service.core.database import Database
+from service.core.collation import ranks
+from service.core.database import Database, Row
+from service.core.threads import in_thread
 
 SQL = sql.statements("reports")
 FIRST_YEAR, LAST_YEAR = 1000, 9999
@@ -40,11 +42,15 @@ R = TypeVar("R", QuarterlyHires, DepartmentHires)
 
 
 class Report(Struct, Generic[R], frozen=True):
-    """A report: its name in paths, the struct of its rows, what it tells."""
+    """A report: its name in paths, the struct of its rows, what it tells, how it is ordered.
+
+    ordered: the query's rows in the order of the report, with the columns of `row`.
+    """
 
     path: str
     row: type[R]
     title: str
+    ordered: Callable[[list[Row]], list[Row]]
 
     @property
     def name(self) -> str:
@@ -54,13 +60,18 @@ class Report(Struct, Generic[R], frozen=True):
     async def rows(self, database: Database, year: int | None = None) -> list[R]:
         """The rows of a year, of the latest with data where none is given; [] where there is none.
 
-        hires-by-quarter: by department, job and their ids, as code points go;
+        hires-by-quarter: by department and job in alphabetical order, then by their ids;
         departments-above-mean: most hires first, then by id.
         """
         year = year or await latest_year(database)
         if year is None:
             return []
-        return [self.row(*row) for row in await database.fetch(SQL[self.name], _bounds(year))]
+        found = await database.fetch(SQL[self.name], _bounds(year))
+        # There may be one for each department and job.
+        return await in_thread(self._in_order, found)
+
+    def _in_order(self, rows: list[Row]) -> list[R]:
+        return [self.row(*row) for row in self.ordered(rows)]
 
     def as_csv(self, rows: Sequence[R]) -> str:
         """Rows under a header, as RFC 4180 has it."""
@@ -93,8 +104,20 @@ def _bounds(year: int) -> tuple[str, str]:
     return f"{year:04}-01-01", f"{year:04}-12-31 23:59:59.999999"
 
 
-HIRES_BY_QUARTER = Report("hires-by-quarter", QuarterlyHires, "Hires by quarter")
+def _alphabetical(rows: list[Row]) -> list[Row]:
+    """Rows of (department_id, job_id, department, job, …), without the ids."""
+    departments, jobs = ranks(row[2] for row in rows), ranks(row[3] for row in rows)
+    rows.sort(key=lambda row: (departments[row[2]], jobs[row[3]], row[0], row[1]))
+    return [row[2:] for row in rows]
+
+
+HIRES_BY_QUARTER = Report(
+    "hires-by-quarter", QuarterlyHires, "Hires by quarter", ordered=_alphabetical
+)
 DEPARTMENTS_ABOVE_MEAN = Report(
-    "departments-above-mean", DepartmentHires, "Departments that hired more than the mean"
+    "departments-above-mean",
+    DepartmentHires,
+    "Departments that hired more than the mean",
+    ordered=list,
 )
 REPORTS: tuple[Report[Any], ...] = (HIRES_BY_QUARTER, DEPARTMENTS_ABOVE_MEAN)

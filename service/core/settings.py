@@ -49,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedded_dir: Path = Path("var/seekdb")
 
     idempotency_hours: Annotated[int, Meta(ge=1, le=24 * 366)] = 24
+    rejects_days: Annotated[int, Meta(ge=0, le=36_600)] = 90
 
     otel_exporter_otlp_endpoint: Annotated[str, Meta(pattern=r"^(https?://.+)?$")] = ""
 

@@ -21,6 +21,9 @@ from service.core.tables import Field, Table, by_name
 LOOKUP = 5000
 """Ids in one IN list."""
 
+PURGED_AT_ONCE = 100
+"""Rejects in one transaction: each may have megabytes."""
+
 REJECTS = sql.statements("rejects")
 
 
@@ -119,7 +122,7 @@ async def _all_exist(transaction: Transaction, wanted: list[Parents]) -> bool:
         return True
     counts = [sql.expand(table.sql["count_existing"], len(part)) for table, part in asked]
     ids = [key for _, part in asked for key in part]
-    counted = await transaction.fetch(" UNION ALL ".join(counts), ids)
+    counted = await transaction.fetch(sql.union(counts), ids)
     there: int = sum(count for (count,) in counted)
     return there == len(ids)
 
@@ -177,6 +180,11 @@ async def log_rejects(
         await transaction.insert(
             REJECTS["insert"], [_reject_row(table, reject, origin) for reject in rejects]
         )
+
+
+async def purge_rejects(transaction: Transaction, days: int) -> int:
+    """Delete some rejects older than that, but none of an unfinished load; the number of them."""
+    return await transaction.execute(REJECTS["purge"], (days, PURGED_AT_ONCE))
 
 
 def _reject_row(table: Table, reject: Reject, origin: Origin) -> Row:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,20 +14,21 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core import database as databases
+from service.core import store
 from service.core.database import Database
-from service.core.errors import DatabaseError
 from service.core.garbage import collect_rarely
 from service.core.idempotency import PURGED_AT_ONCE, Keys
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web import logs, openapi, problems
 from service.web.auth import PUBLIC, BasicAuth
+from service.web.background import repeat, running
 from service.web.backups import avro
 from service.web.console import html
 from service.web.console.jobs import Jobs
 from service.web.console.routes import console
-from service.web.console.runs import Runs
-from service.web.gate import Gate
+from service.web.console.runs import TIDY_SECONDS, Runs
+from service.web.gate import Gate, batches
 from service.web.health import health
 from service.web.limits import limits
 from service.web.metrics import Metrics
@@ -44,7 +43,6 @@ from service.web.tracing import Traces
 from service.web.unrouted import Unrouted
 from service.web.users import Users
 
-log = logging.getLogger("hirebase.web")
 PURGE_SECONDS = 60
 WATCH_SECONDS = 1
 LONG_WORK = "backups, restores or loads are running"
@@ -53,7 +51,7 @@ LONG_WORK = "backups, restores or loads are running"
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application; its database is opened when it starts and closed when it ends."""
     metrics, traces = Metrics(), Traces(settings)
-    gate = _gate(settings.api_max_batches)
+    gate = batches(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -69,7 +67,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "gate": gate,
                 "streams": Gate(
                     max(1, settings.mysql_pool_size // 2),
-                    what="backups, restores or loads are running",
+                    what=LONG_WORK,
                 ),
             }
         ),
@@ -92,11 +90,6 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     return app
 
 
-def _gate(places: int) -> Gate:
-    """For batches: under overload a quarter of the places, at least one a core."""
-    return Gate(places, narrow=max(os.cpu_count() or 1, places // 4))
-
-
 def create_app_from_environment() -> Litestar:
     """The application as uvicorn's workers make it."""
     settings = Settings.from_environment(os.environ)
@@ -113,33 +106,32 @@ async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
-        meanwhile = [
-            asyncio.create_task(_purge(app.state.idempotency)),
-            asyncio.create_task(_watch(app.state.metrics, database)),
-            asyncio.create_task(app.state.runs.tidy()),
-        ]
-        yield
-        for task in meanwhile:
-            task.cancel()
+        async with running(
+            repeat("publishing metrics", WATCH_SECONDS, partial(_watch, app, database)),
+            repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
+            repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
+        ):
+            yield
         await app.state.runs.close()
 
 
-async def _purge(keys: Keys) -> None:
-    """Forget expired keys, a few at a time, for as long as the service runs."""
-    while True:
-        try:
-            purged = await keys.purge()
-        except DatabaseError as error:
-            log.warning("expired idempotency keys stay for now: %s", error)
-            purged = 0
-        await asyncio.sleep(0 if purged == PURGED_AT_ONCE else PURGE_SECONDS)
+async def _purge(app: Litestar, database: Database) -> bool:
+    """Delete some expired idempotency keys and rejects; whether there may be more."""
+    keys: int = await app.state.idempotency.purge()
+    days = app.state.settings.rejects_days
+    rejects = await _purge_rejects(database, days) if days else 0
+    return keys == PURGED_AT_ONCE or rejects == store.PURGED_AT_ONCE
 
 
-async def _watch(metrics: Metrics, database: Database) -> None:
+async def _purge_rejects(database: Database, days: int) -> int:
+    async with database.transaction() as transaction:
+        return await store.purge_rejects(transaction, days)
+
+
+async def _watch(app: Litestar, database: Database) -> bool:
     """Keep for the other workers what only this one knows."""
-    while True:
-        metrics.watch(database)
-        await asyncio.sleep(WATCH_SECONDS)
+    app.state.metrics.watch(database)
+    return False
 
 
 def _database(state: State) -> Any:

@@ -17,7 +17,7 @@ class Gate:
     """Lets `places` in at a time, or only `narrow` while more come in vain than it has places for.
 
     Few at work are each done quickly, and no fewer of them a second as long as they keep the
-    processors busy; so a gate narrows from its first refusal on.
+    worker busy; so a gate narrows from its first refusal on.
     """
 
     def __init__(self, places: int, narrow: int | None = None, what: str = "batches are in work"):
@@ -60,3 +60,13 @@ class Gate:
             async with aclosing(source):
                 async for piece in source:
                     yield piece
+
+
+def batches(places: int) -> Gate:
+    """The limit on batches of one worker: `places` at a time, under overload a quarter of them.
+
+    It does not count cores. The Python of a worker runs on one core, on any machine and under any
+    container's quota: a second batch keeps it busy while the first waits for the database. More
+    cores are used by more workers, each with a limit of its own.
+    """
+    return Gate(places, narrow=max(1, places // 4))

@@ -6,7 +6,7 @@ from litestar import Router, get
 from litestar.datastructures import State
 
 from service.core import batch, bodies, fields, idempotency, intake
-from service.web import operations, uploads
+from service.web import operations, rejects, uploads
 from service.web.protocol import MAX_HEAD
 
 
@@ -24,6 +24,8 @@ async def show(state: State) -> dict[str, int]:
         "inflated_body_bytes": bodies.MAX_BYTES,
         "verdict_bytes": intake.MAX_VERDICT,
         "page_rows": batch.MAX_ROWS,
+        "reject_page_bytes": rejects.PAGE_BYTES,
+        "reject_characters": rejects.SHOWN,
         "id": fields.MAX_ID,
         "text_characters": fields.MAX_TEXT,
         "upload_bytes": uploads.MAX_UPLOAD,

@@ -35,13 +35,14 @@ from service.web.shapes import (
     BatchVerdict,
     Health,
     Listing,
+    Rejected,
     RejectPage,
     RestoredAll,
     as_csv,
     as_ndjson,
     broken_sample,
     page_of,
-    rejects,
+    reject,
     sample,
     stored_sample,
     verdict,
@@ -229,7 +230,18 @@ BATCH_HEADERS = (
 LIMITS = described({})
 FIGURES = described({200: Reply("The figures.", media_types=("text/plain",))})
 REJECTS = described(
-    {200: Reply("A page, by id.", RejectPage, {"a page of one": rejects(TABLES[0])})}, 404
+    {
+        200: Reply(
+            "A page, by id.",
+            RejectPage,
+            {"a page of one": {"rows": [reject(TABLES[0])], "next": 1}},
+        )
+    },
+    404,
+)
+REJECT = described(
+    {200: Reply("All of its record, and every error.", Rejected, {"a row": reject(TABLES[0])})},
+    404,
 )
 LIVE = described(
     {200: Reply("The process answers.", Health, {"alive": {"status": "alive"}})}, open_=True

@@ -25,11 +25,12 @@ from service.core.database import Database
 PAGE = 100
 SHOWN, FEW = 100, 10
 """Characters of a name, and so many names, that an error repeats."""
+MAX_AFTER = 2**63 - 1
 
 TheDatabase = NamedDependency[Database]
 TableName = FromPath[str]
 RowId = FromPath[int]
-After = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="rows with a larger id")]
+After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="so many rows at most")]
 DryRun = Annotated[bool, QueryParameter(name="dry_run", description="tell, change nothing")]
 

@@ -53,7 +53,11 @@ class Listing(Struct):
 
 
 class Rejected(Struct):
-    """A row that was not inserted, whichever way it came."""
+    """A row that was not inserted, whichever way it came.
+
+    truncated: lists show the beginning of a long `record` (`record_length` characters in all), or
+    the first of many `errors` (`error_count` in all); `GET /rejects/{id}` shows all of both.
+    """
 
     id: int
     rejected_at: str
@@ -63,10 +67,16 @@ class Rejected(Struct):
     position: int
     record: str
     errors: list[Error]
+    record_length: int
+    error_count: int
+    truncated: bool
 
 
 class RejectPage(Struct):
-    """Rejects by id; `next` is the `after` of the next page, null on the last."""
+    """Rejects by id; `next` is the `after` of the next page, null on the last.
+
+    A page that reaches its limit in bytes has fewer rows than `limit`, and a `next`.
+    """
 
     rows: list[Rejected]
     next: int | None
@@ -126,9 +136,10 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(msgspec.to_builtins(told))
 
 
-def rejects(table: Table) -> dict[str, Any]:
+def reject(table: Table) -> dict[str, Any]:
     """What is kept of a batch of one row that was not inserted."""
     (failure,) = verdict(table, [broken_sample(table)])["failures"]
+    record = msgspec.json.encode(failure["record"]).decode()
     kept = Rejected(
         id=1,
         rejected_at="2021-07-27T16:02:08.000000Z",
@@ -136,10 +147,13 @@ def rejects(table: Table) -> dict[str, Any]:
         origin=f"POST /{table.path}",
         table=table.name,
         position=failure["index"],
-        record=msgspec.json.encode(failure["record"]).decode(),
+        record=record,
         errors=msgspec.convert(failure["errors"], list[Error]),
+        record_length=len(record),
+        error_count=len(failure["errors"]),
+        truncated=False,
     )
-    return dict(msgspec.to_builtins(RejectPage([kept], 1)))
+    return dict(msgspec.to_builtins(kept))
 
 
 def as_csv(table: Table) -> str:

@@ -83,5 +83,7 @@ async def test_any_record_is_kept_as_it_was_sent(client: AsyncClient, record: st
     reply = await client.post("/jobs", content=f"[{record}]".encode())
     assert reply.status_code == 422
     assert record in reply.text
-    (reject,) = await rejects(client)
+    (listed,) = await rejects(client)
+    reject = (await client.get(f"/rejects/{listed['id']}")).json()
     assert reject["record"] == record
+    assert record.startswith(listed["record"])

@@ -17,9 +17,11 @@ import pytest
 from loader.options import Options
 from loader.pipeline import load
 from loader.sample import generate
+from service.core.collation import sort_key
 from service.core.database import Database
 from service.core.reports import REPORTS, SQL
 from service.core.tables import TABLES
+from tests.unit.test_collation import NASTY
 
 DATA = Path(__file__).parents[3] / "shared/data"
 QUARTERLY, ABOVE = "/reports/hires-by-quarter", "/reports/departments-above-mean"
@@ -36,8 +38,13 @@ def by_quarter(tables: dict[str, list[Any]], year: int) -> list[dict[str, Any]]:
             counts.setdefault(key, Counter())[f"Q{(int(moment[5:7]) + 2) // 3}"] += 1
     return [
         {"department": key[0], "job": key[1]} | {f"Q{n}": counts[key][f"Q{n}"] for n in range(1, 5)}
-        for key in sorted(counts)
+        for key in sorted(counts, key=_place)
     ]
+
+
+def _place(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    department, job, *ids = key
+    return sort_key(department), department, sort_key(job), job, *ids
 
 
 def above_mean(tables: dict[str, list[Any]], year: int) -> list[dict[str, Any]]:
@@ -160,6 +167,38 @@ async def test_rows_are_alphabetical_by_department_and_job(
         ("Sales", "Baker"),
         ("Sales", "Clerk"),
     ]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_the_alphabet_is_the_same_everywhere(
+    client: httpx.AsyncClient, database: Database, backwards: bool
+) -> None:
+    names = dict(enumerate(NASTY[::-1] if backwards else NASTY, 1))
+    # Of every quarter one, so that no order is that of the first quarter's.
+    await put(database, [(f"2021-{1 + at % 12:02}-05", at, 1) for at in names], names)
+    rows = (await client.get(QUARTERLY)).json()
+    assert [row["department"] for row in rows] == NASTY
+    text = (await client.get(QUARTERLY, headers={"Accept": "text/csv"})).text
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    assert [row["department"] for row in table] == NASTY
+    page = (await client.get("/console/reports", headers={"Accept": "text/html"})).text
+    places = [page.index(f"<td>{name}</td>") for name in NASTY if name.strip()]
+    assert places == sorted(places)
+    chart = ElementTree.fromstring((await client.get(f"{QUARTERLY}.svg")).content)
+    drawn = [(node.text or "").strip() for node in chart.iter("{http://www.w3.org/2000/svg}text")]
+    # From the bottom up, and not the figures at the axis.
+    longer = [name for name in NASTY if len(name) > 1]
+    assert [name for name in drawn if name in longer] == longer[::-1]
+
+
+async def test_names_that_differ_in_case_alone_go_by_code_point_then_by_id(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    names = {1: "art", 2: "Art", 3: "ART", 4: "Árt", 5: "Art"}
+    await put(database, [("2021-05-05", at, job) for at in names for job in (1, 2)], names)
+    rows = [(row["department"], row["job"]) for row in (await client.get(QUARTERLY)).json()]
+    assert [name for name, _ in rows] == ["ART"] * 2 + ["Art"] * 4 + ["art"] * 2 + ["Árt"] * 2
+    assert rows[2:6] == [("Art", "Baker")] * 2 + [("Art", "Clerk")] * 2
 
 
 async def test_departments_of_one_name_stay_two(

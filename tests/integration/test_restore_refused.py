@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fastavro
 import msgspec
 import pytest
 from httpx import AsyncClient as Client
@@ -30,6 +32,20 @@ async def test_rows_that_break_a_rule_are_told(client: Client, filled: Database)
     assert (reply.status_code, failure["index"]) == (422, 150)
     assert codes == {("name", "blank"), ("name", "too_long"), ("job_id", "out_of_range")} or codes
     assert await contents(filled) == before
+
+
+@pytest.mark.parametrize("path", ["restore/employees", "verify"])
+async def test_long_values_make_no_long_reply(client: Client, filled: Database, path: str) -> None:
+    rows = [row | {"name": "x" * 1000} for row in records(EMPLOYEES, 10)]
+    file = io.BytesIO()
+    # Of another program: what this service wrote is verified by its checksum alone.
+    schema = fastavro.reader(io.BytesIO(avro_file(EMPLOYEES, []))).writer_schema
+    assert schema
+    fastavro.writer(file, schema, rows)
+    reply = await post(client, path, file.getvalue())
+    assert reply.status_code == 422
+    assert reply.json()["failed"] == len(reply.json()["failures"]) == 10
+    assert len(reply.content) < 10 * 700
 
 
 async def test_an_id_that_stands_twice_is_refused(client: Client, filled: Database) -> None:

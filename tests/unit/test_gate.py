@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 import pytest
 
 from service.core.errors import UnavailableError
 from service.web import gate as gates
-from service.web.gate import WINDOW, Gate
+from service.web.gate import WINDOW, Gate, batches
 
 
 class Clock:
@@ -70,6 +71,20 @@ def test_a_gate_is_wide_again_for_those_that_it_has_places_for(clock: Clock) -> 
     assert admitted(gate, 8) == 2
     clock.now += WINDOW
     assert admitted(gate, 8) == 8
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 8, 16, 64, None])
+@pytest.mark.parametrize(("places", "narrow"), [(1, 1), (3, 1), (4, 1), (8, 2), (64, 16)])
+def test_the_limit_on_batches_narrows_on_any_number_of_cores(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, cores: int | None, places: int, narrow: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    gate = batches(places)
+    assert admitted(gate, places) == places
+    assert admitted(gate, 4 * places) == places
+    for _ in range(3):
+        clock.now += WINDOW
+        assert admitted(gate, 4 * places) == narrow
 
 
 def test_a_gate_without_a_narrow_width_has_one() -> None:

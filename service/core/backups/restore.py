@@ -21,7 +21,6 @@ from service.core.batch import Batch
 from service.core.database import Database, Transaction
 from service.core.errors import BackupError, DuplicateError, RowsRefused
 from service.core.merge import Counts
-from service.core.rejects import Reject
 from service.core.tables import Table
 from service.core.threads import in_thread
 
@@ -32,8 +31,6 @@ ATTEMPTS = 20
 """Hours are for a large file, not for trying a small one again and again."""
 REPORTED = 100
 """Refused rows that are told one by one."""
-CLIPPED = 300
-"""Characters of a refused value that are told."""
 
 
 class Restored(Struct):
@@ -203,14 +200,6 @@ def _refuse(judged: Batch, position: int) -> None:
         raise RowsRefused(
             f"{count} of the rows {position} to {position + judged.received - 1} of this backup of "
             f"{table} break a rule; nothing was restored.",
-            [_told(reject, position) for reject in judged.rejects[:REPORTED]],
+            [reject.clipped(position) for reject in judged.rejects[:REPORTED]],
             count=count,
         )
-
-
-def _told(reject: Reject, position: int) -> Reject:
-    record = {
-        name: value[:CLIPPED] if isinstance(value, str | bytes) else value
-        for name, value in reject.record.items()
-    }
-    return Reject(reject.position + position, record, reject.errors)

@@ -71,6 +71,6 @@ def _refuse_bad_rows(table: Table, records: Records) -> None:
     if rejects:
         raise RowsRefused(
             f"{len(rejects)} rows of this file of {table.path} break a rule.",
-            rejects[:100],
+            [reject.clipped() for reject in rejects[:100]],
             count=len(rejects),
         )

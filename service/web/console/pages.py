@@ -16,19 +16,20 @@ from service.core.database import Database
 from service.core.errors import NotFoundError, UnavailableError
 from service.core.fields import MAX_ID
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
-from service.core.tables import TABLES, by_name, by_path
+from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.web.auth import ROLE
 from service.web.console.html import page
-from service.web.parameters import After, TheDatabase
+from service.web.parameters import MAX_AFTER, After, TheDatabase
 from service.web.rejects import as_object
 from service.web.reports import Year
 
 Any_ = Request[Any, Any, Any]
 Source = Literal["api", "loader", "restore", ""]
-Before = Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)]
+Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
 PAGE, RECENT = 50, 5
-LAST = 2**63 - 1
+SHOWN = 1000
+"""Characters of a rejected record, and of its errors in JSON: `/rejects/{id}` has all."""
 CODES = (
     "missing unknown_field type blank too_long out_of_range format control_character not_found "
     "duplicate malformed"
@@ -40,8 +41,8 @@ async def overview(request: Any_, database: TheDatabase, state: State) -> Templa
     """All at a glance; also when the database is away."""
     counts, rejects, jobs, health = {}, [], [], "The database answers."
     try:
-        counts = {table.path: await _count(database, table.name) for table in TABLES}
-        rejects = await _rejects(database, LAST, RECENT)
+        counts = {table.path: await _count(database, table) for table in TABLES}
+        rejects = await _rejects(database, MAX_AFTER, RECENT)
         jobs = await state.jobs.latest(RECENT)
     except UnavailableError as error:
         health = f"{error} See that the database runs, then reload."
@@ -107,7 +108,7 @@ async def rejects(
     before: Before = None,
 ) -> Template:
     name = by_path(table).name if table else None
-    shown = await _rejects(database, before or LAST, PAGE, name, source or None, code or None)
+    shown = await _rejects(database, before or MAX_AFTER, PAGE, name, source or None, code or None)
     return page(
         request,
         "rejects.html",
@@ -139,8 +140,9 @@ async def job(request: Any_, state: State, job_id: FromPath[str]) -> Template:
     return page(request, "job.html", job=found)
 
 
-async def _count(database: Database, name: str) -> int:
-    return int((await database.fetch(f"SELECT COUNT(*) FROM {name}"))[0][0])
+async def _count(database: Database, table: Table) -> int:
+    ((count,),) = await database.fetch(table.sql["count"])
+    return int(count)
 
 
 async def _rejects(
@@ -152,7 +154,7 @@ async def _rejects(
     code: str | None = None,
 ) -> list[dict[str, Any]]:
     wanted = msgspec.json.encode({"code": code}).decode() if code else None
-    parameters = (before, table, table, source, source, wanted, wanted, limit)
+    parameters = (SHOWN, SHOWN, before, table, table, source, source, wanted, wanted, limit)
     found = await database.fetch(store.REJECTS["latest"], parameters)
     return [as_object(one) for one in found]
 

@@ -53,17 +53,6 @@ class Runs:
         """Run a job that is ready or has failed; KeyBusyError where another was quicker."""
         self._start(await self._jobs.claim(job, preview=preview), work)
 
-    async def tidy(self) -> None:
-        """Remove what is old, again and again, for as long as the service runs."""
-        while True:
-            await asyncio.sleep(TIDY_SECONDS)
-            try:
-                await self._jobs.tidy()
-            except HirebaseError as error:
-                log.warning("old jobs stay for now: %s", error)
-            except Exception:  # a folder may hold anything; the next round tries again
-                log.exception("old jobs stay for now")
-
     async def close(self) -> None:
         """Stop what runs, and say so in the table."""
         for task in self._tasks:
