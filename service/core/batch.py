@@ -6,6 +6,7 @@ A whole batch is converted in one call; only when that fails is each row judged 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -18,10 +19,12 @@ from msgspec.structs import astuple
 from service.core import strings
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain
-from service.core.fields import Error, decode_instant
+from service.core.fields import UNJUDGED, Error, decode_instant
 from service.core.rejects import Reject
 from service.core.sent import rows_of, value_of
 from service.core.tables import Table
+
+log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
@@ -59,9 +62,8 @@ class Batch:
 def from_json(table: Table, body: bytes) -> Batch:
     """A JSON array of 1–1000 objects, or one object; MalformedError, BatchSizeError."""
     body = _as_array(body)
-    try:
-        rows = _decoder(table).decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    rows = all_at_once(_decoder(table).decode, body)
+    if rows is None:
         return from_raw(table, rows_of(body))
     check_size(len(rows))
     return all_good(table, rows, later(lambda: rows_of(body)))
@@ -92,20 +94,20 @@ def from_strings(
 def from_records(table: Table, records: Sequence[Any]) -> Batch:
     """Objects with an id each, as Avro and NDJSON carry them."""
     convert = partial(msgspec.convert, dec_hook=decode_instant)
-    try:
-        # A type made at run time, here and below: no checker can know it.
-        rows = convert(records, list[table.stored])  # type: ignore[name-defined]
+    # A type made at run time, here and below: no checker can know it.
+    kind = list[table.stored]  # type: ignore[name-defined]
+    rows = all_at_once(partial(convert, type=kind), records)
+    if rows is not None:
         return all_good(table, rows, records.__getitem__)
-    except msgspec.ValidationError:
-        return judge_each(
-            table,
-            records,
-            by_struct(
-                lambda record: convert(record, table.stored),
-                lambda record: explain(table.stored_fields, record),
-            ),
-            lambda record: record,
-        )
+    return judge_each(
+        table,
+        records,
+        by_struct(
+            lambda record: convert(record, table.stored),
+            lambda record: explain(table.stored_fields, record),
+        ),
+        lambda record: record,
+    )
 
 
 def _as_array(body: bytes) -> bytes:
@@ -164,6 +166,14 @@ def later(rows: Callable[[], Sequence[Any]]) -> Callable[[int], Any]:
     return lambda at: made()[at]
 
 
+def all_at_once(convert: Callable[[Any], list[Struct]], sent: Any) -> list[Struct] | None:
+    """The rows of a whole batch; None if one is wrong: then each must be judged by itself."""
+    try:
+        return convert(sent)
+    except Exception:  # whatever it is, row by row finds it again, and says of which row it is
+        return None
+
+
 def all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:
     """A batch in which every row passed."""
     return Batch(table, len(rows), record, [astuple(row) for row in rows], range(len(rows)))
@@ -199,4 +209,11 @@ def by_struct(convert: Callable[[Any], Struct], reasons: Callable[[Any], list[Er
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return reasons(sent) or [Error(None, "malformed", str(error))]
 
-    return judge
+    def judge_safely(sent: Any) -> Row | list[Error]:
+        try:
+            return judge(sent)
+        except Exception:  # whatever it is: the row is a reject, not the end of the batch
+            log.exception("a row could not be judged")
+            return [UNJUDGED]
+
+    return judge_safely

@@ -42,6 +42,11 @@ class Error(Struct, frozen=True):
     message: str
 
 
+UNJUDGED = Error(
+    None, "malformed", "could not be judged, which is a fault of the program; its log says more"
+)
+"""Of a row that no rule has a verdict on, because something unexpected went wrong."""
+
 # Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _has_control = re.compile(f"[{_CONTROL}]").search

@@ -5,6 +5,7 @@ What is plain is certainly right, and told at a tenth of the time; it says nothi
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from service.core.fields import (
     MAX_TEXT,
+    UNJUDGED,
     Error,
     Instant,
     InstantError,
@@ -21,6 +23,8 @@ from service.core.fields import (
     parse_instant,
 )
 from service.core.tables import Field
+
+log = logging.getLogger("hirebase.core")
 
 Column = Sequence[str]
 
@@ -56,6 +60,34 @@ def judge(
     fields: Sequence[Field], records: Sequence[Sequence[str]], *, assume_utc: bool = False
 ) -> Judged:
     """Every rule that is broken, row by row: an empty field counts as missing."""
+    try:
+        return _judge(fields, records, assume_utc=assume_utc)
+    except Exception:  # whatever it is: it must not take the other rows with it
+        log.exception("rows of text could not be judged together: each is judged by itself")
+    alone = [_judge_alone(fields, record, assume_utc=assume_utc) for record in records]
+    return Judged(
+        [row for one in alone for row in one.rows],
+        [at for at, one in enumerate(alone) if one.rows],
+        {at: one.errors[0] for at, one in enumerate(alone) if one.errors},
+        {
+            field.name: [one.parents(0).get(field.name) for one in alone]
+            for field in fields
+            if field.references
+        },
+    )
+
+
+def _judge_alone(fields: Sequence[Field], record: Sequence[str], *, assume_utc: bool) -> Judged:
+    try:
+        return _judge(fields, [record], assume_utc=assume_utc)
+    except Exception:  # whatever it is: the row is a reject, not the end of a load
+        log.exception("a row of text could not be judged")
+        return Judged([], [], {0: [UNJUDGED]}, {})
+
+
+def _judge(
+    fields: Sequence[Field], records: Sequence[Sequence[str]], *, assume_utc: bool
+) -> Judged:
     width = len(fields)
     errors = {
         at: [Error(None, "malformed", f"has {len(record)} fields, not {width}")]
@@ -124,7 +156,11 @@ def _texts(column: Column) -> Column | None:
 
 def _moments(column: Column) -> Column | None:
     lines = "\n".join(column) + "\n"
-    return lines[:-1].replace("Z", "").split("\n") if _instants(lines) else None
+    if not _instants(lines):
+        return None
+    moments = lines[:-1].replace("Z", "").split("\n")
+    # A text with a line break in it may be two moments.
+    return moments if len(moments) == len(column) else None
 
 
 def _one_number(text: str) -> int | None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from service.core import batch
 from service.core.batch import Batch, Row
+from service.core.bodies import from_ndjson
 from service.core.explain import explain
-from service.core.tables import TABLES, Table
+from service.core.tables import TABLES, Table, by_path
 
 MOMENT = "2021-07-27T16:02:08Z"
 texts = st.one_of(
@@ -90,6 +91,22 @@ def test_a_line_fares_alone_as_in_company(table: Table, data: st.DataObject) -> 
     for at, record in enumerate(records):
         alone = verdicts(batch.from_strings(table, [record]))[0]
         assert together[at] == row_by_row[at] == alone
+
+
+fragments = st.sampled_from(
+    ['{"job":', '"x"', "}", '{"job":"x"}', " ", "\r", ",", "\ud800", "\x00"]
+)
+
+
+@example(['{"job":"x"}{"job":"y"}', '{"job":', '"z"}'])
+@given(st.lists(st.lists(fragments, max_size=3).map("".join), min_size=1, max_size=4))
+def test_a_line_of_ndjson_fares_alone_as_in_company(sent: list[str]) -> None:
+    table = by_path("jobs")
+    encoded = [one for line in sent if (one := line.encode(errors="surrogatepass")).strip()]
+    assume(encoded)
+    together = verdicts(from_ndjson(table, b"\n".join(encoded)))
+    alone = [verdicts(from_ndjson(table, line))[0] for line in encoded]
+    assert [together[at] for at in range(len(encoded))] == alone
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)

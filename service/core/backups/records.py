@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -26,10 +26,10 @@ Micros = Annotated[
 
 def judge(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
     """The batch of records whose moments are microseconds since 1970, or ISO text."""
-    try:
-        # A type made at run time.
-        rows = msgspec.convert(records, list[_quick(table)])  # type: ignore[misc]
-    except msgspec.ValidationError:
+    # A type made at run time.
+    convert = partial(msgspec.convert, type=list[_quick(table)])  # type: ignore[misc]
+    rows = batch.all_at_once(convert, records)
+    if rows is None:
         return batch.from_records(table, [_with_dates(table, record) for record in records])
     columns: list[Sequence[Any]] = [*zip(*map(astuple, rows), strict=True)]
     for at, field in enumerate(table.stored_fields if rows else ()):
