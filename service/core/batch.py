@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any
 
@@ -19,7 +20,8 @@ from msgspec.structs import astuple
 from service.core import strings
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain
-from service.core.fields import UNJUDGED, Error, decode_instant
+from service.core.fields import UNJUDGED, Error
+from service.core.kinds import decode
 from service.core.rejects import Reject
 from service.core.sent import rows_of, value_of
 from service.core.tables import Table
@@ -47,6 +49,10 @@ class Batch:
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
     claims: Callable[[int], Any] = lambda _: None
+
+    def named(self, at: int) -> set[int]:
+        """The parents that the rows name, at this offset of a row."""
+        return {row[at] for row in self.rows} - {None}
 
     def reject(self, errors: dict[int, list[Error]]) -> None:
         """Move the rows at these indexes of `rows` to the rejects."""
@@ -93,7 +99,7 @@ def from_strings(
 
 def from_records(table: Table, records: Sequence[Any]) -> Batch:
     """Objects with an id each, as Avro and NDJSON carry them."""
-    convert = partial(msgspec.convert, dec_hook=decode_instant)
+    convert = partial(msgspec.convert, dec_hook=decode)
     # A type made at run time, here and below: no checker can know it.
     kind = list[table.stored]  # type: ignore[name-defined]
     rows = all_at_once(partial(convert, type=kind), records)
@@ -122,14 +128,15 @@ def _as_array(body: bytes) -> bytes:
 def _decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
         list[table.row],  # type: ignore[name-defined]
-        dec_hook=decode_instant,
+        dec_hook=decode,
+        float_hook=Decimal,
     )
 
 
 @cache
 def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
     """The decoder of one JSON row."""
-    return msgspec.json.Decoder(table.row, dec_hook=decode_instant)
+    return msgspec.json.Decoder(table.row, dec_hook=decode, float_hook=Decimal)
 
 
 def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:

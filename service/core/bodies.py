@@ -27,7 +27,8 @@ from service.core.batch import (
 )
 from service.core.errors import MalformedError, TooLargeError, UnsupportedError
 from service.core.explain import explain
-from service.core.fields import Error, decode_instant
+from service.core.fields import Error
+from service.core.kinds import decode
 from service.core.tables import Table
 
 MAX_BYTES = 4 << 20
@@ -101,8 +102,8 @@ def from_msgpack(table: Table, body: bytes) -> Batch:
         return all_good(table, rows, lambda at: _showable(raw(at)))
     raws = _msgpack_raws(body)
     check_size(len(raws))
-    decode = msgspec.msgpack.Decoder(table.row, dec_hook=decode_instant).decode
-    judge = by_struct(decode, lambda raw: _explain(table, raw))
+    one = msgspec.msgpack.Decoder(table.row, dec_hook=decode).decode
+    judge = by_struct(one, lambda raw: _explain(table, raw))
     batch = judge_each(table, raws, judge, _msgpack_object)
     return _shown(batch, lambda at: _showable(raws[at]))
 
@@ -162,7 +163,7 @@ def _msgpack_decoder(table: Table) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(
         # A type made at run time.
         list[table.row],  # type: ignore[name-defined]
-        dec_hook=decode_instant,
+        dec_hook=decode,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from msgspec import Struct
@@ -104,7 +105,7 @@ async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -
 
 
 async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) -> None:
-    ordered = sorted(rows)
+    ordered = sorted(rows, key=itemgetter(0))
     for start in range(0, len(ordered), STATEMENT):
         await transaction.insert(statement, ordered[start : start + STATEMENT])
 

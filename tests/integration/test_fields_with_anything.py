@@ -12,7 +12,7 @@ import pytest
 from httpx import AsyncClient
 
 from loader.pipeline import load
-from service.core import fields, strings
+from service.core import fields, kinds
 from service.core.backups.records import judge
 from service.core.database import Database
 from service.core.tables import by_name
@@ -62,7 +62,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> None:
         return parse(text, **options)
 
     monkeypatch.setattr(fields, "parse_instant", stumbling)
-    monkeypatch.setattr(strings, "parse_instant", stumbling)
+    monkeypatch.setattr(kinds, "parse_instant", stumbling)
 
 
 async def post(client: AsyncClient, kind: str, moments: list[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 import sql
 from service.core.database import Database
-from service.core.fields import Instant
+from service.core.kinds import Kind, Moment, Text, Whole
 from service.core.tables import TABLES, Table
 
 COLUMNS = """
@@ -23,17 +23,17 @@ COLLATIONS = """
 SELECT table_name, column_name, collation_name FROM information_schema.columns
 WHERE table_schema = DATABASE() AND data_type IN ('varchar', 'char')
 """
-TYPES: dict[type, tuple[object, ...]] = {
-    int: ("int", "NO", None, None),
-    str: ("varchar", "NO", 255, None),
-    Instant: ("datetime", "NO", None, 6),
+TYPES: dict[type[Kind], tuple[object, ...]] = {
+    Whole: ("int", "NO", None, None),
+    Text: ("varchar", "NO", 255, None),
+    Moment: ("datetime", "NO", None, 6),
 }
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_columns_are_the_fields(database: Database, table: Table) -> None:
     columns = await database.fetch(COLUMNS, (table.name,))
-    wanted = [(field.name, *TYPES[field.type]) for field in table.stored_fields]
+    wanted = [(field.name, *TYPES[type(field.kind)]) for field in table.stored_fields]
     assert [(name, kind.lower(), *rest) for name, kind, *rest in columns] == wanted
 
 
@@ -93,6 +93,8 @@ def _reads_along_the_primary_key(plan: str, table: Table) -> bool:
 async def _fill(database: Database, count: int) -> None:
     async with database.transaction() as transaction:
         for table in TABLES:
-            row = tuple("2021-01-01" if field.type is Instant else 1 for field in table.fields)
+            row = tuple(
+                "2021-01-01" if isinstance(field.kind, Moment) else 1 for field in table.fields
+            )
             rows = [(number, *row) for number in range(1, count + 1)]
             await transaction.insert(table.sql["insert_with_id"], rows)

@@ -14,6 +14,7 @@ from service.core import batch
 from service.core.batch import Batch, Row
 from service.core.bodies import from_ndjson
 from service.core.explain import explain
+from service.core.kinds import Kind, Whole
 from service.core.tables import TABLES, Table, by_path
 
 MOMENT = "2021-07-27T16:02:08Z"
@@ -41,18 +42,18 @@ spellings = st.one_of(
 def objects(table: Table, *, with_id: bool) -> st.SearchStrategy[Any]:
     """Mostly good rows, with any value in any field, fields left out and fields too many."""
     fields = table.stored_fields if with_id else table.fields
-    good = {field.name: _good(field.type) for field in fields}
+    good = {field.name: _good(field.kind) for field in fields}
     broken = st.dictionaries(st.sampled_from([*good, "id", "extra"]), values, max_size=3)
     whole = st.builds(lambda row, other: row | other, st.fixed_dictionaries(good), broken)
     return st.one_of(whole, broken, values)
 
 
-def _good(kind: type) -> st.SearchStrategy[Any]:
-    return {int: st.integers(1, 9), str: st.just("x")}.get(kind, st.just(MOMENT))
+def _good(kind: Kind) -> st.SearchStrategy[Any]:
+    return st.integers(1, 9) if isinstance(kind, Whole) else st.just(kind.example)
 
 
 def lines(table: Table) -> st.SearchStrategy[list[str]]:
-    good = st.tuples(*(_good(field.type).map(str) for field in table.stored_fields)).map(list)
+    good = st.tuples(*(_good(field.kind).map(str) for field in table.stored_fields)).map(list)
     broken = st.tuples(st.integers(0, len(table.columns) - 1), spellings)
     whole = st.builds(
         lambda line, other: [*line[: other[0]], other[1], *line[other[0] + 1 :]], good, broken

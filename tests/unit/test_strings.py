@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.fields import decode_instant
+from service.core.kinds import Whole, decode
 from service.core.strings import judge
 from service.core.tables import TABLES, Table, by_name
 
@@ -37,12 +37,12 @@ def by_struct(table: Table, record: list[str]) -> Any:
     """A record as the struct judges an object of the same values."""
     named = zip(table.stored_fields, record, strict=False)
     sent = {
-        field.name: int(text) if field.type is int and whole_number(text) else text
+        field.name: int(text) if isinstance(field.kind, Whole) and whole_number(text) else text
         for field, text in named
         if text
     }
     try:
-        row = msgspec.convert(sent, table.stored, dec_hook=decode_instant)
+        row = msgspec.convert(sent, table.stored, dec_hook=decode)
     except (msgspec.ValidationError, UnicodeEncodeError):
         return None
     return msgspec.structs.astuple(row)
