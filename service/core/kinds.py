@@ -66,8 +66,8 @@ class Kind:
         """The values of a whole column, none of them empty; None unless all are plain."""
         raise NotImplementedError
 
-    def plain(self, text: str) -> Any:
-        """The value of a plain text; None if it is not plain."""
+    def each(self, texts: Column) -> list[Any]:
+        """The value of each plain text; None for one that is not plain."""
         raise NotImplementedError
 
     def read(self, text: str) -> Reading:
@@ -110,8 +110,9 @@ class Whole(Kind):
         values = {text: int(text) for text in distinct}
         return [values[text] for text in texts]
 
-    def plain(self, text: str) -> int | None:
-        return int(text) if self._wide and _number(text) else None
+    def each(self, texts: Column) -> list[int | None]:
+        wide = self._wide
+        return [int(text) if wide and _number(text) else None for text in texts]
 
     def read(self, text: str) -> Reading:
         if not _whole_number(text):
@@ -140,8 +141,12 @@ class Text(Kind):
         plain = "".join(texts).isprintable() and min(texts) > "!"
         return texts if plain and max(map(len, texts)) <= self.longest else None
 
-    def plain(self, text: str) -> str | None:
-        return text if text.isprintable() and text > "!" and len(text) <= self.longest else None
+    def each(self, texts: Column) -> list[str | None]:
+        longest = self.longest
+        return [
+            text if text.isprintable() and text > "!" and len(text) <= longest else None
+            for text in texts
+        ]
 
     def read(self, text: str) -> Reading:
         return text, self.explain(text)
@@ -163,8 +168,9 @@ class _Written(Kind):
         # A text with a line break in it may be two values.
         return texts if self._lines(lines) and lines.count("\n") == len(texts) else None
 
-    def plain(self, text: str) -> str | None:
-        return text if self._one(text) else None
+    def each(self, texts: Column) -> list[str | None]:
+        one = self._one
+        return [text if one(text) else None for text in texts]
 
     def read(self, text: str) -> Reading:
         try:
@@ -203,8 +209,9 @@ class Moment(_Written):
         # A text with a line break in it may be two moments.
         return moments if len(moments) == len(texts) else None
 
-    def plain(self, text: str) -> str | None:
-        return text[:-1] if self._one(text) else None
+    def each(self, texts: Column) -> list[str | None]:
+        one = self._one
+        return [text[:-1] if one(text) else None for text in texts]
 
     def read(self, text: str) -> Reading:
         try:
@@ -262,8 +269,8 @@ class Boolean(Kind):
     def column(self, texts: Column) -> Sequence[bool] | None:
         return [text == "true" for text in texts] if self._values.keys() >= set(texts) else None
 
-    def plain(self, text: str) -> bool | None:
-        return self._values.get(text)
+    def each(self, texts: Column) -> list[bool | None]:
+        return [self._values.get(text) for text in texts]
 
     def read(self, text: str) -> Reading:
         value = self._values.get(text)

@@ -75,7 +75,7 @@ def _judge(
     for field, column in zip(fields, zip(*records, strict=True), strict=bool(records)):
         values = _whole(field, column)
         if values is None:
-            values = list(map(field.kind.plain, column))
+            values = field.kind.each(column)
             doubtful = [at for at, value in enumerate(values) if value is None and at not in odd]
             read = (field.kind.at_utc if assume_utc else field.kind).read
             for at in doubtful:
