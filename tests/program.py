@@ -33,7 +33,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 async def start(
-    *arguments: str, where: Path = ROOT, **variables: str
+    *arguments: str, where: str = str(ROOT), **variables: str
 ) -> asyncio.subprocess.Process:
     """`python -m …`, at the head of a process group of its own; where: the program's folder."""
     return await asyncio.create_subprocess_exec(
@@ -47,7 +47,7 @@ async def start(
     )
 
 
-async def run(*arguments: str, where: Path = ROOT, **variables: str) -> Ended:
+async def run(*arguments: str, where: str = str(ROOT), **variables: str) -> Ended:
     """The same, to its end."""
     process = await start(*arguments, where=where, **variables)
     out, err = await process.communicate()
@@ -65,7 +65,7 @@ class Service:
         self._complaints = asyncio.create_task(_overheard(process.stderr))
 
     @classmethod
-    async def started(cls, *options: str, where: Path = ROOT, **variables: str) -> Service:
+    async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
         """The service on a free port, once it has told its credentials and answers."""
         port = free_port()
         variables["API_PORT"] = str(port)

@@ -247,6 +247,7 @@ class Fixed(_Written):
     def __init__(self, precision: int, scale: int):
         if not 0 <= scale <= MAX_SCALE or not max(scale, 1) <= precision <= MAX_PRECISION:
             raise TypeError(f"not every engine has DECIMAL({precision}, {scale})")
+        self.precision, self.scale = precision, scale
         digits = {"precision": precision, "scale": scale}
         self.avro = {"type": "bytes", "logicalType": "decimal", **digits}
         whole = precision - scale

@@ -20,7 +20,9 @@ def with_a_fourth_table(folder: Path) -> Path:
     _add_entry(folder / "service" / "core" / "tables.py")
     shutil.copy(HERE / "contracts.sql", folder / "sql")
     number = len(sql.migrations()) + 1
-    shutil.copy(HERE / "migration.sql", folder / "sql" / "migrations" / f"{number:04}_contracts.sql")
+    shutil.copy(
+        HERE / "migration.sql", folder / "sql" / "migrations" / f"{number:04}_contracts.sql"
+    )
     return folder
 
 
@@ -30,5 +32,8 @@ def _add_entry(tables: Path) -> None:
     assert text.count(last) == text.count("@dataclass(frozen=True)\nclass Field:") == 1
     text = text.replace(last, last + '    Table("contracts", "contracts", Contract),\n')
     _, _, struct = (HERE / "contract.py").read_text(encoding="utf-8").partition("annotations\n")
-    text = text.replace("@dataclass(frozen=True)\nclass Field:", f"{struct}\n\n@dataclass(frozen=True)\nclass Field:")
+    text = text.replace(
+        "@dataclass(frozen=True)\nclass Field:",
+        f"{struct}\n\n@dataclass(frozen=True)\nclass Field:",
+    )
     tables.write_text(text, encoding="utf-8")

@@ -145,7 +145,7 @@ def test_every_error_names_its_field_and_a_code_of_the_contract(
 
 @given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
 def test_a_moment_is_the_same_by_every_way_in(moment: datetime) -> None:
-    text, employees = f"{moment.isoformat()}Z", TABLES[-1]
+    text, employees = f"{moment.isoformat()}Z", by_path("employees")
     rest = {"name": "x", "department_id": 1, "job_id": 1}
     (posted,) = from_json(employees, [{"datetime": text, **rest}]).rows
     (line,) = batch.from_strings(employees, [["7", "x", text, "1", "1"]]).rows
