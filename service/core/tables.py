@@ -97,7 +97,9 @@ def _unwrapped(hint: Any) -> tuple[Any, list[Meta], bool]:
         base, others, optional = _unwrapped(inner)
         return base, [*others, *metas], optional
     if get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint):
-        (inner,) = (one for one in get_args(hint) if one is not NoneType)
+        inner, *more = (one for one in get_args(hint) if one is not NoneType)
+        if more:
+            raise TypeError(f"a field is of one type, optional or not, and not {hint}")
         base, metas, _ = _unwrapped(inner)
         return base, metas, True
     return hint, [], False
