@@ -79,7 +79,11 @@ class Field:
 
 def field_of(name: str, hint: Any) -> Field:
     """The field of an annotation; TypeError where it is of no kind."""
-    base, metas, optional = _unwrapped(hint)
+    try:
+        base, metas, optional = _unwrapped(hint)
+        kind = kind_for(base, metas)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
     extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
     described, examples = ([getattr(m, part) for m in metas if getattr(m, part)] for part in TOLD)
     meta = Meta(
@@ -87,7 +91,7 @@ def field_of(name: str, hint: Any) -> Field:
         examples=examples[-1] if examples else None,
         extra=extra or None,
     )
-    return Field(name, kind_for(base, metas), extra.get("references"), optional, meta)
+    return Field(name, kind, extra.get("references"), optional, meta)
 
 
 def _unwrapped(hint: Any) -> tuple[Any, list[Meta], bool]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import fastavro
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 from pymysql.converters import escape_item, escape_string
@@ -55,9 +55,9 @@ def likely(kind: Kind) -> st.SearchStrategy[str]:
     return st.one_of(good, st.builds(str.join, SEPARATORS, st.lists(good, max_size=3)), texts)
 
 
-@pytest.mark.parametrize("optional", [False, True])
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
-@given(st.data())
+@settings(max_examples=50)
+@given(st.booleans(), st.data())
 def test_a_column_is_judged_as_each_of_its_texts(
     kind: Kind, optional: bool, data: st.DataObject
 ) -> None:
@@ -75,6 +75,7 @@ def test_a_column_is_judged_as_each_of_its_texts(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+@settings(max_examples=50)
 @given(st.data())
 def test_a_text_is_judged_alike_in_csv_json_and_messagepack(
     kind: Kind, data: st.DataObject
