@@ -8,9 +8,7 @@ the time; `read` has the last word on the rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -297,43 +295,3 @@ def decode(kind: Any, value: object) -> Any:
     if kind is not Instant:
         return kind.of(value)
     return parse_instant(value) if isinstance(value, str) else decode_instant(kind, value)
-
-
-BASES: dict[Any, tuple[Callable[..., Kind], frozenset[str]]] = {
-    int: (Whole, frozenset({"ge", "le"})),
-    str: (Text, frozenset({"max_length", "min_length", "pattern"})),
-    bool: (Boolean, frozenset()),
-    date: (Date, frozenset()),
-    Decimal: (Fixed, frozenset()),
-    Instant: (Moment, frozenset()),
-}
-"""The types that a field can have, and what of msgspec's Meta says more of one."""
-
-_PARAMETERS = {"ge": "low", "le": "high", "max_length": "longest"}
-_CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
-
-
-def kind_for(base: Any, metas: Sequence[Meta]) -> Kind:
-    """The kind of an annotation, without its `| None`; TypeError where there is none."""
-    if base not in BASES:
-        raise TypeError(f"{base} is no type of a field; there are {', '.join(map(str, BASES))}")
-    make, known = BASES[base]
-    said = {
-        name: value
-        for meta in metas
-        for name in _CONSTRAINTS
-        if (value := getattr(meta, name)) is not None
-    }
-    if said.keys() - known or said.get("pattern", PATTERN) != PATTERN:
-        raise TypeError(f"only {', '.join(sorted(known)) or 'nothing'} may narrow {base}")
-    parameters = {_PARAMETERS[name]: value for name, value in said.items() if name in _PARAMETERS}
-    extras = {name: value for meta in metas for name, value in (meta.extra or {}).items()}
-    digits = {name: extras[name] for name in ("precision", "scale") if name in extras}
-    if base is Decimal and len(digits) < 2:
-        raise TypeError("a Decimal needs its digits: Annotated[Decimal, digits(10, 2)]")
-    return make(**parameters, **digits)
-
-
-def digits(precision: int, scale: int) -> Meta:
-    """What says of a Decimal how many digits it has, and how many of them are decimals."""
-    return Meta(extra={"precision": precision, "scale": scale})

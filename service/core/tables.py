@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 import sql
+from service.core.annotations import kind_for, unwrapped
 from service.core.errors import NotFoundError
 from service.core.fields import Error, Id, Instant, Reason, Text
-from service.core.kinds import Kind, kind_for
+from service.core.kinds import Kind
 
 
 class Department(Struct, forbid_unknown_fields=True, frozen=True):
@@ -80,7 +80,7 @@ class Field:
 def field_of(name: str, hint: Any) -> Field:
     """The field of an annotation; TypeError where it is of no kind."""
     try:
-        base, metas, optional = _unwrapped(hint)
+        base, metas, optional = unwrapped(hint)
         kind = kind_for(base, metas)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
@@ -92,21 +92,6 @@ def field_of(name: str, hint: Any) -> Field:
         extra=extra or None,
     )
     return Field(name, kind, extra.get("references"), optional, meta)
-
-
-def _unwrapped(hint: Any) -> tuple[Any, list[Meta], bool]:
-    """(type, what is said of it, whether it is optional) of an annotation."""
-    if get_origin(hint) is Annotated:
-        inner, *metas = get_args(hint)
-        base, others, optional = _unwrapped(inner)
-        return base, [*others, *metas], optional
-    if get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint):
-        inner, *more = (one for one in get_args(hint) if one is not NoneType)
-        if more:
-            raise TypeError(f"a field is of one type, optional or not, and not {hint}")
-        base, metas, _ = _unwrapped(inner)
-        return base, metas, True
-    return hint, [], False
 
 
 ID = field_of("id", Id)

@@ -16,11 +16,12 @@ from msgspec import Meta, Struct
 from pymysql.converters import escape_item, escape_string
 
 from service.core import batch, bodies
+from service.core.annotations import digits
 from service.core.backups import layout
 from service.core.backups.layout import Layout
 from service.core.driver import render
 from service.core.fields import Id, Instant, Text
-from service.core.kinds import Boolean, Date, Fixed, Kind, Moment, Whole, digits
+from service.core.kinds import Boolean, Date, Fixed, Kind, Moment, Whole
 from service.core.kinds import Text as TextKind
 from service.core.strings import judge
 from service.core.tables import Field, Table, field_of
