@@ -39,10 +39,10 @@ class Delimiter(click.ParamType[str]):
 
 
 @click.command(
-    help="Load CSV files into the database: FILES, or departments, jobs and hired_employees "
-    "(.csv or .csv.gz) of a folder. What is there already is compared, what breaks a rule is "
-    "written to <file>.rejects.csv; corrected, that is loaded in the same way. A load that was "
-    "interrupted goes on where it stopped.",
+    help="Load CSV files into the database: FILES, or those of a folder that are named after the "
+    f"tables: {', '.join(table.name for table in TABLES)} (.csv or .csv.gz). What is there "
+    "already is compared, what breaks a rule is written to <file>.rejects.csv; corrected, that is "
+    "loaded in the same way. A load that was interrupted goes on where it stopped.",
     epilog="Exit codes: 0 done (rejects are reported), 1 stopped, 2 wrong usage or input.",
 )
 @click.argument("files", nargs=-1)

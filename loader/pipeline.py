@@ -28,6 +28,7 @@ from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.merge import Counts
 from service.core.rejects import Reject
 from service.core.store import Origin
+from service.core.tables import TABLES
 from service.core.threads import in_thread
 
 SECONDS = 300
@@ -55,13 +56,26 @@ async def load(
         if options.dry_run or options.max_rejects is not None:
             rehearsed = await _rehearse(database, files, options, progress)
             if options.dry_run:
-                return rehearsed
+                return _with_skipped(rehearsed, options)
         await in_thread(check_folder, options.rejects_dir)
         loads = [Load(database, file, options) for file in files]
         summaries = [await one.run(progress) for one in loads]
         for one in loads:
             await one.checkpoint.forget()
+        return _with_skipped(summaries, options)
+
+
+def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
+    """With the tables that the folder has no file for."""
+    if options.files:
         return summaries
+    loaded = {summary.table for summary in summaries}
+    skipped = [
+        Summary(table, None, notes=[f"No file for {table.name} in {options.data_dir}"])
+        for table in TABLES
+        if table not in loaded
+    ]
+    return sorted(summaries + skipped, key=lambda summary: TABLES.index(summary.table))
 
 
 async def _rehearse(

@@ -21,10 +21,13 @@ CHARACTERS = 1000
 
 @dataclass
 class Summary:
-    """One file's load; `notes`: what else is to be known; `first`: the first of its rejects."""
+    """One file's load; `notes`: what else is to be known; `first`: the first of its rejects.
+
+    file: None for a table that there is no file for.
+    """
 
     table: Table
-    file: str
+    file: str | None
     read: int = 0
     counts: Counts = field(default_factory=Counts)
     rejected: int = 0
@@ -66,6 +69,8 @@ class Summary:
         }
 
     def __str__(self) -> str:
+        if self.file is None:
+            return ". ".join(self.notes)
         words = [f"{self.table.name}: {self.read} read", f"{self.counts.added} added"]
         words += [
             f"{count} {name}"

@@ -92,21 +92,48 @@ def found(
         if files:
             sources = [_named(file, table, copies) for file in files]
         else:
-            sources = [_in_folder(folder, table, copies) for table in TABLES]
+            sources = [source for table in TABLES for source in _in_folder(folder, table, copies)]
+            _refuse_strays(folder, sources)
         for source in sources:
             with source.open() as file:
                 file.read(1)
         yield sorted(sources, key=lambda source: TABLES.index(source.table))
 
 
-def _in_folder(folder: Path, table: Table, copies: ExitStack) -> Source:
+def _in_folder(folder: Path, table: Table, copies: ExitStack) -> list[Source]:
     paths = [folder / f"{table.name}.csv", folder / f"{table.name}.csv.gz"]
     there = [path for path in paths if path.exists()]
     if len(there) == 2:
         raise InputError(f"There are both {there[0]} and {there[1]}: which one counts?")
-    if not there:
-        raise InputError(f"There is neither {paths[0]} nor {paths[1].name}. Check DATA_DIR.")
-    return _source(str(there[0]), table, copies)
+    return [_source(str(path), table, copies) for path in there]
+
+
+def _refuse_strays(folder: Path, sources: Sequence[Source]) -> None:
+    """InputError for a folder without a table's file, or with a file whose name may be misspelt."""
+    names = {table.name for table in TABLES}
+    strays = [name for name in _csv_files(folder) if name.split(".", 1)[0] not in names]
+    if strays:
+        raise InputError(
+            f"{folder} holds {', '.join(strays[:10])}, named after no table ({_names()}). Rename "
+            "such a file or move it elsewhere; --table loads a file of any name."
+        )
+    if not sources:
+        raise InputError(
+            f"{folder} holds no file for any table, such as {TABLES[0].name}.csv or "
+            f"{TABLES[0].name}.csv.gz. Check DATA_DIR."
+        )
+
+
+def _csv_files(folder: Path) -> list[str]:
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}. Check DATA_DIR.") from error
+    return [name for name in names if name.lower().endswith((".csv", ".csv.gz"))]
+
+
+def _names() -> str:
+    return ", ".join(table.name for table in TABLES)
 
 
 def _named(file: str, table: Table | None, copies: ExitStack) -> Source:
@@ -141,5 +168,4 @@ def _table_of(file: str) -> Table:
     for table in TABLES:
         if stem in (table.name, table.path):
             return table
-    names = ", ".join(table.name for table in TABLES)
-    raise InputError(f"{file} is named after no table ({names}): say --table.")
+    raise InputError(f"{file} is named after no table ({_names()}): say --table.")

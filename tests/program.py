@@ -32,11 +32,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"} | dict(variables)
 
 
-async def start(*arguments: str, **variables: str) -> asyncio.subprocess.Process:
-    """`python -m …`, at the head of a process group of its own."""
+async def start(
+    *arguments: str, where: str = str(ROOT), **variables: str
+) -> asyncio.subprocess.Process:
+    """`python -m …`, at the head of a process group of its own; where: the program's folder."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
-        cwd=ROOT,
+        cwd=where,
         env=environment(variables),
         start_new_session=True,
         stdin=asyncio.subprocess.DEVNULL,
@@ -45,9 +47,9 @@ async def start(*arguments: str, **variables: str) -> asyncio.subprocess.Process
     )
 
 
-async def run(*arguments: str, **variables: str) -> Ended:
+async def run(*arguments: str, where: str = str(ROOT), **variables: str) -> Ended:
     """The same, to its end."""
-    process = await start(*arguments, **variables)
+    process = await start(*arguments, where=where, **variables)
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
 
@@ -63,10 +65,11 @@ class Service:
         self._complaints = asyncio.create_task(_overheard(process.stderr))
 
     @classmethod
-    async def started(cls, *options: str, **variables: str) -> Service:
+    async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
         """The service on a free port, once it has told its credentials and answers."""
         port = free_port()
-        process = await start("service", "serve", *options, API_PORT=str(port), **variables)
+        variables["API_PORT"] = str(port)
+        process = await start("service", "serve", *options, where=where, **variables)
         service = cls(process, port)
         await service._read_greeting()
         await service._answer()

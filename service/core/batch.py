@@ -6,8 +6,10 @@ A whole batch is converted in one call; only when that fails is each row judged 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any
 
@@ -18,10 +20,13 @@ from msgspec.structs import astuple
 from service.core import strings
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.explain import explain
-from service.core.fields import Error, decode_instant
+from service.core.fields import UNJUDGED, Error
+from service.core.kinds import decode
 from service.core.rejects import Reject
 from service.core.sent import rows_of, value_of
 from service.core.tables import Table
+
+log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
@@ -45,6 +50,10 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     claims: Callable[[int], Any] = lambda _: None
 
+    def named(self, at: int) -> set[int]:
+        """The parents that the rows name, at this offset of a row."""
+        return {row[at] for row in self.rows} - {None}
+
     def reject(self, errors: dict[int, list[Error]]) -> None:
         """Move the rows at these indexes of `rows` to the rejects."""
         for at, reasons in errors.items():
@@ -59,9 +68,8 @@ class Batch:
 def from_json(table: Table, body: bytes) -> Batch:
     """A JSON array of 1–1000 objects, or one object; MalformedError, BatchSizeError."""
     body = _as_array(body)
-    try:
-        rows = _decoder(table).decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    rows = all_at_once(_decoder(table).decode, body)
+    if rows is None:
         return from_raw(table, rows_of(body))
     check_size(len(rows))
     return all_good(table, rows, later(lambda: rows_of(body)))
@@ -91,21 +99,21 @@ def from_strings(
 
 def from_records(table: Table, records: Sequence[Any]) -> Batch:
     """Objects with an id each, as Avro and NDJSON carry them."""
-    convert = partial(msgspec.convert, dec_hook=decode_instant)
-    try:
-        # A type made at run time, here and below: no checker can know it.
-        rows = convert(records, list[table.stored])  # type: ignore[name-defined]
+    convert = partial(msgspec.convert, dec_hook=decode)
+    # A type made at run time, here and below: no checker can know it.
+    kind = list[table.stored]  # type: ignore[name-defined]
+    rows = all_at_once(partial(convert, type=kind), records)
+    if rows is not None:
         return all_good(table, rows, records.__getitem__)
-    except msgspec.ValidationError:
-        return judge_each(
-            table,
-            records,
-            by_struct(
-                lambda record: convert(record, table.stored),
-                lambda record: explain(table.stored_fields, record),
-            ),
-            lambda record: record,
-        )
+    return judge_each(
+        table,
+        records,
+        by_struct(
+            lambda record: convert(record, table.stored),
+            lambda record: explain(table.stored_fields, record),
+        ),
+        lambda record: record,
+    )
 
 
 def _as_array(body: bytes) -> bytes:
@@ -120,14 +128,15 @@ def _as_array(body: bytes) -> bytes:
 def _decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
         list[table.row],  # type: ignore[name-defined]
-        dec_hook=decode_instant,
+        dec_hook=decode,
+        float_hook=Decimal,
     )
 
 
 @cache
 def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
     """The decoder of one JSON row."""
-    return msgspec.json.Decoder(table.row, dec_hook=decode_instant)
+    return msgspec.json.Decoder(table.row, dec_hook=decode, float_hook=Decimal)
 
 
 def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
@@ -162,6 +171,14 @@ def later(rows: Callable[[], Sequence[Any]]) -> Callable[[int], Any]:
     """The record at a position, out of records that are made once, when one is asked for."""
     made = cache(rows)
     return lambda at: made()[at]
+
+
+def all_at_once(convert: Callable[[Any], list[Struct]], sent: Any) -> list[Struct] | None:
+    """The rows of a whole batch; None if one is wrong: then each must be judged by itself."""
+    try:
+        return convert(sent)
+    except Exception:  # whatever it is, row by row finds it again, and says of which row it is
+        return None
 
 
 def all_good(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:
@@ -199,4 +216,11 @@ def by_struct(convert: Callable[[Any], Struct], reasons: Callable[[Any], list[Er
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return reasons(sent) or [Error(None, "malformed", str(error))]
 
-    return judge
+    def judge_safely(sent: Any) -> Row | list[Error]:
+        try:
+            return judge(sent)
+        except Exception:  # whatever it is: the row is a reject, not the end of the batch
+            log.exception("a row could not be judged")
+            return [UNJUDGED]
+
+    return judge_safely

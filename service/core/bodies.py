@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from service.core.batch import (
     Batch,
+    all_at_once,
     all_good,
     by_struct,
     check_size,
@@ -26,7 +27,8 @@ from service.core.batch import (
 )
 from service.core.errors import MalformedError, TooLargeError, UnsupportedError
 from service.core.explain import explain
-from service.core.fields import Error, decode_instant
+from service.core.fields import Error
+from service.core.kinds import decode
 from service.core.tables import Table
 
 MAX_BYTES = 4 << 20
@@ -68,12 +70,10 @@ def from_ndjson(table: Table, body: bytes) -> Batch:
     """An object a line; blank lines are passed over."""
     lines = [line for line in body.split(b"\n") if line.strip()]
     check_size(len(lines))
-    try:
-        rows = row_decoder(table).decode_lines(b"\n".join(lines))
-        if len(rows) == len(lines):
-            return all_good(table, rows, lambda at: _json_or_text(lines[at]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+    # Line by line: decode_lines() takes two rows in a line, and a row over two.
+    rows = all_at_once(lambda every: list(map(row_decoder(table).decode, every)), lines)
+    if rows is not None:
+        return all_good(table, rows, lambda at: _json_or_text(lines[at]))
     return _shown(from_raw(table, lines), lambda at: _json_or_text(lines[at]))
 
 
@@ -95,19 +95,15 @@ def from_msgpack(table: Table, body: bytes) -> Batch:
     """An array of maps, or one map."""
     if body[:1] and (0x80 <= body[0] <= 0x8F or body[0] in (0xDE, 0xDF)):
         body = b"\x91" + body
-    try:
-        rows = _msgpack_decoder(table).decode(body)
+    rows = all_at_once(_msgpack_decoder(table).decode, body)
+    if rows is not None:
         check_size(len(rows))
         raw = later(lambda: _msgpack_raws(body))
         return all_good(table, rows, lambda at: _showable(raw(at)))
-    except (msgspec.ValidationError, UnicodeDecodeError):
-        pass
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not valid MessagePack: {error}") from None
     raws = _msgpack_raws(body)
     check_size(len(raws))
-    decode = msgspec.msgpack.Decoder(table.row, dec_hook=decode_instant).decode
-    judge = by_struct(decode, lambda raw: _explain(table, raw))
+    one = msgspec.msgpack.Decoder(table.row, dec_hook=decode).decode
+    judge = by_struct(one, lambda raw: _explain(table, raw))
     batch = judge_each(table, raws, judge, _msgpack_object)
     return _shown(batch, lambda at: _showable(raws[at]))
 
@@ -167,7 +163,7 @@ def _msgpack_decoder(table: Table) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(
         # A type made at run time.
         list[table.row],  # type: ignore[name-defined]
-        dec_hook=decode_instant,
+        dec_hook=decode,
     )
 
 

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from types import NoneType
 from typing import Any
 
 import aiomysql
@@ -27,6 +28,11 @@ SQL = sql.statements("database")
 SPECIAL = "\0\n\r\x1a\"'\\"
 """What pymysql escapes in a string."""
 
+BARE = {int, bool}
+"""What SQL writes as Python does: TRUE is True."""
+
+Column = Sequence[Any]
+
 _special = re.compile(f"[{re.escape(SPECIAL)}]").search
 
 
@@ -36,24 +42,57 @@ def _iso(text: str | bytes) -> str:
     return value.replace(" ", "T").removesuffix(".000000")
 
 
+def _plain_text(text: str | bytes) -> str:
+    """A DATE or a DECIMAL as the server writes it."""
+    return text.decode() if isinstance(text, bytes) else text
+
+
 def _has_special(text: str) -> bool:
     # In a long text, a search for each is ten times as fast as one for any of them.
     return any(character in text for character in SPECIAL)
 
 
 def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str]) -> bytes | None:
-    """Rows as `(…),(…)`; None where a column holds anything but whole numbers or text."""
-    columns = list(zip(*rows, strict=True))
-    kinds = [set(map(type, column)) for column in columns]
-    if not all(kind == {int} or all(issubclass(one, str) for one in kind) for kind in kinds):
-        return None
-    for at, kind in enumerate(kinds):
-        if kind != {int} and _has_special("".join(columns[at])):
-            # Texts repeat: the reasons of rejects most of all.
-            texts = {text: escape(text) if _special(text) else text for text in set(columns[at])}
-            columns[at] = tuple(map(texts.__getitem__, columns[at]))
-    row = values % tuple("%s" if kind == {int} else "'%s'" for kind in kinds)
+    """Rows as `(…),(…)`; None where a column holds anything but what `_literals` knows."""
+    marks, columns = [], []
+    for column in zip(*rows, strict=True):
+        literals = _literals(column, escape)
+        if literals is None:
+            return None
+        marks.append(literals[0])
+        columns.append(literals[1])
+    row = values % tuple(marks)
     return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
+
+
+def _literals(column: Column, escape: Callable[[str], str]) -> tuple[str, Column] | None:
+    """(format, values) of numbers, booleans or texts, and of NULLs among them."""
+    kinds = set(map(type, column))
+    known = kinds - {NoneType}
+    bare = known <= BARE
+    if not bare and not all(issubclass(one, str) for one in known):
+        return None
+    if NoneType not in kinds:
+        return ("%s", column) if bare else ("'%s'", _escaped(column, escape))
+    filled = [value for value in column if value is not None]
+    coming = iter(filled if bare else [f"'{text}'" for text in _escaped(filled, escape)])
+    return "%s", ["NULL" if value is None else next(coming) for value in column]
+
+
+def _escaped(column: Column, escape: Callable[[str], str]) -> Column:
+    if not _has_special("".join(column)):
+        return column
+    # Texts repeat: the reasons of rejects most of all.
+    texts = {text: escape(text) if _special(text) else text for text in set(column)}
+    return [texts[text] for text in column]
+
+
+AS_TEXT = {
+    FIELD_TYPE.DATETIME: _iso,
+    **dict.fromkeys((FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE), _plain_text),
+    **dict.fromkeys((FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL), _plain_text),
+}
+"""How values are read that rows carry as text."""
 
 
 # aiomysql has no types: of its classes, and of what they return, nothing is known.
@@ -93,7 +132,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
-            conv={**decoders, FIELD_TYPE.DATETIME: _iso},
+            conv={**decoders, **AS_TEXT},
             **options,
         )
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from service.core.fields import EXPLAIN, Error
+from service.core.fields import Error
 from service.core.tables import Field
 
 UNKNOWN_TOLD = 20
@@ -20,8 +20,8 @@ def explain(fields: Iterable[Field], record: object) -> list[Error]:
     errors = list(_unknown_fields(record, names))
     for name, known in names.items():
         if name in record:
-            errors += known.errors(EXPLAIN[known.type](record[name]))
-        else:
+            errors += known.explain(record[name])
+        elif not known.optional:
             errors.append(Error(name, "missing", f"{name} is missing"))
     return errors
 

@@ -1,14 +1,14 @@
-"""The field types of the data dictionary: what passes, and what to say of what does not.
+"""Values of fields: what passes, and what to say of what does not.
 
-msgspec enforces the types in one pass; `explain_*` run only on what it refused,
-to name every reason with its code.
+`explain_*` run only on what msgspec refused, to name every reason with its code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -42,9 +42,16 @@ class Error(Struct, frozen=True):
     message: str
 
 
+UNJUDGED = Error(
+    None, "malformed", "could not be judged, which is a fault of the program; its log says more"
+)
+"""Of a row that no rule has a verdict on, because something unexpected went wrong."""
+
 # Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _has_control = re.compile(f"[{_CONTROL}]").search
+PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*\Z"
+"""Of text that is not blank and has no control characters."""
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, description="1 … 2147483647")]
 Text = Annotated[
@@ -52,7 +59,7 @@ Text = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_TEXT,
-        pattern=rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*\Z",
+        pattern=PATTERN,
         description="1 to 255 characters, not blank, no control characters",
     ),
 ]
@@ -63,9 +70,15 @@ class Instant(str):
 
     __slots__ = ()
 
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Its JSON Schema."""
+        described = "ISO 8601 with Z or an offset; shown in UTC"
+        return {"type": "string", "format": "date-time", "description": described}
 
-class InstantError(ValueError):
-    """A text is no moment in time; carries the code."""
+
+class ValueRefused(ValueError):
+    """A value cannot stand in a field; carries the code."""
 
     def __init__(self, code: Code, message: str):
         super().__init__(message)
@@ -84,17 +97,17 @@ _iso = re.compile(
 
 
 def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
-    """ISO 8601 text with `Z` or an offset to UTC; InstantError says what is wrong with it."""
+    """ISO 8601 text with `Z` or an offset to UTC; ValueRefused says what is wrong with it."""
     if _plain(text):
         return Instant(text[:-1])
     match = _iso(text)
     if match is None:
-        raise InstantError("format", "is no ISO 8601 datetime such as 2021-07-27T16:02:08Z")
+        raise ValueRefused("format", "is no ISO 8601 datetime such as 2021-07-27T16:02:08Z")
     day, clock, fraction, offset = match.groups()
     if offset is None and not assume_utc:
-        raise InstantError("format", "has no offset: add Z for UTC, or an offset such as +02:00")
+        raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
     if fraction and len(fraction) > 7:
-        raise InstantError("format", "has more than six decimals: microseconds are the limit")
+        raise ValueRefused("format", "has more than six decimals: microseconds are the limit")
     return to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
 
 
@@ -103,7 +116,7 @@ def to_utc(iso: str) -> Instant:
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
-        raise InstantError("format", "is no real date and time") from None
+        raise ValueRefused("format", "is no real date and time") from None
     try:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
@@ -114,7 +127,7 @@ def to_utc(iso: str) -> Instant:
 def instant_of(moment: datetime) -> Instant:
     """A naive datetime in UTC as an Instant, if the database can hold it."""
     if not EARLIEST <= moment <= LATEST:
-        raise InstantError("out_of_range", "must be in the years 1000 to 9999 in UTC")
+        raise ValueRefused("out_of_range", "must be in the years 1000 to 9999 in UTC")
     return Instant(moment.isoformat())
 
 
@@ -124,7 +137,7 @@ def decode_instant(_kind: type, value: object) -> Instant:
         return parse_instant(value)
     if isinstance(value, datetime):
         return instant_of(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
-    raise InstantError("type", f"must be an ISO 8601 string, not {kind_of(value)}")
+    raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
 
 
 def is_id(value: object) -> bool:
@@ -132,45 +145,29 @@ def is_id(value: object) -> bool:
     return type(value) is int and 1 <= value <= MAX_ID
 
 
-def explain_id(value: object) -> Reasons:
-    """Why `value` is no id."""
+def explain_whole(value: object, low: int, high: int) -> Reasons:
+    """Why `value` is no whole number between these."""
     if isinstance(value, bool) or not isinstance(value, int):
         yield "type", f"must be a whole number, not {kind_of(value)}"
-    elif not 1 <= value <= MAX_ID:
-        yield "out_of_range", f"must be between 1 and {MAX_ID}"
+    elif not low <= value <= high:
+        yield "out_of_range", f"must be between {low} and {high}"
 
 
-def explain_text(value: object) -> Reasons:
-    """Why `value` is no text of the dictionary."""
+def explain_text(value: object, longest: int = MAX_TEXT) -> Reasons:
+    """Why `value` is no text of so many characters at most."""
     if not isinstance(value, str):
         yield "type", f"must be a string, not {kind_of(value)}"
         return
     if not value.strip():
         yield "blank", "must not be blank"
-    if len(value) > MAX_TEXT:
-        yield "too_long", f"has {len(value)} characters, {MAX_TEXT} are the limit"
+    if len(value) > longest:
+        yield "too_long", f"has {len(value)} characters, {longest} are the limit"
     if control := _has_control(value):
         yield (
             "control_character",
             f"has the control character U+{ord(control[0]):04X} at character {control.start() + 1}",
         )
 
-
-def explain_instant(value: object) -> Reasons:
-    """Why `value` is no moment in time."""
-    if isinstance(value, Instant):
-        return
-    try:
-        decode_instant(Instant, value)
-    except InstantError as error:
-        yield error.code, str(error)
-
-
-EXPLAIN: dict[Any, Callable[[object], Reasons]] = {
-    int: explain_id,
-    str: explain_text,
-    Instant: explain_instant,
-}
 
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
 
@@ -179,7 +176,7 @@ def kind_of(value: object) -> str:
     """What a JSON value is, for people."""
     if value is None:
         return "null"
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
         return "a number with decimals"
     if isinstance(value, int) and not isinstance(value, bool):
         return "a number"

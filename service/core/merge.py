@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from msgspec import Struct
@@ -11,10 +12,12 @@ from msgspec import Struct
 import sql
 from service.core.batch import Batch, Row
 from service.core.database import Transaction
+from service.core.errors import DataError, DuplicateError
 from service.core.fields import Error
 from service.core.store import parts
 from service.core.tables import Table
 
+Write = Callable[[Transaction, Table, Iterable[Row]], Awaitable[None]]
 OnConflict = Literal["skip", "replace", "reject"]
 
 STATEMENT = 2000
@@ -86,11 +89,53 @@ async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -
     """
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
-    await insert(transaction, batch.table, decision.added.values())
-    await replace(transaction, batch.table, decision.changed.values())
-    if decision.refused:
-        batch.reject(decision.refused)
-    return decision.counts
+    counts, refused = decision.counts, decision.refused
+    lost = await _write_or_tell(insert, transaction, batch.table, decision.added)
+    counts.added -= len(lost)
+    kept = await _write_or_tell(replace, transaction, batch.table, decision.changed)
+    counts.changed -= len(kept)
+    if lost := lost | kept:
+        written = decision.added | decision.changed
+        refused |= {
+            at: lost[row[0]]
+            for at, row in enumerate(batch.rows)
+            if row[0] in lost and row is written[row[0]]
+        }
+    if refused:
+        batch.reject(refused)
+    return counts
+
+
+async def _write_or_tell(
+    write: Write, transaction: Transaction, table: Table, rows: Mapping[int, Row]
+) -> dict[int, list[Error]]:
+    """Write rows; why the server refuses some, by id, as a CHECK of the table may do."""
+    refused: dict[int, list[Error]] = {}
+    ids = sorted(rows)
+    for start in range(0, len(ids), STATEMENT):
+        part = [rows[key] for key in ids[start : start + STATEMENT]]
+        try:
+            await write(transaction, table, part)
+        except DuplicateError:
+            raise
+        except DataError:
+            # The statement that failed undid itself alone: the transaction goes on.
+            refused |= await _write_each(write, transaction, table, part)
+    return refused
+
+
+async def _write_each(
+    write: Write, transaction: Transaction, table: Table, rows: Sequence[Row]
+) -> dict[int, list[Error]]:
+    refused: dict[int, list[Error]] = {}
+    for row in rows:
+        try:
+            await write(transaction, table, [row])
+        except DuplicateError:
+            raise
+        except DataError as error:
+            refused[row[0]] = [Error(None, "malformed", str(error))]
+    return refused
 
 
 async def insert(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
@@ -104,7 +149,7 @@ async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -
 
 
 async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) -> None:
-    ordered = sorted(rows)
+    ordered = sorted(rows, key=itemgetter(0))
     for start in range(0, len(ordered), STATEMENT):
         await transaction.insert(statement, ordered[start : start + STATEMENT])
 

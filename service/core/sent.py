@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,8 +22,8 @@ _start = re.compile(f"\\[[{_SPACE}]*").match
 _comma = re.compile(f"[{_SPACE}]*,[{_SPACE}]*").match
 
 _rows = msgspec.json.Decoder(list[Raw]).decode
-# Numbers too large for a float are numbers too.
-_value = msgspec.json.Decoder(float_hook=float).decode
+# Numbers that no float can hold are numbers too.
+_value = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def rows_of(body: bytes) -> list[Raw]:
@@ -72,4 +73,4 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-_json = json.JSONDecoder(parse_constant=_refuse)
+_json = json.JSONDecoder(parse_constant=_refuse, parse_float=Decimal)

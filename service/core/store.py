@@ -51,7 +51,7 @@ async def check_parents(
     """
     claims = {reject.position: batch.claims(reject.position) for reject in batch.rejects}
     wanted = [
-        Parents(at, field, {row[at] for row in batch.rows}, _claimed(claims, field))
+        Parents(at, field, batch.named(at), _claimed(claims, field))
         for at, field in batch.table.parents
     ]
     if await _all_exist(transaction, wanted):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 import sql
+from service.core.annotations import kind_for, unwrapped
 from service.core.errors import NotFoundError
 from service.core.fields import Error, Id, Instant, Reason, Text
+from service.core.kinds import Kind
 
 
 class Department(Struct, forbid_unknown_fields=True, frozen=True):
@@ -36,23 +38,64 @@ class Employee(Struct, forbid_unknown_fields=True, frozen=True):
     job_id: Annotated[Id, Meta(extra={"references": "jobs"})]
 
 
+NOTHING = Meta()
+TOLD = ("description", "examples")
+"""What an annotation says for people."""
+
+
 @dataclass(frozen=True)
 class Field:
-    """A column: its name, its type (int, str or Instant) and the table it refers to."""
+    """A column: its name, what kind of values it has, and the table it refers to.
+
+    optional: NULL is a value, too; meta: what the struct says of it for people.
+    """
 
     name: str
-    type: type
-    references: str | None
+    kind: Kind
+    references: str | None = None
+    optional: bool = False
+    meta: Meta = NOTHING
+
+    @cached_property
+    def example(self) -> Any:
+        """A value as it is sent."""
+        return (self.meta.examples or [self.kind.example])[0]
+
+    @cached_property
+    def hint(self) -> Any:
+        """The type that msgspec decodes."""
+        wire: Any = self.kind.wire
+        hint: Any = Annotated[wire, self.meta]
+        return hint | None if self.optional else hint
 
     def errors(self, reasons: Iterable[Reason]) -> list[Error]:
         """Reasons why a value cannot stand in this field."""
         return [Error(self.name, code, f"{self.name} {message}") for code, message in reasons]
 
+    def explain(self, value: object) -> list[Error]:
+        """Why a value cannot stand in this field."""
+        return [] if self.optional and value is None else self.errors(self.kind.explain(value))
 
-def _field(name: str, hint: Any) -> Field:
-    base, *metas = get_args(hint) or (hint,)
-    extras = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
-    return Field(name, base, extras.get("references"))
+
+def field_of(name: str, hint: Any) -> Field:
+    """The field of an annotation; TypeError where it is of no kind."""
+    try:
+        base, metas, optional = unwrapped(hint)
+        kind = kind_for(base, metas)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
+    described, examples = ([getattr(m, part) for m in metas if getattr(m, part)] for part in TOLD)
+    meta = Meta(
+        description=described[-1] if described else None,
+        examples=examples[-1] if examples else None,
+        extra=extra or None,
+    )
+    return Field(name, kind, extra.get("references"), optional, meta)
+
+
+ID = field_of("id", Id)
+"""What every table has."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +104,18 @@ class Table:
 
     path: str
     name: str
-    row: type[Struct]
+    struct: type[Struct]
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields of a row as it is posted: all columns but the id."""
-        hints = get_type_hints(self.row, include_extras=True)
-        return tuple(_field(name, hint) for name, hint in hints.items())
+        hints = get_type_hints(self.struct, include_extras=True)
+        return tuple(field_of(name, hint) for name, hint in hints.items())
 
     @cached_property
     def stored_fields(self) -> tuple[Field, ...]:
         """All columns, id first."""
-        return (Field("id", int, None), *self.fields)
+        return (ID, *self.fields)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -88,15 +131,14 @@ class Table:
         )
 
     @cached_property
+    def row(self) -> type[Struct]:
+        """The struct that a row is decoded as when it is posted."""
+        return struct_of(self.struct.__name__, self.fields, self.struct.__doc__)
+
+    @cached_property
     def stored(self) -> type[Struct]:
         """The struct of a row with its id, as Avro carries it."""
-        hints = get_type_hints(self.row, include_extras=True)
-        return msgspec.defstruct(
-            f"Stored{self.row.__name__}",
-            [("id", Id), *hints.items()],
-            forbid_unknown_fields=True,
-            frozen=True,
-        )
+        return struct_of(f"Stored{self.struct.__name__}", self.stored_fields)
 
     @cached_property
     def sql(self) -> dict[str, str]:
@@ -106,9 +148,24 @@ class Table:
     def as_object(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """A row read from the database as it is shown: instants with their Z."""
         return {
-            field.name: f"{value}Z" if field.type is Instant else value
+            field.name: value if value is None else field.kind.shown(value)
             for field, value in zip(self.stored_fields, row, strict=True)
         }
+
+
+def struct_of(name: str, fields: Iterable[Field], described: str | None = None) -> type[Struct]:
+    """A struct of fields in their order; what is optional may be left out."""
+    return msgspec.defstruct(
+        name,
+        [
+            (field.name, field.hint, None) if field.optional else (field.name, field.hint)
+            for field in fields
+        ],
+        namespace={"__doc__": described} if described else None,
+        forbid_unknown_fields=True,
+        frozen=True,
+        kw_only=True,
+    )
 
 
 TABLES = (

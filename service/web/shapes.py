@@ -12,11 +12,9 @@ from msgspec import UNSET, Struct, UnsetType
 from service.core import batch
 from service.core.backups.depot import Listed
 from service.core.backups.restore import Restored
-from service.core.fields import Error, Instant
+from service.core.fields import Error
+from service.core.kinds import schema_of
 from service.core.tables import Table
-
-SAMPLES: dict[type, Any] = {int: 1, str: "text", Instant: "2021-07-27T16:02:08Z"}
-"""Values for fields that name no example of their own."""
 
 COMPONENT = "#/components/schemas/{name}"
 
@@ -98,7 +96,7 @@ def page_of(table: Table) -> type[Struct]:
 def schemas(shapes: Iterable[type]) -> dict[str, Any]:
     """JSON Schemas of structs, and of those they consist of, by name."""
     _, found = msgspec.json.schema_components(
-        list(shapes), schema_hook=_instant, ref_template=COMPONENT
+        list(shapes), schema_hook=schema_of, ref_template=COMPONENT
     )
     return found
 
@@ -106,11 +104,7 @@ def schemas(shapes: Iterable[type]) -> dict[str, Any]:
 @cache
 def sample(table: Table) -> dict[str, Any]:
     """A row that can be posted, where row 1 of every parent is there."""
-    told = schemas([table.row])[table.row.__name__]["properties"]
-    return {
-        known.name: told[known.name].get("examples", [SAMPLES[known.type]])[0]
-        for known in table.fields
-    }
+    return {known.name: known.example for known in table.fields}
 
 
 def stored_sample(table: Table) -> dict[str, Any]:
@@ -159,17 +153,12 @@ def reject(table: Table) -> dict[str, Any]:
 def as_csv(table: Table) -> str:
     """The sample row under a header."""
     row = sample(table)
-    return f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
+    texts = (
+        one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in row.values()
+    )
+    return f"{','.join(row)}\n{','.join(texts)}\n"
 
 
 def as_ndjson(table: Table) -> str:
     """Two rows, a line each."""
     return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"
-
-
-def _instant(_kind: type) -> dict[str, Any]:
-    return {
-        "type": "string",
-        "format": "date-time",
-        "description": "ISO 8601 with Z or an offset; shown in UTC",
-    }

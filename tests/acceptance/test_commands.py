@@ -69,19 +69,38 @@ async def test_a_load_can_tell_its_summary_as_json(scratch: Settings) -> None:
 
 
 @pytest.mark.parametrize("missing", NAMES)
-@pytest.mark.parametrize("command", [("loader",), ("service", "serve", "--load")])
-async def test_a_file_that_is_not_there_is_named_and_nothing_is_written(
-    scratch: Settings, tmp_path: Path, missing: str, command: tuple[str, ...]
+async def test_a_table_without_a_file_is_passed_over_and_told(
+    scratch: Settings, tmp_path: Path, missing: str
 ) -> None:
     for name in set(NAMES) - {missing}:
         shutil.copy(SAMPLE / f"{name}.csv", tmp_path)
+    (tmp_path / f"{missing}.rejects.csv").write_text("x\n")
+    folders = {"DATA_DIR": str(tmp_path), "REJECTS_DIR": str(tmp_path / "rejects")}
+    ended = await run("loader", **(engine.environment(scratch) | folders))
+    assert ended.code == 0, ended.err
+    assert f"No file for {missing} in {tmp_path}" in ended.out.splitlines()
+    again = await run("loader", "--dry-run", "--json", **(engine.environment(scratch) | folders))
+    told = {one["table"]: one for one in msgspec.json.decode(again.out)}
+    assert list(told) == list(NAMES)
+    assert (told[missing]["file"], told[missing]["read"]) == (None, 0)
+    assert told[missing]["notes"] == [f"No file for {missing} in {tmp_path}"]
+
+
+@pytest.mark.parametrize("found", ["", "employees.csv", "Jobs.csv", "depatrments.csv.gz", "x.CSV"])
+@pytest.mark.parametrize("command", [("loader",), ("service", "serve", "--load")])
+async def test_a_folder_with_no_file_or_one_of_no_table_is_named_and_nothing_is_written(
+    scratch: Settings, tmp_path: Path, found: str, command: tuple[str, ...]
+) -> None:
+    if found:
+        shutil.copy(SAMPLE / "jobs.csv", tmp_path)
+        (tmp_path / found).touch()
     rejects = tmp_path / "rejects"
     folders = {"DATA_DIR": str(tmp_path), "REJECTS_DIR": str(rejects)}
     ended = await run(*command, **(engine.environment(scratch) | folders))
     assert ended.code == 2
     line = one_clear_line(ended)
-    assert f"{missing}.csv" in line
-    assert "DATA_DIR" in line
+    assert str(tmp_path) in line
+    assert found in line if found else "DATA_DIR" in line
     assert set((await tables(scratch)).values()) <= {0}
     assert not rejects.exists()
 

@@ -154,7 +154,8 @@ async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Dat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--data-dir", "nowhere"], "There is neither nowhere/departments.csv nor"),
+        (["--data-dir", "nowhere"], "nowhere cannot be read: No such file or directory."),
+        (["--data-dir", "sql"], "sql holds no file for any table"),
         (["nowhere/jobs.csv"], "nowhere/jobs.csv cannot be read: No such file or directory."),
         (["loader", "--table", "jobs"], "loader cannot be read: Is a directory."),
         (["/proc/self/mem", "--table", "jobs"], "mem cannot be read: Input/output error."),

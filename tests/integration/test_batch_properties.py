@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.core.database import Database
-from service.core.fields import Code, Instant
+from service.core.fields import Code
+from service.core.kinds import Kind, Moment, Text, Whole
 from service.core.tables import TABLES, Field, Table
 from tests.hires import add_parents
 
@@ -50,13 +51,13 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
-LIKELY: dict[type, st.SearchStrategy[Any]] = {int: numbers, str: texts, Instant: moments}
+LIKELY: dict[type[Kind], st.SearchStrategy[Any]] = {Whole: numbers, Text: texts, Moment: moments}
 
 
 def rows_of(table: Table) -> st.SearchStrategy[Any]:
     """Rows with the right fields and likely values, and anything else there is."""
-    fields = {known.name: LIKELY[known.type] | anything for known in table.fields}
-    good = {known.name: LIKELY[known.type] for known in table.fields}
+    fields = {known.name: LIKELY[type(known.kind)] | anything for known in table.fields}
+    good = {known.name: LIKELY[type(known.kind)] for known in table.fields}
     return st.one_of(
         st.fixed_dictionaries(good),
         st.fixed_dictionaries(good),
@@ -67,10 +68,10 @@ def rows_of(table: Table) -> st.SearchStrategy[Any]:
 
 def as_stored(known: Field, value: Any) -> Any:
     """What the database has to show for a value that was accepted."""
-    if known.type is Instant:
+    if isinstance(known.kind, Moment):
         moment = datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
         return f"{moment.isoformat()}Z"
-    assert type(value) is known.type
+    assert type(value) is (int if isinstance(known.kind, Whole) else str)
     return value
 
 

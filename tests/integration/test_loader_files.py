@@ -62,12 +62,14 @@ async def test_a_table_is_named_by_its_file_or_said(database: Database, folder: 
         await load(database, folder.options(files=(str(folder.path / "any.txt"),)))
 
 
-@pytest.mark.parametrize("fault", ["missing", "folder", "both", "cut", "header"])
+@pytest.mark.parametrize("fault", ["misspelt", "folder", "both", "cut", "header"])
 async def test_bad_input_is_refused_before_anything_is_written(
     database: Database, folder: Folder, fault: str
 ) -> None:
     path = folder.path / "hired_employees.csv"
-    if fault in {"missing", "folder", "cut"}:
+    if fault == "misspelt":
+        path.rename(folder.path / "hired_employes.csv")
+    if fault in {"folder", "cut"}:
         path.unlink()
     if fault == "folder":
         path.mkdir()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from loader.pipeline import load
 from loader.splitter import NEVER_CLOSED
+from service.core import database as databases
 from service.core.database import Database
+from service.core.migrate import migrate
+from service.core.settings import Settings
 from tests.loads import (
     Folder,
     hire,
@@ -65,3 +70,29 @@ async def test_what_is_loaded_later_is_no_longer_logged(database: Database, fold
     *_, summary = await load(database, folder.options())
     assert (summary.counts.added, summary.counts.unchanged) == (1, 1)
     assert await lines_logged(database) == []
+
+
+@pytest.mark.parametrize("on_conflict", ["reject", "replace"])
+async def test_a_row_that_only_the_server_refuses_costs_no_other(
+    scratch: Settings, folder: Folder, on_conflict: str
+) -> None:
+    async with databases.connect(scratch) as database:
+        await migrate(database)
+        folder.write(hired_employees=[hire(2), hire(4)])
+        await load(database, folder.options())
+        async with database.transaction() as transaction:
+            await transaction.execute(
+                "ALTER TABLE hired_employees ADD CONSTRAINT no_bob CHECK (name NOT LIKE 'Bob%')"
+            )
+        called = ["Ana", "Bob", "Bob", "Cleo", "Dan", "Bob"]
+        folder.write(hired_employees=[hire(at, name) for at, name in enumerate(called, 1)])
+        *_, summary = await load(database, folder.options(on_conflict=on_conflict))
+        replaced = on_conflict == "replace"
+        assert (summary.counts.added, summary.counts.changed) == (2, 1 if replaced else 0)
+        assert [reject.position for reject in summary.first] == (
+            [2, 3, 6] if replaced else [2, 3, 4, 6]
+        )
+        assert summary.codes["malformed"] == (3 if replaced else 2)
+        found = await names(database)
+        assert sorted(found) == [1, 2, 4, 5]
+        assert found[2] == "Ana 2"

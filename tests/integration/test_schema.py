@@ -6,13 +6,18 @@ import pytest
 
 import sql
 from service.core.database import Database
-from service.core.fields import Instant
+from service.core.kinds import Boolean, Fixed, Kind, Moment, Text, Whole
 from service.core.tables import TABLES, Table
 
 COLUMNS = """
-SELECT column_name, data_type, is_nullable, character_maximum_length, datetime_precision
+SELECT column_name, is_nullable, data_type, character_maximum_length, datetime_precision
 FROM information_schema.columns
 WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
+"""
+DECIMALS = """
+SELECT column_name, numeric_precision, numeric_scale FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name = %s AND data_type = 'decimal'
+ORDER BY ordinal_position
 """
 REFERENCES = """
 SELECT column_name, referenced_table_name, referenced_column_name
@@ -23,18 +28,42 @@ COLLATIONS = """
 SELECT table_name, column_name, collation_name FROM information_schema.columns
 WHERE table_schema = DATABASE() AND data_type IN ('varchar', 'char')
 """
-TYPES: dict[type, tuple[object, ...]] = {
-    int: ("int", "NO", None, None),
-    str: ("varchar", "NO", 255, None),
-    Instant: ("datetime", "NO", None, 6),
-}
+
+
+def type_of(kind: Kind) -> tuple[object, ...]:
+    """(type, characters, digits of a second, digits, decimals) of a column."""
+    match kind:
+        case Whole():
+            return ("int" if kind.avro == "int" else "bigint", None, None)
+        case Text():
+            return ("varchar", kind.longest, None)
+        case Moment():
+            return ("datetime", None, 6)
+        case Fixed():
+            return ("decimal", None, None)
+        case Boolean():
+            return ("tinyint", None, None)
+    return ("date", None, None)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+async def test_decimals_have_the_digits_of_their_fields(database: Database, table: Table) -> None:
+    found = await database.fetch(DECIMALS, (table.name,))
+    assert found == [
+        (field.name, field.kind.precision, field.kind.scale)
+        for field in table.stored_fields
+        if isinstance(field.kind, Fixed)
+    ]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_columns_are_the_fields(database: Database, table: Table) -> None:
     columns = await database.fetch(COLUMNS, (table.name,))
-    wanted = [(field.name, *TYPES[field.type]) for field in table.stored_fields]
-    assert [(name, kind.lower(), *rest) for name, kind, *rest in columns] == wanted
+    wanted = [
+        (field.name, "YES" if field.optional else "NO", *type_of(field.kind))
+        for field in table.stored_fields
+    ]
+    assert [(name, null, kind.lower(), *rest) for name, null, kind, *rest in columns] == wanted
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
@@ -93,6 +122,11 @@ def _reads_along_the_primary_key(plan: str, table: Table) -> bool:
 async def _fill(database: Database, count: int) -> None:
     async with database.transaction() as transaction:
         for table in TABLES:
-            row = tuple("2021-01-01" if field.type is Instant else 1 for field in table.fields)
+            row = tuple(
+                str(field.kind.example).removesuffix("Z")
+                if isinstance(field.kind, Moment)
+                else field.kind.example
+                for field in table.fields
+            )
             rows = [(number, *row) for number in range(1, count + 1)]
             await transaction.insert(table.sql["insert_with_id"], rows)

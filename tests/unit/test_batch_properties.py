@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from service.core import batch
 from service.core.batch import Batch, Row
+from service.core.bodies import from_ndjson
 from service.core.explain import explain
-from service.core.tables import TABLES, Table
+from service.core.kinds import Kind, Whole
+from service.core.tables import TABLES, Table, by_path
 
 MOMENT = "2021-07-27T16:02:08Z"
 texts = st.one_of(
@@ -40,18 +42,18 @@ spellings = st.one_of(
 def objects(table: Table, *, with_id: bool) -> st.SearchStrategy[Any]:
     """Mostly good rows, with any value in any field, fields left out and fields too many."""
     fields = table.stored_fields if with_id else table.fields
-    good = {field.name: _good(field.type) for field in fields}
+    good = {field.name: _good(field.kind) for field in fields}
     broken = st.dictionaries(st.sampled_from([*good, "id", "extra"]), values, max_size=3)
     whole = st.builds(lambda row, other: row | other, st.fixed_dictionaries(good), broken)
     return st.one_of(whole, broken, values)
 
 
-def _good(kind: type) -> st.SearchStrategy[Any]:
-    return {int: st.integers(1, 9), str: st.just("x")}.get(kind, st.just(MOMENT))
+def _good(kind: Kind) -> st.SearchStrategy[Any]:
+    return st.integers(1, 9) if isinstance(kind, Whole) else st.just(kind.example)
 
 
 def lines(table: Table) -> st.SearchStrategy[list[str]]:
-    good = st.tuples(*(_good(field.type).map(str) for field in table.stored_fields)).map(list)
+    good = st.tuples(*(_good(field.kind).map(str) for field in table.stored_fields)).map(list)
     broken = st.tuples(st.integers(0, len(table.columns) - 1), spellings)
     whole = st.builds(
         lambda line, other: [*line[: other[0]], other[1], *line[other[0] + 1 :]], good, broken
@@ -92,6 +94,22 @@ def test_a_line_fares_alone_as_in_company(table: Table, data: st.DataObject) -> 
         assert together[at] == row_by_row[at] == alone
 
 
+fragments = st.sampled_from(
+    ['{"job":', '"x"', "}", '{"job":"x"}', " ", "\r", ",", "\ud800", "\x00"]
+)
+
+
+@example(['{"job":"x"}{"job":"y"}', '{"job":', '"z"}'])
+@given(st.lists(st.lists(fragments, max_size=3).map("".join), min_size=1, max_size=4))
+def test_a_line_of_ndjson_fares_alone_as_in_company(sent: list[str]) -> None:
+    table = by_path("jobs")
+    encoded = [one for line in sent if (one := line.encode(errors="surrogatepass")).strip()]
+    assume(encoded)
+    together = verdicts(from_ndjson(table, b"\n".join(encoded)))
+    alone = [verdicts(from_ndjson(table, line))[0] for line in encoded]
+    assert [together[at] for at in range(len(encoded))] == alone
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 @given(st.data())
 def test_a_record_fares_alone_as_in_company(table: Table, data: st.DataObject) -> None:
@@ -127,7 +145,7 @@ def test_every_error_names_its_field_and_a_code_of_the_contract(
 
 @given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
 def test_a_moment_is_the_same_by_every_way_in(moment: datetime) -> None:
-    text, employees = f"{moment.isoformat()}Z", TABLES[-1]
+    text, employees = f"{moment.isoformat()}Z", by_path("employees")
     rest = {"name": "x", "department_id": 1, "job_id": 1}
     (posted,) = from_json(employees, [{"datetime": text, **rest}]).rows
     (line,) = batch.from_strings(employees, [["7", "x", text, "1", "1"]]).rows

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.fields import decode_instant
+from service.core.kinds import Whole, decode
 from service.core.strings import judge
 from service.core.tables import TABLES, Table, by_name
 
@@ -29,18 +29,20 @@ texts = st.one_of(
     st.sampled_from(["", " ", "a\nb", "\x00", "\x85", "\u2028", "\u3000", "\udcff", "x" * 256]),
     st.integers().map(str),
 )
+# What a column could be joined and split by.
+separators = st.sampled_from([*"\n\r\t,Z \0\x1f\u2028\ud800", "\r\n", ""])
 
 
 def by_struct(table: Table, record: list[str]) -> Any:
     """A record as the struct judges an object of the same values."""
     named = zip(table.stored_fields, record, strict=False)
     sent = {
-        field.name: int(text) if field.type is int and whole_number(text) else text
+        field.name: int(text) if isinstance(field.kind, Whole) and whole_number(text) else text
         for field, text in named
         if text
     }
     try:
-        row = msgspec.convert(sent, table.stored, dec_hook=decode_instant)
+        row = msgspec.convert(sent, table.stored, dec_hook=decode)
     except (msgspec.ValidationError, UnicodeEncodeError):
         return None
     return msgspec.structs.astuple(row)
@@ -66,6 +68,32 @@ def test_rows_are_right_where_the_struct_says_so(records: list[list[str]]) -> No
     assert dict(zip(judged.positions, judged.rows, strict=True)) == right
     assert judged.errors.keys() == wanted.keys() - right.keys()
     assert all(judged.errors.values())
+
+
+@pytest.mark.parametrize("column", range(len(GOOD)))
+@given(st.data())
+def test_a_column_is_judged_as_each_of_its_texts(column: int, data: st.DataObject) -> None:
+    good = st.lists(st.just(GOOD[column]), min_size=1, max_size=3)
+    joined = st.one_of(st.just(GOOD[column]), st.builds(str.join, separators, good), texts)
+    records = [
+        [*GOOD[:column], text, *GOOD[column + 1 :]]
+        for text in data.draw(st.lists(joined, min_size=1, max_size=4))
+    ]
+    judged = judge(HIRES.stored_fields, records)
+    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in wanted.items() if row is not None}
+    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
+    assert judged.errors.keys() == wanted.keys() - right.keys()
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\t", "\x00", ","])
+def test_two_moments_in_one_field_are_no_moment(separator: str) -> None:
+    twice = [*GOOD[:2], separator.join([GOOD[2]] * 2), *GOOD[3:]]
+    for records in ([twice], [GOOD, twice], [twice, GOOD[:2]]):
+        judged = judge(HIRES.stored_fields, records)
+        errors = judged.errors[records.index(twice)]
+        assert [(error.field, error.code) for error in errors] == [("datetime", "format")]
+        assert len(judged.rows) + len(judged.errors) == len(records)
 
 
 @given(st.tuples(texts, texts, texts, texts, texts).map(list))

@@ -63,7 +63,7 @@ class Writer:
 
     def __init__(self, table: Table, codec: Codec, origin: Origin):
         self.table, self.origin, self._codec = table, origin, codec
-        self._rows = layout.plain_rows(table)
+        self._rows, self._packings = layout.plain_rows(table), layout.packings(table)
         self.header, self._sync = container.write_header(
             {
                 "avro.schema": msgspec.json.encode(layout.schema(table)),
@@ -74,6 +74,7 @@ class Writer:
 
     def block(self, records: Records) -> bytes:
         """One block of records, as bytes of the file."""
+        _convert(records, self._packings)
         slices = (records[at : at + SLICE] for at in range(0, len(records), SLICE))
         data = compression.compress(self._codec, b"".join(map(self._encoded, slices)))
         return container.write_block(len(records), data, self._sync)
@@ -92,7 +93,7 @@ class Reader:
         written = Layout(self._container.text("avro.schema"))
         written.check(table)
         self.schema = written.schema
-        self._rows, self._units = written.rows(), written.units(table)
+        self._rows, self._conversions = written.rows(), written.conversions(table)
         self._sum = Summer(table)
         self.table, self.codec = table, self._container.codec
         self.origin = Origin.of(self._container) if self._container.ours else None
@@ -133,10 +134,7 @@ class Reader:
             )
 
     def _counted(self, records: Records) -> Records:
-        for name, convert in self._units:
-            for record in records:
-                if record[name] is not None:
-                    record[name] = convert(record[name])
+        _convert(records, self._conversions)
         if self.origin:
             self.checksum += self._sum(records)
         return records
@@ -165,6 +163,13 @@ class Reader:
             yield [_read(rows, one) for _ in range(count)]
         if rows.read(1):
             raise _damaged(block, "its rows do not end where it ends")
+
+
+def _convert(records: Records, conversions: list[tuple[str, layout.Conversion]]) -> None:
+    for name, convert in conversions:
+        for record in records:
+            if record[name] is not None:
+                record[name] = convert(record[name])
 
 
 def _read(encoded: IO[bytes], schema: Any) -> Any:

@@ -18,10 +18,12 @@ from service.core.backups.archive import MANIFEST, ArchiveWriter
 from service.core.backups.avro import Origin, Writer
 from service.core.backups.compression import Codec
 from service.core.database import SQL, Database, Transaction
+from service.core.kinds import Text
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
 PAGE = 10_000
+"""Rows in a block of a table with one column of text."""
 SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 
@@ -134,13 +136,16 @@ class _Pages:
 
     def __init__(self, transaction: Transaction, table: Table):
         self._transaction, self._table, self._after = transaction, table, 0
+        # The longest rows must fit the server's reply and a block.
+        texts = sum(isinstance(field.kind, Text) for field in table.fields)
+        self._size = PAGE // max(1, texts)
 
     async def next(self) -> str | bytes | None:
         """The JSON objects of the next page, with commas between; None after the last."""
         last: int | None
         text: str | bytes
         ((last, text),) = await self._transaction.fetch(
-            self._table.sql["backup_page"], (self._after, PAGE)
+            self._table.sql["backup_page"], (self._after, self._size)
         )
         if last is None:
             return None

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.core.database import Transaction
+from service.core.kinds import Boolean
 from service.core.tables import Table
 
 RANGE = 100_000
@@ -41,12 +42,23 @@ class Summer:
     def __init__(self, table: Table):
         self._values = itemgetter(*table.columns)
         self._text = "\t".join(["%s"] * len(table.columns))
+        self._plain = all(
+            not field.optional and not isinstance(field.kind, Boolean)
+            for field in table.stored_fields
+        )
 
     def __call__(self, records: Iterable[Mapping[str, Any]]) -> Checksum:
         """The checksum of records whose moments are microseconds."""
         rows = [*map(self._values, records)]
+        if not self._plain:
+            rows = [tuple(map(_told, row)) for row in rows]
         crcs = [zlib.crc32((self._text % row).encode()) for row in rows]
         return Checksum(len(rows), reduce(xor, map(mul, crcs, [row[0] for row in rows]), 0))
+
+
+def _told(value: Any) -> Any:
+    """A NULL is told as an empty text, which no value is, and a boolean as 0 or 1."""
+    return "" if value is None else int(value) if isinstance(value, bool) else value
 
 
 async def of_table(transaction: Transaction, table: Table) -> Checksum:

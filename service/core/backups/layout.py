@@ -7,6 +7,8 @@ as Avro's schema resolution has them; a field too many or too few is an error.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from functools import partial
 from typing import Any
 
 import fastavro
@@ -14,22 +16,40 @@ import msgspec
 from msgspec import Struct
 
 from service.core.errors import BackupError
-from service.core.fields import Instant
+from service.core.kinds import MAX_PRECISION, Date, Fixed, Kind, Moment
 from service.core.tables import Field, Table
 
-MICROS = {"type": "long", "logicalType": "local-timestamp-micros"}
-AVRO_TYPES: dict[type, Any] = {int: "int", str: "string", Instant: MICROS}
+Conversion = Callable[[Any], Any]
 
-READ_AS = {"int": "long", "long": "long", "string": "string", "bytes": "string"}
+READ_AS = {
+    "int": "long",
+    "long": "long",
+    "boolean": "boolean",
+    "string": "string",
+    "bytes": "string",
+}
 """Types that can be read, and as what: their bytes are the same."""
 
-TAKEN = {int: ("int", "long"), str: ("string", "bytes"), Instant: ("string", "bytes", "long")}
-UNITS: dict[str, Callable[[int], Any]] = {
+UNITS: dict[str, Conversion] = {
     "millis": lambda value: value * 1000,
     "micros": lambda value: value,
     "nanos": lambda value: value // 1000 if value % 1000 == 0 else f"{value} nanoseconds",
 }
 """To microseconds; nanoseconds that are none stay, as what no moment can be."""
+
+
+_LOGICAL = {
+    **{f"{local}timestamp-{unit}": "timestamp" for unit in UNITS for local in ("", "local-")},
+    "date": "date",
+    "decimal": "decimal",
+}
+NEEDED: dict[type[Kind], tuple[str, str]] = {
+    Moment: ("long", "timestamp"),
+    Date: ("int", "date"),
+    Fixed: ("bytes", "decimal"),
+}
+"""Types that only a logical type gives a meaning."""
+EPOCH = date(1970, 1, 1).toordinal()
 
 
 def schema(table: Table) -> dict[str, Any]:
@@ -38,19 +58,30 @@ def schema(table: Table) -> dict[str, Any]:
         "type": "record",
         "name": table.name,
         "namespace": "hirebase",
-        "fields": [
-            {"name": field.name, "type": AVRO_TYPES[field.type]} for field in table.stored_fields
-        ],
+        "fields": [_written(field) for field in table.stored_fields],
     }
 
 
+def _written(field: Field) -> dict[str, Any]:
+    if field.optional:
+        return {"name": field.name, "type": ["null", field.kind.avro], "default": None}
+    return {"name": field.name, "type": field.kind.avro}
+
+
 def plain_rows(table: Table) -> Any:
-    """What fastavro encodes a page with: an array of rows, moments as bare numbers."""
-    fields = [
-        {"name": field.name, "type": READ_AS["string" if field.type is str else "long"]}
-        for field in table.stored_fields
+    """What fastavro encodes a page with: an array of rows, moments and dates as bare numbers."""
+    return _rows([{"name": field.name, "type": _packed(field)} for field in table.stored_fields])
+
+
+def _packed(field: Field) -> Any:
+    return ["null", field.kind.packed] if field.optional else field.kind.packed
+
+
+def packings(table: Table) -> list[tuple[str, Conversion]]:
+    """(field, conversion) where a page's values are others than those that are encoded."""
+    return [
+        (field.name, _unscaled) for field in table.stored_fields if isinstance(field.kind, Fixed)
     ]
-    return _rows(fields)
 
 
 class Layout:
@@ -80,29 +111,38 @@ class Layout:
         """What fastavro decodes an array of rows with."""
         return _rows([{"name": name, "type": kind.read_as} for name, kind in self.fields.items()])
 
-    def units(self, table: Table) -> list[tuple[str, Callable[[int], Any]]]:
-        """(field, conversion) where moments are in other units than microseconds."""
-        kinds = [(field.name, self.fields[field.name].unit) for field in table.stored_fields]
-        return [(name, UNITS[unit]) for name, unit in kinds if unit and unit != "micros"]
+    def conversions(self, table: Table) -> list[tuple[str, Conversion]]:
+        """(field, conversion) where values are judged as others than those that are read."""
+        kinds = [(field.name, self.fields[field.name]) for field in table.stored_fields]
+        return [(name, kind.conversion) for name, kind in kinds if kind.conversion]
 
 
 class _Type:
-    """The type of one field."""
+    """The type of one field; `conversion`: of its values to those that are judged."""
 
     def __init__(self, written: Any):
-        self.base, logical = _base(written)
-        _, _, self.unit = logical.rpartition("timestamp-") if "timestamp-" in logical else ("",) * 3
-        plain = READ_AS.get(self.base, "")
+        self.base, logical, scale = _base(written)
+        self.logical = _LOGICAL.get(logical, "")
+        plain = "bytes" if self.logical == "decimal" else READ_AS.get(self.base, "")
+        self.conversion: Conversion | None = None
+        if self.logical == "timestamp" and not logical.endswith("micros"):
+            self.conversion = UNITS[logical.rpartition("-")[2]]
+        elif self.logical == "date":
+            self.conversion = _day
+        elif self.logical == "decimal":
+            self.conversion = partial(_decimal, scale)
         self.read_as: Any = plain
         if isinstance(written, list):
             self.read_as = ["null" if one == "null" else plain for one in written]
 
     def complaints(self, field: Field) -> list[str]:
         """Why a column cannot be read from it."""
-        if self.base not in TAKEN[field.type]:
-            return [f"{field.name} is of type {self.base}, not {' or '.join(TAKEN[field.type])}"]
-        if field.type is Instant and self.base == "long" and self.unit not in UNITS:
-            return [f"{field.name} is a long without a timestamp's logicalType"]
+        taken = field.kind.taken
+        if self.base not in taken:
+            return [f"{field.name} is of type {self.base}, not {' or '.join(taken)}"]
+        base, logical = NEEDED.get(type(field.kind), ("", ""))
+        if self.base == base and self.logical != logical:
+            return [f"{field.name} is a {base} without a {logical}'s logicalType"]
         return []
 
 
@@ -126,14 +166,38 @@ def _fields(text: str) -> dict[str, Any]:
     return fields
 
 
-def _base(written: Any) -> tuple[str, str]:
-    """(type, logical type) of a primitive, bare, annotated or in a union with null."""
+def _base(written: Any) -> tuple[str, str, int]:
+    """(type, logical type, scale) of a primitive, bare, annotated or in a union with null."""
     if isinstance(written, list):
         others = [one for one in written if one != "null"]
         written = others[0] if len(written) == 2 and len(others) == 1 else "a union of others"
     if isinstance(written, dict) and isinstance(written.get("type"), str):
-        return written["type"], str(written.get("logicalType", ""))
-    return (written, "") if isinstance(written, str) else ("a nested one", "")
+        scale = written.get("scale", 0)
+        known = type(scale) is int and 0 <= scale <= MAX_PRECISION
+        logical = str(written.get("logicalType", "")) if known else ""
+        return written["type"], logical, scale if known else 0
+    return (written, "", 0) if isinstance(written, str) else ("a nested one", "", 0)
+
+
+def _day(days: int) -> str:
+    try:
+        return date.fromordinal(EPOCH + days).isoformat()
+    except (ValueError, OverflowError):
+        return f"day {days}"  # as what no date can be
+
+
+def _decimal(scale: int, unscaled: bytes) -> str:
+    if len(unscaled) > MAX_PRECISION:
+        return f"{len(unscaled)} bytes"  # as what no number can be
+    number = int.from_bytes(unscaled, "big", signed=True)
+    digits = f"{abs(number):0{scale + 1}}"
+    whole, decimals = digits[: len(digits) - scale], digits[len(digits) - scale :]
+    return f"{'-' if number < 0 else ''}{whole}.{decimals}".removesuffix(".")
+
+
+def _unscaled(text: str) -> bytes:
+    number = int(text.replace(".", ""))
+    return number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
 
 
 def _rows(fields: list[dict[str, Any]]) -> Any:

@@ -40,7 +40,7 @@ class Orphans:
         """Take the rows whose parents do not exist out of a batch."""
         table, lost = judged.table, {}
         for at, field in table.parents:
-            missing = await parents.missing(field.references or "", {r[at] for r in judged.rows})
+            missing = await parents.missing(field.references or "", judged.named(at))
             for index, row in enumerate(judged.rows if missing else ()):
                 if row[at] in missing:
                     lost[index] = [Error(field.name, "not_found", "has no parent")]

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Annotated, Any, get_type_hints
+from functools import cache, partial
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from service.core import batch
 from service.core.batch import Batch
-from service.core.fields import EARLIEST, LATEST, Id, Instant
-from service.core.tables import Table
+from service.core.fields import EARLIEST, LATEST
+from service.core.kinds import Moment, Whole, decode
+from service.core.tables import Table, struct_of
 
 # Naive and in UTC, as the database has it.
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 MICROSECOND = timedelta(microseconds=1)
-Micros = Annotated[
-    int, Meta(ge=(EARLIEST - EPOCH) // MICROSECOND, le=(LATEST - EPOCH) // MICROSECOND)
-]
+MICROS = Whole((EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECOND)
 
 
 def judge(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
     """The batch of records whose moments are microseconds since 1970, or ISO text."""
-    try:
-        # A type made at run time.
-        rows = msgspec.convert(records, list[_quick(table)])  # type: ignore[misc]
-    except msgspec.ValidationError:
+    # A type made at run time.
+    kind = list[_quick(table)]  # type: ignore[misc,valid-type]
+    convert = partial(msgspec.convert, type=kind, dec_hook=decode)
+    rows = batch.all_at_once(convert, records)
+    if rows is None:
         return batch.from_records(table, [_with_dates(table, record) for record in records])
     columns: list[Sequence[Any]] = [*zip(*map(astuple, rows), strict=True)]
     for at, field in enumerate(table.stored_fields if rows else ()):
-        if field.type is Instant:
+        if isinstance(field.kind, Moment):
             columns[at] = [_text(value) for value in columns[at]]
     tuples = [*zip(*columns, strict=True)]
     return Batch(table, len(tuples), records.__getitem__, tuples, range(len(tuples)))
@@ -41,17 +42,19 @@ def judge(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
 
 @cache
 def _quick(table: Table) -> type[Struct]:
-    hints = {"id": Id, **get_type_hints(table.row, include_extras=True)}
-    fields = [(name, Micros if hint is Instant else hint) for name, hint in hints.items()]
-    return msgspec.defstruct(f"Quick{table.row.__name__}", fields, forbid_unknown_fields=True)
+    fields = [
+        replace(field, kind=MICROS) if isinstance(field.kind, Moment) else field
+        for field in table.stored_fields
+    ]
+    return struct_of(f"Quick{table.struct.__name__}", fields)
 
 
-def _text(micros: int) -> str:
-    return (EPOCH + timedelta(microseconds=micros)).isoformat()
+def _text(micros: int | None) -> str | None:
+    return None if micros is None else (EPOCH + timedelta(microseconds=micros)).isoformat()
 
 
 def _with_dates(table: Table, record: dict[str, Any]) -> dict[str, Any]:
-    moments = {field.name for field in table.stored_fields if field.type is Instant}
+    moments = {field.name for field in table.stored_fields if isinstance(field.kind, Moment)}
     return {
         name: _date(value) if name in moments and type(value) is int else value
         for name, value in record.items()

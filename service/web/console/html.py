@@ -46,7 +46,15 @@ def engine() -> TemplateConfig[Any]:
     environment.filters["number"] = "{:,}".format
     environment.filters["size"] = size
     environment.filters["moment"] = moment
+    environment.filters["shown"] = shown
     return TemplateConfig(instance=JinjaTemplateEngine(engine_instance=environment))
+
+
+def shown(value: Any) -> Any:
+    """A value of a row: nothing for NULL, booleans as JSON has them."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def page(request: Request[Any, Any, Any], name: str, **context: Any) -> Template:

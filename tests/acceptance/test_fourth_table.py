@@ -1,0 +1,264 @@
+"""The README's three steps for a fourth table, and all that follows from them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import fastavro
+import msgspec
+import pytest
+
+from service.core import database as databases
+from service.core.settings import Settings
+from tests import engine, program
+from tests.conftest import PASSWORD, USER
+from tests.fourth.company import (
+    BAD,
+    BARE,
+    CHANGED,
+    FORMATS,
+    FULL,
+    NULLS,
+    PARENTS,
+    SHOWN,
+    ZEROS,
+    Company,
+    as_csv,
+)
+from tests.fourth.program import with_a_fourth_table
+from tests.hires import codes
+from tests.program import Service
+
+
+@pytest.fixture(scope="module")
+async def company(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Company]:
+    where = with_a_fourth_table(tmp_path_factory.mktemp("fourth"))
+    own = msgspec.structs.replace(
+        settings,
+        mysql_database=f"{settings.mysql_database}_fourth",
+        rejects_dir=where / "rejects",
+        backup_dir=where / "backups",
+    )
+    await engine.create_database(own)
+    variables = engine.environment(own)
+    service = await Service.started(where=str(where), **variables)
+    async with service.client(USER, PASSWORD) as client:
+        yield Company(where, variables, client)
+    await service.end()
+    await engine.drop_database(own)
+
+
+@pytest.fixture
+async def ready(company: Company, settings: Settings) -> Company:
+    """The same, with one row in each of the other tables and none in the fourth."""
+    name = f"{settings.mysql_database}_fourth"
+    own = msgspec.structs.replace(settings, mysql_database=name)
+    async with databases.connect(own) as database, database.transaction() as transaction:
+        for table in ("contracts", "rejects", "loads"):
+            await transaction.execute(f"DELETE FROM {table}")
+    ended = await company.load(**PARENTS)
+    assert ended.code == 0, ended.err
+    assert f"No file for contracts in {company.data}" in ended.out
+    return company
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_every_format_takes_every_type(ready: Company, kind: str) -> None:
+    verdict = await ready.post([FULL, NULLS, BARE, ZEROS], kind)
+    assert (verdict["inserted"], verdict["failures"]) == (4, [])
+    found = await ready.rows()
+    assert found == [{"id": key, **row} for key, row in zip(verdict["ids"], SHOWN, strict=True)]
+    one = await ready.client.get(f"/contracts/{verdict['ids'][1]}")
+    assert one.json() == found[1]
+    again = await ready.post([{k: v for k, v in row.items() if k != "id"} for row in found], kind)
+    assert again["inserted"] == 4
+
+
+@pytest.mark.parametrize("number", [12.5, 12, -0.01])
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "text/csv"])
+async def test_a_number_is_a_decimal_as_it_is_written(
+    ready: Company, kind: str, number: float
+) -> None:
+    verdict = await ready.post([FULL | {"salary": number}, FULL | {"salary": 0.125}], kind)
+    assert [one["errors"][0]["code"] for one in verdict["failures"]] == ["format"]
+    (row,) = await ready.rows()
+    assert float(row["salary"]) == number
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_every_format_refuses_the_same_with_the_same_codes(ready: Company, kind: str) -> None:
+    # MessagePack has no smaller number than a BIGINT.
+    bad = [one for one in BAD if kind != "application/msgpack" or one[1] != -(2**63) - 1]
+    wanted = [(field, code) for field, _, code in bad]
+    rows = [FULL | {field: value} for field, value, _ in bad]
+    verdict = await ready.post([*rows, FULL], kind)
+    assert verdict["inserted"] == 1
+    assert [codes(one) for one in verdict["failures"]] == [{one} for one in wanted]
+    missing = await ready.post([{"note": "x"}], kind)
+    assert codes(missing["failures"][0]) == {(name, "missing") for name in BARE}
+    logged = await ready.client.get("/rejects?table=contracts&limit=1000")
+    assert len(logged.json()["rows"]) == len(rows) + 1
+
+
+async def test_the_loader_judges_as_the_api_does(ready: Company) -> None:
+    rows = [FULL, NULLS, ZEROS, *(FULL | {field: value} for field, value, _ in BAD)]
+    names = ["id", *FULL]
+    text = as_csv([{"id": at, **row} for at, row in enumerate(rows, 1)], names).decode()
+    dry = await ready.load("--dry-run", "--json", **PARENTS, contracts=text)
+    wet = await ready.load("--json", **PARENTS, contracts=text)
+    again = await ready.load("--json", **PARENTS, contracts=text)
+    assert dry.code == wet.code == again.code == 0, wet.err
+    tried, done, same = (msgspec.json.decode(one.out)[-1] for one in (dry, wet, again))
+    told_codes = sorted({code for _, _, code in BAD})
+    for told in (tried, done):
+        assert (told["added"], told["rejected"], sorted(told["codes"])) == (3, len(BAD), told_codes)
+    assert (same["added"], same["unchanged"], same["changed"]) == (0, 3, 0)
+    found = await ready.rows()
+    wanted = [SHOWN[0], SHOWN[1], SHOWN[3]]
+    assert found == [{"id": at, **row} for at, row in enumerate(wanted, 1)]
+    assert len((await ready.client.get("/rejects?table=contracts")).json()["rows"]) == len(BAD)
+
+
+async def test_a_conflict_is_seen_in_every_type(ready: Company) -> None:
+    names = ["id", *FULL]
+    first = as_csv([{"id": 1, **FULL}], names).decode()
+    await ready.load(**PARENTS, contracts=first)
+    for name, value in CHANGED.items():
+        other = as_csv([{"id": 1, **FULL, name: value}], names).decode()
+        for text in (other, first):
+            ended = await ready.load("--json", "--on-conflict", "replace", contracts=text)
+            assert msgspec.json.decode(ended.out)[-1]["changed"] == 1, name
+
+
+async def test_a_backup_brings_everything_back(ready: Company) -> None:
+    await ready.post([FULL, NULLS, BARE, ZEROS])
+    before = await ready.rows()
+    content = (await ready.client.get("/avro/backup/contracts")).content
+    records: list[Any] = list(fastavro.reader(io.BytesIO(content)))
+    assert str(records[0]["salary"]) == FULL["salary"]
+    assert str(records[0]["starts_on"]) == FULL["starts_on"]
+    assert (records[0]["remote"], records[1]["insured"]) == (True, None)
+    verified = await ready.client.post("/avro/verify", content=content)
+    assert verified.json()["verified"] is True
+    same = await ready.restore(content)
+    assert (same["changed"], same["removed"], same["verified"]) == (0, 0, True)
+    await ready.post([FULL])
+    told = await ready.restore(content, "?mode=merge")
+    assert (told["changed"], told["removed"]) == (0, 0)
+    told = await ready.restore(content)
+    assert (told["restored"], told["removed"], told["verified"]) == (4, 1, True)
+    assert await ready.rows() == before
+
+
+async def test_an_archive_of_all_brings_everything_back_into_empty_tables(ready: Company) -> None:
+    await ready.post([FULL, NULLS, ZEROS])
+    before = await ready.rows()
+    content = (await ready.client.get("/avro/backup/all")).content
+    (ready.where / "all.zip").write_bytes(content)
+    ended = await ready.run("service", "verify", "all.zip")
+    assert ended.code == 0, ended.err
+    assert "contracts: 3 rows" in ended.out
+    await ready.post([FULL])
+    ended = await ready.run("service", "restore", "all.zip")
+    assert ended.code == 0, ended.err
+    assert "table=contracts restored=3 added=0 changed=0 removed=1" in ended.out
+    assert await ready.rows() == before
+
+
+async def test_rows_by_another_program_are_read_where_they_fit(ready: Company) -> None:
+    schema = {
+        "type": "record",
+        "name": "contracts",
+        "fields": [
+            {"name": "id", "type": "long"},
+            *({"name": name, "type": ["null", kind]} for name, kind in OTHERS.items()),
+        ],
+    }
+    file = io.BytesIO()
+    rows = [{"id": 5, **SHOWN[3]}, {"id": 6, **SHOWN[1]}]
+    fastavro.writer(file, fastavro.parse_schema(schema), rows)
+    told = await ready.restore(file.getvalue())
+    assert (told["restored"], told["added"], told["verified"]) == (2, 2, False)
+    assert await ready.rows() == rows
+
+
+OTHERS = {
+    **dict.fromkeys(("title", "note", "signed_at", "ended_at"), "string"),
+    **dict.fromkeys(("employee_id", "job_id", "balance", "grade"), "long"),
+    **dict.fromkeys(("salary", "bonus", "starts_on", "ends_on"), "string"),
+    **dict.fromkeys(("remote", "insured"), "boolean"),
+}
+
+
+async def test_a_parent_in_use_is_not_restored_away(ready: Company) -> None:
+    empty = (await ready.client.get("/avro/backup/employees")).content
+    extra = await ready.client.post(
+        "/employees",
+        json={"name": "Bo", "datetime": "2021-01-01T00:00:00Z", "department_id": 1, "job_id": 1},
+    )
+    (key,) = extra.json()["ids"]
+    await ready.post([FULL | {"employee_id": key}])
+    reply = await ready.client.post("/avro/restore/employees", content=empty)
+    assert reply.status_code == 409
+    assert "contracts" in reply.json()["detail"]
+    await ready.restore(await backup_without_rows(ready))
+
+
+async def backup_without_rows(company: Company) -> bytes:
+    """What empties the table again."""
+    schema = {
+        "type": "record",
+        "name": "contracts",
+        "fields": [{"name": "id", "type": "int"}]
+        + [{"name": name, "type": kind} for name, kind in OTHERS.items()],
+    }
+    file = io.BytesIO()
+    fastavro.writer(file, fastavro.parse_schema(schema), [])
+    return file.getvalue()
+
+
+async def test_the_document_and_the_console_know_it(ready: Company) -> None:
+    document = (await ready.client.get("/schema/openapi.json")).json()
+    assert {"/contracts", "/contracts/{row_id}"} <= {path.rstrip("/") for path in document["paths"]}
+    contract = document["components"]["schemas"]["Contract"]
+    assert set(contract["required"]) == set(BARE)
+    example = document["paths"]["/contracts"]["post"]["requestBody"]["content"]
+    row = example["application/json"]["examples"]["a row"]["value"]
+    assert (await ready.post([row]))["inserted"] == 1
+    sent = example["text/csv"]["examples"]["a header, then a row a line"]["value"]
+    reply = await ready.client.post(
+        "/contracts", content=sent, headers={"Content-Type": "text/csv"}
+    )
+    assert reply.status_code == 201, reply.text
+    verdict = await ready.post([NULLS])
+    (key,) = verdict["ids"]
+    for page in ("/console/tables/contracts", f"/console/tables/contracts/{key}"):
+        shown = await ready.client.get(page)
+        assert shown.status_code == 200, shown.text
+        assert "None" not in shown.text
+    assert "-99999999.99" in (await ready.client.get("/console/tables/contracts")).text
+
+
+async def test_the_tests_that_go_over_all_tables_pass_with_it(
+    company: Company,
+) -> None:
+    shutil.copytree(program.ROOT / "tests", company.where / "tests")
+    shutil.copy(program.ROOT / "pyproject.toml", company.where)
+    server = os.environ["TEST_SERVER"]
+    url = "embedded" if server.startswith(engine.EMBEDDED) else server
+    ended = await program.run(
+        "pytest",
+        *("-n0", "-q", "-p", "no:cacheprovider"),
+        *("tests/unit/test_sql.py", "tests/unit/test_batch_properties.py"),
+        "tests/integration/test_schema.py",
+        where=str(company.where),
+        TEST_MYSQL_URL=url,
+        PYTEST_XDIST_WORKER="fourth",
+    )
+    assert ended.code == 0, ended.out[-3000:] + ended.err[-1000:]
