@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 from msgspec import Struct
 
 from service.core.reports import DepartmentHires, QuarterlyHires
@@ -21,9 +20,9 @@ LEFT, RIGHT, TOP, STEP = 250, 860, 52, 30
 """Where the bars begin and end, and the pixels from one bar to the next."""
 FILLS = (
     ("#a9c7ec", ""),
-    ("#f3cf94", Markup('<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e"/>')),
-    ("#b5dfc0", Markup('<circle cx="4" cy="4" r="1.5" fill="#10243e"/>')),
-    ("#e3bce4", Markup('<path d="M0 4H8M4 0V8" stroke="#10243e"/>')),
+    ("#f3cf94", '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e"/>'),
+    ("#b5dfc0", '<circle cx="4" cy="4" r="1.5" fill="#10243e"/>'),
+    ("#e3bce4", '<path d="M0 4H8M4 0V8" stroke="#10243e"/>'),
 )
 """(colour, pattern) of each quarter."""
 
