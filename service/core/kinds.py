@@ -109,8 +109,13 @@ class Whole(Kind):
         return [values[text] for text in texts]
 
     def each(self, texts: Column) -> list[int | None]:
-        wide = self._wide
-        return [int(text) if wide and _number(text) else None for text in texts]
+        if self._wide and self.low == 1:
+            return [int(text) if _number(text) else None for text in texts]
+        low, high = self.low, self.high
+        return [
+            value if _whole_number(text) and low <= (value := int(text)) <= high else None
+            for text in texts
+        ]
 
     def read(self, text: str) -> Reading:
         if not _whole_number(text):
