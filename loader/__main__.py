@@ -11,14 +11,14 @@ from typing import Any
 import click
 import msgspec
 
+from loader.loading.pipeline import load
 from loader.options import WORKERS, Options
-from loader.pipeline import load
-from loader.progress import Progress, on_terminal
-from loader.report import Summary, tell
-from service.core import database as databases
+from loader.reporting.progress import Progress, on_terminal
+from loader.reporting.summary import Summary, render
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
 from service.core.errors import HirebaseError, InputError, SettingsError
-from service.core.garbage import collect_rarely
-from service.core.migrate import migrate
+from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
 
@@ -92,7 +92,7 @@ def main(*, as_json: bool, **chosen: Any) -> None:
     except KeyboardInterrupt:
         _stop("stopped. Started again, it goes on from here.", 1)
     else:
-        click.echo(_json(summaries) if as_json else tell(summaries))
+        click.echo(_json(summaries) if as_json else render(summaries))
 
 
 def _options(
@@ -118,7 +118,7 @@ def _run(settings: Settings, options: Options, progress: Progress) -> list[Summa
 
 
 async def _load(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         await migrate(database)
         return await load(database, options, progress)
 

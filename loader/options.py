@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.core.merge import OnConflict
 from service.core.tables import Table
+from service.core.writes.merge import OnConflict
 
 WORKERS = min(max(os.cpu_count() or 2, 2), 4)
 """Two keep a server busy that shares two cores with the loader; a third only adds contention."""

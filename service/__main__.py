@@ -9,9 +9,9 @@ import sys
 import click
 
 from service.commands import backup_command, restore_command, verify_command
-from service.core import database as databases
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
 from service.core.errors import HirebaseError, SettingsError
-from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.serve import serve
 
@@ -58,7 +58,7 @@ def migrate_command() -> None:
 
 
 async def _migrate(settings: Settings) -> list[str]:
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         return await migrate(database)
 
 

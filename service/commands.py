@@ -10,13 +10,13 @@ from typing import get_args
 import click
 import msgspec
 
-from service.core import database as databases
-from service.core.backups.compression import CODECS, Codec
-from service.core.backups.depot import Depot, Saved
+from service.core.backups.backup_store import BackupStore, Saved
+from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened
-from service.core.backups.transactions import Limits
+from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
+from service.core.database.connect import connect
 from service.core.errors import BackupError
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
@@ -39,7 +39,7 @@ def backup_command(
     if table and _every:
         raise click.UsageError("--table and --all exclude each other.")
     settings = Settings.from_environment(os.environ)
-    depot = Depot(folder or settings.backup_dir)
+    depot = BackupStore(folder or settings.backup_dir)
     saved = asyncio.run(_save(settings, depot, by_path(table) if table else None, codec, keep))
     rows = sum(part.rows for part in saved.tables.values())
     click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
@@ -70,16 +70,18 @@ def verify_command(file: Path) -> None:
 
 
 async def _save(
-    settings: Settings, depot: Depot, table: Table | None, codec: Codec, keep: int | None
+    settings: Settings, depot: BackupStore, table: Table | None, codec: Codec, keep: int | None
 ) -> Saved:
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         return await depot.save(database, table, codec, keep)
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
-    limits = Limits(settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes)
+    limits = TransactionLimits(
+        settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
+    )
     with path.open("rb") as file:
-        async with databases.connect(settings) as database, opened(file) as found:
+        async with connect(settings) as database, opened(file) as found:
             return await restore(database, found, mode, dry_run=dry_run, limits=limits)
 
 

@@ -14,19 +14,19 @@ from typing import Any
 import click
 import uvicorn
 
+from loader.loading.pipeline import load
 from loader.options import Options
-from loader.pipeline import load
-from loader.report import tell
-from service.core import database as databases
-from service.core.database import Database
+from loader.reporting.summary import render
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.servers import written
+from service.core.database.transactions import Database
 from service.core.errors import InputError, SettingsError
-from service.core.migrate import migrate
-from service.core.servers import written
 from service.core.settings import Settings
 
 APP = "service.web.app:create_app_from_environment"
 PROTOCOL: dict[str, Any] = {
-    "http": "service.web.protocol:BoundedHttp",
+    "http": "service.web.traffic.http_protocol:BoundedHttp",
     "ws": "none",
     "log_config": None,
     "access_log": False,
@@ -85,7 +85,7 @@ async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[No
     click.echo(f"Database: {_where(settings)}")
     # Open while the application opens its own way to it: an embedded server ends with its last
     # user, and would have to start again.
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         for name in await migrate(database):
             click.echo(f"Migrated: {name}")
         if load_first:
@@ -94,13 +94,13 @@ async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[No
 
 
 async def _load(database: Database, settings: Settings) -> None:
-    from service.web.metrics import Metrics
+    from service.web.traffic.metrics import Metrics
 
     options = Options(settings.data_dir, settings.rejects_dir)
     try:
         summaries = await load(database, options)
         Metrics().count_load(summary.as_object() for summary in summaries)
-        click.echo(tell(summaries))
+        click.echo(render(summaries))
     except InputError as error:
         raise SettingsError(str(error)) from error
 

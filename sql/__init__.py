@@ -10,9 +10,10 @@ a table or a database, the number of queries in a union.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _IN_LIST = re.compile(r"IN \((%s|\?)\)")
@@ -63,3 +64,13 @@ def _read(path: str) -> str:
 
 def _clean(text: str) -> str:
     return _COMMENT.sub("", text).strip().removesuffix(";")
+
+
+CHUNK = 5000
+"""Ids in one IN list."""
+
+
+def chunks(ids: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Ids in lists short enough for a query."""
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]

@@ -28,7 +28,7 @@ SELECT id FROM departments WHERE id IN (%s);
 -- name: delete
 DELETE FROM departments WHERE id IN (%s);
 
--- The content checksum of a range of ids: core/backups/checksum.py computes the same from a backup.
+-- The content checksum of a range of ids: core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, department)) * id), 0)
 FROM departments WHERE id > %s AND id <= %s;

@@ -48,7 +48,7 @@ SELECT id, department_id FROM hired_employees WHERE department_id IN (%s) ORDER 
 -- name: orphans_by_job_id
 SELECT id, job_id FROM hired_employees WHERE job_id IN (%s) ORDER BY id LIMIT 100;
 
--- The content checksum of a range of ids: core/backups/checksum.py computes the same from a backup.
+-- The content checksum of a range of ids: core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, name,
     TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), department_id, job_id)) * id), 0)

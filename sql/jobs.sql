@@ -28,7 +28,7 @@ SELECT id FROM jobs WHERE id IN (%s);
 -- name: delete
 DELETE FROM jobs WHERE id IN (%s);
 
--- The content checksum of a range of ids: core/backups/checksum.py computes the same from a backup.
+-- The content checksum of a range of ids: core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, job)) * id), 0)
 FROM jobs WHERE id > %s AND id <= %s;

@@ -20,16 +20,16 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from service.core import database as databases
-from service.core.database import Database
-from service.core.fields import MAX_ID
-from service.core.migrate import migrate
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
+from service.core.rules.fields import MAX_ID
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from service.web import users
+from service.web.access import users
 from service.web.app import create_app
-from tests import browser, engine
-from tests.wire import Wire
+from tests.support import browser, engine
+from tests.support.tcp_proxy import Wire
 
 USER, PASSWORD = "admin", "test-password"
 # An application a test is many; what they are served with hashes as the service does.
@@ -80,14 +80,14 @@ def migrated(settings: Settings) -> Settings:
 
 async def _migrate(settings: Settings) -> None:
     await engine.create_database(settings)
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         await migrate(database)
 
 
 @pytest.fixture
 async def database(migrated: Settings) -> AsyncIterator[Database]:
     """A pool on empty tables."""
-    async with databases.connect(migrated) as database:
+    async with connect(migrated) as database:
         await empty(database)
         yield database
         used_up = await _ids_are_used_up(database)
@@ -174,7 +174,7 @@ async def client(migrated: Settings, database: Database) -> AsyncIterator[httpx.
 @pytest.fixture(scope="module")
 async def caller(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The same for requests that write nothing: one for all tests of a module."""
-    async with databases.connect(migrated) as database:
+    async with connect(migrated) as database:
         await empty(database)
     async with calling(migrated) as client:
         yield client

@@ -1,1 +1,1 @@
-"""The core: tables, batches, the store and its database. No web framework in here."""
+"""What hirebase does, without a web framework: rules, database, writes, backups, reports."""

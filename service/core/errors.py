@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from service.core.rejects import Reject
+from service.core.rules.reject import Reject
 
 
 class HirebaseError(Exception):

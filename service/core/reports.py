@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 
 import sql
 from service.core.collation import ranks
-from service.core.database import Database, Row
+from service.core.database.transactions import Database, Row
 from service.core.threads import in_thread
 
 SQL = sql.statements("reports")

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.core import servers
+from service.core.database import servers
+from service.core.database.servers import Server
 from service.core.errors import SettingsError
-from service.core.servers import Server
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]

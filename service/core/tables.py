@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 import sql
-from service.core.annotations import kind_for, unwrapped
 from service.core.errors import NotFoundError
-from service.core.fields import Error, Id, Instant, Reason, Text
-from service.core.kinds import Kind
+from service.core.rules.annotations import kind_for, unwrapped
+from service.core.rules.field_types import Kind
+from service.core.rules.fields import Error, Id, Instant, Reason, Text
 
 
 class Department(Struct, forbid_unknown_fields=True, frozen=True):

@@ -1,1 +1,1 @@
-"""The HTTP side: Litestar, and nothing the core needs."""
+"""The HTTP side: Litestar lives here and nowhere else."""

@@ -13,35 +13,37 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
-from service.core import database as databases
-from service.core import store
-from service.core.database import Database
-from service.core.garbage import collect_rarely
-from service.core.idempotency import PURGED_AT_ONCE, Keys
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
+from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from service.web import logs, openapi, problems
-from service.web.auth import PUBLIC, BasicAuth
+from service.core.writes.idempotency import PURGED_AT_ONCE, Keys
+from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
+from service.web import problems
+from service.web.access.basic_auth import PUBLIC, BasicAuth
+from service.web.access.hidden_routes import HiddenRoutes
+from service.web.access.users import Users
+from service.web.api.backups import avro
+from service.web.api.health import health
+from service.web.api.limits import limits
+from service.web.api.metrics import metrics as figures
+from service.web.api.parameters import StrictQuery
+from service.web.api.rejects import rejects
+from service.web.api.reports import reports
+from service.web.api.rows import routes
 from service.web.background import repeat, running
-from service.web.backups import avro
 from service.web.console import html
 from service.web.console.jobs import Jobs
 from service.web.console.routes import console
 from service.web.console.runs import TIDY_SECONDS, Runs
-from service.web.gate import Gate, batches
-from service.web.health import health
-from service.web.limits import limits
-from service.web.metrics import Metrics
-from service.web.metrics import metrics as figures
-from service.web.observe import Observed
-from service.web.parameters import StrictQuery
-from service.web.rejects import rejects
-from service.web.reports import reports
-from service.web.rows import routes
-from service.web.shed import Shed
-from service.web.tracing import Traces
-from service.web.unrouted import Unrouted
-from service.web.users import Users
+from service.web.openapi import spec
+from service.web.traffic import log_format
+from service.web.traffic.limiter import Limiter, batches
+from service.web.traffic.load_shedding import LoadShedding
+from service.web.traffic.metrics import Metrics
+from service.web.traffic.request_log import RequestLog
+from service.web.traffic.tracing import Traces
 
 PURGE_SECONDS = 60
 WATCH_SECONDS = 1
@@ -57,7 +59,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             *map(routes, TABLES),
             *(rejects, reports, avro, health, limits, figures, console),
         ],
-        lifespan=[partial(_living, settings)],
+        lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
         state=State(
             {
@@ -65,7 +67,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "users": Users.of(settings),
                 "metrics": metrics,
                 "gate": gate,
-                "streams": Gate(
+                "streams": Limiter(
                     max(1, settings.mysql_pool_size // 2),
                     what=LONG_WORK,
                 ),
@@ -77,31 +79,31 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             StrictQuery(),
         ],
         exception_handlers=problems.HANDLERS,
-        openapi_config=openapi.config(),
+        openapi_config=spec.config(),
         template_config=html.engine(),
         logging_config=None,
         debug=debug,
     )
-    openapi.complete(app)
+    spec.complete(app)
     routed: Any = app.asgi_handler
-    shed = Shed(Unrouted(routed), gate)
+    shed = LoadShedding(HiddenRoutes(routed), gate)
     # Around all of it, routing included: middleware begins after that.
-    app.asgi_handler = traces.around(Observed(shed, metrics))  # type: ignore[assignment]
+    app.asgi_handler = traces.around(RequestLog(shed, metrics))  # type: ignore[assignment]
     return app
 
 
 def create_app_from_environment() -> Litestar:
     """The application as uvicorn's workers make it."""
     settings = Settings.from_environment(os.environ)
-    logs.configure(settings.log_level, settings.log_format)
+    log_format.configure(settings.log_level, settings.log_format)
     collect_rarely()
     return create_app(settings)
 
 
 @asynccontextmanager
-async def _living(settings: Settings, app: Litestar) -> AsyncIterator[None]:
+async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """From the application's start to its end."""
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, settings.rejects_dir / ".console")
@@ -120,12 +122,12 @@ async def _purge(app: Litestar, database: Database) -> bool:
     keys: int = await app.state.idempotency.purge()
     days = app.state.settings.rejects_days
     rejects = await _purge_rejects(database, days) if days else 0
-    return keys == PURGED_AT_ONCE or rejects == store.PURGED_AT_ONCE
+    return keys == PURGED_AT_ONCE or rejects == REJECTS_PURGED_AT_ONCE
 
 
 async def _purge_rejects(database: Database, days: int) -> int:
     async with database.transaction() as transaction:
-        return await store.purge_rejects(transaction, days)
+        return await purge_rejects(transaction, days)
 
 
 async def _watch(app: Litestar, database: Database) -> bool:

@@ -9,11 +9,11 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from service.core.settings import Settings
-from tests import browser as browsers
-from tests import engine
-from tests.browser import Seen
 from tests.conftest import PASSWORD, USER
-from tests.program import Service
+from tests.support import browser as browsers
+from tests.support import engine
+from tests.support.browser import Seen
+from tests.support.program import Service
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tests.program import ROOT
+from tests.support.program import ROOT
 
 
 def test_an_audit_that_cannot_be_made_says_so_and_fails() -> None:

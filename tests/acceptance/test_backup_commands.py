@@ -11,16 +11,16 @@ from random import Random
 
 import pytest
 
-from service.core import database as databases
-from service.core.backups.records import judge
-from service.core.database import Database
-from service.core.migrate import migrate
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
+from service.core.rules.avro_records import validate
 from service.core.settings import Settings
-from tests import engine, servers
-from tests.backups import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
-from tests.program import run, start
-from tests.servers import Server
-from tests.sizes import sized
+from tests.support import engine, servers
+from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
+from tests.support.program import run, start
+from tests.support.servers import Server
+from tests.support.sizes import sized
 
 HIRES = 4000
 POINTS = sized(short=5, full=20)
@@ -35,7 +35,7 @@ async def fill(database: Database) -> None:
             (JOBS, records(JOBS, 5)),
             (EMPLOYEES, OLD),
         ):
-            await transaction.insert(table.sql["insert_with_id"], judge(table, rows).rows)
+            await transaction.insert(table.sql["insert_with_id"], validate(table, rows).rows)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ async def kill_databases(server: Server, folder: Path, points: int) -> None:
     settings = server.settings
     paths, variables = archives(folder), engine.environment(settings)
     await engine.create_database(settings)
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         await migrate(database)
         await fill(database)
         started = time.perf_counter()
@@ -187,7 +187,7 @@ async def kill_databases(server: Server, folder: Path, points: int) -> None:
         await asyncio.sleep(took * (0.5 + 0.6 * point / points))
         await server.kill()
         await process.communicate()
-        async with databases.connect(settings) as database:
+        async with connect(settings) as database:
             (now,) = await names_of(database)
 
 

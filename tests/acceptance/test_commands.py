@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 import sql
-from service.core import database as databases
+from service.core.database.connect import connect
 from service.core.settings import Settings
-from tests import engine
-from tests.program import ROOT, Ended, free_port, run
+from tests.support import engine
+from tests.support.program import ROOT, Ended, free_port, run
 
 SAMPLE = ROOT / "loader" / "sample"
 NAMES = ("departments", "jobs", "hired_employees")
@@ -29,7 +29,7 @@ def one_clear_line(ended: Ended) -> str:
 
 async def tables(settings: Settings) -> dict[str, int]:
     """Rows in each table that there is."""
-    async with databases.connect(settings) as database:
+    async with connect(settings) as database:
         names = [name for (name,) in await database.fetch("SHOW TABLES")]
         return {
             name: (await database.fetch(f"SELECT COUNT(*) FROM {name}"))[0][0]

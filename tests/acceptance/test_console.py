@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from service.core.database import Database
-from tests import browser as browsers
-from tests.browser import HIRES_CSV, Seen, chosen
-from tests.hires import add_parents, count, names
+from service.core.database.transactions import Database
+from tests.support import browser as browsers
+from tests.support.browser import HIRES_CSV, Seen, chosen
+from tests.support.hires import add_parents, count, names
 
 pytestmark = [
     pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),

@@ -15,15 +15,15 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.web.console.batches import LONGEST
+from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS
-from tests import engine
 from tests.conftest import PASSWORD, USER
-from tests.hires import count
-from tests.program import Service
-from tests.waiting import until
+from tests.support import engine
+from tests.support.hires import count
+from tests.support.program import Service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 ROWS = 200_000

@@ -11,17 +11,17 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from loader.loading.pipeline import load
 from loader.options import Options
-from loader.pipeline import load
 from loader.sample import generate
-from service.core import database as databases
-from service.core.backups.depot import Depot
+from service.core.backups.backup_store import BackupStore
+from service.core.database.connect import connect
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests import browser as browsers
-from tests.browser import HIRES_CSV, Seen, chosen
 from tests.conftest import PASSWORD, USER, empty
-from tests.program import Service
+from tests.support import browser as browsers
+from tests.support.browser import HIRES_CSV, Seen, chosen
+from tests.support.program import Service
 
 pytestmark = [
     pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
@@ -48,7 +48,7 @@ async def filled(
 ) -> AsyncIterator[None]:
     """The first rows of the sample, a backup and some rejects."""
     tmp = tmp_path_factory.mktemp("sample")
-    async with databases.connect(settings_here) as database:
+    async with connect(settings_here) as database:
         await empty(database)
         for table in TABLES:
             # axe-core looks at every cell: a page of them is enough.
@@ -56,7 +56,7 @@ async def filled(
             lines = whole.splitlines(keepends=True)[:200]
             (tmp / f"{table.name}.csv").write_text("".join(lines), "utf-8")
         await load(database, Options(tmp, settings_here.rejects_dir))
-        await Depot(settings_here.backup_dir).save(database, None, "deflate")
+        await BackupStore(settings_here.backup_dir).save(database, None, "deflate")
         yield
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from service.core import embedded
+from service.core.database import embedded
 
 
 def server_of(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_embedded import server_of
-from tests.program import Service, servers_of
+from tests.support.program import Service, servers_of
 
 PASSWORD = "killed-password"
 BACK_SECONDS = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from tests.hires import add_parents
-from tests.insistent import Insistent, written_once
+from tests.support.hires import add_parents
+from tests.support.retrying_clients import RetryingClients, written_once
 
 KILLS = 3
 
@@ -22,7 +22,7 @@ async def test_a_killed_service_writes_every_row_once(
             await clients.kill()
 
     await add_parents(database, range(1, 2))
-    clients = Insistent(migrated)
+    clients = RetryingClients(migrated)
     await clients.start()
     await clients.post_while(disturb())
     assert clients.repeats >= KILLS

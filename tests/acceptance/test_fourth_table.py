@@ -12,9 +12,8 @@ import fastavro
 import msgspec
 import pytest
 
-from service.core import database as databases
+from service.core.database.connect import connect
 from service.core.settings import Settings
-from tests import engine, program
 from tests.conftest import PASSWORD, USER
 from tests.fourth.company import (
     BAD,
@@ -30,8 +29,9 @@ from tests.fourth.company import (
     as_csv,
 )
 from tests.fourth.program import with_a_fourth_table
-from tests.hires import codes
-from tests.program import Service
+from tests.support import engine, program
+from tests.support.hires import codes
+from tests.support.program import Service
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ async def ready(company: Company, settings: Settings) -> Company:
     """The same, with one row in each of the other tables and none in the fourth."""
     name = f"{settings.mysql_database}_fourth"
     own = msgspec.structs.replace(settings, mysql_database=name)
-    async with databases.connect(own) as database, database.transaction() as transaction:
+    async with connect(own) as database, database.transaction() as transaction:
         for table in ("contracts", "rejects", "loads"):
             await transaction.execute(f"DELETE FROM {table}")
     ended = await company.load(**PARENTS)
@@ -255,8 +255,8 @@ async def test_the_tests_that_go_over_all_tables_pass_with_it(
     ended = await program.run(
         "pytest",
         *("-n0", "-q", "-p", "no:cacheprovider"),
-        *("tests/unit/test_sql.py", "tests/unit/test_batch_properties.py"),
-        "tests/integration/test_schema.py",
+        *("tests/unit/test_sql.py", "tests/unit/rules/test_batch_properties.py"),
+        "tests/integration/database/test_schema.py",
         where=str(company.where),
         TEST_MYSQL_URL=url,
         PYTEST_XDIST_WORKER="fourth",

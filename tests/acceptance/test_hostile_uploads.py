@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests import engine, hostile
 from tests.conftest import PASSWORD, USER
-from tests.program import Service
+from tests.support import engine, hostile_files
+from tests.support.program import Service
 
 SECONDS, MEBIBYTES = 5, 150
 
@@ -47,10 +47,10 @@ async def test_they_cost_little_and_leave_nothing(
     async with service.client(USER, PASSWORD) as client:
         await client.post("/avro/verify", content=b"Obj")
         idle, before = peak(service.pid), temporary_files(service.pid, tmp_path)
-        for name in [*hostile.AVRO, *hostile.ZIPS]:
+        for name in [*hostile_files.AVRO, *hostile_files.ZIPS]:
             for path in ("restore/employees", "restore/all", "verify"):
                 started = time.perf_counter()
-                reply = await client.post(f"/avro/{path}", content=hostile.content(name))
+                reply = await client.post(f"/avro/{path}", content=hostile_files.content(name))
                 assert 400 <= reply.status_code < 500, (name, path, reply.text)
                 assert time.perf_counter() - started < SECONDS, (name, path)
         assert peak(service.pid) - idle <= MEBIBYTES

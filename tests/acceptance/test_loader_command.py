@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from tests import engine, program
+from tests.support import engine, program
 
 REAL = program.ROOT.parent / "shared" / "data"
 COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70)}

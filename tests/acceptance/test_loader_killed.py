@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from service.core import database as databases
-from service.core.database import Database
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
-from service.core.migrate import migrate
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests import engine, program, servers
-from tests.servers import Embedded, Server
-from tests.sizes import sized
+from tests.support import engine, program, servers
+from tests.support.servers import Embedded, Server
+from tests.support.sizes import sized
 
 ROUNDS = sized(short=1, full=10)
 PATIENCE = 300
@@ -91,7 +91,7 @@ class Loader:
         for file in summary:
             del file["seconds"], file["notes"]
         async with (
-            databases.connect(self.settings) as database,
+            connect(self.settings) as database,
             database.transaction(PATIENCE) as transaction,
         ):
             checksums = [
@@ -109,7 +109,7 @@ class Loader:
         for path in self._rejects.glob("*"):
             path.unlink()
         await engine.create_database(self.settings)
-        async with databases.connect(self.settings) as database:
+        async with connect(self.settings) as database:
             await migrate(database)
 
 
@@ -128,7 +128,7 @@ async def test_a_killed_loader_goes_on(scratch: Settings, tmp_path: Path) -> Non
     await loader.start_anew()
     undisturbed = await loader.finish()
     await loader.start_anew()
-    async with databases.connect(scratch) as database:
+    async with connect(scratch) as database:
         for blocks in (3, 5):
             process = await loader.start()
             await until_blocks_are_in(database, blocks)
@@ -145,7 +145,7 @@ async def test_a_killed_embedded_database_goes_on(tmp_path: Path) -> None:
     await loader.start_anew()
     process = await loader.start()
     with suppress(DatabaseError):
-        async with databases.connect(server.settings) as database:
+        async with connect(server.settings) as database:
             await until_blocks_are_in(database, 4)
             await server.kill()
     await process.communicate()

@@ -20,12 +20,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.web.app import create_app
-from tests import engine
-from tests.hires import add_parents
-from tests.program import Service
+from tests.support import engine
+from tests.support.hires import add_parents
+from tests.support.program import Service
 
 PASSWORD = "schema-password"
 CHECKS = [

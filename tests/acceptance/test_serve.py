@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from service.core.settings import Settings
-from tests import engine
-from tests.program import ROOT, Ended, Service, run, servers_of
-from tests.wire import Wire
+from tests.support import engine
+from tests.support.program import ROOT, Ended, Service, run, servers_of
+from tests.support.tcp_proxy import Wire
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 SAMPLE = ROOT / "loader" / "sample"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser import Seen, chromium, opened
 from tests.support import site
+from tests.support.browser import Seen, chromium, opened
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here")
 PHONE = {"width": 380, "height": 800}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from service.core.settings import Settings
-from tests import engine
-from tests.integration.test_observed import figures
-from tests.program import ROOT, Service
+from tests.integration.traffic.test_request_log import figures
+from tests.support import engine
+from tests.support.program import ROOT, Service
 
 ROWS = 'hirebase_rows_inserted_total{table="jobs"}'
 LOADED = 'hirebase_loader_rows_total{outcome="added",table="departments"}'

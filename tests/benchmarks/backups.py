@@ -16,15 +16,18 @@ from typing import Any
 import aiomysql
 import fastavro
 
-from service.core.backups import backup, checksum, layout
+from service.core.backups import backup
+from service.core.backups.format import avro_schema
 from service.core.backups.restore import restore
+from service.core.backups.table_checksum import checksum_of
 from service.core.backups.verify import _verify
-from service.core.database import Database, connect
-from service.core.migrate import migrate
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
-from tests import engine
 from tests.benchmarks.figures import Figure, beside, single
+from tests.support import engine
 
 HIRES, RUNS = 1_000_000, 3
 MORE = 5
@@ -111,7 +114,7 @@ async def _backup(database: Database, content: bytes, hires: int, runs: int) -> 
 
 
 def _write(records: list[Any]) -> None:
-    fastavro.writer(io.BytesIO(), layout.schema(EMPLOYEES), records, "deflate")
+    fastavro.writer(io.BytesIO(), avro_schema.schema(EMPLOYEES), records, "deflate")
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -125,7 +128,7 @@ async def _first_byte(database: Database, runs: int) -> list[Figure]:
     sums, firsts = [], []
     for _ in range(runs):
         async with database.snapshot(600) as snapshot:
-            sums.append(await _timed(lambda: checksum.of_table(snapshot, EMPLOYEES)))
+            sums.append(await _timed(lambda: checksum_of(snapshot, EMPLOYEES)))
         started = time.perf_counter()
         async with aclosing(backup.stream_table(database, EMPLOYEES, "deflate")) as pieces:
             async for piece in pieces:

@@ -20,14 +20,15 @@ import aiomysql
 import msgspec
 import pymysql
 
-from service.core import batch, tables
-from service.core.database import connect
-from service.core.driver import render
-from service.core.migrate import migrate
+from service.core import tables
+from service.core.database.connect import connect
+from service.core.database.driver import render
+from service.core.database.migrations import migrate
+from service.core.rules import batch
 from service.core.settings import Settings
-from tests import engine
 from tests.benchmarks import server
 from tests.benchmarks.figures import Figure, beside, single
+from tests.support import engine
 
 ROWS, CLIENTS, RUNS = 1000, 4, 9
 EMPLOYEES = tables.by_path("employees")

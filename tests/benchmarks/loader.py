@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service.core.database import Database, connect
-from service.core.migrate import migrate
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from tests import engine
 from tests.benchmarks.figures import Figure, beside, single
+from tests.support import engine
 
 HIRES, BAD, PANDAS, MANY = 1_000_000, 200_000, 20_000, 10_000_000
 RUNS = 5

@@ -10,7 +10,7 @@ import fastavro
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, declarative_base
 
-from service.core.backups import layout
+from service.core.backups.format import avro_schema
 from service.core.settings import Settings
 from service.core.tables import by_path
 
@@ -71,7 +71,7 @@ def back_up(settings: Settings, number: int) -> float:
     with Session(engine) as session:
         hires = session.query(Hire).limit(number).all()
         records = [{name: getattr(hire, name) for name in names} for hire in hires]
-        fastavro.writer(io.BytesIO(), layout.schema(by_path("employees")), records, "deflate")
+        fastavro.writer(io.BytesIO(), avro_schema.schema(by_path("employees")), records, "deflate")
     seconds = time.perf_counter() - started
     engine.dispose()
     return seconds

@@ -6,12 +6,13 @@ import time
 from base64 import b64encode
 from http.client import HTTPConnection
 
-from service.core.database import Database, connect
-from service.core.migrate import migrate
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
 from service.core.reports import REPORTS
-from tests import engine
 from tests.benchmarks import server
 from tests.benchmarks.figures import Figure, beside
+from tests.support import engine
 
 HIRES, YEAR, RUNS = 1_000_000, 2021, 5
 STATEMENT = 10_000

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.core.settings import Settings
-from tests import engine
+from tests.support import engine
 
 PASSWORD = "bench-password"
 START_SECONDS = 60

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from service.core import database as databases
-from service.core.database import Database
-from service.core.migrate import migrate
-from tests import engine, servers
-from tests.hires import add_parents
-from tests.load import FIGURES
-from tests.servers import Server
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
+from tests.support import engine, servers
+from tests.support.hires import add_parents
+from tests.support.load import FIGURES
+from tests.support.servers import Server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def stocked(server: Server) -> AsyncIterator[Database]:
     """Its tables, with twelve departments and jobs in them."""
     await engine.create_database(server.settings)
-    async with databases.connect(server.settings) as database:
+    async with connect(server.settings) as database:
         await migrate(database)
         await add_parents(database, range(1, 13))
         yield database

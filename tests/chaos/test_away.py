@@ -12,17 +12,17 @@ from itertools import cycle
 import msgspec
 import pytest
 
-from service.core import database as databases
-from service.core.database import Database
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
-from tests import engine
-from tests.hires import count
-from tests.load import SUCCESS, Line, Reply, batch, request, started, told
-from tests.servers import Container, Server
-from tests.sizes import sized
-from tests.waiting import until
-from tests.wire import Wire
+from tests.support import engine
+from tests.support.hires import count
+from tests.support.load import SUCCESS, Line, Reply, batch, request, started, told
+from tests.support.servers import Container, Server
+from tests.support.sizes import sized
+from tests.support.tcp_proxy import Wire
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 KILLS = sized(short=10, full=100)
@@ -98,7 +98,7 @@ async def kill_connections(settings: Settings) -> None:
     """So many, one after the other."""
     beside = msgspec.structs.replace(settings, mysql_database="information_schema")
     killed = 0
-    async with databases.connect(beside) as database:
+    async with connect(beside) as database:
         while killed < KILLS:
             killed += await kill_one(database, settings.mysql_database)
             await asyncio.sleep(random.uniform(0, 0.2))
@@ -123,7 +123,7 @@ async def answers(settings: Settings) -> None:
 
     async def answered() -> bool:
         with suppress(DatabaseError):
-            async with databases.connect(patient):
+            async with connect(patient):
                 return True
         return False
 
@@ -152,7 +152,7 @@ async def test_every_request_has_its_answer_in_time(
                 await asyncio.sleep(random.uniform(0.2, 1))
         assert (await service.end()).code == 0
     await judge(watched, ready, way)
-    async with databases.connect(server.settings) as database:
+    async with connect(server.settings) as database:
         assert await count(database, "hired_employees") % ROWS == 0
 
 

@@ -8,14 +8,14 @@ from itertools import cycle, islice
 
 import pytest
 
-from service.core import database as databases
-from service.core.migrate import migrate
-from tests import engine
-from tests.hires import add_parents
-from tests.insistent import Insistent, written_once
-from tests.load import told
-from tests.servers import Server
-from tests.sizes import sized
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from tests.support import engine
+from tests.support.hires import add_parents
+from tests.support.load import told
+from tests.support.retrying_clients import RetryingClients, written_once
+from tests.support.servers import Server
+from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 KILLS = sized(short=4, full=30)
@@ -34,14 +34,14 @@ async def test_every_row_is_there_once(server: Server) -> None:
         await clients.until(BATCHES)
 
     await engine.create_database(server.settings)
-    async with databases.connect(server.settings) as database:
+    async with connect(server.settings) as database:
         await migrate(database)
         await add_parents(database, range(1, 2))
-    clients = Insistent(server.settings)
+    clients = RetryingClients(server.settings)
     await clients.start()
     await clients.post_while(disturb())
     told("kill -9", batches=clients.batches, kills=KILLS, repeats=clients.repeats)
     assert clients.batches >= BATCHES
     assert clients.repeats >= KILLS
-    async with databases.connect(server.settings) as database:
+    async with connect(server.settings) as database:
         await written_once(database, clients)

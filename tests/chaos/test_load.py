@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from service.core.database import Database
-from tests.load import (
+from service.core.database.transactions import Database
+from tests.support.load import (
     SUCCESS,
     batch,
     flooded,
@@ -23,9 +23,9 @@ from tests.load import (
     started,
     told,
 )
-from tests.program import Service
-from tests.servers import Server
-from tests.sizes import sized
+from tests.support.program import Service
+from tests.support.servers import Server
+from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 MEASURED_SECONDS = sized(short=6, full=10)

@@ -10,14 +10,14 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from tests import engine
-from tests.hires import add_parents, count, hire
-from tests.serving import serving
-from tests.sizes import FULL
-from tests.waiting import until
-from tests.wire import Wire
+from tests.support import engine
+from tests.support.hires import add_parents, count, hire
+from tests.support.serving import serving
+from tests.support.sizes import FULL
+from tests.support.tcp_proxy import Wire
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.chaos
 DEADLINE, MARGIN = 2, 0.5

@@ -8,11 +8,11 @@ import random
 import msgspec
 import pytest
 
-from service.core.database import Database, Transaction
-from tests.hires import count, hire
-from tests.load import Line, figures, in_turn, request, started, told
-from tests.servers import Server
-from tests.sizes import sized
+from service.core.database.transactions import Database, Transaction
+from tests.support.hires import count, hire
+from tests.support.load import Line, figures, in_turn, request, started, told
+from tests.support.servers import Server
+from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 WRITERS, ROWS = 8, 40

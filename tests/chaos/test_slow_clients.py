@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from service.core.database import Database
+from service.core.database.transactions import Database
 from service.core.tables import by_path
-from tests.hires import MOMENT, count
-from tests.load import batch, figures, in_turn, p99, read_reply, request, started, told
-from tests.program import Service
-from tests.servers import Server
-from tests.sizes import sized
-from tests.waiting import until
-from tests.wire import Streams
+from tests.support.hires import MOMENT, count
+from tests.support.load import batch, figures, in_turn, p99, read_reply, request, started, told
+from tests.support.program import Service
+from tests.support.servers import Server
+from tests.support.sizes import sized
+from tests.support.tcp_proxy import Streams
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 CROWD = sized(short=15, full=60)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from tests import program
+from tests.support import program
 
 FULL: dict[str, Any] = {
     "title": 'O\'Neill "x" \\ 50 %s',

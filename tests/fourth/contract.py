@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.core.annotations import digits
-from service.core.fields import Id, Instant, Text
+from service.core.rules.annotations import digits
+from service.core.rules.fields import Id, Instant, Text
 
 
 class Contract(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

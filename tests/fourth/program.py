@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import sql
-from tests.program import ROOT
+from tests.support.program import ROOT
 
 HERE = Path(__file__).parent
 

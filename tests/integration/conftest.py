@@ -9,13 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from loader import records
-from service.core import database as databases
-from service.core.database import Database
+from loader.reading import blocks
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
 from service.core.settings import Settings
-from tests.loads import Folder
-from tests.restoring import fill
-from tests.serving import serving
+from tests.support.csv_files import Folder
+from tests.support.restores import fill
+from tests.support.serving import serving
 
 SMALL = 256
 """Bytes in a block: some six hires."""
@@ -50,12 +50,12 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads of a few rows in many blocks."""
-    monkeypatch.setattr(records, "BLOCK", SMALL)
+    monkeypatch.setattr(blocks, "BLOCK", SMALL)
 
 
 @pytest.fixture
 async def single(database: Database, migrated: Settings) -> AsyncIterator[Database]:
     """A pool of one connection, on empty tables."""
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
-    async with databases.connect(settings) as single:
+    async with connect(settings) as single:
         yield single

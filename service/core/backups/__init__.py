@@ -1,1 +1,1 @@
-"""Backups: Avro files and archives of them, written, verified and restored."""
+"""Taking, keeping, verifying and restoring backups; the file format is in `format`."""

@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.core.ahead import ahead
-from service.core.backups import checksum, layout
-from service.core.backups.archive import MANIFEST, ArchiveWriter
-from service.core.backups.avro import Origin, Writer
-from service.core.backups.compression import Codec
-from service.core.database import SQL, Database, Transaction
-from service.core.kinds import Text
+from service.core.backups.format import avro_schema
+from service.core.backups.format.avro import BackupMetadata, Writer
+from service.core.backups.format.codecs import Codec
+from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
+from service.core.backups.table_checksum import checksum_of
+from service.core.database.transactions import SQL, Database, Transaction
+from service.core.prefetch import prefetch
+from service.core.rules.field_types import Text
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -90,7 +91,7 @@ async def _archived(
 
 def _part(writer: Writer, size: int, sha256: str) -> Part:
     origin, table = writer.origin, writer.table
-    schema = layout.schema(table)
+    schema = avro_schema.schema(table)
     return Part(f"{table.name}.avro", origin.rows, size, sha256, origin.checksum, schema)
 
 
@@ -114,15 +115,15 @@ class _Snapshot:
 
     async def writer(self, table: Table, codec: Codec) -> Writer:
         """A writer whose header says what the database counted and added up."""
-        total = await checksum.of_table(self._transaction, table)
-        origin = Origin(total.rows, str(total), self._at, self._schema_version, PROGRAM)
+        total = await checksum_of(self._transaction, table)
+        origin = BackupMetadata(total.rows, str(total), self._at, self._schema_version, PROGRAM)
         return Writer(table, codec, origin)
 
     async def pieces(self, writer: Writer) -> AsyncGenerator[bytes]:
         """A file: its header, then its blocks; the server builds a page while one is encoded."""
         yield writer.header
         pages = _Pages(self._transaction, writer.table)
-        coming: AsyncGenerator[str | bytes] = ahead(pages.next)
+        coming: AsyncGenerator[str | bytes] = prefetch(pages.next)
         async with aclosing(coming) as texts:
             async for text in texts:
                 yield await in_thread(_block, writer, text)

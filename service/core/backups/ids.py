@@ -12,7 +12,7 @@ BUCKET = 16
 """Ids that share their upper bits are sorted together: the sort holds few at a time."""
 
 
-class Ids:
+class IdSet:
     """A growing set of ids that notices repeats."""
 
     def __init__(self) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sql
-from service.core.batch import Batch
-from service.core.database import Transaction
+from service.core.database.transactions import Transaction
 from service.core.errors import OrphansError
-from service.core.fields import Error
-from service.core.store import parts
+from service.core.rules.batch import Batch
+from service.core.rules.fields import Error
 from service.core.tables import Table, by_name, children
+from sql import chunks
 
 NAMED = 100
 """Orphans that are told one by one."""
@@ -52,7 +52,7 @@ class Orphans:
     async def left_by(self, transaction: Transaction, table: Table, ids: Sequence[int]) -> None:
         """Count the rows that refer to rows which are about to be removed."""
         for child, field in children(table):
-            for part in parts(ids):
+            for part in chunks(ids):
                 ((count,),) = await transaction.fetch(
                     sql.expand(child.sql[f"count_by_{field.name}"], len(part)), part
                 )
@@ -84,7 +84,7 @@ class Parents:
     async def _existing(self, table: Table, ids: Iterable[int]) -> list[int]:
         return [
             key
-            for part in parts(sorted(ids))
+            for part in chunks(sorted(ids))
             for (key,) in await self._transaction.fetch(
                 sql.expand(table.sql["existing"], len(part)), part
             )

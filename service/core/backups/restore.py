@@ -8,21 +8,22 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.core import merge, store
-from service.core.ahead import ahead
-from service.core.backups import checksum
-from service.core.backups.avro import Reader
-from service.core.backups.ids import Ids
+from service.core.backups.format.avro import Reader
+from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.records import judge
 from service.core.backups.sources import Source, reader_of
-from service.core.backups.transactions import Limits, refuse_too_large
-from service.core.batch import Batch
-from service.core.database import Database, Transaction
+from service.core.backups.table_checksum import checksum_of
+from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
+from service.core.database.transactions import Database, Transaction
 from service.core.errors import BackupError, DuplicateError, RowsRefused
-from service.core.merge import Counts
+from service.core.prefetch import prefetch
+from service.core.rules.avro_records import validate
+from service.core.rules.batch import Batch
 from service.core.tables import Table
 from service.core.threads import in_thread
+from service.core.writes import merge
+from service.core.writes.merge import Counts
+from sql import CHUNK
 
 Mode = Literal["replace", "merge"]
 
@@ -59,7 +60,7 @@ async def restore(
     mode: Mode,
     *,
     dry_run: bool = False,
-    limits: Limits | None = None,
+    limits: TransactionLimits | None = None,
 ) -> list[Restored]:
     """Make tables what files say, in one transaction; the tables parents first.
 
@@ -68,7 +69,7 @@ async def restore(
     lose a parent, TransactionTooLarge above `limits`: the tables are then as they were.
     """
     scanned = await in_thread(_scanned, sources)
-    await refuse_too_large(database, scanned, mode, limits or Limits())
+    await refuse_too_large(database, scanned, mode, limits or TransactionLimits())
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
@@ -123,8 +124,8 @@ class _Restore:
     async def _has_rows(self, table: Table) -> bool:
         return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
 
-    async def _put_all(self, reader: Reader) -> tuple[Restored, Ids]:
-        counts, ids, position = Counts(), Ids(), 0
+    async def _put_all(self, reader: Reader) -> tuple[Restored, IdSet]:
+        counts, ids, position = Counts(), IdSet(), 0
         async with aclosing(_judged(reader)) as batches:
             async for judged in batches:
                 _refuse(judged, position)
@@ -160,12 +161,12 @@ class _Restore:
         first = await self._transaction.fetch(judged.table.sql["nth"], (min(ids) - 1, 0))
         return len(ids) == len(judged.rows) and (not first or first[0][0] > max(ids))
 
-    async def _remove_others(self, table: Table, keep: Ids) -> int:
+    async def _remove_others(self, table: Table, keep: IdSet) -> int:
         ((count,),) = await self._transaction.fetch(table.sql["count"])
         if count == len(keep) and not self._orphans.count:
             return 0
         after, removed, before = 0, 0, self._orphans.count
-        while page := await self._transaction.fetch(table.sql["ids"], (after, store.LOOKUP)):
+        while page := await self._transaction.fetch(table.sql["ids"], (after, CHUNK)):
             after = page[-1][0]
             others = [key for (key,) in page if key not in keep]
             await self._orphans.left_by(self._transaction, table, others)
@@ -178,7 +179,7 @@ class _Restore:
     async def _verify(self, reader: Reader) -> bool:
         if reader.origin is None or self._mode == "merge":
             return reader.origin is not None
-        total = await checksum.of_table(self._transaction, reader.table)
+        total = await checksum_of(self._transaction, reader.table)
         if (total.rows, str(total)) != (reader.origin.rows, reader.origin.checksum):
             raise BackupError(
                 f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
@@ -190,8 +191,8 @@ class _Restore:
 
 def _judged(reader: Reader) -> AsyncGenerator[Batch]:
     """Batches of a file: one is decoded and judged in a thread while another is written."""
-    batches: Iterator[Batch] = (judge(reader.table, records) for records in reader)
-    return ahead(lambda: in_thread(next, batches, None))
+    batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
+    return prefetch(lambda: in_thread(next, batches, None))
 
 
 def _refuse(judged: Batch, position: int) -> None:

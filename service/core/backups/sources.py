@@ -12,10 +12,10 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from service.core.backups import avro
-from service.core.backups.archive import CHUNK, MANIFEST, Archive
-from service.core.backups.avro import Reader
 from service.core.backups.backup import Manifest, Part
+from service.core.backups.format import avro
+from service.core.backups.format.avro import Reader
+from service.core.backups.format.zip_archive import CHUNK, MANIFEST, Archive
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread

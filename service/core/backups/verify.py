@@ -7,10 +7,10 @@ from typing import IO
 
 from msgspec import Struct
 
-from service.core.backups.avro import Reader, Records
-from service.core.backups.records import judge
+from service.core.backups.format.avro import Reader, Records
 from service.core.backups.sources import sources
 from service.core.errors import RowsRefused
+from service.core.rules.avro_records import validate
 from service.core.tables import Table
 from service.core.threads import in_thread
 
@@ -67,7 +67,7 @@ def _verdict(table: Table, file: IO[bytes]) -> Verdict:
 
 
 def _refuse_bad_rows(table: Table, records: Records) -> None:
-    rejects = judge(table, records).rejects
+    rejects = validate(table, records).rejects
     if rejects:
         raise RowsRefused(
             f"{len(rejects)} rows of this file of {table.path} break a rule.",

@@ -19,22 +19,22 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
-from service.core.backups.archive import CHUNK
-from service.core.backups.depot import ALL, Depot
+from service.core.backups.backup_store import ALL, BackupStore
+from service.core.backups.format.zip_archive import CHUNK
 from service.core.errors import MalformedError, NotFoundError, StorageError, UnavailableError
-from service.core.merge import OnConflict
 from service.core.reports import REPORTS
 from service.core.tables import by_path
 from service.core.threads import in_thread
-from service.web.auth import ROLE
-from service.web.console import copies, loads
+from service.core.writes.merge import OnConflict
+from service.web.access.basic_auth import ROLE
+from service.web.api.downloads import Download, download
+from service.web.api.parameters import TheDatabase
+from service.web.api.reports import CSV, Year
+from service.web.api.uploads import MAX_UPLOAD, received
+from service.web.console import backup_jobs, loads
 from service.web.console.jobs import Job, Jobs
-from service.web.console.rejected import writing
+from service.web.console.rejects_file import writing
 from service.web.console.runs import Work, place
-from service.web.downloads import Download, download
-from service.web.parameters import TheDatabase
-from service.web.reports import CSV, Year
-from service.web.uploads import MAX_UPLOAD, received
 
 WATCH_SECONDS = 0.5
 FILE = "file"
@@ -190,7 +190,7 @@ def _work(state: State) -> Work:
     async def work(job: Job) -> None:
         if job.kind == "verify":
             with state.metrics.copying("verify"):
-                await copies.check(job, state.settings)
+                await backup_jobs.check(job, state.settings)
             return
         async with place(state.streams, job):
             await _WORK[job.kind](job, state)
@@ -200,13 +200,13 @@ def _work(state: State) -> Work:
 
 async def _back_up(job: Job, state: State) -> None:
     with state.metrics.copying("backup"):
-        size = await copies.take(job, state.database, state.settings)
+        size = await backup_jobs.take(job, state.database, state.settings)
     state.metrics.backup_bytes.inc(size)
 
 
 async def _restore(job: Job, state: State) -> None:
     with state.metrics.copying("restore", dry_run=job.preview):
-        await copies.bring_back(job, state.database, state.settings)
+        await backup_jobs.bring_back(job, state.database, state.settings)
 
 
 async def _load(job: Job, state: State) -> None:
@@ -276,8 +276,8 @@ async def report_file(
     raise NotFoundError(f"There is no report {name[:100]!r}.")
 
 
-def _depot(state: State) -> Depot:
-    return Depot(state.settings.backup_dir)
+def _depot(state: State) -> BackupStore:
+    return BackupStore(state.settings.backup_dir)
 
 
 ACTIONS = [

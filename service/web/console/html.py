@@ -18,9 +18,9 @@ from service import __version__
 from service.core.errors import HirebaseError
 from service.core.tables import TABLES
 from service.web import problems
-from service.web.guard import HEADERS
+from service.web.access.cross_site import HEADERS
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 NEXT = {

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database import Database, Row
+from service.core.database.transactions import Database, Row
 from service.core.errors import KeyBusyError, NotFoundError
-from service.core.store import parts
 from service.core.threads import in_thread
-from service.web.users import Role
+from service.web.access.users import Role
+from sql import chunks
 
 KEPT_SECONDS = 24 * 3600
 SILENT_SECONDS = 20
@@ -153,7 +153,7 @@ class Jobs:
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
             if await self._execute("forget", job_id, KEPT_SECONDS):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
-        for names in parts(await in_thread(self._old_folders)):
+        for names in chunks(await in_thread(self._old_folders)):
             known = await self._database.fetch(sql.expand(SQL["known"], len(names)), names)
             for name in {*names} - {name for (name,) in known}:
                 await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))

@@ -10,23 +10,23 @@ from typing import Any, cast
 
 import msgspec
 
-from loader import pipeline
-from loader.file import File
+from loader.loading import pipeline
 from loader.options import Options
-from loader.progress import Advance, Progress
-from loader.report import Summary
-from service.core import intake
-from service.core.database import Database, Transaction
+from loader.reading.file import CsvFile
+from loader.reporting.progress import Advance, Progress
+from loader.reporting.summary import Summary
+from service.core.database.transactions import Database, Transaction
 from service.core.errors import InputError, StoppedError
-from service.core.fields import Error
-from service.core.idempotency import Key, Keys, Reply, hash_of
-from service.core.merge import OnConflict
-from service.core.store import Origin
+from service.core.rules.fields import Error
 from service.core.tables import Table, by_path
 from service.core.threads import in_thread
-from service.web.console.batches import Part, clipped, kind_of, parts
+from service.core.writes import ingest
+from service.core.writes.idempotency import Key, Keys, Reply, hash_of
+from service.core.writes.merge import OnConflict
+from service.core.writes.rejects import RejectOrigin
+from service.web.console.file_batches import Part, clipped, kind_of, parts
 from service.web.console.jobs import Job
-from service.web.console.rejected import RejectsFile
+from service.web.console.rejects_file import RejectsFile
 
 SHOWN = 200
 """Rejects, and verdicts of a preview, that a page shows; the file has all rejects."""
@@ -44,10 +44,10 @@ class _Watched(Progress):
 
     def __init__(self, job: Job):
         self._job = job
-        self.found: File | None = None
+        self.found: CsvFile | None = None
 
     @contextmanager
-    def file(self, file: File, summary: Summary) -> Iterator[Advance]:
+    def file(self, file: CsvFile, summary: Summary) -> Iterator[Advance]:
         self.found = file
         self._job.total = file.size
 
@@ -107,7 +107,7 @@ def _assumes_utc(job: Job) -> bool:
     return job.options["assume_utc"] == "true"
 
 
-def _first_records(file: File) -> list[tuple[int, str]]:
+def _first_records(file: CsvFile) -> list[tuple[int, str]]:
     """(line, text) of the first records."""
     block = next(file.blocks(file.start), None)
     if block is None:
@@ -160,9 +160,9 @@ class _New:
         """(rows added, errors by index) of a batch."""
 
         async def work(transaction: Transaction) -> Reply:
-            origin = Origin("api", f"console: {self.path.name}")
+            origin = RejectOrigin("api", f"console: {self.path.name}")
             dry_run = self.job.preview
-            verdict = await intake.take(transaction, part.judged, origin, dry_run=dry_run)
+            verdict = await ingest.ingest(transaction, part.judged, origin, dry_run=dry_run)
             errors = {reject.position: reject.errors for reject in verdict.rejects}
             return Reply(200, msgspec.json.encode(errors))
 

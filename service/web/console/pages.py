@@ -10,19 +10,20 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Template
 
-from service.core import reports, store
-from service.core.backups.depot import Depot, Listed
-from service.core.database import Database
+from service.core import reports
+from service.core.backups.backup_store import BackupStore, Listed
+from service.core.database.transactions import Database
 from service.core.errors import NotFoundError, UnavailableError
-from service.core.fields import MAX_ID
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
+from service.core.rules.fields import MAX_ID
 from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
-from service.web.auth import ROLE
+from service.core.writes.rejects import REJECTS
+from service.web.access.basic_auth import ROLE
+from service.web.api.parameters import MAX_AFTER, After, TheDatabase
+from service.web.api.rejects import as_object
+from service.web.api.reports import Year
 from service.web.console.html import page
-from service.web.parameters import MAX_AFTER, After, TheDatabase
-from service.web.rejects import as_object
-from service.web.reports import Year
 
 Any_ = Request[Any, Any, Any]
 Source = Literal["api", "loader", "restore", ""]
@@ -155,14 +156,14 @@ async def _rejects(
 ) -> list[dict[str, Any]]:
     wanted = msgspec.json.encode({"code": code}).decode() if code else None
     parameters = (SHOWN, SHOWN, before, table, table, source, source, wanted, wanted, limit)
-    found = await database.fetch(store.REJECTS["latest"], parameters)
+    found = await database.fetch(REJECTS["latest"], parameters)
     return [as_object(one) for one in found]
 
 
 async def _backups(request: Any_, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
-    listed = await in_thread(Depot(state.settings.backup_dir).list)
+    listed = await in_thread(BackupStore(state.settings.backup_dir).list)
     return listed[::-1][:count]
 
 

@@ -18,7 +18,7 @@ from service.core.errors import (
     UnavailableError,
 )
 from service.web.console.jobs import STOPPED, Job, Jobs, State
-from service.web.gate import Gate
+from service.web.traffic.limiter import Limiter
 
 log = logging.getLogger("hirebase.console")
 
@@ -136,7 +136,7 @@ async def _outcome(job: Job, doing: asyncio.Future[None]) -> State:
 
 
 @asynccontextmanager
-async def place(gate: Gate, job: Job) -> AsyncIterator[None]:
+async def place(gate: Limiter, job: Job) -> AsyncIterator[None]:
     """A place among the long work; waits for one."""
     with ExitStack() as inside:
         while not _entered(gate, inside):
@@ -146,7 +146,7 @@ async def place(gate: Gate, job: Job) -> AsyncIterator[None]:
         yield
 
 
-def _entered(gate: Gate, inside: ExitStack) -> bool:
+def _entered(gate: Limiter, inside: ExitStack) -> bool:
     try:
         inside.enter_context(gate.entered())
     except UnavailableError:

@@ -1,0 +1,1 @@
+"""From records to rows: blocks in flight, checkpoints, dry runs."""

@@ -1,0 +1,108 @@
+"""What a load would do, without writing a row: the tables as they are, and the files above them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+
+import sql
+from loader.reading.file import CsvFile, at_lines
+from loader.reading.splitter import Block
+from loader.reporting.progress import Progress
+from loader.reporting.summary import Summary
+from service.core.database.transactions import Database, Transaction
+from service.core.rules.batch import Batch
+from service.core.rules.reject import Reject
+from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
+from service.core.writes import merge
+from service.core.writes.merge import Counts, OnConflict
+from service.core.writes.parents import check_parents
+from sql import chunks
+
+SQL = sql.statements("rehearsal")
+SECONDS = 300
+Tokens = dict[int, tuple[int, int]]
+
+
+class ShadowTables:
+    """The rows that would be in the tables, an id and a hash each, in a temporary file."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+        for table in TABLES:
+            connection.execute(sql.about(SQL["create"], table.name))
+
+    def find(self, table: Table, ids: set[int]) -> Tokens:
+        """Those of the ids that it has, each with the row's hash."""
+        statement = sql.about(SQL["find"], table.name)
+        return {
+            row[0]: row
+            for part in chunks(sorted(ids))
+            for row in self._connection.execute(sql.expand(statement, len(part)), part)
+        }
+
+    def put(self, table: Table, tokens: Tokens) -> None:
+        """Add rows, or change them."""
+        self._connection.executemany(sql.about(SQL["put"], table.name), tokens.values())
+
+    def ids(self, table: Table, ids: set[int]) -> set[int]:
+        """Those of the ids that it has."""
+        return set(self.find(table, ids))
+
+
+@contextmanager
+def shadow_tables() -> Iterator[ShadowTables]:
+    """An empty shadow; gone at the end."""
+    connection = sqlite3.connect("", isolation_level=None)
+    try:
+        connection.execute(SQL["synchronous_off"])
+        connection.execute(SQL["journal_off"])
+        yield ShadowTables(connection)
+    finally:
+        connection.close()
+
+
+async def dry_run(
+    database: Database,
+    rows: ShadowTables,
+    file: CsvFile,
+    on_conflict: OnConflict,
+    progress: Progress,
+) -> Summary:
+    """The summary of a load of this file."""
+    started = time.perf_counter()
+    table = file.source.table
+    summary = Summary(table, file.source.name, dry_run=True)
+    blocks = file.blocks(file.start)
+    with progress.file(file, summary) as advance:
+        while block := await in_thread(next, blocks, None):
+            counts, rejects = await _try(database, rows, file.judge(block), block, on_conflict)
+            summary.add(len(block.records), counts, rejects)
+            advance(block.end.byte)
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+async def _try(
+    database: Database, rows: ShadowTables, judged: Batch, block: Block, on_conflict: OnConflict
+) -> tuple[Counts, list[Reject]]:
+    table = judged.table
+
+    async def look(transaction: Transaction) -> tuple[Batch, Tokens]:
+        attempt = copy(judged)
+        attempt.rejects = list(judged.rejects)
+        await check_parents(transaction, attempt, rows.ids)
+        old = await merge.find_among(transaction, table, [row[0] for row in attempt.rows])
+        return attempt, {key: (key, hash(row)) for key, row in old.items()}
+
+    attempt, old = await database.run(look, SECONDS)
+    tokens = [(row[0], hash(row)) for row in attempt.rows]
+    old |= rows.find(table, {key for key, _ in tokens})
+    decision = merge.decide(tokens, old, on_conflict)
+    rows.put(table, decision.added | decision.changed)
+    attempt.reject(decision.refused)
+    return decision.counts, at_lines(attempt.rejects, block)

@@ -1,0 +1,205 @@
+"""Source → batch → store: a transaction a block, several in flight, each block exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from copy import copy
+from functools import partial
+
+from msgspec import Struct
+
+from loader.loading.checkpoint import Checkpoint, Done
+from loader.loading.dry_run import dry_run, shadow_tables
+from loader.loading.ordered import Ids, Job, in_order
+from loader.loading.reject_log import RejectLog
+from loader.options import Options
+from loader.reading.file import CsvFile, at_lines
+from loader.reading.source import open_sources
+from loader.reading.splitter import Block, Position
+from loader.reporting.progress import Progress
+from loader.reporting.rejects_file import RejectsFile, check_folder
+from loader.reporting.summary import Summary
+from service.core.database.transactions import Database, Transaction
+from service.core.errors import DuplicateError, StoppedError, UnavailableError
+from service.core.rules.batch import Batch
+from service.core.rules.reject import Reject
+from service.core.tables import TABLES
+from service.core.threads import in_thread
+from service.core.writes import merge
+from service.core.writes.merge import Counts
+from service.core.writes.parents import check_parents
+from service.core.writes.rejects import RejectOrigin
+
+SECONDS = 300
+ATTEMPTS = 8
+
+
+class Outcome(Struct, frozen=True):
+    """What became of a block."""
+
+    received: int
+    counts: Counts
+    rejects: list[Reject]
+    end: Position
+
+
+async def load(
+    database: Database, options: Options, progress: Progress | None = None
+) -> list[Summary]:
+    """Load the files, parents first; InputError before anything is written."""
+    progress = progress or Progress()
+    with open_sources(options.data_dir, options.files, options.table) as sources:
+        small = options.small_blocks or database.embedded
+        detect = partial(CsvFile.detect, options=options, small_blocks=small)
+        files = [await in_thread(detect, source) for source in sources]
+        if options.dry_run or options.max_rejects is not None:
+            rehearsed = await _dry_run(database, files, options, progress)
+            if options.dry_run:
+                return _with_skipped(rehearsed, options)
+        await in_thread(check_folder, options.rejects_dir)
+        loads = [Load(database, file, options) for file in files]
+        summaries = [await one.run(progress) for one in loads]
+        for one in loads:
+            await one.checkpoint.forget()
+        return _with_skipped(summaries, options)
+
+
+def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
+    """With the tables that the folder has no file for."""
+    if options.files:
+        return summaries
+    loaded = {summary.table for summary in summaries}
+    skipped = [
+        Summary(table, None, notes=[f"No file for {table.name} in {options.data_dir}"])
+        for table in TABLES
+        if table not in loaded
+    ]
+    return sorted(summaries + skipped, key=lambda summary: TABLES.index(summary.table))
+
+
+async def _dry_run(
+    database: Database, files: list[CsvFile], options: Options, progress: Progress
+) -> list[Summary]:
+    """What a load would do; StoppedError if it would refuse more than it may."""
+    with shadow_tables() as rows:
+        summaries = [
+            await dry_run(database, rows, file, options.on_conflict, progress) for file in files
+        ]
+    rejected = sum(summary.rejected for summary in summaries)
+    if options.max_rejects is not None and rejected > options.max_rejects:
+        told = "\n".join(map(str, summaries))
+        raise StoppedError(
+            f"{rejected} rows break a rule, --max-rejects allows {options.max_rejects}: "
+            f"nothing was loaded.\n{told}"
+        )
+    return summaries
+
+
+class Load:
+    """The load of one file."""
+
+    def __init__(self, database: Database, file: CsvFile, options: Options):
+        self._database = database
+        self._file = file
+        self._options = options
+        self._table = file.source.table
+        self._log = RejectLog(
+            self._table, RejectOrigin("loader", file.source.short_name, file.fingerprint)
+        )
+        self._done: dict[int, Done] = {}
+        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, options.judgement)
+
+    async def run(self, progress: Progress) -> Summary:
+        """Load what is not loaded yet; the summary and the rejects file are of the whole file."""
+        started = time.perf_counter()
+        file = self._file
+        summary = Summary(self._table, file.source.name)
+        with RejectsFile(self._options.rejects_dir, file.source, file.layout) as rejects:
+            async with aclosing(self._outcomes(summary)) as outcomes:
+                with progress.file(file, summary) as advance:
+                    async for outcome in outcomes:
+                        summary.add(outcome.received, outcome.counts, outcome.rejects)
+                        rejects.add(outcome.rejects)
+                        advance(outcome.end.byte)
+            summary.rejects_file = await in_thread(rejects.publish)
+        if not summary.read:
+            summary.notes.append("The file has no rows")
+        summary.seconds = time.perf_counter() - started
+        return summary
+
+    async def _outcomes(self, summary: Summary) -> AsyncGenerator[Outcome]:
+        """The outcome of every block, those of an earlier run first."""
+        place = self._file.start
+        line = await self.checkpoint.superseded()
+        if line:
+            summary.notes.append(f"The file has changed since a load of it stopped at line {line}")
+        self._done = await self.checkpoint.done()
+        while done := self._done.get(place.byte):
+            yield await self._recorded(done)
+            place = done.end
+        if place != self._file.start:
+            summary.notes.append(f"Went on at line {place.line}")
+        async with aclosing(in_order(self._jobs(place), self._options.workers)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+    async def _jobs(self, start: Position) -> AsyncGenerator[Job[Outcome]]:
+        # In a thread: while a block is judged, those in flight are served.
+        blocks = self._judged(start)
+        while open_sources := await in_thread(next, blocks, None):
+            block, judged = open_sources
+            if judged:
+                yield Job(Ids(judged.rows), partial(self._write, block, judged))
+            else:
+                yield Job(Ids(()), partial(self._recorded, self._done[block.start.byte]))
+
+    def _judged(self, start: Position) -> Iterator[tuple[Block, Batch | None]]:
+        """The blocks from `start` on, those that are not done with their verdicts."""
+        for block in self._file.blocks(start):
+            yield block, None if block.start.byte in self._done else self._file.judge(block)
+
+    async def _recorded(self, done: Done) -> Outcome:
+        lines = range(done.start.line, done.end.line)
+        rejects = await self._log.between(self._database, lines)
+        return Outcome(done.received, done.counts, rejects, done.end)
+
+    async def _write(self, block: Block, judged: Batch) -> Outcome:
+        """Write a block once, whoever else loads this file, and whatever becomes of the server."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._database.run(
+                    lambda transaction: self._put(transaction, block, judged), SECONDS
+                )
+            except (DuplicateError, UnavailableError) as error:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self._reachable(error)
+            if done := await self.checkpoint.find(block):
+                return await self._recorded(done)
+        raise AssertionError
+
+    async def _put(self, transaction: Transaction, block: Block, judged: Batch) -> Outcome:
+        # A copy, because a deadlock runs this again and parents may exist by then.
+        attempt = copy(judged)
+        attempt.rejects = list(judged.rejects)
+        await self.checkpoint.claim(transaction, block)
+        await check_parents(transaction, attempt)
+        counts = await merge.put(transaction, attempt, self._options.on_conflict)
+        rejects = at_lines(attempt.rejects, block)
+        await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
+        await self.checkpoint.settle(transaction, block, counts, attempt.rows)
+        return Outcome(len(block.records), counts, rejects, block.end)
+
+    async def _reachable(self, error: Exception) -> None:
+        """Wait for a server that has gone away; its error if it does not come back."""
+        end = time.monotonic() + self._options.patience
+        while True:
+            try:
+                return await self._database.ping()
+            except UnavailableError:
+                if time.monotonic() > end:
+                    raise error from None
+                await asyncio.sleep(0.5)

@@ -1,0 +1,1 @@
+"""From files to records: sources, layouts, blocks. No database."""

@@ -1,0 +1,219 @@
+"""Text into records: lines split all at once, and only those with a quote looked at one by one.
+
+A record that cannot be read is a reject on its own; the next line is read as if it had been right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice
+
+from loader.reading.layout import Record
+from service.core.rules.fields import Error
+
+_line_end = re.compile(rb"\r\n|\r|\n")
+_surrogate = re.compile("[\ud800-\udfff]").search
+
+BLANK = [""]
+"""What a blank line splits into."""
+
+NEVER_CLOSED = "has a quoted field that is not closed, or a quote in one that is not doubled"
+NOT_UTF8 = "is not UTF-8"
+TOO_LONG = "is too long to be a record; this is its beginning"
+
+
+@dataclass(frozen=True)
+class Position:
+    """A point between records: the bytes before it, and the number of the line after it."""
+
+    byte: int = 0
+    line: int = 1
+
+
+@dataclass
+class Block:
+    """Records with the line each begins on and the text each was; `malformed` by index."""
+
+    start: Position
+    end: Position
+    records: list[Record]
+    lines: Sequence[int]
+    texts: list[str]
+    malformed: dict[int, Error] = field(default_factory=dict)
+
+    def refuse(self, at: int, message: str) -> None:
+        """Mark a record as one that cannot be read."""
+        self.records[at] = ()
+        self.malformed[at] = Error(None, "malformed", message)
+
+    def join(self, first: int, after: int, fields: Record) -> None:
+        """Make one record of several lines; the others are left blank."""
+        self.records[first:after] = [fields, *[BLANK] * (after - first - 1)]
+        self.texts[first] = "\n".join(self.texts[first:after])
+
+    def keep(self, wanted: Sequence[int]) -> None:
+        """Drop the records whose index is not wanted."""
+        self.records = [self.records[at] for at in wanted]
+        self.lines = [self.lines[at] for at in wanted]
+        self.texts = [self.texts[at] for at in wanted]
+        found = ((new, self.malformed.get(old)) for new, old in enumerate(wanted))
+        self.malformed = {at: error for at, error in found if error}
+
+
+class Splitter:
+    """Splits at one delimiter.
+
+    width, key: how many fields a record has, and which of them is its id. A line that looks like a
+    record is one, even where an earlier quote is still open: that one was never meant to be closed
+    so far away. blank_rows: a line of spaces or of an empty quoted field is a record, as in a file
+    of one column.
+    """
+
+    def __init__(self, delimiter: str, width: int = 0, key: int = 0, *, blank_rows: bool = False):
+        self._delimiter = delimiter
+        self._blank_rows = blank_rows
+        self._width = width
+        self._key = key
+        self._blank = " " if delimiter == "\t" else " \t"
+        stop, blank = re.escape(delimiter), self._blank
+        quoted = r'"([^"]*+(?:""[^"]*+)*+)'
+        self._field = re.compile(
+            rf'[{blank}]*{quoted}"[{blank}]*(?={stop}|\n|\Z)|(?![{blank}]*")([^{stop}\n]*)'
+        )
+        self._open = re.compile(rf"[{blank}]*{quoted}\Z")
+        self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", *self._blank[1:])
+
+    def split(self, data: bytes, start: Position, *, last: bool, longest: bool) -> Block:
+        """The whole records at the beginning of `data`.
+
+        What may go on in the next bytes is left for later: a line without its end, a quoted field
+        that is not closed; unless these bytes are the `last`, or the `longest` that are looked at.
+        """
+        data = data if last else data[: _last_line_end(data)]
+        text, broken = _decode(data)
+        lines = text.removesuffix("\n").split("\n") if text else []
+        numbers = range(start.line, start.line + len(lines))
+        block = Block(start, start, self._fields(text, lines), numbers, lines[:])
+        read = self._read_quoted(block, text, lines, last=last, longest=longest)
+        if broken:
+            _refuse_broken(block)
+        if read < len(lines) or BLANK in block.records:
+            block.keep([at for at in range(read) if not self._is_blank(block, at)])
+        used = len(data) if read == len(lines) else _length(data, read)
+        block.end = Position(start.byte + used, start.line + read)
+        return block
+
+    def too_long(self, data: bytes, start: Position, rest: int) -> Block:
+        """A line without an end as a record that cannot be read, `rest` more bytes skipped."""
+        text, _ = _decode(data)
+        end = Position(start.byte + len(data) + rest, start.line + 1)
+        block = Block(start, end, [()], [start.line], [_printable(text)])
+        block.refuse(0, TOO_LONG)
+        return block
+
+    def _is_blank(self, block: Block, at: int) -> bool:
+        """Whether a line is no record: blank, or the rest of an earlier one."""
+        record = block.records[at]
+        kept = self._blank_rows and record is not BLANK and block.texts[at]
+        return record == BLANK and not kept
+
+    def _fields(self, text: str, lines: list[str]) -> list[Record]:
+        delimiter, blank = self._delimiter, self._blank
+        if any(padding in text for padding in self._padding) or text[:1] == " ":
+            return [[part.strip(blank) for part in line.split(delimiter)] for line in lines]
+        return [line.split(delimiter) for line in lines]
+
+    def _read_quoted(
+        self, block: Block, text: str, lines: list[str], *, last: bool, longest: bool
+    ) -> int:
+        """Read the records with quotes again; the number of lines that were read to their end."""
+        if '"' not in text:
+            return len(lines)
+        starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+        after = 0
+        for at in [at for at, line in enumerate(lines) if '"' in line]:
+            if at < after:
+                continue
+            fields, after = self._read_one(text, lines, at, starts[at])
+            if fields:
+                block.join(at, after, fields)
+            elif after == at and not last and not (longest and at == 0):
+                return at
+            else:
+                after = at + 1
+                block.refuse(at, NEVER_CLOSED)
+        return len(lines)
+
+    def _read_one(
+        self, text: str, lines: list[str], at: int, start: int
+    ) -> tuple[list[str] | None, int]:
+        """The record of line `at`, None if it is malformed, and the line after it.
+
+        The line itself if its last field is open to the end of the text.
+        """
+        fields, stop = self._record(text, start)
+        if fields:
+            after = at + 1 + text.count("\n", start, stop)
+            own = any(map(self._looks_like_record, lines[at + 1 : after]))
+            return (None, at + 1) if own else (fields, after)
+        still_open = self._open.match(text, stop) is not None
+        own = still_open and any(map(self._looks_like_record, islice(lines, at + 1, None)))
+        return None, at if still_open and not own else at + 1
+
+    def _looks_like_record(self, line: str) -> bool:
+        fields = line.split(self._delimiter)
+        return len(fields) == self._width and fields[self._key].strip(' "').isdecimal()
+
+    def _record(self, text: str, at: int) -> tuple[list[str] | None, int]:
+        """The fields of the record that begins there, None if it is malformed; where it ends."""
+        fields = []
+        while match := self._field.match(text, at):
+            quoted, plain = match.groups()
+            value = plain if quoted is None else quoted.replace('""', '"')
+            fields.append(value.strip(self._blank))
+            at = match.end()
+            if not text.startswith(self._delimiter, at):
+                return fields, at
+            at += 1
+        return None, at
+
+
+def has_line_end(data: bytes) -> bool:
+    """Whether a line ends in here for certain."""
+    return _last_line_end(data) > 0
+
+
+def _last_line_end(data: bytes) -> int:
+    # A CR at the very end may be half of a CRLF.
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(len(data) - 1, 0))) + 1
+
+
+def _length(data: bytes, lines: int) -> int:
+    """The bytes of the first lines."""
+    ends = islice(_line_end.finditer(data), lines - 1, None) if lines else iter(())
+    return next((match.end() for match in ends), 0)
+
+
+def _decode(data: bytes) -> tuple[str, bool]:
+    """The text with LF alone at line ends, and whether some of its bytes are not UTF-8."""
+    try:
+        text, broken = data.decode(), False
+    except UnicodeDecodeError:
+        text, broken = data.decode(errors="surrogateescape"), True
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text, broken
+
+
+def _refuse_broken(block: Block) -> None:
+    for at, text in enumerate(block.texts):
+        if block.records[at] != BLANK and _surrogate(text):
+            block.refuse(at, NOT_UTF8)
+            block.texts[at] = _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Bytes that are no text as the backslash escapes that Python shows."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,0 +1,1 @@
+"""What a load reports: summary, progress, rejects."""

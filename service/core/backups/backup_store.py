@@ -1,0 +1,183 @@
+"""The folder of backups: written under a temporary name, verified, and only then named."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from service.core.backups import backup
+from service.core.backups.backup import Manifest, Part
+from service.core.backups.format.avro import Reader, table_of
+from service.core.backups.format.codecs import Codec
+from service.core.backups.format.zip_archive import Archive
+from service.core.backups.sources import digest_of, manifest_of
+from service.core.backups.verify import verify
+from service.core.database.transactions import Database
+from service.core.errors import BackupError, NotFoundError, StorageError
+from service.core.tables import TABLES, Table
+from service.core.threads import in_thread
+
+ALL = "hirebase"
+PARTIAL = ".partial-"
+STALE_SECONDS = 24 * 3600
+_moment = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)([0-9.]+)Z")
+_named = re.compile(r"([a-z_]+)-\d{8}T\d{6}\.\d{6}Z\.(?:avro|zip)").fullmatch
+
+
+class Saved(Manifest, frozen=True, kw_only=True):
+    """The manifest of a backup on disk, and its name there."""
+
+    name: str
+    size: int
+
+
+class Listed(Struct, frozen=True):
+    """A backup on disk: what it holds, and when it was made (UTC)."""
+
+    name: str
+    tables: str
+    size: int
+    made_at: str
+
+
+class BackupStore:
+    """Backups in a folder, newest last."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    async def save(
+        self, database: Database, table: Table | None, codec: Codec, keep: int | None = None
+    ) -> Saved:
+        """Back up a table, or all; BackupError if it does not read back, StorageError."""
+        made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        name = f"{table.path}-{made}.avro" if table else f"{ALL}-{made}.zip"
+        stream = (
+            backup.stream_table(database, table, codec)
+            if table
+            else backup.stream_all(database, codec, TABLES)
+        )
+        with _usable():
+            saved = await self._write(name, stream)
+            if keep is not None:
+                await in_thread(self._prune, name, keep)
+        return saved
+
+    def list(self) -> list[Listed]:
+        """All of them, oldest first; StorageError."""
+        with _usable():
+            return [
+                Listed(path.name, _kind(path.name), path.stat().st_size, _made_at(path.name))
+                for path in self._paths()
+            ]
+
+    def open(self, name: str) -> IO[bytes]:
+        """A backup by its name; NotFoundError for anything that is none, StorageError."""
+        with _usable():
+            if name in {path.name for path in self._paths()}:
+                return (self._folder / name).open("rb")
+        raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
+
+    async def _write(self, name: str, stream: AsyncGenerator[bytes]) -> Saved:
+        partial = self._folder / f"{PARTIAL}{name}"
+        await in_thread(self._prepare)
+        try:
+            await _fill(partial, stream)
+            with partial.open("rb") as file:
+                await verify(file)
+                saved = await in_thread(_saved, name, file)
+            await in_thread(self._publish, partial, name)
+        finally:
+            # What cannot be removed now is stale tomorrow; why the backup failed matters more.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        return saved
+
+    def _prepare(self) -> None:
+        """Make the folder, and remove what a killed program left there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.glob(f"{PARTIAL}*"):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink(missing_ok=True)
+
+    def _publish(self, partial: Path, name: str) -> None:
+        partial.rename(self._folder / name)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _prune(self, name: str, keep: int) -> None:
+        alike = [path for path in self._paths() if _kind(path.name) == _kind(name)]
+        for path in alike[:-keep]:
+            path.unlink(missing_ok=True)
+
+    def _paths(self) -> Sequence[Path]:
+        if not self._folder.is_dir():
+            return []
+        found = [path for path in self._folder.iterdir() if _named(path.name) and path.is_file()]
+        return sorted(found, key=lambda path: _made_at(path.name))
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The folder of backups (BACKUP_DIR) cannot be used: {error.strerror}. Give it room, "
+            "and the right to read and write there."
+        ) from error
+
+
+async def _fill(path: Path, stream: AsyncGenerator[bytes]) -> None:
+    with _private(path) as file:
+        async with aclosing(stream):
+            async for piece in stream:
+                await in_thread(file.write, piece)
+        file.flush()
+        await in_thread(os.fsync, file.fileno())
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that only its owner reads: backups hold people's names."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        yield file
+
+
+def _saved(name: str, file: IO[bytes]) -> Saved:
+    manifest = manifest_of(Archive(file)) if name.endswith(".zip") else None
+    size = os.fstat(file.fileno()).st_size
+    return Saved(**asdict(manifest or _manifest(name, file)), name=name, size=size)
+
+
+def _manifest(name: str, file: IO[bytes]) -> Manifest:
+    """Of an Avro file that stands alone."""
+    table = table_of(file)
+    reader = Reader(table, file)
+    if (origin := reader.origin) is None:
+        raise BackupError(f"{name} is no backup of ours.")
+    digest, size = digest_of(file)
+    part = Part(name, origin.rows, size, digest, origin.checksum, reader.schema)
+    return Manifest(
+        origin.program, origin.schema_version, origin.snapshot_at, reader.codec, {table.name: part}
+    )
+
+
+def _kind(name: str) -> str:
+    return name.partition("-")[0]
+
+
+def _made_at(name: str) -> str:
+    return _moment.sub(r"\1-\2-\3T\4:\5:\6Z", name.partition("-")[2].rpartition(".")[0])

@@ -1,0 +1,1 @@
+"""Backup files: Avro containers, codecs, schemas, ZIP, checksums. No database, no HTTP."""

@@ -1,0 +1,205 @@
+"""How an Avro file lays out a table's rows: our schema, and what others may write instead.
+
+Rows are flat, so a field is a primitive, or a union of one with null. Order and width are free,
+as Avro's schema resolution has them; a field too many or too few is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from typing import Any
+
+import fastavro
+import msgspec
+from msgspec import Struct
+
+from service.core.errors import BackupError
+from service.core.rules.field_types import MAX_PRECISION, Date, Fixed, Kind, Moment
+from service.core.tables import Field, Table
+
+Conversion = Callable[[Any], Any]
+
+READ_AS = {
+    "int": "long",
+    "long": "long",
+    "boolean": "boolean",
+    "string": "string",
+    "bytes": "string",
+}
+"""Types that can be read, and as what: their bytes are the same."""
+
+UNITS: dict[str, Conversion] = {
+    "millis": lambda value: value * 1000,
+    "micros": lambda value: value,
+    "nanos": lambda value: value // 1000 if value % 1000 == 0 else f"{value} nanoseconds",
+}
+"""To microseconds; nanoseconds that are none stay, as what no moment can be."""
+
+
+_LOGICAL = {
+    **{f"{local}timestamp-{unit}": "timestamp" for unit in UNITS for local in ("", "local-")},
+    "date": "date",
+    "decimal": "decimal",
+}
+NEEDED: dict[type[Kind], tuple[str, str]] = {
+    Moment: ("long", "timestamp"),
+    Date: ("int", "date"),
+    Fixed: ("bytes", "decimal"),
+}
+"""Types that only a logical type gives a meaning."""
+EPOCH = date(1970, 1, 1).toordinal()
+
+
+def schema(table: Table) -> dict[str, Any]:
+    """The fixed schema of a table's backups; moments are microseconds of UTC."""
+    return {
+        "type": "record",
+        "name": table.name,
+        "namespace": "hirebase",
+        "fields": [_written(field) for field in table.stored_fields],
+    }
+
+
+def _written(field: Field) -> dict[str, Any]:
+    if field.optional:
+        return {"name": field.name, "type": ["null", field.kind.avro], "default": None}
+    return {"name": field.name, "type": field.kind.avro}
+
+
+def plain_rows(table: Table) -> Any:
+    """What fastavro encodes a page with: an array of rows, moments and dates as bare numbers."""
+    return _rows([{"name": field.name, "type": _packed(field)} for field in table.stored_fields])
+
+
+def _packed(field: Field) -> Any:
+    return ["null", field.kind.packed] if field.optional else field.kind.packed
+
+
+def packings(table: Table) -> list[tuple[str, Conversion]]:
+    """(field, conversion) where a page's values are others than those that are encoded."""
+    return [
+        (field.name, _unscaled) for field in table.stored_fields if isinstance(field.kind, Fixed)
+    ]
+
+
+class WrittenSchema:
+    """The fields of a file as they were written."""
+
+    def __init__(self, text: str):
+        self.fields = {name: _Type(kind) for name, kind in _fields(text).items()}
+        self.schema: Any = msgspec.json.decode(text)
+
+    def fits(self, table: Table) -> bool:
+        """Whether it has the fields of a table."""
+        return self.fields.keys() == set(table.columns)
+
+    def check(self, table: Table) -> None:
+        """BackupError that names each field that is missing, too many, or of another type."""
+        wrong = [f"{name} is missing" for name in table.columns if name not in self.fields]
+        wrong += [
+            f"{name[:64]} is no field of it" for name in self.fields if name not in table.columns
+        ]
+        for field in table.stored_fields:
+            if field.name in self.fields:
+                wrong += self.fields[field.name].complaints(field)
+        if wrong:
+            raise BackupError(f"This is no backup of {table.path}: {'; '.join(wrong[:10])}.")
+
+    def rows(self) -> Any:
+        """What fastavro decodes an array of rows with."""
+        return _rows([{"name": name, "type": kind.read_as} for name, kind in self.fields.items()])
+
+    def conversions(self, table: Table) -> list[tuple[str, Conversion]]:
+        """(field, conversion) where values are judged as others than those that are read."""
+        kinds = [(field.name, self.fields[field.name]) for field in table.stored_fields]
+        return [(name, kind.conversion) for name, kind in kinds if kind.conversion]
+
+
+class _Type:
+    """The type of one field; `conversion`: of its values to those that are judged."""
+
+    def __init__(self, written: Any):
+        self.base, logical, scale = _base(written)
+        self.logical = _LOGICAL.get(logical, "")
+        plain = "bytes" if self.logical == "decimal" else READ_AS.get(self.base, "")
+        self.conversion: Conversion | None = None
+        if self.logical == "timestamp" and not logical.endswith("micros"):
+            self.conversion = UNITS[logical.rpartition("-")[2]]
+        elif self.logical == "date":
+            self.conversion = _day
+        elif self.logical == "decimal":
+            self.conversion = partial(_decimal, scale)
+        self.read_as: Any = plain
+        if isinstance(written, list):
+            self.read_as = ["null" if one == "null" else plain for one in written]
+
+    def complaints(self, field: Field) -> list[str]:
+        """Why a column cannot be read from it."""
+        taken = field.kind.taken
+        if self.base not in taken:
+            return [f"{field.name} is of type {self.base}, not {' or '.join(taken)}"]
+        base, logical = NEEDED.get(type(field.kind), ("", ""))
+        if self.base == base and self.logical != logical:
+            return [f"{field.name} is a {base} without a {logical}'s logicalType"]
+        return []
+
+
+class _Field(Struct):
+    name: str
+    type: Any
+
+
+class _Record(Struct, tag_field="type", tag="record"):
+    fields: list[_Field]
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        written = msgspec.json.decode(text, type=_Record).fields
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BackupError(f"The Avro schema is no record that can be read: {error}") from None
+    fields = {field.name: field.type for field in written}
+    if len(fields) < len(written):
+        raise BackupError("The Avro schema has two fields of one name.")
+    return fields
+
+
+def _base(written: Any) -> tuple[str, str, int]:
+    """(type, logical type, scale) of a primitive, bare, annotated or in a union with null."""
+    if isinstance(written, list):
+        others = [one for one in written if one != "null"]
+        written = others[0] if len(written) == 2 and len(others) == 1 else "a union of others"
+    if isinstance(written, dict) and isinstance(written.get("type"), str):
+        scale = written.get("scale", 0)
+        known = type(scale) is int and 0 <= scale <= MAX_PRECISION
+        logical = str(written.get("logicalType", "")) if known else ""
+        return written["type"], logical, scale if known else 0
+    return (written, "", 0) if isinstance(written, str) else ("a nested one", "", 0)
+
+
+def _day(days: int) -> str:
+    try:
+        return date.fromordinal(EPOCH + days).isoformat()
+    except (ValueError, OverflowError):
+        return f"day {days}"  # as what no date can be
+
+
+def _decimal(scale: int, unscaled: bytes) -> str:
+    if len(unscaled) > MAX_PRECISION:
+        return f"{len(unscaled)} bytes"  # as what no number can be
+    number = int.from_bytes(unscaled, "big", signed=True)
+    digits = f"{abs(number):0{scale + 1}}"
+    whole, decimals = digits[: len(digits) - scale], digits[len(digits) - scale :]
+    return f"{'-' if number < 0 else ''}{whole}.{decimals}".removesuffix(".")
+
+
+def _unscaled(text: str) -> bytes:
+    number = int(text.replace(".", ""))
+    return number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
+
+
+def _rows(fields: list[dict[str, Any]]) -> Any:
+    row = {"type": "record", "name": "row", "fields": fields}
+    return fastavro.parse_schema({"type": "array", "items": row})

@@ -1,0 +1,1 @@
+"""The connection to MySQL: pool, transactions, error numbers, the embedded server, migrations."""

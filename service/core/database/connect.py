@@ -1,0 +1,105 @@
+"""Connecting: a database that answers, embedded or at MYSQL_HOST."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import sql
+from service.core.database import embedded, servers
+from service.core.database.driver import Pool
+from service.core.database.transactions import SQL, Database
+from service.core.errors import (
+    DatabaseError,
+    SettingsError,
+    UnavailableError,
+)
+from service.core.settings import Settings
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Database]:
+    """A database that answers, embedded or at MYSQL_HOST; waits for it up to MYSQL_WAIT seconds."""
+    async with AsyncExitStack() as stack:
+        options: dict[str, Any] = {}
+        if settings.embedded:
+            server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
+            ways = [server.options]
+            options = {"on_unreachable": server.restart}
+            await _prepare_embedded(server, settings)
+        else:
+            ways = [{"host": host, "port": port} for host, port in settings.servers]
+            options = {
+                "user": settings.mysql_user,
+                "password": settings.mysql_password,
+                "ssl": _tls(settings),
+            }
+        pool = Pool(settings.mysql_pool_size, ways, db=settings.mysql_database, **options)
+        stack.push_async_callback(_close, pool)
+        database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
+        await _wait(database, settings)
+        yield database
+
+
+async def _close(pool: Pool) -> None:
+    pool.terminate()
+    await pool.wait_closed()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.mysql_ssl_ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(settings.mysql_ssl_ca))
+    except OSError as error:
+        raise SettingsError(
+            f"MYSQL_SSL_CA: {settings.mysql_ssl_ca} cannot be read: {error}"
+        ) from error
+
+
+async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None:
+    pool = Pool(1, [server.options], server.restart)
+    database, name = Database(pool, 30), settings.mysql_database
+    try:
+        await _wait(database, settings)
+        async with database.session(30) as session:
+            # Only what is missing: once in a while seekdb starts again and does no DDL at all.
+            if not await session.fetch(SQL["has_database"], (name,)):
+                await session.execute(sql.about(SQL["create_database"], name))
+            ((is_set,),) = await session.fetch(SQL["embedded_is_set"])
+            if not is_set:
+                await session.execute(SQL["embedded"])
+                await session.execute(SQL["embedded_system"])
+    finally:
+        await _close(pool)
+
+
+async def _wait(database: Database, settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + settings.mysql_wait
+    while True:
+        try:
+            return await database.ping()
+        except UnavailableError as error:
+            if loop.time() >= end:
+                raise UnavailableError(_unreachable(settings, error)) from error
+        except DatabaseError as error:
+            raise SettingsError(
+                "MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE or MYSQL_SSL_CA: "
+                f"the way to the database is closed: {error.__cause__}"
+            ) from error
+        await asyncio.sleep(0.5)
+
+
+def _unreachable(settings: Settings, error: UnavailableError) -> str:
+    why = str(error.__cause__) or "it took too long"
+    if settings.embedded:
+        return f"The embedded database in {settings.embedded_dir} does not answer ({why})."
+    names = ", ".join(servers.written(*server) for server in settings.servers)
+    return (
+        f"No database answers at {names} "
+        f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
+    )

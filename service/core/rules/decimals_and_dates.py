@@ -1,0 +1,98 @@
+"""Decimal numbers and dates: texts, as the database writes them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+from service.core.rules.fields import ValueRefused, kind_of
+
+_decimal = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?").fullmatch
+_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+
+FIRST_DAY = date(1000, 1, 1)
+EXPONENT = 100
+"""Beyond ten to this, or its inverse, a number is not written out."""
+
+
+class Amount(str):
+    """A decimal number with all its decimals, such as `12.50`."""
+
+    __slots__ = ()
+    precision: ClassVar[int]
+    scale: ClassVar[int]
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """A text in plain digits, or a number, if it fits as it is; ValueRefused."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+            raise ValueRefused("type", f"must be a decimal number, not {kind_of(value)}")
+        text = value if isinstance(value, str) else _written_out(value)
+        match = _decimal(text)
+        if match is None:
+            raise ValueRefused(
+                "format", f"must be a decimal number in plain digits, not {text[:40]!r}"
+            )
+        sign, whole, decimals = match.groups(default="")
+        if len(decimals) > cls.scale:
+            raise ValueRefused("format", f"has {len(decimals)} decimals, {cls.scale} are the limit")
+        if len(whole.lstrip("0")) > cls.precision - cls.scale:
+            raise ValueRefused("out_of_range", f"must be between -{cls.most()} and {cls.most()}")
+        digits = f"{whole}.{decimals:0<{cls.scale}}".removesuffix(".")
+        return cls(f"{sign}{digits}" if digits.strip("0.") else digits)
+
+    @classmethod
+    def most(cls) -> str:
+        """The largest."""
+        nines = "9" * cls.precision
+        whole = cls.precision - cls.scale
+        return f"{nines[:whole] or 0}.{nines[whole:]}".removesuffix(".")
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Its JSON Schema."""
+        whole, scale = cls.precision - cls.scale, cls.scale
+        more = rf"|[1-9][0-9]{{0,{whole - 1}}}" if whole else ""
+        decimals = rf"(\.[0-9]{{1,{scale}}})?" if scale else ""
+        described = f"{cls.precision} digits at most, {scale} of them decimals"
+        return {
+            "type": "string",
+            "pattern": f"^-?(0{more}){decimals}$",
+            "description": f"{described}; a JSON number is taken as well",
+        }
+
+
+def _written_out(number: float | Decimal) -> str:
+    """In plain digits: a float as the shortest text that means it, as in JSON."""
+    exact = number if isinstance(number, Decimal) else Decimal(repr(number))
+    if not exact.is_finite() or abs(exact.adjusted()) > EXPONENT:
+        return str(exact)
+    return f"{exact:f}"
+
+
+class Day(str):
+    """A date as MySQL reads it: `2021-07-27`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """An ISO 8601 date; ValueRefused."""
+        if not isinstance(value, str):
+            raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
+        if not _date(value):
+            raise ValueRefused("format", "is no ISO 8601 date such as 2021-07-27")
+        try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            raise ValueRefused("format", "is no real date") from None
+        if day < FIRST_DAY:
+            raise ValueRefused("out_of_range", "must be in the years 1000 to 9999")
+        return cls(value)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Its JSON Schema."""
+        return {"type": "string", "format": "date", "description": "in the years 1000 to 9999"}

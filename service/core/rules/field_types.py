@@ -1,0 +1,302 @@
+"""The types of fields: each is one value that knows all there is to know of a type.
+
+A value that passed is an int, a bool or a text, equal to what the database gives back for it.
+Text is judged column by column where all is plain: that is certainly right, and told at a tenth of
+the time; `read` has the last word on the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from service.core.rules.decimals_and_dates import Amount, Day
+from service.core.rules.fields import (
+    MAX_TEXT,
+    PATTERN,
+    Instant,
+    Reason,
+    Reasons,
+    ValueRefused,
+    decode_instant,
+    explain_text,
+    explain_whole,
+    kind_of,
+    parse_instant,
+)
+
+Column = Sequence[str]
+Reading = tuple[Any, Iterable[Reason]]
+
+BIGINT = 2**63
+MAX_PRECISION, MAX_SCALE = 65, 30
+"""Of a DECIMAL that every engine has."""
+
+# Of the 29ths of February, those of years that end in a multiple of four other than 00.
+_DAY = (
+    r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|[1-9][0-9](?:0[48]|[2468][048]|[13579][26])-02-29)"
+)
+_INSTANT = rf"{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+
+_number = re.compile(r"[1-9][0-9]{0,8}").fullmatch
+_whole_number = re.compile(r"0|-?[1-9][0-9]{0,99}").fullmatch
+
+
+class Kind:
+    """A type of field.
+
+    wire: what msgspec decodes it as; avro: its type in backups; packed: the type whose bytes are
+    the same; taken: the types it is read from; example: a value as it is sent.
+    """
+
+    wire: Any
+    avro: Any
+    packed: str
+    taken: tuple[str, ...]
+    example: Any
+
+    def column(self, texts: Column) -> Sequence[Any] | None:
+        """The values of a whole column, none of them empty; None unless all are plain."""
+        raise NotImplementedError
+
+    def each(self, texts: Column) -> list[Any]:
+        """The value of each plain text; None for one that is not plain."""
+        raise NotImplementedError
+
+    def read(self, text: str) -> Reading:
+        """What a text that is not empty means, and why it cannot stand there."""
+        raise NotImplementedError
+
+    @property
+    def at_utc(self) -> Kind:
+        """The same, where a text without an offset is taken as UTC."""
+        return self
+
+    def explain(self, value: object) -> Reasons:
+        """Why a value cannot stand there."""
+        raise NotImplementedError
+
+    def shown(self, value: Any) -> Any:
+        """A value out of the database as it is shown."""
+        return value
+
+
+class Whole(Kind):
+    """A whole number between two bounds, both in a BIGINT."""
+
+    def __init__(self, low: int = -BIGINT, high: int = BIGINT - 1):
+        self.low, self.high = low, high
+        self.wire = Annotated[int, Meta(ge=low, le=high, description=f"{low} … {high}")]
+        self.avro = "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
+        self.packed, self.taken = "long", ("int", "long")
+        self.example = min(max(low, 1), high)
+        self._wide = low <= 1 and high >= 999_999_999
+
+    def column(self, texts: Column) -> Sequence[int] | None:
+        distinct = set(texts)
+        digits = "".join(distinct)
+        plain = digits.isascii() and digits.isdecimal() and min(distinct) >= "1"
+        if not self._wide or not plain or max(map(len, distinct)) > 9:
+            return None
+        if len(distinct) * 2 > len(texts):
+            return list(map(int, texts))
+        values = {text: int(text) for text in distinct}
+        return [values[text] for text in texts]
+
+    def each(self, texts: Column) -> list[int | None]:
+        if self._wide and self.low == 1:
+            return [int(text) if _number(text) else None for text in texts]
+        low, high = self.low, self.high
+        return [
+            value if _whole_number(text) and low <= (value := int(text)) <= high else None
+            for text in texts
+        ]
+
+    def read(self, text: str) -> Reading:
+        if not _whole_number(text):
+            return None, [("type", f"must be a whole number in plain digits, not {text[:40]!r}")]
+        return int(text), self.explain(int(text))
+
+    def explain(self, value: object) -> Reasons:
+        return explain_whole(value, self.low, self.high)
+
+
+class Text(Kind):
+    """Text of so many characters at most, not blank, without control characters."""
+
+    avro = packed = "string"
+    taken = ("string", "bytes")
+    example = "text"
+
+    def __init__(self, longest: int = MAX_TEXT):
+        self.longest = longest
+        described = f"1 to {longest} characters, not blank, no control characters"
+        limits = Meta(min_length=1, max_length=longest, pattern=PATTERN, description=described)
+        self.wire = Annotated[str, limits]
+
+    def column(self, texts: Column) -> Column | None:
+        # Printable text has no control character, and of all spaces only U+0020.
+        plain = "".join(texts).isprintable() and min(texts) > "!"
+        return texts if plain and max(map(len, texts)) <= self.longest else None
+
+    def each(self, texts: Column) -> list[str | None]:
+        longest = self.longest
+        return [
+            text if text.isprintable() and text > "!" and len(text) <= longest else None
+            for text in texts
+        ]
+
+    def read(self, text: str) -> Reading:
+        return text, self.explain(text)
+
+    def explain(self, value: object) -> Reasons:
+        return explain_text(value, self.longest)
+
+
+class _Written(Kind):
+    """A type that is text to the database, each value written in one way."""
+
+    def __init__(self, wire: Any, plain: str):
+        self.wire = wire
+        self._one = re.compile(plain).fullmatch
+        self._lines = re.compile(f"(?:{plain}\n)*+").fullmatch
+
+    def column(self, texts: Column) -> Column | None:
+        lines = "\n".join(texts) + "\n"
+        # A text with a line break in it may be two values.
+        return texts if self._lines(lines) and lines.count("\n") == len(texts) else None
+
+    def each(self, texts: Column) -> list[str | None]:
+        one = self._one
+        return [text if one(text) else None for text in texts]
+
+    def read(self, text: str) -> Reading:
+        try:
+            return self.wire.of(text), []
+        except ValueRefused as error:
+            return None, [(error.code, str(error))]
+
+    def explain(self, value: object) -> Reasons:
+        try:
+            decode(self.wire, value)
+        except ValueRefused as error:
+            yield error.code, str(error)
+
+
+class Moment(_Written):
+    """A moment in UTC, with microseconds."""
+
+    avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
+    packed = "long"
+    taken = ("string", "bytes", "long")
+    example = "2021-07-27T16:02:08Z"
+
+    def __init__(self, *, assume_utc: bool = False) -> None:
+        super().__init__(Instant, _INSTANT)
+        self._assume_utc = assume_utc
+
+    @property
+    def at_utc(self) -> Kind:
+        return Moment(assume_utc=True)
+
+    def column(self, texts: Column) -> Column | None:
+        lines = "\n".join(texts) + "\n"
+        if not self._lines(lines):
+            return None
+        moments = lines[:-1].replace("Z", "").split("\n")
+        # A text with a line break in it may be two moments.
+        return moments if len(moments) == len(texts) else None
+
+    def each(self, texts: Column) -> list[str | None]:
+        one = self._one
+        return [text[:-1] if one(text) else None for text in texts]
+
+    def read(self, text: str) -> Reading:
+        try:
+            return parse_instant(text, assume_utc=self._assume_utc), []
+        except ValueRefused as error:
+            return None, [(error.code, str(error))]
+
+    def explain(self, value: object) -> Reasons:
+        return iter(()) if isinstance(value, Instant) else super().explain(value)
+
+    def shown(self, value: Any) -> str:
+        return f"{value}Z"
+
+
+class Date(_Written):
+    """A day."""
+
+    avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
+    packed = "long"
+    taken = ("int", "string")
+    example = "2021-07-27"
+
+    def __init__(self) -> None:
+        super().__init__(Day, _DAY)
+
+
+class Fixed(_Written):
+    """A decimal number of so many digits, a fixed number of which are decimals."""
+
+    packed = "bytes"
+    taken = ("bytes", "string")
+
+    def __init__(self, precision: int, scale: int):
+        if not 0 <= scale <= MAX_SCALE or not max(scale, 1) <= precision <= MAX_PRECISION:
+            raise TypeError(f"not every engine has DECIMAL({precision}, {scale})")
+        self.precision, self.scale = precision, scale
+        digits = {"precision": precision, "scale": scale}
+        self.avro = {"type": "bytes", "logicalType": "decimal", **digits}
+        whole = precision - scale
+        self.example = f"{'1' if whole else '0'}.{'5':0<{scale}}" if scale else "1"
+        wire = type(f"Decimal_{precision}_{scale}", (Amount,), {"__slots__": (), **digits})
+        # Zero has no sign.
+        plain = rf"(?:0|-?[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
+        super().__init__(wire, plain + (rf"\.[0-9]{{{scale}}}" if scale else ""))
+
+
+class Boolean(Kind):
+    """True or false."""
+
+    wire = bool
+    avro = packed = "boolean"
+    taken = ("boolean",)
+    example = True
+    _values: dict[str, bool] = {"true": True, "false": False}  # noqa: RUF012 - never changed
+
+    def column(self, texts: Column) -> Sequence[bool] | None:
+        return [text == "true" for text in texts] if self._values.keys() >= set(texts) else None
+
+    def each(self, texts: Column) -> list[bool | None]:
+        return [self._values.get(text) for text in texts]
+
+    def read(self, text: str) -> Reading:
+        value = self._values.get(text)
+        if value is None:
+            return None, [("type", f"must be true or false, not {text[:40]!r}")]
+        return value, []
+
+    def explain(self, value: object) -> Reasons:
+        if not isinstance(value, bool):
+            yield "type", f"must be true or false, not {kind_of(value)}"
+
+    def shown(self, value: Any) -> bool:
+        return bool(value)
+
+
+def schema_of(wire: Any) -> dict[str, Any]:
+    """msgspec's hook for the JSON Schemas of the types that it does not know."""
+    return dict(wire.schema())
+
+
+def decode(kind: Any, value: object) -> Any:
+    """msgspec's hook for the types that it does not know."""
+    if kind is not Instant:
+        return kind.of(value)
+    return parse_instant(value) if isinstance(value, str) else decode_instant(kind, value)

@@ -1,0 +1,183 @@
+"""Values of fields: what passes, and what to say of what does not.
+
+`explain_*` run only on what msgspec refused, to name every reason with its code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+MAX_ID = 2_147_483_647
+MAX_TEXT = 255
+EARLIEST, LATEST = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)
+
+Code = Literal[
+    "missing",
+    "unknown_field",
+    "type",
+    "blank",
+    "too_long",
+    "out_of_range",
+    "format",
+    "control_character",
+    "not_found",
+    "duplicate",
+    "malformed",
+]
+Reason = tuple[Code, str]
+Reasons = Iterator[Reason]
+
+
+class Error(Struct, frozen=True):
+    """One broken rule: the field (None: the whole row), its code, and what to do about it."""
+
+    field: str | None
+    code: Code
+    message: str
+
+
+NOT_VALIDATED = Error(
+    None, "malformed", "could not be judged, which is a fault of the program; its log says more"
+)
+"""Of a row that no rule has a verdict on, because something unexpected went wrong."""
+
+# Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
+_CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_has_control = re.compile(f"[{_CONTROL}]").search
+PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*\Z"
+"""Of text that is not blank and has no control characters."""
+
+Id = Annotated[int, Meta(ge=1, le=MAX_ID, description="1 … 2147483647")]
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=PATTERN,
+        description="1 to 255 characters, not blank, no control characters",
+    ),
+]
+
+
+class Instant(str):
+    """A moment in UTC as MySQL reads it: `2021-07-27T16:02:08[.ffffff]`, without an offset."""
+
+    __slots__ = ()
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Its JSON Schema."""
+        described = "ISO 8601 with Z or an offset; shown in UTC"
+        return {"type": "string", "format": "date-time", "description": described}
+
+
+class ValueRefused(ValueError):
+    """A value cannot stand in a field; carries the code."""
+
+    def __init__(self, code: Code, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+# What most files hold: whole seconds, Z, a day every month has. It is right as it stands.
+_plain = re.compile(
+    r"[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+).fullmatch
+_iso = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?)"
+    r"(\.[0-9]+)?(Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
+).fullmatch
+
+
+def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
+    """ISO 8601 text with `Z` or an offset to UTC; ValueRefused says what is wrong with it."""
+    if _plain(text):
+        return Instant(text[:-1])
+    match = _iso(text)
+    if match is None:
+        raise ValueRefused("format", "is no ISO 8601 datetime such as 2021-07-27T16:02:08Z")
+    day, clock, fraction, offset = match.groups()
+    if offset is None and not assume_utc:
+        raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
+    if fraction and len(fraction) > 7:
+        raise ValueRefused("format", "has more than six decimals: microseconds are the limit")
+    return to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
+
+
+def to_utc(iso: str) -> Instant:
+    """A well-formed ISO text to UTC, refusing days that do not exist and years out of range."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        raise ValueRefused("format", "is no real date and time") from None
+    try:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        moment = datetime.min
+    return instant_of(moment)
+
+
+def instant_of(moment: datetime) -> Instant:
+    """A naive datetime in UTC as an Instant, if the database can hold it."""
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueRefused("out_of_range", "must be in the years 1000 to 9999 in UTC")
+    return Instant(moment.isoformat())
+
+
+def decode_instant(_kind: type, value: object) -> Instant:
+    """msgspec's hook for Instant: ISO text, or a datetime (naive: UTC) as Avro has it."""
+    if isinstance(value, str):
+        return parse_instant(value)
+    if isinstance(value, datetime):
+        return instant_of(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
+    raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
+
+
+def is_id(value: object) -> bool:
+    """Whether `value` can be one."""
+    return type(value) is int and 1 <= value <= MAX_ID
+
+
+def explain_whole(value: object, low: int, high: int) -> Reasons:
+    """Why `value` is no whole number between these."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        yield "type", f"must be a whole number, not {kind_of(value)}"
+    elif not low <= value <= high:
+        yield "out_of_range", f"must be between {low} and {high}"
+
+
+def explain_text(value: object, longest: int = MAX_TEXT) -> Reasons:
+    """Why `value` is no text of so many characters at most."""
+    if not isinstance(value, str):
+        yield "type", f"must be a string, not {kind_of(value)}"
+        return
+    if not value.strip():
+        yield "blank", "must not be blank"
+    if len(value) > longest:
+        yield "too_long", f"has {len(value)} characters, {longest} are the limit"
+    if control := _has_control(value):
+        yield (
+            "control_character",
+            f"has the control character U+{ord(control[0]):04X} at character {control.start() + 1}",
+        )
+
+
+_KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, for people."""
+    if value is None:
+        return "null"
+    if isinstance(value, float | Decimal):
+        return "a number with decimals"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "a number"
+    return _KINDS.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,1 @@
+"""Rows into the tables: insert, merge, ingest, idempotency. No HTTP."""

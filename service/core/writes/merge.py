@@ -1,0 +1,186 @@
+"""Rows that carry their ids: compared with what is there, then added, changed or left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Literal
+
+from msgspec import Struct
+
+import sql
+from service.core.database.transactions import Transaction
+from service.core.errors import DataError, DuplicateError
+from service.core.rules.batch import Batch, Row
+from service.core.rules.fields import Error
+from service.core.tables import Table
+from sql import chunks
+
+Write = Callable[[Transaction, Table, Iterable[Row]], Awaitable[None]]
+OnConflict = Literal["skip", "replace", "reject"]
+
+STATEMENT = 2000
+"""Rows in one INSERT: with more, the server's own memory of it no longer fits its caches."""
+
+
+class Counts(Struct):
+    """What became of rows that carry their ids."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+
+    def __iadd__(self, other: Counts) -> Counts:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+
+@dataclass
+class Decision:
+    """What to do with rows that carry their ids: rows to add and to change by id, what to refuse.
+
+    As if the rows were written one by one: the first with an id is added, the others are compared
+    with it.
+    """
+
+    added: dict[int, Row]
+    changed: dict[int, Row] = field(default_factory=dict)
+    refused: dict[int, list[Error]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+
+def decide(rows: Sequence[Row], old: Mapping[int, Row], on_conflict: OnConflict) -> Decision:
+    """Compare rows with those of the same id that are there already."""
+    first = {} if old else {row[0]: row for row in rows}
+    if not old and len(first) == len(rows):
+        return Decision(first, counts=Counts(added=len(rows)))
+    return _decide_each(rows, dict(old), on_conflict)
+
+
+def _decide_each(rows: Sequence[Row], known: dict[int, Row], on_conflict: OnConflict) -> Decision:
+    decision = Decision({})
+    counts = decision.counts
+    for at, row in enumerate(rows):
+        key = row[0]
+        if key not in known:
+            known[key] = decision.added[key] = row
+        elif known[key] == row:
+            counts.unchanged += 1
+        elif on_conflict == "skip":
+            counts.skipped += 1
+        elif on_conflict == "reject":
+            decision.refused[at] = [_duplicate(key)]
+        else:
+            target = decision.added if key in decision.added else decision.changed
+            known[key] = target[key] = row
+            counts.changed += 1
+    counts.added = len(decision.added)
+    return decision
+
+
+async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -> Counts:
+    """Write rows that carry their ids; rows that are there already are compared.
+
+    A row equal to what is there is unchanged; another one with that id is skipped, replaces it,
+    or is rejected.
+    """
+    old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
+    decision = decide(batch.rows, old, on_conflict)
+    counts, refused = decision.counts, decision.refused
+    lost = await _write_or_tell(insert, transaction, batch.table, decision.added)
+    counts.added -= len(lost)
+    kept = await _write_or_tell(replace, transaction, batch.table, decision.changed)
+    counts.changed -= len(kept)
+    if lost := lost | kept:
+        written = decision.added | decision.changed
+        refused |= {
+            at: lost[row[0]]
+            for at, row in enumerate(batch.rows)
+            if row[0] in lost and row is written[row[0]]
+        }
+    if refused:
+        batch.reject(refused)
+    return counts
+
+
+async def _write_or_tell(
+    write: Write, transaction: Transaction, table: Table, rows: Mapping[int, Row]
+) -> dict[int, list[Error]]:
+    """Write rows; why the server refuses some, by id, as a CHECK of the table may do."""
+    refused: dict[int, list[Error]] = {}
+    ids = sorted(rows)
+    for start in range(0, len(ids), STATEMENT):
+        part = [rows[key] for key in ids[start : start + STATEMENT]]
+        try:
+            await write(transaction, table, part)
+        except DuplicateError:
+            raise
+        except DataError:
+            # The statement that failed undid itself alone: the transaction goes on.
+            refused |= await _write_each(write, transaction, table, part)
+    return refused
+
+
+async def _write_each(
+    write: Write, transaction: Transaction, table: Table, rows: Sequence[Row]
+) -> dict[int, list[Error]]:
+    refused: dict[int, list[Error]] = {}
+    for row in rows:
+        try:
+            await write(transaction, table, [row])
+        except DuplicateError:
+            raise
+        except DataError as error:
+            refused[row[0]] = [Error(None, "malformed", str(error))]
+    return refused
+
+
+async def insert(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+    """Add rows whose ids are free; DuplicateError if one is not."""
+    await _write(transaction, table.sql["insert_with_id"], rows)
+
+
+async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+    """Write rows over those that have their ids."""
+    await _write(transaction, table.sql["replace"], rows)
+
+
+async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) -> None:
+    ordered = sorted(rows, key=itemgetter(0))
+    for start in range(0, len(ordered), STATEMENT):
+        await transaction.insert(statement, ordered[start : start + STATEMENT])
+
+
+async def find_among(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
+    """The rows with these ids, by id; one cheap look where the table has none from first to last.
+
+    That is how it is while a file's rows are new to the table.
+    """
+    if not ids:
+        return {}
+    nearest = await transaction.fetch(table.sql["ids"], (min(ids) - 1, 1))
+    if not nearest or nearest[0][0] > max(ids):
+        return {}
+    return await find(transaction, table, sorted(set(ids)))
+
+
+async def find(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
+    """The rows with these ids, by id."""
+    return {
+        row[0]: row
+        for part in chunks(sorted(ids))
+        for row in await transaction.fetch(sql.expand(table.sql["find"], len(part)), part)
+    }
+
+
+async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> None:
+    """Remove the rows with these ids."""
+    for part in chunks(sorted(ids)):
+        await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
+
+
+def _duplicate(key: int) -> Error:
+    return Error("id", "duplicate", f"id {key} is taken by a row with other values")

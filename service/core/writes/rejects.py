@@ -1,0 +1,60 @@
+"""The log of rejected rows: the table `rejects`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+import sql
+from service.core.database.transactions import Transaction
+from service.core.rules.batch import Row
+from service.core.rules.reject import Reject
+from service.core.tables import Table
+
+REJECTS_PURGED_AT_ONCE = 100
+"""Rejects in one transaction: each may have megabytes."""
+
+
+REJECTS = sql.statements("rejects")
+
+
+class RejectOrigin(Struct, frozen=True):
+    """Where rows came from: api, loader or restore; the file or request; a file's fingerprint."""
+
+    source: Literal["api", "loader", "restore"]
+    name: str
+    fingerprint: str | None = None
+
+
+async def log_rejects(
+    transaction: Transaction, table: Table, rejects: Sequence[Reject], origin: RejectOrigin
+) -> None:
+    """Keep what was not inserted; a file's record is kept once."""
+    if rejects:
+        await transaction.insert(
+            REJECTS["insert"], [_reject_row(table, reject, origin) for reject in rejects]
+        )
+
+
+async def purge_rejects(transaction: Transaction, days: int) -> int:
+    """Delete some rejects older than that, but none of an unfinished load; the number of them."""
+    return await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGED_AT_ONCE))
+
+
+def _reject_row(table: Table, reject: Reject, origin: RejectOrigin) -> Row:
+    record = reject.record
+    text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
+    errors = msgspec.json.encode(reject.errors).decode()
+    name = origin.name[:255]
+    return (
+        origin.source,
+        name,
+        origin.fingerprint,
+        table.name,
+        reject.position,
+        text,
+        errors,
+    )

@@ -1,0 +1,1 @@
+"""Who may call what: credentials, users, roles, cross-site checks, hidden routes."""

@@ -1,0 +1,1 @@
+"""The API's routes, and what they read and answer."""

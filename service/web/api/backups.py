@@ -1,0 +1,186 @@
+"""Backups out, restores in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import IO, Annotated, Any
+
+from litestar import Request, Router, get, post
+from litestar.datastructures import State
+from litestar.params import FromQuery, QueryParameter
+
+from service.core.backups import backup
+from service.core.backups.backup_store import BackupStore, Saved
+from service.core.backups.format.codecs import Codec
+from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.sources import opened, opened_for
+from service.core.backups.transaction_limits import TransactionLimits
+from service.core.backups.verify import Verification, verify
+from service.core.tables import by_path
+from service.core.threads import in_thread
+from service.web.access.basic_auth import ROLE
+from service.web.api.downloads import Download, download
+from service.web.api.parameters import DryRun, TableName, TheDatabase
+from service.web.api.uploads import MAX_UPLOAD, received
+from service.web.openapi import operations
+from service.web.openapi.schemas import Listing, RestoredAll
+from service.web.traffic.metrics import Metrics
+
+BackupName = Annotated[
+    str | None, QueryParameter(name="backup", description="a backup on the server, for no body")
+]
+Keep = Annotated[int | None, QueryParameter(ge=1, description="so many of its kind are kept")]
+
+
+@get(
+    "/backup/{table:str}",
+    operation_id="backup",
+    summary="A table as Avro; all as a ZIP",
+    operation_class=operations.BACKUP,
+)
+async def send(
+    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+) -> Download:
+    if table == "all":
+        stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
+    else:
+        found = by_path(table)
+        stream = backup.stream_table(database, found, codec)
+        kind, name = "application/avro", f"{found.name}.avro"
+    patience = state.settings.api_download_patience
+    passing = state.streams.passing(_counted(stream, state.metrics))
+    return await download(passing, kind, name, patience)
+
+
+async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:
+    with metrics.copying("backup"):
+        async with aclosing(stream):
+            async for piece in stream:
+                metrics.backup_bytes.inc(len(piece))
+                yield piece
+
+
+@post(
+    "/backup",
+    operation_id="save_backup",
+    summary="Back up into the server's BACKUP_DIR",
+    operation_class=operations.SAVE,
+)
+async def save(
+    database: TheDatabase,
+    state: State,
+    table: FromQuery[str] = "all",
+    codec: FromQuery[Codec] = "deflate",
+    keep: Keep = None,
+) -> Saved:
+    found = None if table == "all" else by_path(table)
+    with state.streams.entered(), state.metrics.copying("backup"):
+        saved = await _depot(state).save(database, found, codec, keep)
+    state.metrics.backup_bytes.inc(saved.size)
+    return saved
+
+
+@get(
+    "/backups",
+    operation_id="backups",
+    summary="The backups in BACKUP_DIR, oldest first",
+    operation_class=operations.BACKUPS,
+)
+async def listed(state: State) -> Listing:
+    return Listing(await in_thread(_depot(state).list))
+
+
+@post(
+    "/restore/all",
+    operation_id="restore_all",
+    summary="Make the tables what a ZIP of backups says, in one transaction",
+    status_code=200,
+    request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.RESTORE_ALL,
+)
+async def restore_all(
+    request: Request[Any, Any, Any],
+    database: TheDatabase,
+    state: State,
+    mode: FromQuery[Mode] = "replace",
+    backup: BackupName = None,
+    dry_run: DryRun = False,
+) -> RestoredAll:
+    # A place only once the file is here: an upload may take as long as its client likes.
+    async with _file(request, state, backup) as file:
+        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+            async with opened(file) as all_:
+                done = await restore(database, all_, mode, dry_run=dry_run, limits=_limits(state))
+    return RestoredAll(all(one.verified for one in done), done)
+
+
+@post(
+    "/restore/{table:str}",
+    operation_id="restore",
+    summary="Make a table what an Avro file says",
+    status_code=200,
+    request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.RESTORE,
+)
+async def restore_table(
+    request: Request[Any, Any, Any],
+    database: TheDatabase,
+    state: State,
+    table: TableName,
+    mode: FromQuery[Mode] = "replace",
+    backup: BackupName = None,
+    dry_run: DryRun = False,
+) -> Restored:
+    found = by_path(table)
+    async with _file(request, state, backup) as file:
+        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+            async with opened_for(found, file) as only:
+                done = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
+    return done[0]
+
+
+@post(
+    "/verify",
+    operation_id="verify",
+    summary="Read a backup from end to end; the tables are not touched",
+    status_code=200,
+    request_max_body_size=MAX_UPLOAD,
+    operation_class=operations.VERIFY,
+)
+async def check(
+    request: Request[Any, Any, Any], state: State, backup: BackupName = None
+) -> Verification:
+    with state.metrics.copying("verify"):
+        async with _file(request, state, backup) as file:
+            return await verify(file)
+
+
+@asynccontextmanager
+async def _file(
+    request: Request[Any, Any, Any], state: State, name: str | None
+) -> AsyncIterator[IO[bytes]]:
+    if name is None:
+        async with received(request) as file:
+            yield file
+    else:
+        with await in_thread(_depot(state).open, name) as file:
+            yield file
+
+
+def _depot(state: State) -> BackupStore:
+    return BackupStore(state.settings.backup_dir)
+
+
+def _limits(state: State) -> TransactionLimits:
+    return TransactionLimits(
+        state.settings.mysql_max_transaction_rows, state.settings.mysql_max_transaction_bytes
+    )
+
+
+avro = Router(
+    "/avro",
+    route_handlers=[send, save, listed, restore_all, restore_table, check],
+    tags=["avro"],
+    opt={ROLE: "operator"},
+)

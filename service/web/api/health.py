@@ -1,0 +1,34 @@
+"""Probes, open to all."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+
+from service.web.access.basic_auth import PUBLIC
+from service.web.access.hidden_routes import OPEN_PATH
+from service.web.api.parameters import TheDatabase
+from service.web.openapi import operations
+
+
+@get(
+    "/live",
+    operation_id="live",
+    summary="The process answers",
+    operation_class=operations.LIVE,
+)
+async def live() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@get(
+    "/ready",
+    operation_id="ready",
+    summary="The database answers too",
+    operation_class=operations.READY,
+)
+async def ready(database: TheDatabase) -> dict[str, str]:
+    await database.ping()
+    return {"status": "ready"}
+
+
+health = Router(OPEN_PATH, route_handlers=[live, ready], tags=["health"], opt={PUBLIC: True})

@@ -1,0 +1,39 @@
+"""The limits that a client needs to know."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+from litestar.datastructures import State
+
+from service.core.rules import batch, fields, formats
+from service.core.writes import idempotency, ingest
+from service.web.api import rejects, uploads
+from service.web.openapi import operations
+from service.web.traffic.http_protocol import MAX_HEAD
+
+
+@get(
+    "/",
+    operation_id="limits",
+    summary="The limits that a client needs to know",
+    operation_class=operations.LIMITS,
+)
+async def show(state: State) -> dict[str, int]:
+    return {
+        "batch_rows": batch.MAX_ROWS,
+        "request_head_bytes": MAX_HEAD,
+        "body_bytes": formats.MAX_BYTES,
+        "inflated_body_bytes": formats.MAX_BYTES,
+        "verdict_bytes": ingest.MAX_VERDICT,
+        "page_rows": batch.MAX_ROWS,
+        "reject_page_bytes": rejects.PAGE_BYTES,
+        "reject_characters": rejects.SHOWN,
+        "id": fields.MAX_ID,
+        "text_characters": fields.MAX_TEXT,
+        "upload_bytes": uploads.MAX_UPLOAD,
+        "idempotency_key_characters": idempotency.MAX_CHARACTERS,
+        "idempotency_key_seconds": state.settings.idempotency_hours * 3600,
+    }
+
+
+limits = Router("/limits", route_handlers=[show], tags=["limits"])

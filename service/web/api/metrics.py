@@ -1,0 +1,23 @@
+"""The route of the metrics, for Prometheus."""
+
+from __future__ import annotations
+
+from litestar import Response, Router, get
+from litestar.datastructures import State
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service.web.openapi import operations
+
+
+@get(
+    "/",
+    operation_id="metrics",
+    summary="Figures for Prometheus",
+    operation_class=operations.FIGURES,
+)
+async def show(state: State) -> Response[bytes]:
+    state.metrics.watch(state.database)
+    return Response(state.metrics.told(), media_type=CONTENT_TYPE_LATEST)
+
+
+metrics = Router("/metrics", route_handlers=[show], tags=["metrics"])

@@ -1,0 +1,89 @@
+"""What handlers are given: the database, and the parameters that several routes share.
+
+StrictQuery refuses query parameters that a handler does not take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.enums import ScopeType
+from litestar.exceptions import ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.params import FromPath, QueryParameter
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from service.core.database.transactions import Database
+from service.core.rules.batch import MAX_ROWS
+
+PAGE = 100
+SHOWN, FEW = 100, 10
+"""Characters of a name, and so many names, that an error repeats."""
+MAX_AFTER = 2**63 - 1
+
+TheDatabase = NamedDependency[Database]
+TableName = FromPath[str]
+RowId = FromPath[int]
+After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="so many rows at most")]
+DryRun = Annotated[bool, QueryParameter(name="dry_run", description="tell, change nothing")]
+
+
+class StrictQuery(ASGIMiddleware):
+    """Answers 400 where a query parameter is unknown to the handler, or is given twice.
+
+    What a handler takes is what the framework parsed from its signature and its dependencies.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self) -> None:
+        self._taken: dict[HTTPRouteHandler, tuple[str, ...]] = {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Check the query, and pass the request on."""
+        if scope["query_string"]:
+            self._check(ASGIConnection(scope))
+        await next_app(scope, receive, send)
+
+    def _check(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        if not connection.scope["query_string"].isascii():
+            raise ValidationException("The query has bytes beyond ASCII. Percent-encode them.")
+        taken = self._taken_by(connection)
+        given = Counter(name for name, _ in connection.query_params.multi_items())
+        if unknown := [name for name in given if name not in taken]:
+            raise _refusal(unknown, f"is not known here. {_list(taken)}")
+        if repeated := [name for name, count in given.items() if count > 1]:
+            raise _refusal(repeated, "is taken once. Send it once.")
+
+    def _taken_by(self, connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[str, ...]:
+        if not self._taken:
+            self._taken = dict(_parameters(connection.app.routes))
+        return self._taken[connection.route_handler]
+
+
+def _parameters(routes: Iterable[Any]) -> Iterable[tuple[HTTPRouteHandler, tuple[str, ...]]]:
+    """Each handler with the names of its query parameters."""
+    for route in routes:
+        if isinstance(route, HTTPRoute):
+            for handler, model in route.route_handler_map.values():
+                names = (parameter.field_alias for parameter in model.expected_query_params)
+                yield handler, tuple(sorted(names))
+
+
+def _refusal(names: Iterable[str], what: str) -> ValidationException:
+    shown = [name[:SHOWN] for name in names][:FEW]
+    return ValidationException(
+        f"Query parameter {shown[0]!r} {what}",
+        extra=[{"key": name, "source": "query", "message": what} for name in shown],
+    )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return f"Known: {', '.join(names)}." if names else "This takes none."

@@ -1,0 +1,133 @@
+"""What was not inserted, from every way in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Router, get
+from litestar.params import FromQuery, QueryParameter
+
+from service.core.database.transactions import Database
+from service.core.errors import NotFoundError
+from service.core.tables import by_path
+from service.core.writes.rejects import REJECTS
+from service.web.api.downloads import Download
+from service.web.api.parameters import MAX_AFTER, PAGE, After, Limit, RowId, TheDatabase
+from service.web.openapi import operations
+
+FACTS = ("id", "rejected_at", "source", "origin", "table", "position")
+COLUMNS = (*FACTS, "record", "errors", "record_length", "error_count")
+SHOWN = 4096
+"""Characters of a record, and of its errors in JSON, that a list shows."""
+PAGE_BYTES = 4 << 20
+"""Bytes of rows in a page of the list."""
+FETCHED = 100
+"""Rows in one query of a page."""
+PART = 1 << 18
+"""Characters of a whole record in one query: at most 1 MiB."""
+
+_json = json.JSONDecoder()
+_gap = re.compile(r"[,\s]*")
+
+
+@get(
+    "/",
+    operation_id="list_rejects",
+    summary="What was not inserted, and why",
+    operation_class=operations.REJECTS,
+)
+async def page(
+    database: TheDatabase,
+    table: Annotated[
+        str | None, QueryParameter(description="departments, jobs or employees")
+    ] = None,
+    source: FromQuery[Literal["api", "loader", "restore"] | None] = None,
+    after: After = 0,
+    limit: Limit = PAGE,
+) -> dict[str, Any]:
+    name = by_path(table).name if table else None
+    shown: list[msgspec.Raw] = []
+    room = PAGE_BYTES
+    while wanted := min(FETCHED, limit - len(shown)):
+        parameters = (SHOWN, SHOWN, after, name, name, source, source, wanted)
+        rows = await database.fetch(REJECTS["page"], parameters)
+        for row in rows:
+            told = msgspec.json.encode(as_object(row))
+            room -= len(told) + len(",")
+            if room < 0:
+                return {"rows": shown, "next": after}
+            shown.append(msgspec.Raw(told))
+            after = row[0]
+        if len(rows) < wanted:
+            return {"rows": shown, "next": None}
+    return {"rows": shown, "next": after}
+
+
+@get(
+    "/{reject_id:int}",
+    operation_id="get_reject",
+    summary="One of them, whole",
+    operation_class=operations.REJECT,
+)
+async def one(database: TheDatabase, reject_id: RowId) -> Download:
+    known = reject_id <= MAX_AFTER
+    rows = await database.fetch(REJECTS["find"], (reject_id,)) if known else []
+    if not rows:
+        raise NotFoundError(f"There is no reject {reject_id}. It may have expired.")
+    return Download(iterator=_whole(database, rows[0]), media_type="application/json")
+
+
+def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A reject as lists show it; truncated where its record or some of its errors are cut off."""
+    reject = dict(zip(COLUMNS, row, strict=True))
+    reject["rejected_at"] += "Z"
+    reject["errors"] = _whole_errors(reject["errors"])
+    reject["truncated"] = (
+        len(reject["record"]) < reject["record_length"]
+        or len(reject["errors"]) < reject["error_count"]
+    )
+    return reject
+
+
+def _whole_errors(text: str) -> list[Any]:
+    """The errors at the beginning of a JSON array that may be cut off anywhere."""
+    errors: list[Any] = []
+    at = len("[")
+    while found := _gap.match(text, at):
+        try:
+            error, at = _json.raw_decode(text, found.end())
+        except ValueError:
+            break
+        errors.append(error)
+    return errors
+
+
+async def _whole(database: Database, row: tuple[Any, ...]) -> AsyncGenerator[bytes]:
+    """A reject in JSON, its two long texts a part at a time."""
+    *facts, characters, count, of_errors = row
+    reject = dict(zip(FACTS, facts, strict=True))
+    reject["rejected_at"] += "Z"
+    yield msgspec.json.encode(reject)[:-1] + b',"record":"'
+    async for text in _parts(database, "record", reject["id"], characters):
+        yield msgspec.json.encode(text)[1:-1]
+    yield b'","errors":'
+    async for text in _parts(database, "errors", reject["id"], of_errors):
+        yield text.encode()
+    rest = {"record_length": characters, "error_count": count, "truncated": False}
+    yield b"," + msgspec.json.encode(rest)[1:]
+
+
+async def _parts(
+    database: Database, column: Literal["record", "errors"], key: int, characters: int
+) -> AsyncGenerator[str]:
+    for start in range(1, characters + 1, PART):
+        # Gone meanwhile: the reply breaks off, and the client sees that.
+        ((text,),) = await database.fetch(REJECTS[f"part_of_{column}"], (start, PART, key))
+        yield text
+
+
+rejects = Router("/rejects", route_handlers=[page, one], tags=["rejects"])

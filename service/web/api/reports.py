@@ -1,0 +1,116 @@
+"""Reports: JSON, CSV for those who ask for it, and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Schema
+from litestar.params import QueryParameter
+
+from service.core.database.transactions import Database
+from service.core.reports import (
+    DEPARTMENTS_ABOVE_MEAN,
+    FIRST_YEAR,
+    HIRES_BY_QUARTER,
+    LAST_YEAR,
+    REPORTS,
+    DepartmentHires,
+    QuarterlyHires,
+    Report,
+    latest_year,
+    mean,
+)
+from service.core.threads import in_thread
+from service.web.api import charts
+from service.web.api.parameters import TheDatabase
+from service.web.openapi.operations import Reply, documented, named, reference, text_of
+
+JSON, CSV = "application/json", "text/csv"
+Year = Annotated[
+    int | None,
+    QueryParameter(ge=FIRST_YEAR, le=LAST_YEAR, description="the latest with hires, if not given"),
+]
+Draw = Callable[[Database, int | None], Awaitable[bytes]]
+
+CHART = {
+    # What a chart needs when it is opened by itself: its own style, and nothing else.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Vary": "Authorization",
+}
+
+
+EXAMPLES: dict[type, Any] = {
+    QuarterlyHires: QuarterlyHires("Supply Chain", "Data Engineer", 3, 0, 7, 1),
+    DepartmentHires: DepartmentHires(7, "Supply Chain", 45),
+}
+DRAWN = documented({200: Reply("The chart.", media_types=("image/svg+xml",))})
+
+
+@dataclass(frozen=True)
+class Told(Reply):
+    """A report as the document has it: an array, or CSV for those who ask for it."""
+
+    def content(self) -> dict[str, OpenAPIMediaType]:
+        """Its bodies, each with an example."""
+        report = next(one for one in REPORTS if one.row is self.shape)
+        row = EXAMPLES[report.row]
+        rows = Schema(type=OpenAPIType.ARRAY, items=reference(report.row))
+        example = named({"one row": [msgspec.to_builtins(row)]})
+        return {
+            JSON: OpenAPIMediaType(rows, examples=example),
+            CSV: text_of("a header, then a row a line", report.as_csv([row])),
+        }
+
+
+def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
+    @get(
+        f"/{report.path}",
+        operation_id=report.name,
+        summary=report.title,
+        operation_class=documented({200: Told("All rows, in their order.", report.row)}),
+    )
+    async def table(
+        request: Request[Any, Any, Any], database: TheDatabase, year: Year = None
+    ) -> Response[bytes]:
+        rows = await report.rows(database, year)
+        kind = request.accept.best_match([JSON, CSV], JSON)
+        body = report.as_csv(rows).encode() if kind == CSV else msgspec.json.encode(rows)
+        return Response(body, media_type=kind, headers={"Vary": "Accept"})
+
+    @get(
+        f"/{report.path}.svg",
+        operation_id=f"{report.name}_chart",
+        summary=f"{report.title}, as a chart",
+        operation_class=DRAWN,
+    )
+    async def chart(database: TheDatabase, year: Year = None) -> Response[bytes]:
+        drawn = await draw(database, year or await latest_year(database))
+        return Response(drawn, media_type="image/svg+xml", headers=CHART)
+
+    return [table, chart]
+
+
+async def _by_quarter(database: Database, year: int | None) -> bytes:
+    rows = await HIRES_BY_QUARTER.rows(database, year)
+    return await in_thread(charts.hires_by_quarter, rows, year)
+
+
+async def _above_mean(database: Database, year: int | None) -> bytes:
+    rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year)
+    middle = await mean(database, year) if year else 0.0
+    return await in_thread(charts.departments_above_mean, rows, year, middle)
+
+
+reports = Router(
+    "/reports",
+    route_handlers=[
+        *_routes(HIRES_BY_QUARTER, _by_quarter),
+        *_routes(DEPARTMENTS_ABOVE_MEAN, _above_mean),
+    ],
+    tags=["reports"],
+)

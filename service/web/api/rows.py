@@ -1,0 +1,79 @@
+"""The routes of a table: batches in, lists and single rows out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery
+
+from service.core.errors import NotFoundError
+from service.core.rules import formats
+from service.core.rules.fields import MAX_ID
+from service.core.tables import Table
+from service.core.writes.ingest import Mode
+from service.web.access.basic_auth import ROLE
+from service.web.api.batches import Post
+from service.web.api.parameters import PAGE, After, DryRun, Limit, RowId, TheDatabase
+from service.web.openapi import operations
+
+
+def routes(table: Table) -> Router:
+    """`POST`, `GET` and `GET /{id}` of one table."""
+    handlers = [_insert(table), _page(table), _one(table)]
+    return Router(f"/{table.path}", route_handlers=handlers, tags=[table.path])
+
+
+def _insert(table: Table) -> HTTPRouteHandler:
+    @post(
+        "/",
+        operation_id=f"insert_{table.path}",
+        summary=f"Insert 1–1000 {table.path}",
+        operation_class=operations.inserts(table),
+        request_max_body_size=formats.MAX_BYTES,
+        opt={ROLE: "writer"},
+    )
+    async def insert(
+        request: Request[Any, Any, Any],
+        state: State,
+        mode: FromQuery[Mode] = "partial",
+        dry_run: DryRun = False,
+    ) -> Response[bytes]:
+        body = await request.body()
+        with state.gate.entered():
+            return await Post(table, request, body, mode, dry_run).answer(state)
+
+    return insert
+
+
+def _page(table: Table) -> HTTPRouteHandler:
+    @get(
+        "/",
+        operation_id=f"list_{table.path}",
+        summary=f"List {table.path} by id",
+        operation_class=operations.lists(table),
+    )
+    async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
+        rows = await database.fetch(table.sql["page"], (after, limit))
+        following = rows[-1][0] if len(rows) == limit else None
+        return {"rows": [table.as_object(row) for row in rows], "next": following}
+
+    return page
+
+
+def _one(table: Table) -> HTTPRouteHandler:
+    @get(
+        "/{row_id:int}",
+        operation_id=f"get_{table.path}",
+        summary=f"One of {table.path}",
+        operation_class=operations.shows(table),
+    )
+    async def one(database: TheDatabase, row_id: RowId) -> dict[str, Any]:
+        rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
+        if not rows:
+            raise NotFoundError(f"There is no row {row_id} in {table.path}.")
+        return table.as_object(rows[0])
+
+    return one

@@ -1,0 +1,261 @@
+"""What the OpenAPI document says of each operation: its body, its replies and every problem.
+
+Handlers read bodies raw and answer with bytes; so a handler names its `operation_class` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from msgspec import Struct
+
+from service.core.backups.backup_store import Saved
+from service.core.backups.restore import Restored
+from service.core.backups.verify import Verification
+from service.core.rules import formats
+from service.core.rules.batch import MAX_ROWS
+from service.core.tables import TABLES, Table
+from service.web.openapi.schemas import (
+    COMPONENT,
+    BatchVerdict,
+    Health,
+    Listing,
+    Rejected,
+    RejectPage,
+    RestoredAll,
+    as_csv,
+    as_ndjson,
+    broken_sample,
+    page_of,
+    reject,
+    sample,
+    stored_sample,
+    verdict,
+)
+from service.web.problems import Problem
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+ANYWHERE = (400,)
+"""What any request may meet: its query may have a parameter that is not known."""
+ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
+"""What a request may meet wherever credentials and the database are needed."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One kind of reply: when it comes, the struct of its body (None: bytes) and examples."""
+
+    text: str
+    shape: type[Struct] | None = None
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    media_types: tuple[str, ...] = (JSON,)
+
+    def content(self) -> dict[str, OpenAPIMediaType]:
+        """Its body as the document has it."""
+        schema = reference(self.shape) if self.shape else binary()
+        told = OpenAPIMediaType(schema, examples=named(self.examples))
+        return dict.fromkeys(self.media_types, told)
+
+
+@dataclass
+class DocumentedOperation(Operation):
+    """An operation whose body, replies and problems are those of the class."""
+
+    body: ClassVar[RequestBody | None] = None
+    replies: ClassVar[Mapping[int, Reply]] = {}
+    fails: ClassVar[tuple[int, ...]] = ()
+    headers: ClassVar[tuple[Parameter, ...]] = ()
+    public: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self.request_body = self.body
+        # Without a reply of its own the document keeps Litestar's, from the return type.
+        self.responses = {} if self.replies else {**(self.responses or {})}
+        for status, reply in self.replies.items():
+            self.responses[str(status)] = OpenAPIResponse(reply.text, content=reply.content())
+        for status in self.fails:
+            self.responses[str(status)] = self._failure(status)
+        if self.public:
+            self.security = []
+        self.parameters = [*(self.parameters or ()), *self.headers]
+        for parameter in self.parameters:
+            _list_tables(parameter)
+
+    def _failure(self, status: int) -> OpenAPIResponse | Reference:
+        if status not in self.replies:
+            return Reference(f"#/components/responses/{problem_name(status)}")
+        reply = self.replies[status]
+        return OpenAPIResponse(reply.text, content={**reply.content(), **problem_content()})
+
+
+def documented(
+    told: Mapping[int, Reply],
+    *statuses: int,
+    takes: RequestBody | None = None,
+    reads: tuple[Parameter, ...] = (),
+    open_: bool = False,
+) -> type[DocumentedOperation]:
+    """The `operation_class` of a handler: its replies, its problems by status, what it takes."""
+
+    class Told(DocumentedOperation):
+        replies = told
+        fails = tuple(sorted({*statuses, *(ANYWHERE if open_ else ALWAYS)}))
+        body = takes
+        headers = reads
+        public = open_
+
+    return Told
+
+
+def inserts(table: Table) -> type[DocumentedOperation]:
+    """`POST /{table}`."""
+    good, bad = sample(table), broken_sample(table)
+    replies = {
+        200: Reply("With dry_run: the verdict; nothing was written.", BatchVerdict),
+        201: Reply("All rows are in.", BatchVerdict, {"a row": verdict(table, [good])}),
+        207: Reply("Some rows are in.", BatchVerdict, {"one of two": verdict(table, [good, bad])}),
+        422: Reply(
+            "No row is in. A verdict where rows break rules; a problem where the batch has 0 or "
+            f"more than {MAX_ROWS} rows, or the Idempotency-Key came with another request.",
+            BatchVerdict,
+            {"a row": verdict(table, [bad])},
+        ),
+    }
+    body = _rows(table, good, bad)
+    return documented(replies, 409, 413, 415, 422, takes=body, reads=BATCH_HEADERS)
+
+
+def lists(table: Table) -> type[DocumentedOperation]:
+    """`GET /{table}`."""
+    page = {"rows": [stored_sample(table)], "next": 1}
+    return documented({200: Reply("A page, by id.", page_of(table), {"a page of one": page})})
+
+
+def shows(table: Table) -> type[DocumentedOperation]:
+    """`GET /{table}/{id}`."""
+    return documented({200: Reply("The row.", table.stored, {"a row": stored_sample(table)})}, 404)
+
+
+def reference(shape: type) -> Reference:
+    """A struct's place in the document."""
+    return Reference(COMPONENT.format(name=shape.__name__))
+
+
+def binary() -> Schema:
+    """Bytes."""
+    return Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+
+
+def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
+    """Examples as the document has them."""
+    return {name: Example(summary=name, value=value) for name, value in examples.items()} or None
+
+
+def problem_name(status: int) -> str:
+    """The name of a problem's response: 404 is NotFound."""
+    return HTTPStatus(status).phrase.title().replace(" ", "")
+
+
+def problem_content() -> dict[str, OpenAPIMediaType]:
+    """The body of a problem."""
+    return {PROBLEM_JSON: OpenAPIMediaType(reference(Problem))}
+
+
+def _rows(table: Table, good: dict[str, Any], bad: dict[str, Any]) -> RequestBody:
+    row = reference(table.row)
+    rows = Schema(type=OpenAPIType.ARRAY, items=row, min_items=1, max_items=MAX_ROWS)
+    one_or_more = Schema(one_of=[rows, row])
+    examples = named({"a row": good, "a batch": [good, good], "one of two is bad": [good, bad]})
+    content = {
+        **dict.fromkeys(formats.FORMATS, OpenAPIMediaType(one_or_more)),
+        JSON: OpenAPIMediaType(one_or_more, examples=examples),
+        "application/x-ndjson": text_of("a row a line", as_ndjson(table)),
+        "text/csv": text_of("a header, then a row a line", as_csv(table)),
+    }
+    return RequestBody(content, required=True)
+
+
+def text_of(what: str, example: str) -> OpenAPIMediaType:
+    """A body of text, by example."""
+    return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
+
+
+def _header(name: str, text: str, *values: str) -> Parameter:
+    schema = Schema(type=OpenAPIType.STRING, enum=list(values) or None)
+    return Parameter(name, "header", schema, description=text)
+
+
+def _file() -> RequestBody:
+    form = Schema(type=OpenAPIType.OBJECT, properties={"file": binary()}, required=["file"])
+    content = {
+        "application/avro": OpenAPIMediaType(binary()),
+        "multipart/form-data": OpenAPIMediaType(form),
+    }
+    return RequestBody(content, "A backup; none where `backup` names one on the server.")
+
+
+def _list_tables(parameter: Parameter | Reference) -> None:
+    """Say which tables there are where a parameter names one."""
+    if isinstance(parameter, Parameter) and parameter.name == "table":
+        default = getattr(parameter.schema, "default", None)
+        every = ["all"] if parameter.param_in == "path" or default == "all" else []
+        names = [*(table.path for table in TABLES), *every]
+        parameter.schema = Schema(type=OpenAPIType.STRING, enum=names, default=default)
+
+
+BATCH_HEADERS = (
+    _header(
+        "Idempotency-Key",
+        "1 to 255 characters, a new one for each batch: sent again with the same request, "
+        "it brings the first reply again.",
+    ),
+    _header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
+    _header("Content-Encoding", "Of the body.", "gzip", "identity"),
+)
+LIMITS = documented({})
+FIGURES = documented({200: Reply("The figures.", media_types=("text/plain",))})
+REJECTS = documented(
+    {
+        200: Reply(
+            "A page, by id.",
+            RejectPage,
+            {"a page of one": {"rows": [reject(TABLES[0])], "next": 1}},
+        )
+    },
+    404,
+)
+REJECT = documented(
+    {200: Reply("All of its record, and every error.", Rejected, {"a row": reject(TABLES[0])})},
+    404,
+)
+LIVE = documented(
+    {200: Reply("The process answers.", Health, {"alive": {"status": "alive"}})}, open_=True
+)
+READY = documented(
+    {200: Reply("The database answers.", Health, {"ready": {"status": "ready"}})}, 503, open_=True
+)
+BACKUP = documented(
+    {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 404
+)
+SAVE = documented({201: Reply("Its name there, and its manifest.", Saved)}, 404, 422, 507)
+BACKUPS = documented({200: Reply("All of them.", Listing)}, 507)
+RESTORE = documented({200: Reply("What it did.", Restored)}, 404, 409, 413, 422, 507, takes=_file())
+RESTORE_ALL = documented(
+    {200: Reply("What it did.", RestoredAll)}, 404, 409, 413, 422, 507, takes=_file()
+)
+VERIFY = documented({200: Reply("It is whole.", Verification)}, 404, 413, 422, 507, takes=_file())

@@ -1,0 +1,164 @@
+"""The bodies of replies as structs, and examples of them that the core itself has judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from service.core.backups.backup_store import Listed
+from service.core.backups.restore import Restored
+from service.core.rules import batch
+from service.core.rules.field_types import schema_of
+from service.core.rules.fields import Error
+from service.core.tables import Table
+
+COMPONENT = "#/components/schemas/{name}"
+
+
+class Failure(Struct):
+    """A row that was not inserted: its place in the batch, as it was sent, and every reason."""
+
+    index: int
+    record: Any
+    errors: list[Error]
+
+
+class BatchVerdict(Struct):
+    """What became of a batch: `ids` by position, null for rows that were not inserted."""
+
+    received: int
+    inserted: int
+    failed: int
+    failures: list[Failure]
+    ids: list[int | None] | UnsetType = UNSET
+
+
+class RestoredAll(Struct):
+    """What a restore of an archive did, table by table; verified: all of them are."""
+
+    verified: bool
+    tables: list[Restored]
+
+
+class Listing(Struct):
+    """The backups in BACKUP_DIR, oldest first."""
+
+    backups: list[Listed]
+
+
+class Rejected(Struct):
+    """A row that was not inserted, whichever way it came.
+
+    truncated: lists show the beginning of a long `record` (`record_length` characters in all), or
+    the first of many `errors` (`error_count` in all); `GET /rejects/{id}` shows all of both.
+    """
+
+    id: int
+    rejected_at: str
+    source: str
+    origin: str
+    table: str
+    position: int
+    record: str
+    errors: list[Error]
+    record_length: int
+    error_count: int
+    truncated: bool
+
+
+class RejectPage(Struct):
+    """Rejects by id; `next` is the `after` of the next page, null on the last.
+
+    A page that reaches its limit in bytes has fewer rows than `limit`, and a `next`.
+    """
+
+    rows: list[Rejected]
+    next: int | None
+
+
+class Health(Struct):
+    """What a probe answers."""
+
+    status: str
+
+
+@cache
+def page_of(table: Table) -> type[Struct]:
+    """Rows of a table by id; `next` is the `after` of the next page, null on the last."""
+    fields = [("rows", list[table.stored]), ("next", int | None)]  # type: ignore[name-defined]
+    return msgspec.defstruct(f"{table.row.__name__}Page", fields)
+
+
+def schemas(shapes: Iterable[type]) -> dict[str, Any]:
+    """JSON Schemas of structs, and of those they consist of, by name."""
+    _, found = msgspec.json.schema_components(
+        list(shapes), schema_hook=schema_of, ref_template=COMPONENT
+    )
+    return found
+
+
+@cache
+def sample(table: Table) -> dict[str, Any]:
+    """A row that can be posted, where row 1 of every parent is there."""
+    return {known.name: known.example for known in table.fields}
+
+
+def stored_sample(table: Table) -> dict[str, Any]:
+    """The same as the table has it."""
+    return {"id": 1, **sample(table)}
+
+
+def broken_sample(table: Table) -> dict[str, Any]:
+    """The same with a first field that breaks a rule whatever its type."""
+    return {**sample(table), table.fields[0].name: " "}
+
+
+def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict on a batch into an empty table."""
+    judged = batch.from_json(table, msgspec.json.encode(rows))
+    ids: list[int | None] = [None] * len(rows)
+    for key, position in enumerate(judged.positions, 1):
+        ids[position] = key
+    failures = [
+        Failure(reject.position, rows[reject.position], reject.errors) for reject in judged.rejects
+    ]
+    told = BatchVerdict(len(rows), len(judged.rows), len(failures), failures, ids)
+    return dict(msgspec.to_builtins(told))
+
+
+def reject(table: Table) -> dict[str, Any]:
+    """What is kept of a batch of one row that was not inserted."""
+    (failure,) = verdict(table, [broken_sample(table)])["failures"]
+    record = msgspec.json.encode(failure["record"]).decode()
+    kept = Rejected(
+        id=1,
+        rejected_at="2021-07-27T16:02:08.000000Z",
+        source="api",
+        origin=f"POST /{table.path}",
+        table=table.name,
+        position=failure["index"],
+        record=record,
+        errors=msgspec.convert(failure["errors"], list[Error]),
+        record_length=len(record),
+        error_count=len(failure["errors"]),
+        truncated=False,
+    )
+    return dict(msgspec.to_builtins(kept))
+
+
+def as_csv(table: Table) -> str:
+    """The sample row under a header."""
+    row = sample(table)
+    texts = (
+        one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in row.values()
+    )
+    return f"{','.join(row)}\n{','.join(texts)}\n"
+
+
+def as_ndjson(table: Table) -> str:
+    """Two rows, a line each."""
+    return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"

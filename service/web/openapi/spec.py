@@ -1,0 +1,156 @@
+"""The OpenAPI document at /schema/openapi.json, and /schema to read and try it, all from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from litestar import Litestar, Response, Router, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIHeader,
+    OpenAPIResponse,
+    OpenAPIType,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
+from litestar.params import FromPath
+from litestar.response import File
+from swagger_ui_bundle import swagger_ui_path
+
+from service import __version__
+from service.core.errors import NotFoundError
+from service.core.tables import TABLES
+from service.web.access.cross_site import policy_of
+from service.web.openapi.operations import DocumentedOperation, problem_content, problem_name
+from service.web.openapi.schemas import schemas
+from service.web.problems import Problem, problem
+
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+"""What the page loads, out of an installed package: nothing comes from elsewhere."""
+
+PROBLEMS = {
+    400: "The body or a parameter cannot be read, or there is no such parameter.",
+    401: "No credentials, or wrong ones.",
+    403: "The user lacks the role that this needs.",
+    404: "There is no such row or table.",
+    409: "Another request or other rows stand in the way; nothing was changed.",
+    413: "The body has more bytes than are taken.",
+    415: "The body is of a kind that is not taken.",
+    422: "The content breaks a rule; nothing was changed.",
+    500: "A mistake on our side.",
+    429: "Too many wrong passwords: none is looked at for Retry-After seconds.",
+    503: "The database is away or busy: try again after Retry-After seconds.",
+    507: "A folder of the server cannot be used, or has no room: it needs its operator.",
+}
+HEADERS = {
+    401: ("WWW-Authenticate", OpenAPIType.STRING),
+    429: ("Retry-After", OpenAPIType.INTEGER),
+    503: ("Retry-After", OpenAPIType.INTEGER),
+}
+
+
+PAGE = SwaggerRenderPlugin(
+    path="/",
+    js_url="/schema/assets/swagger-ui-bundle.js",
+    css_url="/schema/assets/swagger-ui.css",
+    standalone_preset_js_url="/schema/assets/swagger-ui-standalone-preset.js",
+    favicon='<link rel="icon" href="/schema/assets/favicon-32x32.png">',
+)
+
+
+@get("/assets/{name:str}")
+async def asset(name: FromPath[str]) -> File:
+    """A file of Swagger UI."""
+    if name not in ASSETS:
+        raise NotFoundError(f"There is no {name!r} here.")
+    return File(
+        swagger_ui_path / name,
+        media_type=ASSETS[name],
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, max-age=86400"},
+    )
+
+
+def complete(app: Litestar) -> None:
+    """Give the document the schemas that its operations refer to."""
+    document = app.openapi_schema
+    operations = [
+        operation
+        for item in (document.paths or {}).values()
+        for operation in (item.get, item.post)
+        if isinstance(operation, DocumentedOperation)
+    ]
+    shapes = [reply.shape for told in operations for reply in told.replies.values() if reply.shape]
+    ours = schemas({Problem, *shapes, *(table.row for table in TABLES)})
+    document.components.schemas = cast(
+        "dict[str, Schema]", {**document.components.schemas, **_portable(ours)}
+    )
+
+
+def _portable(schema: Any) -> Any:
+    """A schema with patterns that JavaScript reads too, and that JSON can carry."""
+    if isinstance(schema, list):
+        return [_portable(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _pattern(value) if key == "pattern" else _portable(value)
+        for key, value in schema.items()
+    }
+
+
+def _pattern(python: str) -> str:
+    # JSON text holds no lone surrogates; JavaScript would take halves of emoji for some.
+    kept = python.replace("\ud800-\udfff", "").replace(r"\Z", "$")
+    return re.sub(r"[^ -~]", lambda found: f"\\u{ord(found[0]):04x}", kept)
+
+
+def _response(status: int, text: str) -> OpenAPIResponse:
+    headers: dict[str, OpenAPIHeader | Reference] = {}
+    if status in HEADERS:
+        name, kind = HEADERS[status]
+        headers[name] = OpenAPIHeader(schema=Schema(type=kind))
+    return OpenAPIResponse(
+        text,
+        headers=headers or None,
+        content=problem_content(),
+    )
+
+
+def _finish(response: Response[Any]) -> Response[Any]:
+    """Litestar's own page for what is not under /schema as any other error; pages with a policy."""
+    if response.status_code == 404:
+        return problem(404, "Not Found", {}, {})
+    if response.media_type == "text/html":
+        page = response.content
+        body = page if isinstance(page, bytes) else str(page).encode()
+        response.set_header("Content-Security-Policy", policy_of(body))
+    return response
+
+
+def config() -> OpenAPIConfig:
+    """For one application: its router takes the routes of the document."""
+    responses = {problem_name(status): _response(status, text) for status, text in PROBLEMS.items()}
+    return OpenAPIConfig(
+        title="hirebase",
+        version=__version__,
+        description="A company's hiring history in MySQL: batches in, Avro backups out and in.",
+        components=Components(
+            security_schemes={"basic": SecurityScheme(type="http", scheme="basic")},
+            responses={**responses},
+        ),
+        security=[{"basic": []}],
+        openapi_router=Router(
+            "/schema", route_handlers=[asset], include_in_schema=False, after_request=_finish
+        ),
+        render_plugins=[PAGE, JsonRenderPlugin()],
+    )

@@ -1,0 +1,1 @@
+"""What happens to every request: limits, load shedding, log, metrics, traces."""

@@ -1,0 +1,46 @@
+"""Batches too many, refused as cheaply as can be: under overload most of the work is refusing."""
+
+from __future__ import annotations
+
+from service.core.tables import TABLES
+from service.web.asgi import App, Receive, Scope, Send
+from service.web.problems import RETRY_SECONDS, problem
+from service.web.traffic.limiter import Limiter
+
+PATHS = {f"/{table.path}" for table in TABLES}
+
+
+class LoadShedding:
+    """An ASGI application whose batches are refused, before anything else, while the gate is full.
+
+    Credentials are not looked at, and the body is not read.
+    """
+
+    def __init__(self, app: App, gate: Limiter):
+        self._app = app
+        self._gate = gate
+        refusal = problem(503, str(gate.refusal), {}, {})
+        self._body: bytes = refusal.content
+        self._headers = [
+            (b"content-type", str(refusal.media_type).encode()),
+            (b"content-length", str(len(self._body)).encode()),
+            (b"retry-after", RETRY_SECONDS.encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if _is_batch(scope) and self._gate.refuses():
+            scope["path_template"] = _path(scope)
+            start = {"type": "http.response.start", "status": 503, "headers": self._headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": self._body})
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_batch(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] == "POST" and _path(scope) in PATHS
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).rstrip("/")

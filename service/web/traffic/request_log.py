@@ -1,0 +1,77 @@
+"""Every request watched from outside: its id, one line in the log, its place in the metrics."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from service.web.asgi import App, Receive, Scope, Send
+from service.web.problems import ClientGone
+from service.web.traffic.metrics import Metrics
+
+REQUEST_ID = b"x-request-id"
+UNKNOWN = "(none)"
+"""The route of what no route answers: paths of strangers are no labels."""
+
+
+_usable = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+_log = structlog.get_logger("hirebase.request")
+
+
+class RequestLog:
+    """An ASGI application, watched."""
+
+    def __init__(self, app: App, metrics: Metrics):
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and tell of it when it has ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name, started, status, whole = _request_id(scope), time.perf_counter(), 0, False
+
+        async def hear() -> Any:
+            nonlocal whole
+            message = await receive()
+            if message["type"] == "http.disconnect" and not (whole or status):
+                raise ClientGone
+            whole = whole or not message.get("more_body")
+            return message
+
+        async def tell(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID, name.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=name):
+            try:
+                await self._app(scope, hear, tell)
+            finally:
+                self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or UNKNOWN
+        method = scope["method"]
+        self._metrics.requests.labels(route, method, status).observe(seconds)
+        _log.info(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            user=scope.get("user"),
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    sent: bytes = dict(scope["headers"]).get(REQUEST_ID, b"")
+    text = sent.decode("latin-1")
+    return text if _usable(text) else uuid4().hex

@@ -1,0 +1,87 @@
+"""What browsers are told and asked: policies on pages, and who may change something."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from service.core.database.transactions import Database
+from tests.support.hires import count
+
+HTML = {"Accept": "text/html"}
+PAGES = [
+    "/",
+    "/console/tables/departments",
+    "/console/tables/nonsense",
+    "/console/load",
+    "/console/backups",
+    "/console/rejects?table=jobs&source=api&code=blank",
+    "/console/reports",
+    "/console/reports?year=0",
+    "/console/jobs/nonsense",
+]
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.test"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://evil.test"},
+    {"Origin": "null"},
+]
+HERE = [
+    {},
+    {"Origin": "http://test"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"},
+    {"Sec-Fetch-Site": "none"},
+]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_is_html_with_a_strict_policy(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    reply = await client.get(path, headers=HTML)
+    assert reply.headers["Content-Type"].startswith("text/html")
+    policy = reply.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r"<style|<script>|\son\w+=|\sstyle=|javascript:|://", reply.text)
+
+
+async def test_the_api_page_has_a_policy_of_its_own(client: httpx.AsyncClient) -> None:
+    reply = await client.get("/schema")
+    policy = reply.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert policy.count("'sha256-") >= 1
+
+
+@pytest.mark.parametrize("path", ["/console/jobs/nonsense", "/console/tables/nonsense"])
+async def test_scripts_get_problems(client: httpx.AsyncClient, path: str) -> None:
+    reply = await client.get(path)
+    assert reply.status_code == 404
+    assert reply.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE)
+@pytest.mark.parametrize("path", ["/departments", "/console/backups", "/avro/backup"])
+async def test_other_sites_change_nothing(
+    client: httpx.AsyncClient, database: Database, path: str, headers: dict[str, str]
+) -> None:
+    reply = await client.post(path, json={"department": "Sales"}, headers=headers)
+    assert reply.status_code == 403
+    assert await count(database, "departments") == 0
+
+
+@pytest.mark.parametrize("headers", HERE)
+async def test_our_pages_and_clients_that_are_no_browsers_do(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    reply = await client.post("/departments", json={"department": "Sales"}, headers=headers)
+    assert reply.status_code == 201
+
+
+async def test_an_empty_password_is_asked_for_however_often(client: httpx.AsyncClient) -> None:
+    """A browser's first requests come without credentials; they are no guesses."""
+    replies = [await client.get("/", auth=None) for _ in range(15)]
+    assert {reply.status_code for reply in replies} == {401}

@@ -1,0 +1,262 @@
+"""Users: hashes, roles, and what happens to those who guess."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from service.core.errors import SettingsError
+from service.core.settings import Settings
+from service.web.access.users import FAILURES, Cost, TooManyFailures, User, Users
+from tests.conftest import HASHED_WITH, PASSWORD, USER, calling
+from tests.support.program import ROOT
+from tests.support.serving import listening
+
+ROW = {"department": "Sales"}
+
+
+def hashed(password: str) -> str:
+    hasher = Argon2id(salt=b"16 bytes of salt", length=32, iterations=1, lanes=1, memory_cost=64)
+    return hasher.derive_phc_encoded(password.encode())
+
+
+@pytest.fixture
+def several(migrated: Settings, tmp_path: Path) -> Settings:
+    """Settings with a user of each role, password and name the same, beside API_USER."""
+    file = tmp_path / "users"
+    roles = ("reader", "writer", "operator", "reader,writer")
+    lines = [f"{role.replace(',', '-')}:{role}:{hashed(role.replace(',', '-'))}" for role in roles]
+    file.write_text("# who may do what\n\n" + "\n".join(lines) + "\n")
+    return msgspec.structs.replace(migrated, api_users=file)
+
+
+@pytest.mark.parametrize(
+    ("user", "look", "post", "back_up"),
+    [
+        ("reader", 200, 403, 403),
+        ("writer", 403, 201, 403),
+        ("operator", 403, 403, 200),
+        ("reader-writer", 200, 201, 403),
+    ],
+)
+async def test_a_user_may_do_what_their_roles_say(
+    several: Settings, user: str, look: int, post: int, back_up: int
+) -> None:
+    async with calling(several) as client:
+        client.auth = httpx.BasicAuth(user, user)
+        assert (await client.get("/departments")).status_code == look
+        assert (await client.post("/departments", json=ROW)).status_code == post
+        assert (await client.get("/avro/backup/jobs")).status_code == back_up
+
+
+async def test_who_lacks_a_role_is_told_which(several: Settings) -> None:
+    async with calling(several) as client:
+        reply = await client.post("/departments", json=ROW, auth=("reader", "reader"))
+    assert "writer" in reply.json()["detail"]
+    assert reply.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_the_single_user_of_the_settings_may_do_everything(several: Settings) -> None:
+    async with calling(several) as client:
+        assert (await client.post("/departments", json=ROW)).status_code == 201
+        assert (await client.get("/avro/backup/all")).status_code == 200
+
+
+async def test_the_password_may_be_given_as_a_hash(migrated: Settings) -> None:
+    settings = msgspec.structs.replace(migrated, api_pass="", api_pass_hash=hashed("right"))
+    async with calling(settings) as client:
+        assert (await client.get("/jobs", auth=("admin", "right"))).status_code == 200
+        assert (await client.get("/jobs", auth=("admin", "wrong"))).status_code == 401
+
+
+async def test_guessing_is_refused_and_knowing_goes_on(migrated: Settings) -> None:
+    async with calling(migrated) as client:
+        assert (await client.get("/jobs")).status_code == 200
+        for _ in range(FAILURES):
+            assert (await client.get("/jobs", auth=("admin", "guess"))).status_code == 401
+        refused = await client.get("/jobs", auth=("admin", "guess"))
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        assert (await client.get("/jobs")).status_code == 200
+        assert (await client.get("/jobs", auth=("another", "guess"))).status_code == 401
+
+
+async def test_even_the_right_password_waits_after_too_many_wrong_ones() -> None:
+    users = Users([User.with_password("admin", "right")])
+    for _ in range(FAILURES):
+        assert await users.find("admin", b"wrong", "1.2.3.4") is None
+    with pytest.raises(TooManyFailures):
+        await users.find("admin", b"right", "1.2.3.4")
+    assert await users.find("admin", b"right", "5.6.7.8")
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every password that is hashed from now on."""
+    hash_and_compare, seen = User.matches, list[bytes]()
+
+    def matches(user: User, password: bytes) -> bool:
+        seen.append(password)
+        return hash_and_compare(user, password)
+
+    monkeypatch.setattr(User, "matches", matches)
+    return seen
+
+
+@pytest.mark.parametrize("user", ["reader", USER, "nobody"])
+async def test_guesses_at_once_are_as_few_as_one_after_the_other(
+    several: Settings, looked: list[bytes], user: str
+) -> None:
+    """A user with a hash, the one with a plain password, and none."""
+    right = PASSWORD if user == USER else user
+    guesses = [f"guess {number}" for number in range(60)]
+    async with listening(several) as client:
+        for _ in range(2):
+            replies = await asyncio.gather(
+                *(client.get("/jobs", auth=(user, guess)) for guess in guesses)
+            )
+            assert {reply.status_code for reply in replies} <= {401, 429}
+        assert (await client.get("/jobs", auth=(user, right))).status_code == 429
+    assert len(looked) == FAILURES
+
+
+async def test_the_right_password_among_wrong_ones_is_no_way_to_more(
+    several: Settings, looked: list[bytes]
+) -> None:
+    passwords = [*(f"guess {number}" for number in range(5)), "reader"]
+    passwords += [f"guess {number}" for number in range(5, 40)]
+    async with listening(several) as client:
+        replies = await asyncio.gather(
+            *(client.get("/jobs", auth=("reader", password)) for password in passwords)
+        )
+    assert {reply.status_code for reply in replies} <= {200, 401, 429}
+    assert len(set(looked) - {b"reader"}) <= FAILURES
+
+
+@pytest.mark.parametrize("user", ["reader", USER])
+async def test_many_right_requests_at_once_are_let_in_by_one_look(
+    several: Settings, looked: list[bytes], user: str
+) -> None:
+    password = PASSWORD if user == USER else user
+    async with listening(several) as client:
+        replies = await asyncio.gather(
+            *(client.get("/jobs", auth=(user, password)) for _ in range(50))
+        )
+        assert {reply.status_code for reply in replies} == {200}
+        assert len(looked) == (0 if user == USER else 1)  # what is plain needs no hashing
+        for _ in range(FAILURES):
+            assert (await client.get("/jobs", auth=(user, "wrong"))).status_code == 401
+
+
+async def test_a_right_password_takes_no_attempt() -> None:
+    users = Users([User.with_password("admin", "right")])
+    for address in ("1.2.3.4", "5.6.7.8"):
+        assert await users.find("admin", b"right", address)
+    users._remembered.clear()
+    for number in range(FAILURES):
+        assert await users.find("admin", b"%d" % number, "1.2.3.4") is None
+    with pytest.raises(TooManyFailures):
+        await users.find("admin", b"right", "1.2.3.4")
+
+
+@pytest.mark.parametrize(
+    "user", [User.with_password("admin", "right"), None], ids=["plain", "hash"]
+)
+async def test_what_is_remembered_is_no_help_to_guessers_elsewhere(user: User | None) -> None:
+    users = Users([user or costing("admin", QUICK)])
+    assert await users.find("admin", b"right", "1.2.3.4")
+    for number in range(FAILURES):
+        assert await users.find("admin", b"%d" % number, "5.6.7.8") is None
+    with pytest.raises(TooManyFailures):
+        await users.find("admin", b"right", "5.6.7.8")
+    assert await users.find("admin", b"right", "1.2.3.4")
+
+
+async def test_a_name_that_is_not_there_tells_nothing_of_a_plain_password(
+    looked: list[bytes],
+) -> None:
+    users = Users([User.with_password("admin", "right")])
+    assert await users.find("nobody", b"right", "1.2.3.4") is None
+    assert looked == [b"right"]
+
+
+SLOW = Cost(iterations=2, lanes=1, memory_cost=1 << 15)
+QUICK = Cost(iterations=2, lanes=1, memory_cost=1 << 13)
+
+
+def costing(name: str, cost: Cost) -> User:
+    hasher = Argon2id(salt=b"16 bytes of salt", length=32, **cost)
+    return User(name, hasher.derive_phc_encoded(b"right"))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [[], [f"admin:reader:{costing('', SLOW).phc}"]],
+    ids=["a plain password alone", "and one with a hash"],
+)
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    monkeypatch.setattr("service.web.access.users.ARGON2", SLOW)
+    (tmp_path / "users").write_text("\n".join(others))
+    users = Users.of(Settings(api_user="plain", api_pass="right", api_users=tmp_path / "users"))
+    names = ["plain", "nobody", *(line.partition(":")[0] for line in others)]
+    seconds = {name: min([await _seconds(users, name) for _ in range(4)]) for name in names}
+    assert max(seconds.values()) < 3 * min(seconds.values())
+
+
+async def test_unknown_users_cost_what_some_user_costs_and_the_same_each_time() -> None:
+    key = b"the same in every worker"
+    known = [costing("slow", SLOW), costing("quick", QUICK)]
+    workers = [Users(known, key), Users(known, key)]
+    names = [f"nobody {number}" for number in range(40)]
+    first, second = ([users._decoys.of(name).name for name in names] for users in workers)
+    assert first == second
+    assert set(first) == {"slow", "quick"}
+
+
+def test_a_plain_password_is_hashed_as_the_readme_has_it() -> None:
+    shown = re.search(r"m=(\d+),t=(\d+),p=(\d+)", (ROOT / "README.md").read_text("utf-8"))
+    assert shown
+    told = dict(zip(("memory_cost", "iterations", "lanes"), map(int, shown.groups()), strict=True))
+    assert told == HASHED_WITH
+
+
+async def _seconds(users: Users, name: str) -> float:
+    started = time.perf_counter()
+    assert await users.find(name, b"wrong", "address") is None
+    return time.perf_counter() - started
+
+
+async def test_a_right_password_is_hashed_once_a_minute() -> None:
+    users = Users([costing("admin", Cost(iterations=4, lanes=1, memory_cost=1 << 15))])
+    first = await _found(users)
+    assert min([await _found(users) for _ in range(5)]) < first / 10
+
+
+async def _found(users: Users) -> float:
+    started = time.perf_counter()
+    assert await users.find("admin", b"right", "address")
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize(
+    "line", ["admin", "admin:reader", ":reader:$argon2id$x", "a:king:$argon2id$x", "a:reader:plain"]
+)
+def test_a_line_that_is_no_user_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"# first\n{line}\n")
+    with pytest.raises(SettingsError, match="API_USERS: line 2"):
+        Users.of(Settings(api_users=file))
+
+
+def test_no_user_at_all_is_refused() -> None:
+    with pytest.raises(SettingsError, match="API_PASS"):
+        Users.of(Settings())

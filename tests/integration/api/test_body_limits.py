@@ -1,0 +1,101 @@
+"""How large a body, a value and a verdict may be, packed or not."""
+
+from __future__ import annotations
+
+import gzip
+
+import msgspec
+import pytest
+
+from service.core.database.transactions import Database
+from tests.integration.rules.test_formats import ENCODINGS, Client, post
+from tests.support.hires import add_parents, codes, count, hire
+
+PACKED = gzip.compress(b'[{"job":"A"}]', mtime=0)  # the same for every worker
+
+
+@pytest.fixture(autouse=True)
+async def _parents(database: Database) -> None:
+    await add_parents(database, range(1, 3))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        PACKED[:-1],
+        PACKED[:-8],
+        PACKED[:15],
+        PACKED + PACKED,
+        PACKED + b"\0",
+        PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:],
+        b'[{"job":"A"}]',
+        b"\x1f\x8b",
+    ],
+)
+async def test_gzip_that_is_damaged_or_goes_on_is_a_bad_request(
+    api: Client, database: Database, body: bytes
+) -> None:
+    reply = await post(api, body, "", "gzip", "/jobs")
+    assert (reply.status_code, "gzip" in reply.json()["detail"]) == (400, True)
+    assert await count(database, "jobs") == 2
+
+
+async def test_a_bomb_is_refused_before_it_is_large(api: Client) -> None:
+    bomb = gzip.compress(b" " * (64 << 20), compresslevel=1)
+    reply = await post(api, bomb, "", "gzip", "/jobs")
+    assert reply.status_code == 413
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("over", "status"), [(0, 201), (1, 413)])
+async def test_a_body_has_as_many_bytes_as_the_limits_say(
+    api: Client, encoding: str, over: int, status: int
+) -> None:
+    told = (await api.get("/limits")).json()
+    size = told["inflated_body_bytes" if encoding else "body_bytes"] + over
+    body = b'[{"job":"A"}]'.ljust(size)
+    reply = await post(api, ENCODINGS[encoding](body), "", encoding, "/jobs")
+    assert reply.status_code == status
+    if status == 413:
+        assert reply.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_values_have_the_limits_that_are_told(api: Client) -> None:
+    told = (await api.get("/limits")).json()
+    rows = [
+        hire(name="x" * told["text_characters"]),
+        hire(name="x" * (told["text_characters"] + 1)),
+        hire(job_id=told["id"]),
+        hire(job_id=told["id"] + 1),
+    ]
+    reply = await api.post("/employees", json=rows)
+    assert [codes(failure) for failure in reply.json()["failures"]] == [
+        {("name", "too_long")},
+        {("job_id", "not_found")},
+        {("job_id", "out_of_range")},
+    ]
+    pages = [await api.get(f"/jobs?limit={told['page_rows'] + over}") for over in (0, 1)]
+    assert [page.status_code for page in pages] == [200, 400]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", msgspec.json.encode([{"job": '"\\' * 950}] * 1000)),
+        ("text/csv", b"job\n" + 1000 * (b"\x01" * 700 + b"\n")),
+    ],
+)
+async def test_a_verdict_has_as_many_bytes_as_the_limits_say(
+    api: Client, database: Database, kind: str, body: bytes
+) -> None:
+    """Quotes and control characters take the most room, in a reply and in a statement."""
+    limit = (await api.get("/limits")).json()["verdict_bytes"]
+    headers = {"Idempotency-Key": "large", "Content-Type": kind}
+    first, again = [await api.post("/jobs", content=body, headers=headers) for _ in range(2)]
+    assert (first.status_code, first.content) == (422, again.content)
+    assert limit / 2 < len(first.content) < limit + 20_000
+    over = b"job\n" + 1000 * (b"\x01" * 1100 + b"\n")
+    reply = await post(api, over, "text/csv", url="/jobs")
+    assert (reply.status_code, str(limit) in reply.json()["detail"]) == (413, True)
+    assert await count(database, "rejects") == 1000

@@ -1,0 +1,125 @@
+"""Backups, restores and loads share half the pool; batches have the other half."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import msgspec
+import pytest
+
+from service.core.database.transactions import Database
+from service.core.settings import Settings
+from tests.conftest import calling
+from tests.integration.console.test_console import begun, ended, shown
+from tests.integration.traffic.test_request_log import figures
+from tests.support.hires import add_parents
+from tests.support.waiting import until
+
+Task = asyncio.Task[httpx.Response]
+
+
+class Undone(Exception):
+    """Ends a transaction."""
+
+
+@pytest.fixture
+async def small(migrated: Settings, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """An application with a pool of four, and rows to restore."""
+    await add_parents(database, range(1, 3))
+    async with calling(msgspec.structs.replace(migrated, mysql_pool_size=4)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def locked(database: Database) -> AsyncIterator[None]:
+    """Nobody restores departments meanwhile."""
+    with suppress(Undone):
+        async with database.transaction(60) as transaction:
+            await transaction.execute("UPDATE departments SET department = 'Locked'")
+            yield
+            raise Undone
+
+
+@asynccontextmanager
+async def restoring(client: httpx.AsyncClient, database: Database) -> AsyncIterator[list[Task]]:
+    """Two restores that wait for a lock."""
+    backup = (await client.get("/avro/backup/departments")).content
+    await client.post("/departments", json={"department": "More"})
+    async with database.transaction() as transaction:
+        await transaction.execute("UPDATE departments SET department = 'Changed'")
+    tasks: list[Task] = []
+    async with locked(database):
+        url = "/avro/restore/departments?mode=merge"
+        tasks += [asyncio.create_task(client.post(url, content=backup)) for _ in range(2)]
+        await until(lambda: _full(client), 10)
+        yield tasks
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _full(client: httpx.AsyncClient) -> bool:
+    told = await figures(client)
+    return told["hirebase_pool_connections"] - told["hirebase_pool_free"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/avro/backup/jobs"),
+        ("GET", "/avro/backup/all"),
+        ("POST", "/avro/backup"),
+        ("POST", "/avro/restore/jobs"),
+        ("POST", "/avro/restore/all"),
+    ],
+)
+async def test_a_third_is_refused_while_two_run_and_batches_go_on(
+    small: httpx.AsyncClient, database: Database, method: str, path: str
+) -> None:
+    async with restoring(small, database) as tasks:
+        refused = await small.request(method, path)
+        assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+        assert "backups, restores or loads" in refused.json()["detail"]
+        posted = await asyncio.gather(
+            *(small.post("/jobs", json={"job": f"{n}"}) for n in range(8))
+        )
+        assert {reply.status_code for reply in posted} == {201}
+        backups = (await small.get("/avro/backups")).json()["backups"]
+        name = backups[-1]["name"] if backups else ""
+        if name:
+            verified = await small.post(f"/avro/verify?backup={name}")
+            assert verified.status_code == 200
+    assert [task.result().status_code for task in tasks] == [200, 200]
+    assert (await small.get("/avro/backup/jobs")).status_code == 200
+
+
+async def test_a_job_of_the_console_waits_for_a_place(
+    small: httpx.AsyncClient, database: Database
+) -> None:
+    async with restoring(small, database):
+        jobs = [
+            (await small.post(url, content=body)).json()["job"]
+            for url, body in (
+                ("/console/backups?table=jobs", b""),
+                ("/console/loads?table=jobs&name=j.csv", b"1,Clerk\n"),
+            )
+        ]
+        await asyncio.sleep(1.5)
+        for job in jobs:
+            assert "Waiting for a place" in await shown(small, job)
+    assert [(await ended(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
+
+
+async def test_a_place_is_free_again_after_an_error_and_a_client_that_left(
+    small: httpx.AsyncClient, database: Database
+) -> None:
+    for _ in range(5):
+        assert (await small.post("/avro/restore/jobs", content=b"x")).status_code == 422
+        assert (await small.post("/avro/restore/all", content=b"x")).status_code == 422
+    async with restoring(small, database) as tasks:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (await small.post("/avro/backup?table=jobs")).status_code == 201
+        await begun(small, "/console/backups?table=jobs")

@@ -1,0 +1,96 @@
+"""Query parameters that a route does not take: refused on every route, before anything is done."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.core.database.transactions import Database
+from tests.support.hires import count
+from tests.support.routes import ENDPOINTS, Endpoint
+
+PAGES = [one for one in ENDPOINTS if one.method == "GET" and one.template.startswith("/console/")]
+ROW = {"department": "Sales"}
+every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+
+
+@every_endpoint
+async def test_a_parameter_that_is_not_there_is_named_with_those_that_are(
+    caller: httpx.AsyncClient, endpoint: Endpoint
+) -> None:
+    reply = await caller.request(endpoint.method, endpoint.path(), params={"dryrun": "true"})
+    assert reply.status_code == 400
+    if endpoint.method != "HEAD":
+        problem = reply.json()
+        assert reply.headers["Content-Type"] == "application/problem+json"
+        assert "dryrun" in problem["detail"]
+        assert all(name in problem["detail"] for name in endpoint.query)
+        assert problem["errors"][0]["key"] == "dryrun"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [(one, name) for one in ENDPOINTS for name in one.query],
+    ids=str,
+)
+async def test_a_parameter_that_is_wanted_once_is_refused_twice(
+    caller: httpx.AsyncClient, endpoint: Endpoint, name: str
+) -> None:
+    for values in (["1", "1"], ["", "1"]):
+        reply = await caller.request(endpoint.method, endpoint.path(), params={name: values})
+        assert reply.status_code == 400
+        assert name in reply.json()["detail"]
+        assert "once" in reply.json()["detail"]
+
+
+@every_endpoint
+async def test_strangers_are_not_told_which_parameters_there_are(
+    caller: httpx.AsyncClient, endpoint: Endpoint
+) -> None:
+    url = f"{endpoint.path()}?dryrun=true"
+    reply = await caller.request(endpoint.method, url, auth=None)
+    assert reply.status_code == (400 if url.startswith("/health/") else 401)
+
+
+@pytest.mark.parametrize("endpoint", PAGES, ids=str)
+async def test_browsers_get_a_page(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
+    reply = await caller.get(f"{endpoint.path()}?dryrun=<b>", headers={"Accept": "text/html"})
+    assert reply.status_code == 400
+    assert reply.headers["Content-Type"].startswith("text/html")
+    assert "dryrun" in reply.text
+    assert "<b>" not in reply.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["dryrun=true", "dry_run=true&mode=atomic&x", "dry_run=true&dry_run=false", "%64ryrun=1", "=1"],
+)
+async def test_nothing_is_written_by_a_request_with_a_typing_error(
+    client: httpx.AsyncClient, database: Database, query: str
+) -> None:
+    rows = [ROW, {"department": ""}]
+    assert (await client.post(f"/departments?{query}", json=rows)).status_code == 400
+    assert await count(database, "departments") == 0
+    assert await count(database, "rejects") == 0
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(name=names.filter(lambda name: name not in {"after", "limit"}), value=names)
+async def test_any_name_is_refused_that_is_not_there(
+    caller: httpx.AsyncClient, name: str, value: str
+) -> None:
+    reply = await caller.get("/departments", params={name: value})
+    assert reply.status_code == 400
+    assert reply.json()["errors"][0]["key"] == name[:100]
+
+
+@pytest.mark.parametrize("query", ["?", "?&", "?&&", "?after=0&", "?&limit=1"])
+async def test_a_query_without_a_parameter_too_many_is_taken(
+    caller: httpx.AsyncClient, query: str
+) -> None:
+    assert (await caller.get(f"/departments{query}")).status_code == 200

@@ -1,0 +1,118 @@
+"""Rejects are kept for so many days. In modules without a service, which would purge them too."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from loader.loading.pipeline import load
+from service.core.database.transactions import Database
+from service.core.rules.fields import Error
+from service.core.rules.reject import Reject
+from service.core.settings import Settings
+from service.core.tables import TABLES
+from service.core.writes.rejects import (
+    REJECTS_PURGED_AT_ONCE,
+    RejectOrigin,
+    log_rejects,
+    purge_rejects,
+)
+from tests.support import program
+from tests.support.csv_files import Folder, Interrupted, StopAfter, dirty, empty, state, told
+from tests.support.load import started
+from tests.support.waiting import until
+
+API = RejectOrigin("api", "POST /departments")
+
+
+async def put(database: Database, count: int, days: float = 0) -> None:
+    """So many rejects, so old."""
+    one = [Reject(at, "x", [Error(None, "malformed", "is no row")]) for at in range(count)]
+    async with database.transaction() as transaction:
+        await log_rejects(transaction, TABLES[0], one, API)
+    await age(database, days)
+
+
+async def age(database: Database, days: float) -> None:
+    """Make all rejects older."""
+    async with database.transaction() as transaction:
+        await transaction.execute(
+            "UPDATE rejects SET rejected_at = DATE_SUB(rejected_at, INTERVAL %s SECOND)",
+            (int(days * 86400),),
+        )
+
+
+async def purge(database: Database, days: int) -> int:
+    async with database.transaction() as transaction:
+        return await purge_rejects(transaction, days)
+
+
+async def left(database: Database) -> int:
+    ((count,),) = await database.fetch("SELECT COUNT(*) FROM rejects")
+    return int(count)
+
+
+async def test_old_rejects_go_a_few_at_a_time(database: Database) -> None:
+    await put(database, 2 * REJECTS_PURGED_AT_ONCE + 5, days=8)
+    await put(database, 3, days=6)
+    gone = [await purge(database, 14) for _ in range(4)]
+    assert gone == [REJECTS_PURGED_AT_ONCE, REJECTS_PURGED_AT_ONCE, 5, 0]
+    assert await left(database) == 3
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_a_load_goes_on_to_the_same_end_after_a_purge(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(hired_employees=dirty(300))
+    undisturbed = await load(database, folder.options())
+    wanted, file = await state(database), undisturbed[-1].rejects_file
+    assert file
+    text = file.read_text()
+    await empty(database)
+    file.unlink()
+    with pytest.raises(Interrupted):
+        await load(database, folder.options(), StopAfter(4))
+    logged = await left(database)
+    assert logged
+    await put(database, 7)
+    await age(database, 1000)
+    assert await purge(database, 1) == 7
+    assert await left(database) == logged
+    assert told(await load(database, folder.options())) == told(undisturbed)
+    assert await state(database) == wanted
+    assert file.read_text() == text
+    assert await purge(database, 1) == logged
+
+
+async def test_the_index_finds_the_oldest(database: Database) -> None:
+    rows = await database.fetch(
+        "SELECT column_name FROM information_schema.statistics WHERE table_schema = DATABASE() "
+        "AND table_name = 'rejects' AND index_name = 'rejects_expiry'"
+    )
+    assert rows == [("rejected_at",)]
+
+
+@pytest.mark.parametrize(("days", "kept"), [(7, 1), (0, 4)])
+async def test_the_service_purges_what_has_expired(
+    database: Database, migrated: Settings, days: int, kept: int
+) -> None:
+    await put(database, 3, days=30)
+    await put(database, 1)
+    service = await started(migrated, REJECTS_DAYS=str(days))
+
+    async def purged() -> bool:
+        return await left(database) <= kept
+
+    await until(purged, 10)
+    await asyncio.sleep(0.5)
+    assert await left(database) == kept
+    assert (await service.end()).code == 0
+
+
+async def test_a_number_of_days_that_cannot_be_stops_the_start(migrated: Settings) -> None:
+    ended = await program.run("service", "serve", REJECTS_DAYS="-1", MYSQL_HOST="x", API_PASS="x")
+    assert ended.code != 0
+    assert "REJECTS_DAYS" in ended.err
+    assert migrated.rejects_days == 90

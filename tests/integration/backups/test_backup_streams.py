@@ -1,0 +1,124 @@
+"""Streams over a real socket: broken off visibly, freed with their reader, the loop unhindered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from service.core.backups import backup
+from service.core.database.transactions import Database
+from service.core.rules.avro_records import validate
+from service.core.settings import Settings
+from service.web.app import create_app
+from tests.support.backup_files import JOBS, records
+from tests.support.program import free_port
+
+ROWS = 200
+
+
+@pytest.fixture
+async def filled(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setattr(backup, "PAGE", 1)
+    async with database.transaction() as transaction:
+        await transaction.insert(
+            JOBS.sql["insert_with_id"], validate(JOBS, records(JOBS, ROWS)).rows
+        )
+    return database
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Any]]:
+    """(a client over a socket, the pool behind the service)."""
+    app, port = create_app(settings), free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="on"))
+    running = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}",
+        auth=(settings.api_user, settings.api_pass),
+        trust_env=False,
+    ) as client:
+        yield client, app.state.database.pool
+    server.should_exit = True
+    await running
+
+
+async def until(met: Callable[[], bool]) -> None:
+    """Wait for what has no event."""
+    for _ in range(1000):
+        if met():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
+    """Make pages take their time, and break at one of them."""
+    encode, pages = backup._block, iter(range(ROWS + 1))
+
+    def block(writer: Any, text: str) -> bytes:
+        time.sleep(0.02)
+        if next(pages) >= fail_after:
+            raise RuntimeError("as if the disk were full")
+        return encode(writer, text)
+
+    monkeypatch.setattr(backup, "_block", block)
+
+
+@pytest.mark.parametrize("table", ["jobs", "all"])
+async def test_a_reader_who_goes_away_frees_the_connection_within_a_second(
+    filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    slowly(monkeypatch)
+    async with served(migrated) as (client, pool):
+        async with client.stream("GET", f"/avro/backup/{table}") as reply:
+            await anext(reply.aiter_bytes())
+            assert pool.size - pool.freesize == 1
+        left = time.perf_counter()
+        await until(lambda: pool.size == pool.freesize)
+        assert time.perf_counter() - left < 1
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("table", ["jobs", "all"])
+async def test_an_error_in_mid_stream_breaks_the_transfer(
+    filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    slowly(monkeypatch, fail_after=5)
+    async with served(migrated) as (client, pool):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(f"/avro/backup/{table}")
+        assert pool.size == pool.freesize
+
+
+async def test_other_requests_are_answered_meanwhile(
+    filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowly(monkeypatch)
+    async with served(migrated) as (client, _):
+        backing_up = asyncio.create_task(client.get("/avro/backup/jobs"))
+        waits = []
+        for _ in range(50):
+            started = time.perf_counter()
+            await client.get("/health/live")
+            waits.append(time.perf_counter() - started)
+        assert sorted(waits)[25] < 0.05
+        assert (await backing_up).status_code == 200
+
+
+async def test_an_upload_that_is_too_large_is_stopped(
+    database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.web.api import uploads
+
+    monkeypatch.setattr(uploads, "MAX_UPLOAD", 100_000)
+    async with served(migrated) as (client, _):
+        reply = await client.post("/avro/verify", content=bytes(200_000))
+        assert reply.status_code == 413

@@ -1,0 +1,174 @@
+"""Files that are not restored: why, and that nothing has changed."""
+
+from __future__ import annotations
+
+import io
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fastavro
+import msgspec
+import pytest
+from httpx import AsyncClient as Client
+
+from service.core.database.transactions import Database
+from service.core.settings import Settings
+from tests.conftest import calling
+from tests.support import hostile_files
+from tests.support.backup_files import EMPLOYEES, avro_file, records
+from tests.support.hostile_files import block, header
+from tests.support.restores import contents, post
+
+
+async def test_rows_that_break_a_rule_are_told(client: Client, filled: Database) -> None:
+    before = await contents(filled)
+    rows = records(EMPLOYEES, 200)
+    rows[150] |= {"name": " " * 300, "job_id": 0}
+    reply = await post(client, "restore/employees", avro_file(EMPLOYEES, rows))
+    (failure,) = reply.json()["failures"]
+    codes = {(error["field"], error["code"]) for error in failure["errors"]}
+    assert (reply.status_code, failure["index"]) == (422, 150)
+    assert codes == {("name", "blank"), ("name", "too_long"), ("job_id", "out_of_range")} or codes
+    assert await contents(filled) == before
+
+
+@pytest.mark.parametrize("path", ["restore/employees", "verify"])
+async def test_long_values_make_no_long_reply(client: Client, filled: Database, path: str) -> None:
+    rows = [row | {"name": "x" * 1000} for row in records(EMPLOYEES, 10)]
+    file = io.BytesIO()
+    # Of another program: what this service wrote is verified by its checksum alone.
+    schema = fastavro.reader(io.BytesIO(avro_file(EMPLOYEES, []))).writer_schema
+    assert schema
+    fastavro.writer(file, schema, rows)
+    reply = await post(client, path, file.getvalue())
+    assert reply.status_code == 422
+    assert reply.json()["failed"] == len(reply.json()["failures"]) == 10
+    assert len(reply.content) < 10 * 700
+
+
+async def test_an_id_that_stands_twice_is_refused(client: Client, filled: Database) -> None:
+    before = await contents(filled)
+    rows = records(EMPLOYEES, 30)
+    for page in (100, 10):
+        reply = await post(
+            client, "restore/employees", avro_file(EMPLOYEES, [*rows, rows[3]], page=page)
+        )
+        assert reply.status_code == 422
+        assert await contents(filled) == before
+
+
+@pytest.mark.parametrize("name", hostile_files.AVRO)
+async def test_hostile_files_change_nothing(client: Client, filled: Database, name: str) -> None:
+    before = await contents(filled)
+    for path in ("restore/employees", "restore/all", "verify"):
+        reply = await post(client, path, hostile_files.content(name))
+        assert 400 <= reply.status_code < 500
+        assert reply.headers["content-type"] == "application/problem+json"
+    assert await contents(filled) == before
+
+
+@pytest.mark.parametrize("name", hostile_files.ZIPS)
+async def test_hostile_archives_change_nothing(client: Client, filled: Database, name: str) -> None:
+    before = await contents(filled)
+    for path in ("restore/all", "verify"):
+        reply = await post(client, path, hostile_files.content(name))
+        assert 400 <= reply.status_code < 500
+    assert await contents(filled) == before
+
+
+async def test_a_damaged_backup_changes_nothing(client: Client, filled: Database) -> None:
+    before = await contents(filled)
+    content = avro_file(EMPLOYEES, records(EMPLOYEES, 300))
+    for at in range(0, len(content), len(content) // 20):
+        damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+        reply = await post(client, "restore/employees", damaged)
+        assert reply.status_code == 422
+    assert await contents(filled) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"codec": "lzma9"}, "lzma9"),
+        ({"drop": "job_id"}, "job_id is missing"),
+        ({"type": "double"}, "double"),
+        ({"extra": "salary"}, "salary"),
+    ],
+)
+async def test_a_file_that_does_not_fit_says_why(
+    client: Client, database: Database, change: dict[str, str], says: str
+) -> None:
+    fields = [dict(field) for field in hostile_files.SCHEMA["fields"]]
+    if "drop" in change:
+        fields = [field for field in fields if field["name"] != change["drop"]]
+    if "type" in change:
+        fields[0]["type"] = change["type"]
+    if "extra" in change:
+        fields.append({"name": change["extra"], "type": "int"})
+    content = header({**hostile_files.SCHEMA, "fields": fields}, change.get("codec", "null"))
+    reply = await post(client, "restore/employees", content + block(1, b"\x02"))
+    assert (reply.status_code, says in reply.json()["detail"]) == (422, True)
+
+
+async def test_too_large_a_transaction_is_refused_before_it_starts(filled: Database) -> None:
+    import io
+
+    from service.core.backups.restore import restore
+    from service.core.backups.transaction_limits import TransactionLimits
+    from service.core.errors import TransactionTooLarge
+
+    before = await contents(filled)
+    file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 40)))
+    for limits, says in (
+        (TransactionLimits(rows=50), "70 rows"),
+        (TransactionLimits(bytes=500), "BYTES"),
+    ):
+        with pytest.raises(TransactionTooLarge, match=says):
+            await restore(filled, [(EMPLOYEES, file)], "replace", limits=limits)
+    assert await contents(filled) == before
+    (done,) = await restore(
+        filled, [(EMPLOYEES, file)], "replace", limits=TransactionLimits(rows=70)
+    )
+    assert done.added == 10
+
+
+async def test_a_form_that_cannot_be_read_is_told(client: Client, database: Database) -> None:
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        reply = await client.post(
+            "/avro/restore/jobs", content=b"no form", headers={"Content-Type": kind}
+        )
+        assert reply.status_code == 400
+        assert reply.headers["content-type"] == "application/problem+json"
+
+
+@contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """Files of this process may have so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("path", ["restore/jobs", "restore/all", "verify"])
+async def test_an_upload_without_room_is_told(client: Client, filled: Database, path: str) -> None:
+    before = await contents(filled)
+    with little_room(1 << 20):
+        reply = await post(client, path, b"x" * (2 << 20))
+    assert reply.status_code == 507
+    assert "The upload cannot be kept (TMPDIR): File too large." in reply.json()["detail"]
+    assert await contents(filled) == before
+
+
+async def test_a_folder_of_backups_that_cannot_be_used_is_told(migrated: Settings) -> None:
+    nowhere = msgspec.structs.replace(migrated, backup_dir=Path("/proc/backups"))
+    async with calling(nowhere) as client:
+        reply = await client.post("/avro/backup")
+        assert (await client.get("/avro/backups")).json() == {"backups": []}
+    assert reply.status_code == 507
+    assert "BACKUP_DIR" in reply.json()["detail"]
+    assert "/proc" not in reply.text

@@ -1,0 +1,196 @@
+"""The console without a browser: loads, backups, roles, and the state of long work."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from service.core.database.transactions import Database
+from service.core.settings import Settings
+from service.web.console.loads import SHOWN
+from tests.conftest import calling
+from tests.support.hires import add_parents, count
+
+HTML = {"Accept": "text/html"}
+
+
+async def begun(client: httpx.AsyncClient, url: str, **request: Any) -> str:
+    reply = await client.post(url, **request)
+    assert reply.status_code == 201, reply.text
+    job: str = reply.json()["job"]
+    await ended(client, job)
+    return job
+
+
+async def ended(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
+    """Every state that is told until the job waits or has ended."""
+    text = (await client.get(f"/console/jobs/{job}/events")).text
+    return [msgspec.json.decode(data) for data in re.findall(r"(?m)^data: (.*?)\r?$", text)]
+
+
+async def loaded(client: httpx.AsyncClient, name: str, body: bytes, table: str) -> str:
+    """A file looked at, then loaded."""
+    job = await begun(client, f"/console/loads?table={table}&name={name}", content=body)
+    return await begun(client, f"/console/jobs/{job}/confirm", json={"word": ""})
+
+
+async def shown(client: httpx.AsyncClient, job: str) -> str:
+    return (await client.get(f"/console/jobs/{job}", headers=HTML)).text
+
+
+async def test_a_preview_writes_nothing_and_a_load_writes_once(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    body = b"".join(b'{"job": "Clerk %d"}\n' % n for n in range(2500)) + b'{"job": ""}\n'
+    job = await begun(client, "/console/loads?table=jobs&name=jobs.ndjson", content=body)
+    assert await count(database, "jobs") == await count(database, "rejects") == 0
+    (told,) = {row["added"] for row in (await ended(client, job))[-1]["rows"]}
+    assert told == 2500
+    await begun(client, f"/console/jobs/{job}/confirm", json={})
+    assert await count(database, "jobs") == 2500
+    again = await client.post(f"/console/jobs/{job}/confirm", json={})
+    assert again.status_code == 409
+    rejects = await client.get(f"/console/jobs/{job}/rejects")
+    assert rejects.text.splitlines()[1].startswith("2501,job must not be blank,")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("jobs.csv", b"1,Clerk\n2, \n3,Baker\n"),
+        ("jobs.csv", b"id,job\n1,Clerk\n2,\n3,Baker\n"),
+        ("jobs.csv", b"job\nClerk\n \nBaker\n"),
+        ("jobs.ndjson", b'{"job": "Clerk"}\n{"job": " "}\n{"job": "Baker"}\n'),
+    ],
+)
+async def test_a_preview_tells_the_verdict_on_every_row(
+    client: httpx.AsyncClient, database: Database, name: str, body: bytes
+) -> None:
+    job = await begun(client, f"/console/loads?table=jobs&name={name}", content=body)
+    page = await shown(client, job)
+    table = page.partition('aria-label="Row by row"')[2].partition("</table>")[0]
+    rows = re.findall(
+        r'<tr><td class="number">\d+</td><td>(.*?)</td><td>(.*?)</td>', table, re.DOTALL
+    )
+    assert [why == "good" for _, why in rows] == [True, False, True]
+    assert "Clerk" in rows[0][0]
+    assert "missing" in rows[1][1] or "blank" in rows[1][1]
+
+
+async def test_files_with_ids_keep_them(client: httpx.AsyncClient, database: Database) -> None:
+    await loaded(client, "anything.csv", b"7,Sales\n9,Art\n9,Law\n", "departments")
+    found = await database.fetch("SELECT id, department FROM departments ORDER BY id")
+    assert found == [(7, "Sales"), (9, "Art")]
+    (reject,) = (await client.get("/rejects")).json()["rows"]
+    assert (reject["source"], reject["origin"]) == ("loader", "anything.csv")
+
+
+async def test_csv_without_ids_gets_new_ones(client: httpx.AsyncClient, database: Database) -> None:
+    await loaded(client, "new.csv", b'job\n"Clerk\nof works"\nBaker, Art\nBaker\n', "jobs")
+    assert await count(database, "jobs") == 1
+
+
+async def test_a_page_shows_so_many_rejects_and_the_file_all(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    job = await loaded(client, "d.csv", b"x,Sales\n" * 450, "departments")
+    assert (await shown(client, job)).count("<tr><td class") == SHOWN
+    assert len((await client.get(f"/console/jobs/{job}/rejects")).text.splitlines()) == 451
+
+
+@pytest.mark.parametrize("name", ["../../evil.csv", "..", "", "a/b.csv", "ü;|.csv", "x" * 300])
+async def test_a_files_name_leads_nowhere_else(
+    client: httpx.AsyncClient, migrated: Settings, name: str
+) -> None:
+    before = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()}
+    reply = await client.post(
+        "/console/loads", params={"table": "jobs", "name": name}, content=b"1,Clerk\n"
+    )
+    job = reply.json()["job"]
+    await ended(client, job)
+    folder = migrated.rejects_dir / ".console" / job
+    new = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()} - before
+    assert {path.parent for path in new} == {folder / "file"}
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        (b'[{"job": "Clerk"}]', "NDJSON"),
+        (b"id,nonsense\n1,a\n", "its columns are"),
+        (b"job\n\xff\n", "UTF-8"),
+        (gzip.compress(b"1,Clerk\n")[:-9], "jobs.csv is no whole gzip file"),
+    ],
+)
+async def test_what_cannot_be_loaded_says_why(
+    client: httpx.AsyncClient, migrated: Settings, body: bytes, advice: str
+) -> None:
+    job = await begun(client, "/console/loads?table=jobs&name=jobs.csv", content=body)
+    text = await shown(client, job)
+    assert advice in text
+    assert str(migrated.rejects_dir) not in text
+
+
+async def test_a_restore_wants_its_word(client: httpx.AsyncClient, database: Database) -> None:
+    await add_parents(database, range(1, 3))
+    await begun(client, "/console/backups?table=jobs")
+    name = (await client.get("/avro/backups")).json()["backups"][-1]["name"]
+    await client.post("/jobs", json={"job": "New"})
+    job = await begun(client, f"/console/backups/{name}/restore")
+    for word in ("", "all", "JOBS"):
+        refused = await client.post(f"/console/jobs/{job}/confirm", json={"word": word})
+        assert (refused.status_code, "Type jobs" in refused.text) == (400, True)
+    assert await count(database, "jobs") == 3
+    await begun(client, f"/console/jobs/{job}/confirm", json={"word": "jobs"})
+    assert await count(database, "jobs") == 2
+    assert (await client.get(f"/console/backups/{name}")).content.startswith(b"Obj\x01")
+
+
+@pytest.mark.parametrize("name", ["nonsense.avro", "..%2f..%2fetc%2fpasswd", "job.json"])
+async def test_only_backups_are_sent(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/console/backups/{name}")).status_code == 404
+    assert (await client.post(f"/console/backups/{name}/restore")).status_code == 404
+
+
+async def test_roles_decide_what_is_shown_and_done(
+    migrated: Settings, database: Database, tmp_path: Path
+) -> None:
+    phc = Argon2id(salt=b"x" * 16, length=32, iterations=1, lanes=1, memory_cost=64)
+    users = tmp_path / "users"
+    users.write_text(f"eve:reader:{phc.derive_phc_encoded(b'pass')}\n")
+    async with calling(msgspec.structs.replace(migrated, api_users=users)) as client:
+        job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        eve = httpx.BasicAuth("eve", "pass")
+        page = (await client.get("/", auth=eve, headers=HTML)).text
+        assert "/console/backups" not in page
+        assert "writer" in (await client.get("/console/load", auth=eve, headers=HTML)).text
+        for method, path in (
+            ("GET", "/console/backups"),
+            ("POST", "/console/backups"),
+            ("POST", "/console/loads?table=jobs&name=j.csv"),
+            ("POST", f"/console/jobs/{job}/confirm"),
+        ):
+            sent = b"{}" if method == "POST" else None
+            reply = await client.request(method, path, auth=eve, content=sent)
+            assert reply.status_code == 403
+
+
+async def test_a_database_that_is_away_is_told_on_the_overview(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.core.errors import UnavailableError
+
+    async def away(*_: object) -> None:
+        raise UnavailableError("No database answers.")
+
+    monkeypatch.setattr(Database, "fetch", away)
+    reply = await client.get("/", headers=HTML)
+    assert reply.status_code == 200
+    assert "See that the database runs" in reply.text

@@ -1,0 +1,121 @@
+"""A COMMIT whose answer does not come: written once, and told as what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from service.core.database.transactions import Database
+from service.core.settings import Settings
+from service.core.writes.idempotency import LOOK_SECONDS
+from tests.integration.writes.test_idempotency import ROWS, Client, send
+from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fate, faulty_commits
+from tests.support.hires import add_parents, count, names
+from tests.support.serving import serving
+
+
+@pytest.fixture(autouse=True)
+async def _parents(database: Database) -> None:
+    await add_parents(database, range(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("fates", "replayed"),
+    [
+        (["committed"], True),
+        (["lost"], False),
+        (["late"], None),
+        (["lost", "committed"], None),
+        (["late", "lost"], None),
+        (["lost", "lost", "lost", "committed"], None),
+    ],
+)
+async def test_a_connection_lost_in_commit_writes_once(
+    migrated: Settings, database: Database, fates: list[Fate], replayed: bool | None
+) -> None:
+    """replayed: by the service's own second look; None: by the client's retries, or by chance.
+
+    A late COMMIT may be overtaken by the second look: then that one writes, and the late one not.
+    """
+    async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
+        commits.fates = list(fates)
+        replies = [await send(client)]
+        while replies[-1].status_code == 503:
+            assert int(replies[-1].headers["Retry-After"]) >= 1
+            replies.append(await send(client))
+        again = await send(client)
+        await asyncio.sleep(LATE_SECONDS if "late" in fates else 0)
+    reply = replies[-1]
+    assert commits.fates == []
+    assert (reply.status_code, again.content) == (207, reply.content)
+    assert replayed is None or (len(replies), "Idempotency-Replayed" in reply.headers) == (
+        1,
+        replayed,
+    )
+    written = {key: row["name"] for key, row in zip(reply.json()["ids"], ROWS, strict=True) if key}
+    assert await names(database) == written
+    assert await count(database, "rejects") == 2
+
+
+async def test_without_a_key_a_connection_lost_in_commit_is_told_as_such(
+    migrated: Settings, database: Database
+) -> None:
+    async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
+        commits.fates = ["committed"]
+        reply = await client.post("/employees", json=ROWS)
+    assert reply.status_code == 503
+    assert "Idempotency-Key" in reply.json()["detail"]
+    assert await count(database, "hired_employees") == 2
+
+
+@pytest.mark.parametrize(("fate", "written"), [("unanswered", 2), ("stalled", 0)])
+async def test_a_deadline_in_commit_is_told_as_unknown(
+    migrated: Settings, database: Database, fate: Fate, written: int
+) -> None:
+    async with impatient(migrated, fate) as client:
+        reply = await client.post("/employees", json=ROWS)
+        assert reply.status_code == 503
+        assert reply.headers["Retry-After"]
+        assert "may be written or not" in reply.json()["detail"]
+        assert "Idempotency-Key" in reply.json()["detail"]
+        assert await count(database, "hired_employees") == written
+        assert (await client.get("/jobs")).status_code == 200
+
+
+async def test_a_deadline_in_commit_is_looked_after_with_a_key(
+    migrated: Settings, database: Database
+) -> None:
+    async with impatient(migrated, "unanswered") as client:
+        reply = await send(client)
+    assert (reply.status_code, reply.headers["Idempotency-Replayed"]) == (207, "true")
+    assert await count(database, "hired_employees") == 2
+
+
+async def test_the_look_has_a_limit_and_a_repeat_tells_the_truth(
+    migrated: Settings, database: Database
+) -> None:
+    """The server still holds the key's lock for the connection that has gone silent."""
+    async with impatient(migrated, "stalled") as client:
+        started = time.monotonic()
+        reply = await send(client)
+        assert time.monotonic() - started < LOOK_SECONDS + 3
+        assert reply.status_code == 503
+        assert "may be written or not" in reply.json()["detail"]
+        await asyncio.sleep(STALLED_SECONDS)
+        assert (await send(client)).status_code == 207
+    assert await count(database, "hired_employees") == 2
+
+
+@asynccontextmanager
+async def impatient(migrated: Settings, fate: Fate) -> AsyncIterator[Client]:
+    """A client of a service that waits a second for the database; the fate of its first COMMIT."""
+    hurried = msgspec.structs.replace(migrated, mysql_timeout=1)
+    async with faulty_commits(hurried) as (settings, commits), serving(settings) as client:
+        commits.fates = [fate]
+        yield client
+        assert commits.fates == []

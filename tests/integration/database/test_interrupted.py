@@ -1,0 +1,264 @@
+"""Cancelled, or past its deadline, at any await: told as such, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.core.backups import backup
+from service.core.backups.backup_store import PARTIAL, BackupStore
+from service.core.backups.restore import restore
+from service.core.database import driver
+from service.core.database import transactions as databases
+from service.core.database.connect import connect
+from service.core.database.transactions import Database, Transaction
+from service.core.errors import ContentionError, DuplicateError
+from service.core.settings import Settings
+from service.core.writes.idempotency import Key, Keys, Reply
+from tests.support import engine, stepping
+from tests.support.backup_files import DEPARTMENTS, avro_file, records
+from tests.support.commit_faults import Commits
+from tests.support.stepping import every_await
+
+ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
+COUNT = "SELECT COUNT(*) FROM departments"
+ROWS = 3
+Work = Callable[[Database], Awaitable[Any]]
+
+
+async def fetch(database: Database) -> None:
+    await database.fetch(COUNT)
+
+
+async def transaction(database: Database) -> None:
+    async with database.transaction(repeatable=True) as transaction:
+        await add(transaction)
+
+
+async def failing(database: Database) -> None:
+    """The rollback after an error is cancelled, too."""
+    try:
+        async with database.transaction() as transaction:
+            await add(transaction)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+
+
+async def snapshot(database: Database) -> None:
+    async with database.snapshot(database._timeout) as snapshot:
+        for _ in range(2):
+            await snapshot.fetch(COUNT)
+
+
+async def run(database: Database) -> None:
+    attempts: list[int] = []
+
+    async def work(transaction: Transaction) -> None:
+        await add(transaction)
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ContentionError
+
+    await database.run(work)
+
+
+async def once(database: Database) -> None:
+    async def work(transaction: Transaction) -> Reply:
+        await add(transaction)
+        return Reply(201, b"{}")
+
+    keys = Keys(database, 1)
+    try:
+        await keys.once(Key("user", "POST /x", "key", "print"), work)
+    finally:
+        assert not keys._running
+
+
+async def stream(database: Database) -> None:
+    async with aclosing(backup.stream_table(database, DEPARTMENTS, "deflate")) as pieces:
+        async for _ in pieces:
+            await asyncio.sleep(0)
+
+
+async def stream_all(database: Database) -> None:
+    async with aclosing(backup.stream_all(database, "deflate")) as pieces:
+        async for _ in pieces:
+            await asyncio.sleep(0)
+
+
+async def save(database: Database) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            await BackupStore(Path(folder)).save(database, DEPARTMENTS, "deflate")
+        finally:
+            assert not partial(Path(folder))
+
+
+def partial(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{PARTIAL}*"))
+
+
+async def restored(database: Database) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(avro_file(DEPARTMENTS, records(DEPARTMENTS, ROWS), page=1))
+        file.flush()
+        await restore(database, [(DEPARTMENTS, file)], "replace")
+
+
+async def add(transaction: Transaction) -> None:
+    await transaction.insert(ADD, [(at, "Sales") for at in range(1, ROWS)])
+    await transaction.execute(ADD, (ROWS, "Legal"))
+
+
+QUICK = [fetch, transaction, failing, snapshot, run, once]
+ALL = [*QUICK, stream, stream_all, save, restored]
+
+
+async def emptied(database: Database) -> None:
+    async with database.transaction() as transaction:
+        for table in ("departments", "idempotency_keys"):
+            await transaction.execute(f"DELETE FROM {table}")
+
+
+async def unharmed(pool_of_one: Database, database: Database) -> None:
+    """No connection is lost, the next user has a good one, and all rows are in or none."""
+    await asyncio.sleep(0)
+    pool = pool_of_one.pool
+    assert (pool.waiting, len(pool._used), pool._acquiring) == (0, 0, 0)
+    assert pool.size == pool.freesize <= 1
+    assert pool_of_one.snapshot_age() == 0
+    async with asyncio.timeout(10):
+        assert await pool_of_one.fetch("SELECT 42") == [(42,)]
+        # Whatever was not committed has let go of its locks.
+        await emptied_if_whole(database)
+        # The next one has to connect, too.
+        await pool.clear()
+
+
+async def emptied_if_whole(database: Database) -> None:
+    ((count,),) = await database.fetch(COUNT)
+    assert count in (0, ROWS)
+    await emptied(database)
+
+
+@pytest.mark.parametrize("interrupt", [stepping.cancel, stepping.cancel_late])
+@pytest.mark.parametrize("work", ALL)
+async def test_a_cancelled_task_is_told_as_cancelled(
+    single: Database, database: Database, work: Work, interrupt: stepping.Interrupt
+) -> None:
+    ends: list[str] = []
+    async for task in every_await(lambda: _coroutine(work, single), interrupt):
+        ends.append(_end(task))
+        await unharmed(single, database)
+    wrong = [f"{at}: {end}" for at, end in enumerate(ends, 1) if end != "CancelledError"]
+    if interrupt is stepping.cancel_late:
+        # In its last await, it may end as if it were not cancelled.
+        wrong = [end for end in wrong if end != f"{len(ends)}: done"]
+    assert not wrong
+    assert len(ends) > 5
+
+
+def _end(task: asyncio.Task[Any]) -> str:
+    if task.cancelled():
+        return "CancelledError"
+    error = task.exception()
+    return f"{type(error).__name__}: {error}" if error else "done"
+
+
+def _coroutine(work: Work, database: Database) -> Coroutine[Any, Any, Any]:
+    async def run() -> None:
+        await work(database)
+
+    return run()
+
+
+@pytest.mark.parametrize("work", QUICK)
+async def test_a_deadline_is_told_as_a_deadline(
+    migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
+) -> None:
+    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.2)
+    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0)
+    settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
+    async with connect(settings) as single:
+        single._timeout = 0.3
+        wrong: list[str] = []
+        async for task in every_await(lambda: _coroutine(work, single), stepping.hang):
+            end = _end(task)
+            in_time = end == "done" or "in time" in end or end.startswith("CommitUnknownError")
+            wrong += [] if in_time else [end]
+            single._timeout = 30
+            await unharmed(single, database)
+            single._timeout = 0.3
+    assert not wrong
+
+
+@pytest.fixture
+async def hanging(
+    migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Database, Commits]]:
+    """A database whose server never answers the next ROLLBACK; the fates of its COMMITs."""
+    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.3)
+    commits = Commits()
+    async with engine.wire(migrated) as wire:
+        wire._reach = commits.reach(wire._reach)
+        async with connect(engine.over(wire, migrated)) as away:
+            wire.stall_at(b"ROLLBACK", heard=False)
+            began = time.monotonic()
+            yield away, commits
+            assert wire.stalled
+            assert time.monotonic() - began < 3
+            assert away.pool.size == away.pool.freesize == 0
+            wire.flow()
+            assert await away.fetch(COUNT) == [(0,)]
+
+
+async def test_an_error_is_told_although_the_server_hangs_in_the_rollback(
+    hanging: tuple[Database, Commits],
+) -> None:
+    async def work(transaction: Transaction) -> None:
+        for _ in range(2):
+            await transaction.execute(ADD, (1, "Sales"))
+
+    with pytest.raises(DuplicateError):
+        await hanging[0].run(work)
+
+
+async def test_a_deadlock_at_commit_is_told_although_the_server_hangs_in_the_rollback(
+    hanging: tuple[Database, Commits],
+) -> None:
+    database, commits = hanging
+    commits.fates = ["deadlock"]
+    with pytest.raises(ContentionError):
+        async with database.transaction() as transaction:
+            await add(transaction)
+
+
+async def test_what_a_snapshot_has_read_counts_although_the_server_hangs_in_its_rollback(
+    hanging: tuple[Database, Commits],
+) -> None:
+    async with hanging[0].snapshot(30) as snapshot:
+        assert await snapshot.fetch(COUNT) == [(0,)]
+
+
+async def test_a_cancelled_rollback_closes_its_connection(
+    hanging: tuple[Database, Commits],
+) -> None:
+    task = asyncio.ensure_future(_fails(hanging[0]))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _fails(database: Database) -> None:
+    async with database.transaction():
+        raise ZeroDivisionError

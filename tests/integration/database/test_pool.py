@@ -1,0 +1,145 @@
+"""Connections: none is forgotten, and none comes back that is not as it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
+from service.core.errors import UnavailableError
+from service.core.settings import Settings
+from tests.support import engine
+from tests.support.tcp_proxy import Wire
+
+ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
+SLOW = "SELECT SLEEP(20)"
+
+
+async def session(database: Database) -> int:
+    """The server's number of the connection that the pool gives now."""
+    return int((await database.fetch("SELECT CONNECTION_ID()"))[0][0])
+
+
+async def test_a_deadline_ends_the_query_and_its_connection(single: Database) -> None:
+    before = await session(single)
+    with pytest.raises(UnavailableError, match="in time"):
+        async with single.transaction(0.2) as transaction:
+            await transaction.fetch(SLOW)
+    async with asyncio.timeout(5):
+        assert await session(single) != before
+
+
+async def test_a_killed_connection_is_unavailable(single: Database, database: Database) -> None:
+    number = await session(single)
+    query = asyncio.create_task(single.fetch(SLOW))
+    await asyncio.sleep(0.2)
+    await database.fetch(f"KILL {number}")
+    with pytest.raises(UnavailableError):
+        await query
+    assert await session(single) != number
+
+
+async def test_a_cancelled_query_closes_its_connection(single: Database) -> None:
+    before = await session(single)
+    query = asyncio.create_task(single.fetch(SLOW))
+    await asyncio.sleep(0.2)
+    query.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await query
+    async with asyncio.timeout(5):
+        assert await session(single) != before
+
+
+async def test_a_full_pool_is_unavailable_at_the_deadline(single: Database) -> None:
+    async with single.transaction():
+        with pytest.raises(UnavailableError):
+            async with single.transaction(0.2):
+                pytest.fail("there was a second connection")
+    assert await session(single)
+
+
+async def _refused(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await asyncio.sleep(0.1)
+        await transaction.execute("SELEC")
+
+
+async def _late(database: Database) -> None:
+    async with database.transaction(0.1) as transaction:
+        await transaction.fetch(SLOW)
+
+
+async def _cancelled(database: Database) -> None:
+    query = asyncio.create_task(database.fetch(SLOW))
+    await asyncio.sleep(0.1)
+    query.cancel()
+    await query
+
+
+async def _left_in_a_transaction(database: Database) -> None:
+    connection = await database.pool.acquire()
+    await connection.begin()
+    await asyncio.sleep(0.1)
+    database.pool.release(connection)
+
+
+async def _closed(database: Database) -> None:
+    connection = await database.pool.acquire()
+    await asyncio.sleep(0.1)
+    connection.close()
+    database.pool.release(connection)
+
+
+@pytest.mark.parametrize("end", [_refused, _late, _cancelled, _left_in_a_transaction, _closed])
+async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
+    single: Database, end: Callable[[Database], Awaitable[None]]
+) -> None:
+    holders = [asyncio.ensure_future(end(single)) for _ in range(3)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(40):
+        sessions = await asyncio.gather(*(session(single) for _ in range(5)))
+    assert all(sessions)
+    await asyncio.gather(*holders, return_exceptions=True)
+
+
+async def test_a_waiter_cancelled_as_it_is_woken_passes_the_wake_up_on(single: Database) -> None:
+    holder = await single.pool.acquire()
+    first, second = (asyncio.create_task(session(single)) for _ in range(2))
+    await asyncio.sleep(0.05)
+    holder.close()
+    single.pool.release(holder)
+    asyncio.get_running_loop().call_soon(first.cancel)
+    async with asyncio.timeout(5):
+        assert await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_no_waiter_is_forgotten_while_the_server_is_away(
+    wire: Wire, migrated: Settings
+) -> None:
+    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=1)
+    async with connect(settings) as database:
+        holder = await database.pool.acquire()
+        waiters = [asyncio.create_task(database.ping()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        wire.refusing = True
+        holder.close()
+        database.pool.release(holder)
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [type(end) for end in ends] == [UnavailableError] * 3
+
+
+async def test_after_a_cut_the_next_query_gets_a_new_connection(
+    wire: Wire, migrated: Settings
+) -> None:
+    async with connect(engine.over(wire, migrated)) as database:
+        await database.ping()
+        wire.cut()
+        await asyncio.sleep(0.05)
+        await database.ping()

@@ -1,0 +1,125 @@
+"""Several servers, and TLS: which one is taken, and which is left before a password is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from service.core.database import transactions as databases
+from service.core.database.connect import connect
+from service.core.errors import SettingsError, UnavailableError
+from service.core.settings import Settings
+from tests.support import engine
+from tests.support.tcp_proxy import Wire
+
+
+@pytest.fixture
+async def other(migrated: Settings) -> AsyncIterator[Wire]:
+    """A second way to the same server."""
+    async with engine.wire(migrated) as wire:
+        yield wire
+
+
+@pytest.fixture
+def two(wire: Wire, other: Wire, migrated: Settings) -> Settings:
+    """Settings that name both ways."""
+    hosts = f"127.0.0.1:{wire.port}, 127.0.0.1:{other.port}"
+    return msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+
+
+def closed_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def test_hosts_may_have_ports_of_their_own() -> None:
+    settings = Settings(mysql_host="a:3307,b , c:1", mysql_port=4000)
+    assert settings.servers == [("a", 3307), ("b", 4000), ("c", 1)]
+
+
+async def test_a_server_has_an_ipv6_address(wire: Wire, migrated: Settings) -> None:
+    listening = await asyncio.start_server(wire.accept, "::1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        for host in (f"[::1]:{port}", "::1"):
+            settings = engine.over(wire, migrated)
+            settings = msgspec.structs.replace(settings, mysql_host=host, mysql_port=port)
+            async with connect(settings) as database:
+                await database.ping()
+    finally:
+        listening.close()
+    settings = msgspec.structs.replace(settings, mysql_wait=0)
+    with pytest.raises(UnavailableError, match=rf"\[::1\]:{port}"):
+        async with connect(settings):
+            pytest.fail("it answered")
+
+
+async def test_a_server_that_is_down_is_passed_over(wire: Wire, migrated: Settings) -> None:
+    hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{wire.port}"
+    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+    async with connect(settings) as database:
+        await database.ping()
+
+
+async def test_the_next_server_is_taken_when_one_goes_away(
+    wire: Wire, other: Wire, two: Settings
+) -> None:
+    async with connect(two) as database:
+        assert (wire.taken, other.taken) == (1, 0)
+        wire.refusing = True
+        wire.cut()
+        await _until_it_answers(database)
+        assert other.taken == 1
+
+
+async def _until_it_answers(database: databases.Database) -> None:
+    """One request may still meet the connection that was cut."""
+    try:
+        await database.ping()
+    except UnavailableError:
+        await database.ping()
+
+
+async def test_every_server_down_is_told_with_all_of_them(wire: Wire, migrated: Settings) -> None:
+    first, second = closed_port(), closed_port()
+    hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
+    settings = msgspec.structs.replace(migrated, mysql_host=hosts, mysql_wait=0)
+    with pytest.raises(UnavailableError, match=f"127.0.0.1:{first}, 127.0.0.1:{second}"):
+        async with connect(settings):
+            pass
+
+
+async def test_a_server_without_the_right_certificate_gets_no_password(
+    wire: Wire, migrated: Settings, tmp_path: Path
+) -> None:
+    """The embedded server offers no TLS at all, MySQL's certificate is by another authority."""
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(certificate())
+    settings = msgspec.structs.replace(
+        engine.over(wire, migrated), mysql_ssl_ca=authority, mysql_user="somebody", mysql_wait=0
+    )
+    with pytest.raises(SettingsError, match="MYSQL_SSL_CA"):
+        async with asyncio.timeout(20), connect(settings):
+            pass
+    assert wire.taken
+    assert b"somebody" not in wire.sent
+
+
+def certificate() -> bytes:
+    """An authority's own certificate."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Nobody's authority")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

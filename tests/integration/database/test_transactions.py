@@ -1,0 +1,230 @@
+"""The pool and its transactions, over a real wire: errors, deadlines, deadlocks, cut cables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from service.core.database import transactions as databases
+from service.core.database.connect import connect
+from service.core.database.transactions import Database, Transaction
+from service.core.errors import (
+    ContentionError,
+    DatabaseError,
+    DataError,
+    DuplicateError,
+    MissingTableError,
+    StaleParentError,
+    UnavailableError,
+)
+from service.core.settings import Settings
+from tests.support import engine
+from tests.support.tcp_proxy import Wire
+
+ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
+RENAME = "UPDATE departments SET department = %s WHERE id = %s"
+HIRE = (
+    "INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s)"
+)
+SLOW = "SELECT SLEEP(20)"
+SIGNAL = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}"
+
+
+async def names(database: Database) -> list[str]:
+    rows = await database.fetch("SELECT department FROM departments ORDER BY id")
+    return [name for (name,) in rows]
+
+
+async def test_a_transaction_is_written_at_its_end(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(ADD, (1, "Sales"))
+        assert await names(database) == []
+    assert await names(database) == ["Sales"]
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, DataError])
+async def test_an_error_undoes_the_transaction(
+    database: Database, error: type[BaseException]
+) -> None:
+    async def work(transaction: Transaction) -> None:
+        await transaction.execute(ADD, (1, "Sales"))
+        raise error
+
+    with pytest.raises(error):
+        await database.run(work)
+    assert await names(database) == []
+
+
+async def test_a_refused_statement_undoes_what_came_before_it(database: Database) -> None:
+    async def work(transaction: Transaction) -> None:
+        await transaction.execute(ADD, (1, "Sales"))
+        await transaction.execute(ADD, (1, "Legal"))
+
+    with pytest.raises(DuplicateError):
+        await database.run(work)
+    assert await names(database) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "kind"),
+    [
+        (ADD, (1, "x" * 256), DataError),
+        (ADD, (2**31, "x"), DataError),
+        (HIRE, ("x", "2021-02-30T00:00:00", 1, 1), DataError),
+        (HIRE, ("x", "0000-00-00T00:00:00", 1, 1), DataError),
+        (HIRE, ("x", "2021-01-01T00:00:00", 1, 1), StaleParentError),
+        ("SELECT * FROM no_such_table", (), MissingTableError),
+        ("SELEC", (), DatabaseError),
+    ],
+)
+async def test_what_the_server_refuses_has_a_name_and_its_cause(
+    database: Database, statement: str, parameters: tuple[object, ...], kind: type[DatabaseError]
+) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        async with database.transaction() as transaction:
+            await transaction.execute(statement, parameters)
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__.args[0]) in str(caught.value)
+    assert "departments" not in str(caught.value)
+
+
+async def test_every_connection_is_utc_strict_and_utf8mb4(database: Database) -> None:
+    ((zone, mode, charset),) = await database.fetch(
+        "SELECT @@session.time_zone, @@session.sql_mode, @@session.character_set_connection"
+    )
+    assert (zone, charset) == ("+00:00", "utf8mb4")
+    assert {"STRICT_ALL_TABLES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE"} <= set(mode.split(","))
+
+
+async def test_others_commits_are_seen_inside_a_transaction(
+    database: Database, single: Database
+) -> None:
+    async with single.snapshot(30):
+        pass
+    async with single.transaction() as transaction:
+        await transaction.fetch("SELECT COUNT(*) FROM departments")
+        await _add(database, 1, "Sales")
+        assert await transaction.fetch("SELECT COUNT(*) FROM departments") == [(1,)]
+
+
+async def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database) -> None:
+    await _add(database, 1, "Sales")
+    async with database.snapshot(30) as snapshot:
+        await _add(database, 2, "Legal")
+        assert await snapshot.fetch("SELECT COUNT(*) FROM departments") == [(1,)]
+        with pytest.raises(DatabaseError):
+            await snapshot.execute(ADD, (3, "Audit"))
+    assert await names(database) == ["Sales", "Legal"]
+
+
+async def test_a_cut_in_the_middle_is_unavailable_and_undone(
+    wire: Wire, migrated: Settings, database: Database
+) -> None:
+    async def work(transaction: Transaction) -> None:
+        await transaction.execute(ADD, (1, "Sales"))
+        wire.cut()
+        await transaction.execute(ADD, (2, "Legal"))
+
+    async with connect(engine.over(wire, migrated)) as cut:
+        with pytest.raises(UnavailableError):
+            await cut.run(work)
+        await cut.ping()
+    assert await names(database) == []
+
+
+async def test_of_two_transactions_in_each_others_way_both_are_done(database: Database) -> None:
+    for number in (1, 2):
+        await _add(database, number, "old")
+    attempts: list[str] = []
+    met = asyncio.Barrier(2)
+
+    def work(name: str, first: int, second: int) -> Callable[[Transaction], Awaitable[None]]:
+        async def run(transaction: Transaction) -> None:
+            attempts.append(name)
+            await transaction.execute(RENAME, (name, first))
+            if len(attempts) <= 2:
+                await met.wait()
+            await transaction.execute(RENAME, (name, second))
+
+        return run
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(database.run(work("a", 1, 2)), database.run(work("b", 2, 1)))
+    assert len(attempts) > 2
+    assert await names(database) in (["a", "a"], ["b", "b"])
+
+
+async def test_a_transaction_is_tried_again_only_after_contention(database: Database) -> None:
+    attempts = []
+
+    async def work(transaction: Transaction) -> int:
+        attempts.append(await transaction.execute(ADD, (1, "Sales")))
+        if len(attempts) < 3:
+            raise ContentionError
+        return len(attempts)
+
+    assert await database.run(work) == 3
+    assert await names(database) == ["Sales"]
+    with pytest.raises(DuplicateError):
+        await database.run(work)
+    assert len(attempts) == 3
+
+
+@pytest.mark.parametrize("number", [1205, 1213, 4383, 6002])
+async def test_what_the_server_undid_for_a_while_is_done_again(
+    database: Database, number: int
+) -> None:
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(await transaction.execute(ADD, (1, "Sales")))
+        if len(attempts) < 3:
+            await transaction.execute(SIGNAL.format(number))
+
+    await database.run(work)
+    assert len(attempts) == 3
+    assert await names(database) == ["Sales"]
+
+
+async def _add(database: Database, number: int, name: str) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(ADD, (number, name))
+
+
+async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(1)
+        await asyncio.sleep(0.4)
+        raise ContentionError
+
+    settings = msgspec.structs.replace(migrated, mysql_timeout=1)
+    async with connect(settings) as database:
+        with pytest.raises(UnavailableError, match="in time"):
+            async with asyncio.timeout(1.3):
+                await database.run(work)
+    assert 1 < len(attempts) <= 3
+
+
+async def test_the_deadline_decides_how_often_it_is_tried(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.001)
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(await transaction.execute(RENAME, ("Sales", 1)))
+        if len(attempts) < 60:
+            raise ContentionError
+
+    await database.run(work)
+    assert len(attempts) == 60
+    attempts.clear()
+    with pytest.raises(UnavailableError, match="too long"):
+        await database.run(work, attempts=3)
+    assert len(attempts) == 3

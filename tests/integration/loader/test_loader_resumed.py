@@ -1,0 +1,148 @@
+"""Loads that are interrupted, or not alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from loader.loading.pipeline import load
+from loader.reading.blocks import SMALL_BLOCK
+from loader.reading.file import CsvFile
+from loader.reporting.progress import Advance, Progress
+from loader.reporting.summary import Summary
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
+from service.core.errors import StoppedError
+from service.core.settings import Settings
+from tests.support import engine
+from tests.support.csv_files import (
+    HIRES,
+    Folder,
+    Interrupted,
+    StopAfter,
+    dirty,
+    empty,
+    hire,
+    names,
+    state,
+    told,
+)
+from tests.support.tcp_proxy import Wire
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("mode", ["reject", "replace"])
+async def test_an_interrupted_load_goes_on_to_the_same_end(
+    database: Database, folder: Folder, mode: Any
+) -> None:
+    folder.write(hired_employees=dirty(300))
+    options = folder.options(on_conflict=mode)
+    undisturbed = await load(database, options)
+    wanted, file = await state(database), undisturbed[-1].rejects_file
+    assert file
+    text = file.read_text()
+    for blocks in (0, 1, 4, 9):
+        await empty(database)
+        file.unlink()
+        with pytest.raises(Interrupted):
+            await load(database, options, StopAfter(blocks))
+        assert not file.exists()
+        resumed = await load(database, options)
+        assert told(resumed) == told(undisturbed)
+        assert await state(database) == wanted
+        assert file.read_text() == text
+        if blocks:
+            assert "Went on at line" in resumed[-1].notes[0]
+        assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_rows_that_vanish_before_a_load_goes_on_are_loaded_again(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    with pytest.raises(Interrupted):
+        await load(database, folder.options(), StopAfter(4))
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM hired_employees WHERE id IN (1, 9)")
+    await load(database, folder.options())
+    assert sorted(await names(database)) == list(range(1, 60))
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_a_file_that_changed_since_is_noticed(database: Database, folder: Folder) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    with pytest.raises(Interrupted):
+        await load(database, folder.options(), StopAfter(4))
+    folder.write(hired_employees=[hire(number) for number in range(1, 70)])
+    *_, summary = await load(database, folder.options())
+    assert summary.notes[0].startswith("The file has changed since a load of it stopped at line")
+    assert summary.read == 69
+    assert len(await names(database)) == 69
+    assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_a_file_that_changes_meanwhile_stops_the_load(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+
+    class Write(Progress):
+        @contextmanager
+        def file(self, file: CsvFile, _summary: Summary) -> Iterator[Advance]:
+            def advance(_done: int) -> None:
+                with file.source.path.open("a") as target:
+                    target.write(f"{hire(99)}\n")
+
+            yield advance if file.source.table is HIRES else lambda _done: None
+
+    with pytest.raises(StoppedError, match="was changed while it was loaded"):
+        await load(database, folder.options(), Write())
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_two_loads_at_once_do_no_harm(
+    database: Database, migrated: Settings, folder: Folder
+) -> None:
+    folder.write(hired_employees=dirty(200))
+    await load(database, folder.options())
+    wanted = await state(database)
+    await empty(database)
+    async with connect(migrated) as other:
+        both = await asyncio.gather(load(database, folder.options()), load(other, folder.options()))
+    assert await state(database) == wanted
+    assert [summary.read for summary in both[0]] == [summary.read for summary in both[1]]
+    assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_a_load_outlives_a_connection_that_breaks(
+    migrated: Settings, database: Database, wire: Wire, folder: Folder
+) -> None:
+    folder.write(hired_employees=dirty(120))
+
+    class Cut(Progress):
+        @contextmanager
+        def file(self, _file: CsvFile, summary: Summary) -> Iterator[Advance]:
+            yield lambda _done: wire.cut() if summary.read and summary.read % 5 == 0 else None
+
+    undisturbed = await load(database, folder.options())
+    wanted = await state(database)
+    await empty(database)
+    async with connect(engine.over(wire, migrated)) as cut:
+        summaries = await load(cut, folder.options(), Cut())
+    assert told(summaries) == told(undisturbed)
+    assert await state(database) == wanted
+
+
+async def test_seekdb_gets_small_blocks(database: Database, folder: Folder) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 20_001)])
+    with pytest.raises(Interrupted):
+        await load(database, folder.options(), StopAfter(1))
+    sizes = [size for (size,) in await database.fetch("SELECT next_byte - first_byte FROM loads")]
+    assert (max(sizes) <= SMALL_BLOCK) is database.embedded

@@ -1,0 +1,148 @@
+"""What can be seen from outside: request ids, a line a request, metrics, and a full house."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import httpx
+import msgspec
+import pytest
+import structlog
+
+from service.core.database.transactions import Database
+from service.core.settings import Settings
+from tests.conftest import calling
+from tests.integration.console.test_console import begun, loaded
+
+SECRET = "Nobody Reads This"
+
+
+async def test_a_request_keeps_the_id_it_came_with(client: httpx.AsyncClient) -> None:
+    reply = await client.get("/health/live", headers={"X-Request-ID": "batch-17:a/b"})
+    assert reply.headers["X-Request-ID"] == "batch-17:a/b"
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "x" * 129, "<script>", "é"])
+async def test_other_requests_get_an_id(client: httpx.AsyncClient, sent: str | None) -> None:
+    headers = {} if sent is None else {b"X-Request-ID": sent.encode("latin-1")}
+    replies = [await client.get("/health/live", headers=headers) for _ in range(2)]
+    first, second = (reply.headers["X-Request-ID"] for reply in replies)
+    assert len(first) == 32
+    assert first != second
+
+
+async def test_even_what_no_route_answers_has_an_id(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/nothing")).headers["X-Request-ID"]
+
+
+async def test_a_request_is_one_line_without_what_it_carried(client: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await client.post("/departments?dry_run=true", json={"department": SECRET})
+        await client.post(f"/departments?x={SECRET}", json={"department": SECRET})
+    assert [line["route"] for line in lines] == ["/departments"] * 2
+    assert {(line["method"], line["user"]) for line in lines} == {("POST", "admin")}
+    assert [line["status"] for line in lines] == [200, 400]
+    assert SECRET not in str(lines)
+
+
+async def figures(client: httpx.AsyncClient) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    text = (await client.get("/metrics")).text
+    samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+async def test_metrics_count_rows_and_requests(client: httpx.AsyncClient) -> None:
+    rows = [{"department": "A"}, {"department": ""}, {"department": 5}]
+    await client.post("/departments", json=rows)
+    await client.get("/departments/1/2/3")
+    told = await figures(client)
+    assert told['hirebase_rows_inserted_total{table="departments"}'] == 1
+    assert told['hirebase_rows_rejected_total{code="blank",table="departments"}'] == 1
+    assert told['hirebase_rows_rejected_total{code="type",table="departments"}'] == 1
+    where = 'method="POST",route="/departments",status="207"'
+    assert told[f"hirebase_request_seconds_count{{{where}}}"] == 1
+    assert not [name for name in told if "/1/2/3" in name]
+
+
+async def test_a_replay_counts_no_rows(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await client.post("/jobs", json={"job": "x"}, headers={"Idempotency-Key": "once"})
+    assert (await figures(client))['hirebase_rows_inserted_total{table="jobs"}'] == 1
+
+
+async def test_metrics_tell_of_the_pool(client: httpx.AsyncClient) -> None:
+    told = await figures(client)
+    assert told["hirebase_pool_connections"] >= told["hirebase_pool_free"]
+    assert told["hirebase_pool_waiting"] == 0
+    assert told["hirebase_snapshot_seconds"] < 1
+
+
+async def test_metrics_tell_of_loads_and_backups(client: httpx.AsyncClient) -> None:
+    body = b"1,Sales\n2,Law\n3,\n"
+    await loaded(client, "departments.csv", body, "departments")
+    backup = (await client.get("/avro/backup/departments")).content
+    saved = (await client.post("/avro/backup")).json()
+    for url in ("restore/departments?dry_run=true", "restore/departments", "verify"):
+        assert (await client.post(f"/avro/{url}", content=backup)).status_code == 200
+    assert (await client.post("/avro/verify", content=backup[:-1])).status_code == 422
+    await begun(client, "/console/backups?table=jobs")
+    told = await figures(client)
+    rows = {name: value for name, value in told.items() if "loader_rows_total" in name}
+    assert rows['hirebase_loader_rows_total{outcome="added",table="departments"}'] == 2
+    assert rows['hirebase_loader_rows_total{outcome="rejected",table="departments"}'] == 1
+    assert sum(rows.values()) == 3
+    assert told['hirebase_loader_errors_total{code="missing",table="departments"}'] == 1
+    assert {name: value for name, value in told.items() if "backups_total" in name} == {
+        'hirebase_backups_total{action="backup",outcome="done"}': 3,
+        'hirebase_backups_total{action="restore",outcome="done"}': 1,
+        'hirebase_backups_total{action="restore_dry_run",outcome="done"}': 1,
+        'hirebase_backups_total{action="verify",outcome="done"}': 1,
+        'hirebase_backups_total{action="verify",outcome="failed"}': 1,
+    }
+    assert told["hirebase_backup_bytes_total"] > len(backup) + saved["size"]
+
+
+async def test_a_batch_too_many_is_refused_at_once(database: Database, migrated: Settings) -> None:
+    rows = [{"job": f"clerk {number}"} for number in range(1000)]
+    async with calling(msgspec.structs.replace(migrated, api_max_batches=2)) as client:
+        replies = await asyncio.gather(*(client.post("/jobs", json=rows) for _ in range(12)))
+    assert {reply.status_code for reply in replies} == {201, 503}
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert all(reply.headers["Retry-After"] for reply in refused)
+    inserted = (len(replies) - len(refused)) * len(rows)
+    assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(inserted,)]
+
+
+@pytest.mark.parametrize(("form", "wanted"), [("json", '"event": "hello"'), ("console", "hello")])
+async def test_logs_go_to_standard_error_in_either_form(form: str, wanted: str) -> None:
+    assert wanted in await logged(form, "log.info('hello')")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_stack_in_the_log_shows_no_values(form: str) -> None:
+    failing = """
+def fail():
+    password = "-".join(["top", "secret"])
+    raise ValueError("it failed")
+
+try:
+    fail()
+except ValueError as error:
+    log.error("an error", exc_info=error)
+"""
+    told = await logged(form, failing)
+    assert "it failed" in told
+    assert "top-secret" not in told
+
+
+async def logged(form: str, code: str) -> str:
+    """What code logs, in a process of its own: logging is set up once for all."""
+    setup = "import logging; from service.web.traffic import log_format as logs; "
+    setup += f"logs.configure('info', '{form}'); log = logging.getLogger('any')\n"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", setup + code, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await process.communicate()
+    return told.decode()

@@ -1,0 +1,84 @@
+"""ids[i] is the id of row i, whoever else writes, whatever the step, however long the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+import pytest
+
+from service.core.database.driver import Pool
+from service.core.database.transactions import Database, Transaction
+from service.core.rules import batch
+from service.core.tables import by_path
+from service.core.writes.ingest import Verdict, ingest
+from service.core.writes.rejects import RejectOrigin
+from tests.support.hires import add_parents, hire, names
+
+Client = httpx.AsyncClient
+EMPLOYEES = by_path("employees")
+
+
+@pytest.fixture(autouse=True)
+async def _parents(database: Database) -> None:
+    await add_parents(database, range(1, 2))
+
+
+@pytest.fixture
+async def stepping(database: Database) -> AsyncIterator[Database]:
+    """Connections on which generated ids go in steps of three, as in a cluster of writers."""
+    options = database.pool._conn_kwargs
+    pool = Pool(4, **options, init_command="SET SESSION auto_increment_increment = 3")
+    yield Database(pool, 30)
+    pool.terminate()
+    await pool.wait_closed()
+
+
+async def test_ids_are_right_with_eight_writers_at_once(api: Client, database: Database) -> None:
+    async def write(writer: int) -> dict[int, str]:
+        told: dict[int, str] = {}
+        for number in range(4):
+            called = [f"{writer}-{number}-{at}" for at in range(150)]
+            # Every seventh is refused, so that the others' ids close up.
+            rows = [hire(name=" " if at % 7 == 3 else name) for at, name in enumerate(called)]
+            ids = (await api.post("/employees", json=rows)).json()["ids"]
+            assert [at for at, key in enumerate(ids) if key is None] == list(range(3, 150, 7))
+            told |= {key: name for key, name in zip(ids, called, strict=True) if key}
+        return told
+
+    told = await asyncio.gather(*map(write, range(8)))
+    together = {key: name for one in told for key, name in one.items()}
+    assert len(together) == 8 * 4 * (150 - 21)
+    assert together == await names(database)
+
+
+async def test_ids_are_right_when_they_go_in_steps(stepping: Database, database: Database) -> None:
+    async def write(writer: int) -> dict[int, str]:
+        rows = [hire(name=f"{writer}-{at}", job_id=1 + (at % 5 == 0)) for at in range(300)]
+        judged = batch.from_json(EMPLOYEES, msgspec.json.encode(rows))
+
+        async def work(transaction: Transaction) -> Verdict:
+            return await ingest(transaction, judged, RejectOrigin("api", "test"))
+
+        ids = (await stepping.run(work)).ids
+        return {key: str(row["name"]) for key, row in zip(ids, rows, strict=True) if key}
+
+    told = await asyncio.gather(*map(write, range(4)))
+    together = {key: name for one in told for key, name in one.items()}
+    assert len(together) == 4 * 240
+    assert together == await names(database)
+    assert all(sorted(one)[1] - min(one) >= 3 for one in told)
+
+
+@pytest.mark.parametrize("text", ["𠜎", "'", "\\", '"', "%"])
+async def test_ids_are_right_with_the_longest_rows(
+    api: Client, database: Database, text: str
+) -> None:
+    called = [f"{at:04}{text * 251}" for at in range(1000)]
+    reply = await api.post("/employees", json=[hire(name=name) for name in called])
+    ids = reply.json()["ids"]
+    assert reply.status_code == 201
+    assert ids == sorted(set(ids))
+    assert dict(zip(ids, called, strict=True)) == await names(database)

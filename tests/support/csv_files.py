@@ -1,0 +1,107 @@
+"""Files to load, and what a load leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loader.options import Options
+from loader.reading.file import CsvFile
+from loader.reporting.progress import Advance, Progress
+from loader.reporting.summary import Summary
+from service.core.database.transactions import Database
+from service.core.tables import TABLES, by_name
+
+HIRES = by_name("hired_employees")
+
+
+def hire(number: int, name: str = "Ana", department: object = 1, job: object = 1) -> str:
+    return f"{number},{name} {number},2021-03-04T05:06:{number % 60:02}Z,{department},{job}"
+
+
+class Folder:
+    """A folder of files to load, and one for their rejects."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rejects = path / "rejects"
+        self.write(departments=["1,Sales", "2,Legal"], jobs=["1,Clerk", "2,Cook"])
+        self.write(hired_employees=[])
+
+    def write(self, **tables: list[str]) -> None:
+        for name, lines in tables.items():
+            (self.path / f"{name}.csv").write_text("".join(f"{line}\n" for line in lines))
+
+    def options(self, **chosen: Any) -> Options:
+        return Options(self.path, self.rejects, **chosen)
+
+
+async def state(database: Database) -> list[Any]:
+    """All rows and all that is logged."""
+    found: list[Any] = []
+    for table in TABLES:
+        columns = ", ".join(f"`{column}`" for column in table.columns)
+        found.append(await database.fetch(f"SELECT {columns} FROM {table.name} ORDER BY id"))
+    logged = await database.fetch(
+        "SELECT source, origin, origin_key, table_name, position, record, errors FROM rejects "
+        "ORDER BY origin_key, position"
+    )
+    return [*found, [(*row, msgspec.json.decode(error)) for *row, error in logged]]
+
+
+async def names(database: Database) -> dict[int, str]:
+    return dict(await database.fetch("SELECT id, name FROM hired_employees"))
+
+
+async def lines_logged(database: Database) -> list[int]:
+    return [line for (line,) in await database.fetch("SELECT position FROM rejects ORDER BY 1")]
+
+
+def told(summaries: list[Summary]) -> list[Any]:
+    """What a summary says of the file, apart from how the load went."""
+    own = ("seconds", "notes", "rejects_file", "dry_run")
+    return [
+        {name: value for name, value in summary.as_object().items() if name not in own}
+        for summary in summaries
+    ]
+
+
+def dirty(count: int) -> list[str]:
+    """Hires with a bit of everything wrong in them."""
+    faults: dict[int, Callable[[int], str]] = {
+        3: lambda at: hire(at, department=9),
+        5: lambda at: f'{at},"open,2021-01-01T00:00:00Z,1,1',
+        7: lambda at: f"{at},,never,x",
+        11: lambda at: hire(at - 10, name="Other"),
+        13: lambda at: hire(at - 12),
+    }
+    return [faults.get(at % 17, hire)(at) for at in range(1, count + 1)]
+
+
+class Interrupted(Exception):
+    """Ends a load after some blocks, as a kill would."""
+
+
+class StopAfter(Progress):
+    def __init__(self, blocks: int):
+        self._left = blocks
+
+    @contextmanager
+    def file(self, _file: CsvFile, summary: Summary) -> Iterator[Advance]:
+        def advance(_done: int) -> None:
+            if summary.table is HIRES:
+                self._left -= 1
+                if self._left < 0:
+                    raise Interrupted
+
+        yield advance
+
+
+async def empty(database: Database) -> None:
+    async with database.transaction() as transaction:
+        for name in ("loads", "rejects", "hired_employees", "jobs", "departments"):
+            await transaction.execute(f"DELETE FROM {name}")

@@ -1,0 +1,171 @@
+"""The server under test: where it is, and a database of one's own on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pymysql
+
+from service.core.database import embedded
+from service.core.database.connect import connect
+from service.core.settings import Settings
+from tests.support.tcp_proxy import Wire
+
+IMAGE = "mysql:9.7"
+ROOT_PASSWORD = "root-password"
+READY_SECONDS = 120
+EMBEDDED = "embedded:"
+
+
+@contextmanager
+def start() -> Iterator[str]:
+    """A server for the tests: `embedded:<folder>` or a mysql:// URL."""
+    wanted = os.environ.get("TEST_MYSQL_URL", "")
+    if wanted and wanted != "embedded":
+        yield wanted
+    elif not wanted and _container_engine_answers():
+        with container() as url:
+            yield url
+    else:
+        with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
+            yield from _embedded(Path(folder) / "seekdb")
+
+
+def describe(server: str) -> str:
+    """For the first lines of the test run."""
+    if server.startswith(EMBEDDED):
+        return "embedded seekdb"
+    return f"MySQL at {urlsplit(server).hostname}:{urlsplit(server).port}"
+
+
+def settings(server: str, name: str) -> Settings:
+    """Settings for the database `name` on a server."""
+    if server.startswith(EMBEDDED):
+        folder = Path(server.removeprefix(EMBEDDED))
+        return Settings(embedded_dir=folder, mysql_database=name, mysql_pool_size=8)
+    url = urlsplit(server)
+    return Settings(
+        mysql_host=url.hostname,
+        mysql_port=url.port or 3306,
+        mysql_user=url.username or "root",
+        mysql_password=url.password or "",
+        mysql_database=name,
+        mysql_pool_size=8,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The same settings as the variables of a process."""
+    return {
+        name.upper(): str(value)
+        for name, value in msgspec.structs.asdict(settings).items()
+        if value is not None
+    }
+
+
+async def create_database(wanted: Settings) -> None:
+    """An empty database of that name, in place of any from an earlier run."""
+    await _on_server(wanted, "DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
+
+
+async def drop_database(wanted: Settings) -> None:
+    """Away with it."""
+    await _on_server(wanted, "DROP DATABASE IF EXISTS {}")
+
+
+async def _on_server(wanted: Settings, *statements: str) -> None:
+    on_server = msgspec.structs.replace(wanted, mysql_database="information_schema")
+    async with connect(on_server) as database, database.transaction() as transaction:
+        for statement in statements:
+            await transaction.execute(statement.format(wanted.mysql_database))
+
+
+@asynccontextmanager
+async def wire(wanted: Settings) -> AsyncIterator[Wire]:
+    """A TCP port that leads to the server, whether or not that has one itself."""
+    if not wanted.embedded:
+        reach = partial(asyncio.open_connection, wanted.mysql_host, wanted.mysql_port)
+        async with Wire.to(reach) as found:
+            yield found
+        return
+    async with embedded.running(wanted.embedded_dir) as server:
+        reach = partial(asyncio.open_unix_connection, server.options["unix_socket"])
+        async with Wire.to(reach) as found:
+            yield found
+
+
+def over(wire: Wire, wanted: Settings) -> Settings:
+    """The same database by way of the wire."""
+    user = "root" if wanted.embedded else wanted.mysql_user
+    return msgspec.structs.replace(
+        wanted, mysql_host="127.0.0.1", mysql_port=wire.port, mysql_user=user
+    )
+
+
+def _container_engine_answers() -> bool:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException:
+        return False
+    client.close()
+    return True
+
+
+@contextmanager
+def container(
+    *, durable: bool = False, files: Mapping[str, bytes] | None = None, options: Sequence[str] = ()
+) -> Iterator[str]:
+    """A server of its own; durable: on disk, with the server's own settings."""
+    from testcontainers.core.container import DockerContainer
+
+    server = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
+    server.with_exposed_ports(3306).with_command(list(options))
+    for path, content in (files or {}).items():
+        server.with_copy_into_container(content, path)
+    if not durable:
+        server.with_tmpfs_mount("/var/lib/mysql")
+    with server:
+        host, port = server.get_container_host_ip(), int(server.get_exposed_port(3306))
+        _wait(host, port)
+        yield f"mysql://root:{ROOT_PASSWORD}@{host}:{port}"
+
+
+def _wait(host: str, port: int) -> None:
+    """Until the server answers a query over the wire; it restarts once while it sets itself up."""
+    end = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            with (
+                pymysql.connect(
+                    host=host, port=port, user="root", password=ROOT_PASSWORD
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT 1")
+                return
+        except pymysql.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def _embedded(folder: Path) -> Iterator[str]:
+    import pylibseekdb
+
+    instance = pylibseekdb.open(str(folder))
+    try:
+        yield f"{EMBEDDED}{folder}"
+    finally:
+        instance.close()

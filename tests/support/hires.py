@@ -1,0 +1,39 @@
+"""Hires for the tests: rows as they are posted, their parents, and what is in the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.core.database.transactions import Database
+from service.core.tables import TABLES, children
+
+MOMENT = "2021-07-27T16:02:08Z"
+PARENTS = [table for table in TABLES if children(table)]
+
+
+def hire(**fields: Any) -> dict[str, Any]:
+    """A good row where departments and jobs have a row 1."""
+    return {"name": "Ana Gómez", "datetime": MOMENT, "department_id": 1, "job_id": 1} | fields
+
+
+async def add_parents(database: Database, ids: range) -> None:
+    """Departments and jobs with these ids."""
+    async with database.transaction() as transaction:
+        for table in PARENTS:
+            rows = [(number, f"{table.path} {number}") for number in ids]
+            await transaction.insert(table.sql["insert_with_id"], rows)
+
+
+async def count(database: Database, table: str) -> int:
+    """How many rows there are."""
+    return int((await database.fetch(f"SELECT COUNT(*) FROM {table}"))[0][0])
+
+
+async def names(database: Database) -> dict[int, str]:
+    """The names of all hires by id."""
+    return dict(await database.fetch("SELECT id, name FROM hired_employees"))
+
+
+def codes(failure: dict[str, Any]) -> set[tuple[str | None, str]]:
+    """(field, code) of every error of a failure."""
+    return {(error["field"], error["code"]) for error in failure["errors"]}

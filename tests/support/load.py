@@ -1,0 +1,199 @@
+"""Load on the service over plain sockets: cheap enough to leave the service the processor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import msgspec
+
+from service.core.settings import Settings
+from tests.support import engine
+from tests.support.hires import hire
+from tests.support.program import Service
+
+USER, PASSWORD = "admin", "load-password"
+CREDENTIALS = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
+SUCCESS = {200, 201, 207}
+IDLE_SECONDS = 4
+"""The service hangs up after 5."""
+FIGURES: list[str] = []
+"""What the tests measured, told at the end of the run."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back, and the seconds until it had."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def sheds(self) -> bool:
+        """A 503 that says when to come again."""
+        return self.status == 503 and "retry-after" in self.headers
+
+
+async def started(settings: Settings, **variables: str) -> Service:
+    """The service on a database, in a process of its own."""
+    given = engine.environment(settings) | {"API_USER": USER, "API_PASS": PASSWORD}
+    del given["API_PORT"]
+    return await Service.started(**given | {"LOG_LEVEL": "error"} | variables)
+
+
+def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """A request as it goes over the wire; underscores in the names of headers are hyphens."""
+    fields = {"host": "test", "authorization": CREDENTIALS, "content-length": str(len(body))}
+    fields |= {"content-type": "application/json"} if body else {}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def batch(rows: int, **fields: Any) -> bytes:
+    """So many good hires."""
+    return msgspec.json.encode([hire(name=f"Ana Gómez {at}", **fields) for at in range(rows)])
+
+
+class Line:
+    """A connection to the service, opened anew where it was closed."""
+
+    def __init__(self, port: int):
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
+
+    async def send(self, message: bytes) -> Reply:
+        """A request and its reply."""
+        started = time.perf_counter()
+        reader, writer = await self._open()
+        try:
+            writer.write(message)
+            status, headers, body = await read_reply(reader)
+        except BaseException:
+            self.close()
+            raise
+        if headers.get("connection") == "close":
+            self.close()
+        return Reply(status, headers, body, time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if time.perf_counter() - self._used > IDLE_SECONDS:
+            self.close()
+        self._used = time.perf_counter()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        return self._streams
+
+
+async def read_reply(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next reply."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in head[1:] if line)
+    headers = {name.lower(): value.strip() for name, _, value in fields}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return int(head[0].split()[1]), headers, body
+
+
+async def in_turn(port: int, message: bytes, replies: int, pause: float = 0) -> list[Reply]:
+    """One client that waits for each reply."""
+    line, found = Line(port), []
+    for _ in range(replies):
+        found.append(await line.send(message))
+        await asyncio.sleep(pause)
+    line.close()
+    return found
+
+
+async def paced(
+    port: int, make: Callable[[int], bytes], rate: float, seconds: float, clients: int = 8
+) -> list[Reply]:
+    """So many requests a second, from clients that wait for each reply; rate inf: all they can."""
+    end = time.perf_counter() + seconds
+    numbers = count()
+    found: list[Reply] = []
+
+    async def post(client: int) -> None:
+        line, due = Line(port), time.perf_counter() + client / rate
+        while (now := time.perf_counter()) < end:
+            if due > now:
+                await asyncio.sleep(due - now)
+            due += clients / rate
+            found.append(await line.send(make(next(numbers))))
+        line.close()
+
+    await asyncio.gather(*(post(client) for client in range(clients)))
+    return found
+
+
+async def flooded(port: int, message: bytes, rate: float, seconds: float) -> list[Reply]:
+    """So many requests a second, whether or not the earlier ones have their replies."""
+    free: list[Line] = []
+    started = time.perf_counter()
+
+    async def send() -> Reply:
+        line = free.pop() if free else Line(port)
+        reply = await line.send(message)
+        free.append(line)
+        return reply
+
+    tasks = []
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(max(0, started + number / rate - time.perf_counter()))
+        tasks.append(asyncio.create_task(send()))
+    replies = await asyncio.gather(*tasks)
+    for line in free:
+        line.close()
+    return replies
+
+
+def percentile(replies: list[Reply], percent: int) -> float:
+    """Milliseconds within which so many in a hundred came back."""
+    return quantiles([reply.seconds for reply in replies], n=100)[percent - 1] * 1000
+
+
+def p99(replies: list[Reply]) -> float:
+    """Milliseconds that one in a hundred takes longer than."""
+    return percentile(replies, 99)
+
+
+def resident(pid: int) -> float:
+    """MiB of memory that a process holds."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def peak(pid: int) -> float:
+    """MiB of memory that a process has held at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def figures(text: bytes) -> dict[str, float]:
+    """The samples of /metrics by name."""
+    lines = (line for line in text.decode().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def told(what: str, **found: Any) -> None:
+    """A line with the figures of a test, for the end of the run."""
+    shown = (
+        f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in found.items()
+    )
+    FIGURES.append(f"{what}: {', '.join(shown)}")

@@ -1,0 +1,40 @@
+"""Tables to back up and to restore into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from httpx import AsyncClient as Client
+
+from service.core.database.transactions import Database
+from service.core.rules.avro_records import validate
+from service.core.tables import Table
+from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
+
+COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
+
+
+async def fill(database: Database) -> None:
+    """So many rows into each table."""
+    async with database.transaction() as transaction:
+        for table, count in COUNTS:
+            rows = validate(table, records(table, count)).rows
+            await transaction.insert(table.sql["insert_with_id"], rows)
+
+
+async def contents(database: Database) -> dict[str, Any]:
+    """All rows by table."""
+    return {
+        table.name: await database.fetch(f"SELECT * FROM {table.name} ORDER BY id")
+        for table, _ in COUNTS
+    }
+
+
+async def post(client: Client, path: str, content: bytes) -> Any:
+    """The reply to a file."""
+    return await client.post(f"/avro/{path}", content=content)
+
+
+def archive(*counts: tuple[Table, int]) -> bytes:
+    """A ZIP with so many rows of each table."""
+    return zip_file({table: avro_file(table, records(table, count)) for table, count in counts})

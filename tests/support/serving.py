@@ -1,0 +1,78 @@
+"""The application in this event loop, so that its requests really run at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+import uvicorn
+from litestar import Litestar
+
+from service.core.settings import Settings
+from service.serve import PROTOCOL
+from service.web.app import create_app
+from tests.support.program import free_port
+from tests.support.waiting import until
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings and a pool of its own."""
+    app = create_app(settings)
+    started, ended = asyncio.Event(), asyncio.Event()
+    # In a task of its own: a fixture's two halves run in two, which the framework does not allow.
+    living = asyncio.create_task(_live(app, started, ended))
+    starting = asyncio.create_task(started.wait())
+    await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    try:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(cast("Any", app)),
+            base_url="http://test",
+            auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
+            timeout=60,
+        ) as client:
+            yield client
+    finally:
+        ended.set()
+        await living
+
+
+@asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the same over a socket, through the server that the service runs on."""
+    port = free_port()
+    config = uvicorn.Config(
+        cast("Any", create_app(settings)),
+        port=port,
+        lifespan="on",
+        **PROTOCOL,
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await until(lambda: _has_begun(server, running), 30)
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+            timeout=60,
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def _has_begun(server: uvicorn.Server, running: asyncio.Task[None]) -> bool:
+    return server.started or running.done()
+
+
+async def _live(app: Litestar, started: asyncio.Event, ended: asyncio.Event) -> None:
+    async with app.lifespan():
+        started.set()
+        await ended.wait()

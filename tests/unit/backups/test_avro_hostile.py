@@ -1,0 +1,62 @@
+"""Hostile files: refused within seconds and within memory, whatever they claim."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+
+from service.core.backups.verify import _verify
+from service.core.errors import HirebaseError
+from tests.support import hostile_files
+
+SECONDS, MEBIBYTES = 5, 150
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from service.core.errors import HirebaseError
+from service.core.backups.verify import _verify
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+
+idle = peak()
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        try:
+            _verify(file)
+        except HirebaseError:
+            pass
+        else:
+            raise SystemExit(path)
+print(peak() - idle)
+"""
+
+
+@pytest.mark.parametrize("name", [*hostile_files.AVRO, *hostile_files.ZIPS])
+def test_it_is_refused_in_time(name: str) -> None:
+    content = hostile_files.content(name)
+    started = time.perf_counter()
+    with pytest.raises(HirebaseError):
+        _verify(io.BytesIO(content))
+    assert time.perf_counter() - started < SECONDS
+
+
+def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("hostile")
+    paths = []
+    for at, name in enumerate([*hostile_files.AVRO, *hostile_files.ZIPS]):
+        paths.append(folder / str(at))
+        paths[-1].write_bytes(hostile_files.content(name))
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < MEBIBYTES

@@ -1,0 +1,198 @@
+"""Others read what we write, and we read what others write, by the rules of schema resolution."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fastavro
+import pytest
+
+from service.core.backups.format import avro_schema
+from service.core.backups.format.avro import Reader
+from service.core.backups.format.codecs import CODECS, Codec
+from service.core.errors import BackupError
+from service.core.rules.avro_records import validate
+from tests.support.backup_files import EMPLOYEES, JOBS, avro_file, records, verified
+
+ROWS = records(EMPLOYEES, 50)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DATES = [{**row, "datetime": EPOCH + timedelta(microseconds=row["datetime"])} for row in ROWS]
+NAIVE = [{**row, "datetime": row["datetime"].replace(tzinfo=None)} for row in DATES]
+WANTED = validate(EMPLOYEES, ROWS).rows
+
+
+def taken(content: bytes) -> list[Any]:
+    """The rows that a restore would write."""
+    reader = Reader(EMPLOYEES, io.BytesIO(content))
+    reader.scan()
+    batches = [validate(EMPLOYEES, page) for page in reader]
+    assert [batch.rejects for batch in batches] == [[] for _ in batches]
+    return [row for batch in batches for row in batch.rows]
+
+
+def written(fields: dict[str, Any], rows: list[dict[str, Any]], codec: str = "deflate") -> bytes:
+    """A file of fastavro's, its fields in this order and of these types."""
+    schema = {
+        "type": "record",
+        "name": "theirs",
+        "fields": [{"name": name, "type": kind} for name, kind in fields.items()],
+    }
+    out = io.BytesIO()
+    fastavro.writer(out, schema, rows, codec, sync_interval=500)
+    return out.getvalue()
+
+
+PLAIN = {
+    "id": "int",
+    "name": "string",
+    "datetime": {"type": "long", "logicalType": "timestamp-micros"},
+    "department_id": "int",
+    "job_id": "int",
+}
+NULLABLE = {name: ["null", kind] for name, kind in PLAIN.items()}
+WHOLE = [{**row, "datetime": row["datetime"].replace(microsecond=0)} for row in DATES]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_fastavro_reads_ours(codec: Codec) -> None:
+    read: list[Any] = [*fastavro.reader(io.BytesIO(avro_file(EMPLOYEES, ROWS, codec)))]
+    assert read == NAIVE
+
+
+@pytest.mark.filterwarnings("ignore:Unknown local-timestamp-micros")
+@pytest.mark.parametrize("codec", ["deflate", "null"])
+def test_apache_avro_reads_ours(codec: Codec) -> None:
+    from avro.datafile import DataFileReader
+    from avro.io import DatumReader
+
+    with DataFileReader(io.BytesIO(avro_file(EMPLOYEES, ROWS, codec)), DatumReader()) as reader:
+        read = [*reader]
+    assert [row["id"] for row in read] == [row["id"] for row in ROWS]
+    assert [row["name"] for row in read] == [row["name"] for row in ROWS]
+
+
+def test_apache_avro_writes_what_we_read() -> None:
+    from avro.datafile import DataFileWriter
+    from avro.io import DatumWriter
+    from avro.schema import make_avsc_object
+
+    fields = [{"name": name, "type": kind} for name, kind in PLAIN.items()]
+    schema = make_avsc_object({"type": "record", "name": "theirs", "fields": fields})
+    out = io.BytesIO()
+    writer = DataFileWriter(out, DatumWriter(), schema, codec="deflate")
+    for row in DATES:
+        writer.append(row)
+    writer.flush()
+    assert taken(out.getvalue()) == WANTED
+
+
+def test_polars_reads_ours_and_writes_what_we_read() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.read_avro(io.BytesIO(avro_file(EMPLOYEES, ROWS)))
+    assert frame["name"].to_list() == [row["name"] for row in ROWS]
+    assert frame["id"].to_list() == [row["id"] for row in ROWS]
+    for codec in ("uncompressed", "deflate", "snappy"):
+        out = io.BytesIO()
+        polars.DataFrame(NAIVE).write_avro(out, codec)
+        assert taken(out.getvalue()) == WANTED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: written(PLAIN, DATES),
+        lambda: written(dict(reversed(PLAIN.items())), DATES),
+        lambda: written({**PLAIN, "id": "long", "job_id": "long"}, DATES),
+        lambda: written(NULLABLE, DATES),
+        lambda: written({**PLAIN, "name": ["string", "null"]}, DATES),
+        lambda: written({**PLAIN, "name": {"type": "string", "avro.java.string": "String"}}, DATES),
+        lambda: written(
+            {**PLAIN, "name": "bytes"}, [{**row, "name": row["name"].encode()} for row in DATES]
+        ),
+        lambda: written(
+            {**PLAIN, "datetime": "string"},
+            [{**row, "datetime": row["datetime"].isoformat()} for row in DATES],
+        ),
+        lambda: written(
+            {**PLAIN, "datetime": {"type": "long", "logicalType": "local-timestamp-micros"}},
+            [{**row, "datetime": row["datetime"].replace(tzinfo=None)} for row in DATES],
+        ),
+        *[lambda codec=codec: written(PLAIN, DATES, codec) for codec in CODECS],
+    ],
+)
+def test_their_rows_are_ours(content: Callable[[], bytes]) -> None:
+    assert taken(content()) == WANTED
+    assert not verified(content()).verified
+
+
+@pytest.mark.parametrize("unit", ["timestamp-millis", "local-timestamp-millis"])
+def test_milliseconds_are_read(unit: str) -> None:
+    kind = {"type": "long", "logicalType": unit}
+    whole = [{**row, "datetime": row["datetime"] // 10**6 * 10**6} for row in ROWS]
+    moments = (
+        WHOLE
+        if unit.startswith("t")
+        else [{**row, "datetime": row["datetime"].replace(tzinfo=None)} for row in WHOLE]
+    )
+    assert taken(written({**PLAIN, "datetime": kind}, moments)) == validate(EMPLOYEES, whole).rows
+
+
+def test_many_rows_in_one_block_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service.core.backups.format import avro
+
+    monkeypatch.setattr(avro, "AT_ONCE", 7)
+    assert taken(written(PLAIN, DATES)) == WANTED
+    assert taken(avro_file(EMPLOYEES, ROWS)) == WANTED
+
+
+def test_a_null_is_a_row_s_own_error() -> None:
+    content = written(NULLABLE, [{**DATES[0], "name": None}, DATES[1]])
+    (page,) = Reader(EMPLOYEES, io.BytesIO(content))
+    (reject,) = validate(EMPLOYEES, page).rejects
+    assert [(error.field, error.code) for error in reject.errors] == [("name", "type")]
+
+
+def test_moments_out_of_range_are_a_row_s_own_error() -> None:
+    for micros in (-62_135_596_800_000_000, 2**62, -(2**62)):
+        (reject,) = validate(EMPLOYEES, [{**ROWS[0], "datetime": micros}]).rejects
+        assert [(error.field, error.code) for error in reject.errors] == [
+            ("datetime", "out_of_range")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"id": "int"}, "job is missing"),
+        ({"id": "int", "job": "string", "pay": "int"}, "pay is no field"),
+        ({"id": "double", "job": "string"}, "id is of type double"),
+        ({"id": "int", "job": ["null", "int", "string"]}, "union"),
+        ({"id": "int", "job": {"type": "array", "items": "string"}}, "array"),
+    ],
+)
+def test_what_does_not_fit_is_named(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(BackupError, match=says):
+        Reader(JOBS, io.BytesIO(written(fields, [])))
+
+
+def test_a_long_without_a_unit_is_no_moment() -> None:
+    with pytest.raises(BackupError, match="logicalType"):
+        Reader(EMPLOYEES, io.BytesIO(written({**PLAIN, "datetime": "long"}, [])))
+
+
+def test_the_schema_of_ours_is_fixed() -> None:
+    assert avro_schema.schema(EMPLOYEES) == {
+        "type": "record",
+        "name": "hired_employees",
+        "namespace": "hirebase",
+        "fields": [
+            {"name": "id", "type": "int"},
+            {"name": "name", "type": "string"},
+            {"name": "datetime", "type": {"type": "long", "logicalType": "local-timestamp-micros"}},
+            {"name": "department_id", "type": "int"},
+            {"name": "job_id", "type": "int"},
+        ],
+    }

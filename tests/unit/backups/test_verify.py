@@ -1,0 +1,142 @@
+"""Every change of a row and every cut is found; what is whole is proven so."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.core.backups.format.avro import Reader
+from service.core.backups.format.codecs import CODECS, Codec
+from service.core.backups.sources import sources
+from service.core.errors import HirebaseError
+from tests.support.backup_files import (
+    DEPARTMENTS,
+    EMPLOYEES,
+    JOBS,
+    MOMENT,
+    avro_file,
+    records,
+    verified,
+    zip_file,
+)
+
+FLIPS = 2000
+OLD_FILES = sorted((Path(__file__).parents[2] / "fixtures" / "0.1.0").iterdir())
+SMALL = {DEPARTMENTS: 3, JOBS: 5, EMPLOYEES: 30}
+
+
+def archive() -> bytes:
+    return zip_file(
+        {table: avro_file(table, records(table, rows)) for table, rows in SMALL.items()}
+    )
+
+
+def hires(codec: Codec = "deflate") -> bytes:
+    return avro_file(EMPLOYEES, records(EMPLOYEES, 120), codec, page=40)
+
+
+def rows(content: bytes) -> list[Any]:
+    """The records of every table in a backup."""
+    with ExitStack() as stack:
+        return [list(Reader(table, file)) for table, file in sources(io.BytesIO(content), stack)]
+
+
+def passes(content: bytes) -> bool:
+    try:
+        verified(content)
+    except HirebaseError:
+        return False
+    return True
+
+
+FILES: dict[str, bytes] = {codec: hires(codec) for codec in CODECS}
+FILES["zip"] = archive()
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_whole_is_verified(kind: str) -> None:
+    found = verified(FILES[kind])
+    assert found.verified
+    assert found.tables[-1].rows == (30 if kind == "zip" else 120)
+    assert found.tables[-1].snapshot_at == MOMENT
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_flipped_bit_is_found_or_changes_no_row(kind: str) -> None:
+    content = FILES[kind]
+    bits = random.Random(1).sample(range(len(content) * 8), FLIPS)
+    unnoticed = [copy for bit in bits if passes(copy := flipped(content, bit))]
+    assert all(rows(copy) == rows(content) for copy in unnoticed)
+    assert len(unnoticed) < FLIPS / 4
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_truncation_is_found(kind: str) -> None:
+    content = FILES[kind]
+    assert [size for size in range(len(content)) if passes(content[:size])] == []
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_what_is_appended_is_found(kind: str) -> None:
+    assert not passes(FILES[kind] + b"\x00")
+
+
+@pytest.mark.parametrize("path", OLD_FILES, ids=lambda path: path.name)
+def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
+    found = verified(path.read_bytes())
+    assert found.verified
+    assert found.tables[-1].rows == (30 if path.suffix == ".zip" else 120)
+
+
+def test_a_block_left_out_or_twice_is_found() -> None:
+    one, two = (avro_file(JOBS, records(JOBS, 5), page=size) for size in (5, 4))
+    head, sync = one[: one.index(one[-16:]) + 16], one[-16:]
+    rows = one[len(head) :]
+    assert rows.endswith(sync)
+    assert passes(head + rows)
+    assert not passes(head)
+    assert not passes(head + rows + rows)
+    assert not passes(two[: two.index(two[-16:], 1) + 16])
+
+
+def test_rows_exchanged_for_others_are_found() -> None:
+    """Two rows changed alike: what a plain XOR of CRCs does not see."""
+    from service.core.backups.format.checksum import TableChecksum
+
+    rows = records(EMPLOYEES, 10)
+    changed = [dict(row) for row in rows]
+    changed[0]["job_id"], changed[5]["job_id"] = changed[1]["job_id"], changed[6]["job_id"]
+    changed[1]["job_id"], changed[6]["job_id"] = rows[0]["job_id"], rows[5]["job_id"]
+    total = TableChecksum(EMPLOYEES)
+    assert total(rows) != total(changed)
+    assert total(rows) == total(rows[:4]) + total(rows[4:]) == total(rows[::-1])
+
+
+@pytest.mark.parametrize("name", ["departments.avro", "manifest.json"])
+def test_an_archive_without_an_entry_says_which(name: str) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive())) as whole, zipfile.ZipFile(out, "w") as other:
+        for info in whole.infolist():
+            if info.filename != name:
+                other.writestr(info.filename, whole.read(info))
+    if name == "manifest.json":
+        assert len(verified(out.getvalue()).tables) == 3
+    else:
+        with pytest.raises(HirebaseError):
+            verified(out.getvalue())
+
+
+def test_an_empty_table_is_verified() -> None:
+    assert verified(avro_file(JOBS, [])).verified
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    copy = bytearray(content)
+    copy[bit // 8] ^= 1 << bit % 8
+    return bytes(copy)

@@ -1,0 +1,96 @@
+"""What is shipped beside the code says what the code does."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from loader.sample import generate
+from service.core.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+VARIABLES = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD"}
+
+
+def example() -> dict[str, str]:
+    """.env.example: every variable with its value, those that are commented out too."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^#?([A-Z_]+)=(.*)$", text, re.MULTILINE))
+
+
+def compose() -> dict[str, Any]:
+    return msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes(), type=dict[str, Any])
+
+
+def environment(service: str) -> dict[str, Any]:
+    found: dict[str, Any] = compose()["services"][service].get("environment", {})
+    return found
+
+
+def test_the_example_documents_every_variable_and_no_other() -> None:
+    assert set(example()) - COMPOSE_ONLY == VARIABLES
+
+
+def test_every_variable_of_the_example_is_explained_on_the_line_above() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    for above, line in pairwise(lines):
+        if re.match(r"#?[A-Z_]+=", line):
+            assert above.startswith("# "), line
+
+
+def test_the_values_of_the_example_can_be_used() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    active = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    assert Settings.from_environment(active).api_user == "admin"
+
+
+def test_the_defaults_the_example_names_are_those_of_the_code() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^#([A-Z_]+)=([^'\s].*)$", text, re.MULTILINE))
+    assert shown
+    for name, value in shown.items():
+        assert Settings.from_environment({name: value}) == Settings(), name
+
+
+def test_the_loader_and_the_api_get_the_same_database() -> None:
+    loader = environment("loader")
+    assert {"MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"} <= set(loader)
+    assert loader.items() <= environment("api").items()
+
+
+def test_compose_hands_the_credentials_to_the_api_alone() -> None:
+    credentials = {name for name in VARIABLES if name.startswith(("API_USER", "API_PASS"))}
+    assert credentials <= set(environment("api"))
+    assert not credentials & set(environment("loader"))
+
+
+def test_compose_and_the_image_set_only_variables_that_the_program_reads() -> None:
+    """The program ignores a name that is misspelt."""
+    containerfile = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    image = set(re.findall(r"\b((?:API|MYSQL|LOG|[A-Z]+_DIR|[A-Z]+_HOURS)[A-Z_]*)=", containerfile))
+    assert {"API_HOST", "DATA_DIR"} <= image
+    assert image | set(environment("api")) | set(environment("loader")) <= VARIABLES
+
+
+def test_compose_takes_only_variables_that_the_example_documents() -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(example())
+
+
+def test_compose_starts_database_then_loader_then_api() -> None:
+    services = compose()["services"]
+    assert services["loader"]["depends_on"]["db"]["condition"] == "service_healthy"
+    assert services["api"]["depends_on"]["loader"]["condition"] == "service_completed_successfully"
+
+
+@pytest.mark.parametrize("name", ["departments", "jobs", "hired_employees"])
+def test_the_sample_is_what_its_generator_writes(tmp_path: Path, name: str) -> None:
+    generate.generate(tmp_path)
+    shipped = Path(generate.__file__).parent / f"{name}.csv"
+    assert (tmp_path / f"{name}.csv").read_bytes() == shipped.read_bytes()

@@ -1,0 +1,299 @@
+"""Three ways in, one judgement: positions, records as sent, every reason with its code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.core.errors import BatchSizeError, MalformedError
+from service.core.rules import batch
+from service.core.rules.batch import Batch
+from service.core.tables import by_path
+
+DEPARTMENTS, JOBS, EMPLOYEES = map(by_path, ("departments", "jobs", "employees"))
+MOMENT = "2021-07-27T16:02:08Z"
+HIRE: dict[str, Any] = {"name": "Ana Gómez", "datetime": MOMENT, "department_id": 1, "job_id": 2}
+LINE = ["7", "Ana Gómez", MOMENT, "1", "2"]
+
+
+def codes(judged: Batch) -> list[tuple[str | None, str]]:
+    """(field, code) of every error of the only reject."""
+    (reject,) = judged.rejects
+    return [(error.field, error.code) for error in reject.errors]
+
+
+def hire(**fields: Any) -> bytes:
+    return msgspec.json.encode([HIRE | fields])
+
+
+def test_good_objects_become_rows_in_column_order() -> None:
+    judged = batch.from_json(EMPLOYEES, hire())
+    assert judged.rows == [("Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+    assert (judged.received, list(judged.positions), judged.rejects) == (1, [0], [])
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"job":"Clerk"}', b' \n\t{"job":"Clerk"}\n', b'[{"job":"Clerk"}]']
+)
+def test_one_object_is_a_batch_of_one(body: bytes) -> None:
+    assert batch.from_json(JOBS, body).rows == [("Clerk",)]
+
+
+def test_rows_and_rejects_keep_their_positions_and_what_was_sent() -> None:
+    body = b'[{"job":""},{"job":"A"},{ "job" : 1.50 },{"job":"B"},"C"]'
+    judged = batch.from_json(JOBS, body)
+    assert (judged.rows, list(judged.positions)) == ([("A",), ("B",)], [1, 3])
+    assert [reject.position for reject in judged.rejects] == [0, 2, 4]
+    assert msgspec.json.encode(judged.rejects[1].record) == b'{ "job" : 1.50 }'
+    assert judged.received == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({"id": 1}, "id", "unknown_field"),
+        ({"salary": 1}, "salary", "unknown_field"),
+        ({"name": 5}, "name", "type"),
+        ({"name": None}, "name", "type"),
+        ({"name": " "}, "name", "blank"),
+        ({"name": ""}, "name", "blank"),
+        ({"name": "x" * 256}, "name", "too_long"),
+        ({"name": "a\x00"}, "name", "control_character"),
+        ({"datetime": 5}, "datetime", "type"),
+        ({"datetime": "2021-02-30T00:00:00Z"}, "datetime", "format"),
+        ({"datetime": "0001-01-01T00:00:00+14:00"}, "datetime", "out_of_range"),
+        ({"department_id": "1"}, "department_id", "type"),
+        ({"department_id": True}, "department_id", "type"),
+        ({"department_id": 1.0}, "department_id", "type"),
+        ({"department_id": None}, "department_id", "type"),
+        ({"department_id": 0}, "department_id", "out_of_range"),
+        ({"department_id": 2**31}, "department_id", "out_of_range"),
+        ({"job_id": 10**40}, "job_id", "out_of_range"),
+        ({"job_id": [1]}, "job_id", "type"),
+    ],
+)
+def test_each_broken_rule_of_an_object_has_its_code(
+    fields: dict[str, Any], field: str, code: str
+) -> None:
+    assert codes(batch.from_json(EMPLOYEES, hire(**fields))) == [(field, code)]
+
+
+@pytest.mark.parametrize("missing", HIRE)
+def test_every_field_is_required(missing: str) -> None:
+    row = {name: value for name, value in HIRE.items() if name != missing}
+    assert codes(batch.from_json(EMPLOYEES, msgspec.json.encode([row]))) == [(missing, "missing")]
+
+
+def test_a_row_gives_all_its_errors() -> None:
+    row = {"salary": 1, "name": "\t", "datetime": MOMENT[:-1], "department_id": 0}
+    assert set(codes(batch.from_json(EMPLOYEES, msgspec.json.encode([row])))) == {
+        ("salary", "unknown_field"),
+        ("name", "blank"),
+        ("name", "control_character"),
+        ("datetime", "format"),
+        ("department_id", "out_of_range"),
+        ("job_id", "missing"),
+    }
+
+
+@pytest.mark.parametrize("row", [b"1", b"null", b"true", b'"x"', b"[]", b'[{"job":"Clerk"}]'])
+def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
+    judged = batch.from_json(JOBS, b'[{"job":"Clerk"},' + row + b"]")
+    assert judged.rows == [("Clerk",)]
+    assert codes(judged) == [(None, "type")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"  ",
+        b"[",
+        b'[{"job":"A"}',
+        b'[{"job":"A"},]',
+        b'[{"job":"A",}]',
+        b'[{"job":"A"}] 1',
+        b'[{"job":"A"} {"job":"B"}]',
+        b"[{'job':'A'}]",
+        b'[{"job":NaN}]',
+        b'[{"job":"A","x":tru}]',
+        b'[{"job":"line\nbreak"}]',
+        b'[{"job":"A"},{"job":"\xff"}]',
+        b'[{"job":"\xed\xa0\x80"}]',
+        '[{"job":"Ä"}]'.encode("utf-16"),
+        b'\xef\xbb\xbf[{"job":"A"}]',
+        b"[" * 100_000,
+        b'[{"job":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        b'{"job":' * 100_000 + b"1" + b"}" * 100_000,
+        b"null",
+        b"5",
+        b'"job"',
+    ],
+)
+def test_a_body_that_is_no_json_array_is_malformed_as_a_whole(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        batch.from_json(JOBS, body)
+
+
+def test_a_body_that_is_not_utf_8_says_where() -> None:
+    with pytest.raises(MalformedError, match=r"not UTF-8.*byte 13"):
+        batch.from_json(JOBS, b'[{"job":"Caf\xe9"}]'.replace(b'"Caf', b'"Caf '))
+
+
+@pytest.mark.parametrize(
+    "half", [b'"\\ud83d"', b'"\\uDE00\\ud83d"', b'"\\ud83dx"', b'"\\\\\\ud83d"']
+)
+def test_half_a_surrogate_pair_costs_its_own_row_alone(half: bytes) -> None:
+    body = (
+        b'[ {"job":"A\\ud83d\\ude00"} ,\n{ "job":' + half + b'},{"x":' + half + b'},{"job":"B"}]\n'
+    )
+    judged = batch.from_json(JOBS, body)
+    assert judged.rows == [("A😀",), ("B",)]
+    assert [reject.position for reject in judged.rejects] == [1, 2]
+    assert bytes(judged.rejects[0].record) == b'{ "job":' + half + b"}"
+    assert [error.code for error in judged.rejects[0].errors] == ["control_character"]
+
+
+def test_a_field_named_by_half_a_surrogate_pair_can_be_told() -> None:
+    (reject,) = batch.from_json(JOBS, b'[{"job":"A","\\ud83d":1}]').rejects
+    assert b'"field":"\\\\ud83d"' in msgspec.json.encode(reject)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b",", b",]", b" 1]", b"]]", b',{"job":NaN}]', b",tru]", b',{"job":01}]']
+)
+def test_half_a_surrogate_pair_makes_no_other_fault_good(rest: bytes) -> None:
+    with pytest.raises(MalformedError):
+        batch.from_json(JOBS, b'[{"job":"\\ud83d"}' + rest)
+
+
+def test_escaped_surrogate_pairs_are_one_character() -> None:
+    assert batch.from_json(JOBS, b'{"job":"\\ud83d\\ude00"}').rows == [("😀",)]
+
+
+def test_of_repeated_keys_the_last_counts_as_in_every_json_reader() -> None:
+    assert batch.from_json(JOBS, b'{"job":"A","job":"B"}').rows == [("B",)]
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+@pytest.mark.parametrize("row", [b'{"job":"A"}', b"1"])
+def test_a_batch_of_the_wrong_size_is_refused_good_or_bad(count: int, row: bytes) -> None:
+    with pytest.raises(BatchSizeError, match=f"this one has {count}"):
+        batch.from_json(JOBS, b"[" + b",".join([row] * count) + b"]")
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_batch_has_1_to_1000_rows(count: int) -> None:
+    body = b"[" + b",".join([b'{"job":"A"}'] * count) + b"]"
+    assert len(batch.from_json(JOBS, body).rows) == count
+
+
+def test_good_lines_become_rows_with_their_ids() -> None:
+    judged = batch.from_texts(EMPLOYEES, [LINE])
+    assert judged.rows == [(7, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["5.0", "1e3", "007", " 5", "5 ", "+5", "-0", "0x5", "1_000", "true", "null", "٣", "５"],
+)
+def test_a_number_in_a_line_is_plain_digits(number: str) -> None:
+    assert codes(batch.from_texts(JOBS, [[number, "Clerk"]])) == [("id", "type")]
+    assert codes(batch.from_texts(EMPLOYEES, [[*LINE[:4], number]])) == [("job_id", "type")]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "code"),
+    [
+        (0, "", "missing"),
+        (0, "n/a", "type"),
+        (0, "0", "out_of_range"),
+        (0, "-5", "out_of_range"),
+        (0, "2147483648", "out_of_range"),
+        (0, "9" * 19, "out_of_range"),
+        (1, "", "missing"),
+        (1, " ", "blank"),
+        (1, "x" * 256, "too_long"),
+        (1, "a\x07", "control_character"),
+        (1, "\ud800", "control_character"),
+        (2, "", "missing"),
+        (2, "yesterday", "format"),
+        (2, "2021-07-27T16:02:08", "format"),
+        (2, "0999-12-31T23:59:59Z", "out_of_range"),
+        (3, "", "missing"),
+        (3, "two", "type"),
+        (4, "99999999999", "out_of_range"),
+    ],
+)
+def test_each_broken_rule_of_a_line_has_its_code(column: int, text: str, code: str) -> None:
+    line = [*LINE[:column], text, *LINE[column + 1 :]]
+    judged = batch.from_texts(EMPLOYEES, [LINE, line])
+    assert codes(judged) == [(EMPLOYEES.columns[column], code)]
+    assert (judged.rejects[0].position, judged.rejects[0].record) == (1, line)
+    assert list(judged.positions) == [0]
+
+
+@pytest.mark.parametrize("line", [[], ["7"], LINE[:4], [*LINE, "spare"]])
+def test_a_line_with_another_number_of_fields_is_malformed(line: list[str]) -> None:
+    assert codes(batch.from_texts(EMPLOYEES, [line])) == [(None, "malformed")]
+
+
+def test_a_line_gives_all_its_errors() -> None:
+    assert codes(batch.from_texts(EMPLOYEES, [["x", "", "never", "0", "1.0"]])) == [
+        ("id", "type"),
+        ("name", "missing"),
+        ("datetime", "format"),
+        ("department_id", "out_of_range"),
+        ("job_id", "type"),
+    ]
+
+
+def test_utc_is_assumed_only_where_asked() -> None:
+    line = [*LINE[:2], MOMENT[:-1], *LINE[3:]]
+    assert batch.from_texts(EMPLOYEES, [line]).rows == []
+    assert batch.from_texts(EMPLOYEES, [line], assume_utc=True).rows[0][2] == MOMENT[:-1]
+    bad = [line, ["x", *line[1:]]]
+    assert batch.from_texts(EMPLOYEES, bad, assume_utc=True).rows[0][2] == MOMENT[:-1]
+
+
+def test_no_lines_are_an_empty_batch() -> None:
+    assert batch.from_texts(EMPLOYEES, []).received == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"id": 0}, ("id", "out_of_range")),
+        ({"id": "7"}, ("id", "type")),
+        ({"id": None}, ("id", "type")),
+        ({"name": b"bytes"}, ("name", "type")),
+        ({"name": " "}, ("name", "blank")),
+        ({"job_id": 2.0}, ("job_id", "type")),
+        ({"job_id": True}, ("job_id", "type")),
+        ({"datetime": 1627401728000000}, ("datetime", "type")),
+        ({"salary": 1}, ("salary", "unknown_field")),
+    ],
+)
+def test_a_record_is_judged_like_an_object(
+    fields: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    record = {"id": 7, **HIRE, **fields}
+    judged = batch.from_records(EMPLOYEES, [{"id": 6, **HIRE}, record])
+    assert codes(judged) == [expected]
+    assert judged.rejects[0].record is record
+    assert judged.rows == [(6, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+
+
+def test_a_record_without_its_id_is_rejected() -> None:
+    assert codes(batch.from_records(EMPLOYEES, [HIRE])) == [("id", "missing")]
+
+
+def test_rejecting_rows_later_moves_them_in_order() -> None:
+    judged = batch.from_json(JOBS, b'[{"job":"A"},{"job":""},{"job":"B"},{"job":"C"}]')
+    error = judged.rejects[0].errors
+    judged.reject({0: error, 2: error})
+    assert (judged.rows, list(judged.positions)) == ([("B",)], [2])
+    assert [reject.position for reject in judged.rejects] == [0, 1, 3]
+    assert msgspec.json.encode(judged.rejects[2].record) == b'{"job":"C"}'

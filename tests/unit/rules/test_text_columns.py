@@ -1,0 +1,139 @@
+"""Rows of text are judged as the struct judges objects, by either way."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.rules.field_types import Whole, decode
+from service.core.rules.text_columns import validate
+from service.core.tables import TABLES, Table, by_name
+
+HIRES = by_name("hired_employees")
+whole_number = re.compile(r"0|-?[1-9][0-9]*", re.ASCII).fullmatch
+GOOD = ["7", "Ana Ö. O'Neill", "2021-02-28T23:59:59Z", "3", "4"]
+
+texts = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        "0 1 007 +5 -5 1_0 5.0 1e3 ٣ 999999999 2147483647 2147483648 2021-02-29T00:00:00Z "
+        "2020-02-29T00:00:00Z 1900-02-29T00:00:00Z 1904-02-29T00:00:00Z 1902-02-29T00:00:00Z "
+        "2021-04-31T00:00:00Z 2021-12-31T23:59:59Z 2021-01-01T00:00:00 "
+        "0999-01-01T00:00:00Z 2021-01-01T24:00:00Z 2021-01-01T00:00:00+00:00".split()
+    ),
+    st.sampled_from(["", " ", "a\nb", "\x00", "\x85", "\u2028", "\u3000", "\udcff", "x" * 256]),
+    st.integers().map(str),
+)
+# What a column could be joined and split by.
+separators = st.sampled_from([*"\n\r\t,Z \0\x1f\u2028\ud800", "\r\n", ""])
+
+
+def by_struct(table: Table, record: list[str]) -> Any:
+    """A record as the struct judges an object of the same values."""
+    named = zip(table.stored_fields, record, strict=False)
+    sent = {
+        field.name: int(text) if isinstance(field.kind, Whole) and whole_number(text) else text
+        for field, text in named
+        if text
+    }
+    try:
+        row = msgspec.convert(sent, table.stored, dec_hook=decode)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return msgspec.structs.astuple(row)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(texts, texts, texts, texts, texts).map(list),
+            st.tuples(st.integers(0, 4), texts).map(
+                lambda change: [
+                    change[1] if at == change[0] else good for at, good in enumerate(GOOD)
+                ]
+            ),
+        ),
+        max_size=4,
+    )
+)
+def test_rows_are_right_where_the_struct_says_so(records: list[list[str]]) -> None:
+    judged = validate(HIRES.stored_fields, records)
+    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in wanted.items() if row is not None}
+    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
+    assert judged.errors.keys() == wanted.keys() - right.keys()
+    assert all(judged.errors.values())
+
+
+@pytest.mark.parametrize("column", range(len(GOOD)))
+@given(st.data())
+def test_a_column_is_judged_as_each_of_its_texts(column: int, data: st.DataObject) -> None:
+    good = st.lists(st.just(GOOD[column]), min_size=1, max_size=3)
+    joined = st.one_of(st.just(GOOD[column]), st.builds(str.join, separators, good), texts)
+    records = [
+        [*GOOD[:column], text, *GOOD[column + 1 :]]
+        for text in data.draw(st.lists(joined, min_size=1, max_size=4))
+    ]
+    judged = validate(HIRES.stored_fields, records)
+    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in wanted.items() if row is not None}
+    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
+    assert judged.errors.keys() == wanted.keys() - right.keys()
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\t", "\x00", ","])
+def test_two_moments_in_one_field_are_no_moment(separator: str) -> None:
+    twice = [*GOOD[:2], separator.join([GOOD[2]] * 2), *GOOD[3:]]
+    for records in ([twice], [GOOD, twice], [twice, GOOD[:2]]):
+        judged = validate(HIRES.stored_fields, records)
+        errors = judged.errors[records.index(twice)]
+        assert [(error.field, error.code) for error in errors] == [("datetime", "format")]
+        assert len(judged.rows) + len(judged.errors) == len(records)
+
+
+@given(st.tuples(texts, texts, texts, texts, texts).map(list))
+def test_a_row_is_judged_alone_as_among_others(record: list[str]) -> None:
+    alone = validate(HIRES.stored_fields, [record])
+    among = validate(HIRES.stored_fields, [GOOD, record, GOOD[:2]])
+    assert among.errors.get(1) == alone.errors.get(0)
+    assert among.rows == [alone_row(GOOD), *alone.rows]
+
+
+def alone_row(record: list[str]) -> Any:
+    """The row of a record that is right."""
+    (row,) = validate(HIRES.stored_fields, [record]).rows
+    return row
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+def test_plain_rows_are_right(table: Table) -> None:
+    record = GOOD if table is HIRES else GOOD[:2]
+    judged = validate(table.stored_fields, [record] * 3)
+    assert (len(judged.rows), list(judged.positions), judged.errors) == (3, [0, 1, 2], {})
+
+
+def test_no_rows_are_no_error() -> None:
+    assert validate(HIRES.stored_fields, []).rows == []
+
+
+def test_errors_are_told_in_the_order_of_the_fields_and_leave_other_rows_alone() -> None:
+    bad = ["0", "", "never", "x", "2147483648"]
+    judged = validate(HIRES.stored_fields, [GOOD, GOOD[:2], bad, GOOD])
+    assert list(judged.positions) == [0, 3]
+    assert [error.code for error in judged.errors[1]] == ["malformed"]
+    told = [error.field for error in judged.errors[2]]
+    assert told == ["id", "name", "datetime", "department_id", "job_id"]
+
+
+def test_the_parents_that_a_row_names_are_told_whatever_else_is_wrong() -> None:
+    names = [*GOOD[:3], "5", "x"]
+    judged = validate(HIRES.stored_fields, [GOOD, GOOD[:2], names, [*GOOD[:3], "-1", "9999999999"]])
+    assert judged.parents(0) == {"department_id": 3, "job_id": 4}
+    assert judged.parents(1) == {}
+    assert judged.parents(2) == {"department_id": 5}
+    assert judged.parents(3) == {"department_id": -1, "job_id": 9999999999}
