@@ -53,8 +53,8 @@ def judge(
 def _judge_alone(fields: Sequence[Field], record: Sequence[str], *, assume_utc: bool) -> Judged:
     try:
         return _judge(fields, [record], assume_utc=assume_utc)
-    except Exception:  # whatever it is: the row is a reject, not the end of a load
-        log.exception("a row of text could not be judged")
+    except Exception as error:  # whatever it is: the row is a reject, not the end of a load
+        log.error("a row of text could not be judged: %s", type(error).__name__)
         return Judged([], [], {0: [UNJUDGED]}, {})
 
 
