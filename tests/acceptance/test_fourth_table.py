@@ -1,4 +1,4 @@
-"""The README's three steps for a fourth table, and all that follows from them."""
+"""The three steps of docs/architecture.md for a fourth table, and all that follows from them."""
 
 from __future__ import annotations
 

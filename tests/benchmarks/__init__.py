@@ -1,0 +1,1 @@
+"""Measurements. Each figure stands beside its floor."""

@@ -1,0 +1,1 @@
+"""Tests that kill, cut, stall and overload the service and its database."""

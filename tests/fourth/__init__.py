@@ -1,0 +1,1 @@
+"""A fourth table for tests: its struct, its statements, its migration and its rows."""

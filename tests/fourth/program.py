@@ -1,4 +1,4 @@
-"""The program with a fourth table: the README's three steps done to a copy of it."""
+"""The program with a fourth table: the three steps of docs/architecture.md done to a copy of it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The application and a real database, in the process of the test."""

@@ -1,0 +1,1 @@
+"""Pool, transactions, migrations and settings of the connection."""

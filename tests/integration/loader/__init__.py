@@ -1,0 +1,1 @@
+"""Loads of files into a real database."""

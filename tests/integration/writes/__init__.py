@@ -1,0 +1,1 @@
+"""Batches that are written at the same time, and idempotency keys."""

@@ -1,0 +1,1 @@
+"""Settings, threads and the order of names."""

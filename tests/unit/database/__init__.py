@@ -1,0 +1,1 @@
+"""MYSQL_HOST without a server."""

@@ -1,0 +1,1 @@
+"""The documentation and the configuration files agree with the code."""

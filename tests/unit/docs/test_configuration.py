@@ -78,6 +78,12 @@ def test_compose_and_the_image_set_only_variables_that_the_program_reads() -> No
     assert image | set(environment("api")) | set(environment("loader")) <= VARIABLES
 
 
+def test_compose_passes_every_other_variable_from_its_env_file() -> None:
+    folders = {name for name in VARIABLES if name.endswith("_DIR")}
+    fixed = folders | {"API_HOST", "API_PORT", "MYSQL_SSL_CA", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert set(environment("api")) == VARIABLES - fixed
+
+
 def test_compose_takes_only_variables_that_the_example_documents() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(example())

@@ -103,6 +103,12 @@ def test_every_parameter_is_documented() -> None:
     assert [name for name in sorted(names) if not named(name)] == []
 
 
+def test_every_file_that_the_documentation_names_exists() -> None:
+    names = set(re.findall(r"`((?:service|loader|sql|tests|docs)/[\w./-]+)`", TEXT))
+    assert names
+    assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
+
+
 def settings_table() -> str:
     """What .env.example says of each variable, with the code's default."""
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()

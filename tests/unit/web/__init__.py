@@ -1,0 +1,1 @@
+"""Parts of the web that need no application."""
