@@ -35,17 +35,17 @@ def migrations() -> tuple[tuple[int, str, tuple[str, ...]], ...]:
     return tuple(_migration(name) for name in names)
 
 
-def expand(statement: str, count: int) -> str:
+def with_in_list(statement: str, count: int) -> str:
     """A statement with `IN (%s)`, in SQLite `IN (?)`, made to take `count` values."""
     return _IN_LIST.sub(lambda found: f"IN ({', '.join([found[1]] * count)})", statement)
 
 
-def union(queries: Iterable[str]) -> str:
+def union_all(queries: Iterable[str]) -> str:
     """Queries of the same columns as one."""
     return " UNION ALL ".join(queries)
 
 
-def about(statement: str, name: str) -> str:
+def with_name(statement: str, name: str) -> str:
     """A statement with `{name}` made to speak of that table or database; ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
         raise ValueError(f"{name!r} is no plain name of a table or a database")

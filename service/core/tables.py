@@ -141,6 +141,11 @@ class Table:
         return struct_of(f"Stored{self.struct.__name__}", self.stored_fields)
 
     @cached_property
+    def row_bytes(self) -> int:
+        """The most bytes that a row has in a statement."""
+        return sum(field.kind.literal + len(", ") for field in self.stored_fields) + len("(),")
+
+    @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
         return sql.statements(self.name)

@@ -75,18 +75,18 @@ def test_only_inserts_of_a_single_row_may_take_another() -> None:
 
 
 def test_an_in_list_takes_as_many_values_as_there_are() -> None:
-    assert sql.expand("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
+    assert sql.with_in_list("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
 
 
 def test_an_in_list_of_sqlite_does_too() -> None:
-    assert sql.expand("SELECT a FROM t WHERE id IN (?)", 3).endswith("IN (?, ?, ?)")
+    assert sql.with_in_list("SELECT a FROM t WHERE id IN (?)", 3).endswith("IN (?, ?, ?)")
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a b", "a;", "a.b", "x" * 65, "é"])
 def test_only_a_plain_name_goes_into_a_statement(name: str) -> None:
-    assert sql.about("SELECT 1 FROM {name}", "my_table$1") == "SELECT 1 FROM my_table$1"
+    assert sql.with_name("SELECT 1 FROM {name}", "my_table$1") == "SELECT 1 FROM my_table$1"
     with pytest.raises(ValueError, match="is no plain name"):
-        sql.about("SELECT 1 FROM {name}", name)
+        sql.with_name("SELECT 1 FROM {name}", name)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from msgspec import Meta, Struct
 
@@ -43,15 +43,22 @@ class Error(Struct, frozen=True):
 
 
 NOT_VALIDATED = Error(
-    None, "malformed", "could not be judged, which is a fault of the program; its log says more"
+    None,
+    "malformed",
+    "could not be validated because of a fault in the program. The log of the service has more.",
 )
-"""Of a row that no rule has a verdict on, because something unexpected went wrong."""
+"""The error of a row whose validation failed unexpectedly."""
 
 # Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
+# All white space that is not a control character. Explicit, as JavaScript's \s has U+FEFF as well.
+_BLANK = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _has_control = re.compile(f"[{_CONTROL}]").search
-PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*\Z"
-"""Of text that is not blank and has no control characters."""
+PATTERN = rf"^[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*\Z"
+"""Matches text that is not blank and has no control characters.
+
+A text matches in one way at most, so that a mismatch takes linear time.
+"""
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, description="1 … 2147483647")]
 Text = Annotated[
@@ -69,6 +76,14 @@ class Instant(str):
     """A moment in UTC as MySQL reads it: `2021-07-27T16:02:08[.ffffff]`, without an offset."""
 
     __slots__ = ()
+
+    @classmethod
+    def of(cls, value: object) -> Instant:
+        """ISO 8601 text with `Z` or an offset; ValueRefused."""
+        # MessagePack's timestamps have nanoseconds, which msgspec would round.
+        if not isinstance(value, str):
+            raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
+        return parse_instant(value)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
@@ -108,11 +123,11 @@ def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
         raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
     if fraction and len(fraction) > 7:
         raise ValueRefused("format", "has more than six decimals: microseconds are the limit")
-    return to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
+    return _to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
 
 
-def to_utc(iso: str) -> Instant:
-    """A well-formed ISO text to UTC, refusing days that do not exist and years out of range."""
+def _to_utc(iso: str) -> Instant:
+    """A well-formed ISO text in UTC; ValueRefused for days that do not exist and other years."""
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
@@ -121,27 +136,13 @@ def to_utc(iso: str) -> Instant:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
         moment = datetime.min
-    return instant_of(moment)
-
-
-def instant_of(moment: datetime) -> Instant:
-    """A naive datetime in UTC as an Instant, if the database can hold it."""
     if not EARLIEST <= moment <= LATEST:
         raise ValueRefused("out_of_range", "must be in the years 1000 to 9999 in UTC")
     return Instant(moment.isoformat())
 
 
-def decode_instant(_kind: type, value: object) -> Instant:
-    """msgspec's hook for Instant: ISO text, or a datetime (naive: UTC) as Avro has it."""
-    if isinstance(value, str):
-        return parse_instant(value)
-    if isinstance(value, datetime):
-        return instant_of(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
-    raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
-
-
-def is_id(value: object) -> bool:
-    """Whether `value` can be one."""
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether `value` can be an id."""
     return type(value) is int and 1 <= value <= MAX_ID
 
 

@@ -172,14 +172,14 @@ async def find(transaction: Transaction, table: Table, ids: Sequence[int]) -> di
     return {
         row[0]: row
         for part in chunks(sorted(ids))
-        for row in await transaction.fetch(sql.expand(table.sql["find"], len(part)), part)
+        for row in await transaction.fetch(sql.with_in_list(table.sql["find"], len(part)), part)
     }
 
 
 async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> None:
     """Remove the rows with these ids."""
     for part in chunks(sorted(ids)):
-        await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
+        await transaction.execute(sql.with_in_list(table.sql["delete"], len(part)), part)
 
 
 def _duplicate(key: int) -> Error:

@@ -107,7 +107,7 @@ async def test_a_fault_in_judging_is_a_reject_of_the_row_it_was_met_in(
         (2, {("datetime", "format")}),
     ]
     assert verdict["inserted"] == 2
-    assert "could not be judged" in caplog.text
+    assert "could not be validated" in caplog.text
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

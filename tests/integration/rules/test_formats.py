@@ -177,6 +177,12 @@ JOB = msgspec.msgpack.encode({"job": "A"})
         ),
         (MSGPACK, b"\x93" + JOB + b"\x81\xa3job\xd4\x05\x00" + JOB, None, {("job", "type")}),
         (MSGPACK, b"\x93" + JOB + b"\xc0" + JOB, None, {(None, "type")}),
+        (
+            MSGPACK,
+            b"\x93" + JOB + b"\x81\x80\x01" + JOB,
+            None,
+            {(None, "malformed")},
+        ),
     ],
 )
 async def test_a_row_that_cannot_be_read_costs_no_other(
@@ -236,6 +242,14 @@ async def test_other_formats_and_encodings_are_named_as_not_read(
     reply = await post(api, b'{"job":"A"}', kind, encoding, "/jobs")
     assert reply.status_code == 415
     assert "gzip" in reply.json()["detail"] or "application/msgpack" in reply.json()["detail"]
+
+
+async def test_a_timestamp_of_messagepack_is_refused_not_rounded(api: Client) -> None:
+    """It has nanoseconds, and a reader of them that rounds."""
+    nanoseconds = b"\xd7\xff" + ((123_456_789 << 34) | 1_600_000_000).to_bytes(8, "big")
+    row = msgspec.msgpack.encode(hire(datetime="TIME")).replace(b"\xa4TIME", nanoseconds)
+    reply = await post(api, row, "application/msgpack")
+    assert codes(reply.json()["failures"][0]) == {("datetime", "type")}
 
 
 @pytest.mark.parametrize("encoding", ["identity", "GZIP", " gzip "])

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database.driver import Pool
+from service.core.database.driver import Cursor, Pool
 from service.core.database.transactions import Database, Transaction
 from service.core.rules import batch
 from service.core.tables import by_path
@@ -70,6 +70,19 @@ async def test_ids_are_right_when_they_go_in_steps(stepping: Database, database:
     assert len(together) == 4 * 240
     assert together == await names(database)
     assert all(sorted(one)[1] - min(one) >= 3 for one in told)
+
+
+@pytest.mark.parametrize("limit", [1, 3000, 20_000, 200_000])
+async def test_ids_are_right_if_a_batch_takes_several_statements(
+    api: Client, database: Database, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(Cursor, "max_stmt_length", limit)
+    called = [f"{at:04}{'x' * (at % 250)}" for at in range(300)]
+    rows = [hire(name=name, job_id=1 + (at % 7 == 3)) for at, name in enumerate(called)]
+    ids = (await api.post("/employees", json=rows)).json()["ids"]
+    assert [at for at, key in enumerate(ids) if key is None] == list(range(3, 300, 7))
+    written = {key: name for key, name in zip(ids, called, strict=True) if key}
+    assert written == await names(database)
 
 
 @pytest.mark.parametrize("text", ["𠜎", "'", "\\", '"', "%"])

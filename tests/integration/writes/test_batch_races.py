@@ -12,6 +12,7 @@ import pytest
 
 from service.core.database import transactions as databases
 from service.core.database.connect import connect
+from service.core.database.driver import Cursor
 from service.core.database.migrations import migrate
 from service.core.database.transactions import Database, Row, Transaction
 from service.core.errors import ContentionError, UnavailableError
@@ -114,10 +115,12 @@ async def checked(scratch: Settings) -> AsyncIterator[tuple[Client, Database]]:
             yield client, database
 
 
+@pytest.mark.parametrize("limit", [Cursor.max_stmt_length, 20_000])
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_row_that_only_the_server_refuses_costs_no_other(
-    checked: tuple[Client, Database], mode: Mode
+    checked: tuple[Client, Database], monkeypatch: pytest.MonkeyPatch, mode: Mode, limit: int
 ) -> None:
+    monkeypatch.setattr(Cursor, "max_stmt_length", limit)
     client, database = checked
     called = ["Bob" if at in {0, 41, 99} else f"{at}" for at in range(100)]
     rows = [hire(name=name, job_id=99 if at == 50 else 1) for at, name in enumerate(called)]

@@ -173,8 +173,43 @@ def test_escaped_surrogate_pairs_are_one_character() -> None:
     assert batch.from_json(JOBS, b'{"job":"\\ud83d\\ude00"}').rows == [("😀",)]
 
 
-def test_of_repeated_keys_the_last_counts_as_in_every_json_reader() -> None:
-    assert batch.from_json(JOBS, b'{"job":"A","job":"B"}').rows == [("B",)]
+@pytest.mark.parametrize("first", [b'"A"', b"1", b'""', b"null", b'"\\ud83d"', b"1e999"])
+def test_of_repeated_keys_the_last_counts_as_in_every_json_reader(first: bytes) -> None:
+    body = b'[{"job":' + first + b',"job":"B"},{"job":"B","job":' + first + b"}]"
+    validated = batch.from_json(JOBS, body)
+    assert validated.rows[0] == ("B",)
+    assert len(validated.rows) == (2 if first == b'"A"' else 1)
+    for reject in validated.rejects:
+        assert (reject.position, reject.errors[0].field) == (1, "job")
+
+
+@pytest.mark.parametrize("body", [b'{"job":"A"},{"job":"B"}', b'{"job":""},{"job":"B"}', b"{},{}"])
+def test_objects_side_by_side_are_not_an_array(body: bytes) -> None:
+    with pytest.raises(MalformedError, match="Send them as one array"):
+        batch.from_json(JOBS, body)
+
+
+NUMBERS = {
+    b"1" + b"0" * 400: "out_of_range",
+    b"-1" + b"0" * 10_000: "out_of_range",
+    b"1e400": "type",
+    b"1e99999999999999999999": "type",
+    b"-1e-99999999999999999999": "type",
+    b"0.1e+99999999999999999999": "type",
+}
+
+
+@pytest.mark.parametrize("half", [b"", b',{"x":"\\ud83d"}'])
+@pytest.mark.parametrize(("number", "code"), NUMBERS.items())
+def test_a_number_of_any_size_is_an_error_of_its_own_field(
+    number: bytes, code: str, half: bytes
+) -> None:
+    bad = hire().replace(b'"job_id":2', b'"job_id":' + number)[1:-1]
+    validated = batch.from_json(EMPLOYEES, b"[" + bad + b"," + hire()[1:-1] + half + b"]")
+    reject = validated.rejects[0]
+    assert [(error.field, error.code) for error in reject.errors] == [("job_id", code)]
+    assert (bytes(reject.record), validated.parents[0]) == (bad, {"department_id": 1})
+    assert len(validated.rows) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1001])
@@ -213,6 +248,8 @@ def test_a_number_in_a_line_is_plain_digits(number: str) -> None:
         (0, "-5", "out_of_range"),
         (0, "2147483648", "out_of_range"),
         (0, "9" * 19, "out_of_range"),
+        (0, "1" + "0" * 400, "out_of_range"),
+        (0, "-1" + "0" * 10_000, "out_of_range"),
         (1, "", "missing"),
         (1, " ", "blank"),
         (1, "x" * 256, "too_long"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from service.core.rules import batch
+from service.core.rules import avro_records, batch
 from service.core.rules.batch import Batch, Row
 from service.core.rules.explain import explain
 from service.core.rules.field_types import Kind, Whole
@@ -149,5 +149,6 @@ def test_a_moment_is_the_same_by_every_way_in(moment: datetime) -> None:
     rest = {"name": "x", "department_id": 1, "job_id": 1}
     (posted,) = from_json(employees, [{"datetime": text, **rest}]).rows
     (line,) = batch.from_texts(employees, [["7", "x", text, "1", "1"]]).rows
-    (record,) = batch.from_records(employees, [{"id": 7, "datetime": moment, **rest}]).rows
+    micros = (moment - avro_records.EPOCH) // avro_records.MICROSECOND
+    (record,) = avro_records.validate(employees, [{"id": 7, "datetime": micros, **rest}]).rows
     assert (7, *posted) == line == record

@@ -166,6 +166,31 @@ def test_rows_are_rendered_as_each_value_is(rows: list[tuple[Any, ...]]) -> None
     assert rendered.decode() == ",".join(f"({', '.join(map(literal, row))})" for row in rows)
 
 
+LONGEST: dict[type[Kind], Any] = {
+    Whole: [-(2**63)],
+    TextKind: ["'", "\\", "😀"],
+    Moment: ["9999-12-31T23:59:59.999999"],
+    Date: ["9999-12-31"],
+    Boolean: [True, False, None],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+def test_no_value_is_longer_than_its_literal(kind: Kind) -> None:
+    """Batches are written in statements of as many rows as certainly fit."""
+    values = LONGEST.get(type(kind)) or [f"-{kind.wire.most()}"]
+    if isinstance(kind, TextKind):
+        values = [value * kind.longest for value in values]
+    table = table_of(Field("x", kind))
+    for value in values:
+        rendered = render("(%s)", [(value,)], escape_string)
+        assert rendered is not None
+        assert len(rendered) - len("()") <= kind.literal
+        row = render("(%s, %s)", [(2**31, value)], escape_string)
+        assert row is not None
+        assert len(row) + len(",") <= table.row_bytes
+
+
 def literal(value: Any) -> str:
     return str(value) if isinstance(value, bool) else str(escape_item(value, "utf8mb4"))
 
