@@ -31,6 +31,9 @@ from service.core.tables import Table
 MAX_BYTES = 4 << 20
 """Of a body, as sent and inflated: 1,000 rows of the longest names, every character escaped."""
 
+BLANK = " \t"
+"""The white space that is removed around a field of CSV, by the loader too."""
+
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -76,7 +79,7 @@ def from_ndjson(table: Table, body: bytes) -> Batch:
 def from_csv(table: Table, body: bytes) -> Batch:
     """A header with the names of the table's fields in any order, then one row per line."""
     lines = _csv_lines(body)
-    header, sent = [name.strip() for name in lines[0]], lines[1:]
+    header, sent = lines[0], lines[1:]
     check_size(len(sent))
     order = _column_order(table, header)
     # A line with another number of fields is not reordered. It is a reject.
@@ -121,14 +124,16 @@ def _json_or_text(line: bytes) -> Any:
 def _csv_lines(body: bytes) -> list[list[str]]:
     try:
         text = body.decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+        lines = [[field.strip(BLANK) for field in row] for row in rows if row]
     except UnicodeDecodeError as error:
         raise MalformedError(f"The body is not UTF-8 (byte {error.start}).") from None
     except csv.Error as error:
         raise MalformedError(f"The body is not valid CSV: {error}.") from None
     if not lines:
         raise MalformedError("The CSV is empty: it needs a header that names the fields.")
-    return [[field.strip() for field in line] for line in lines]
+    # With one column, a blank line is a row without its value.
+    return [line for line in lines if line != [""] or len(lines[0]) == 1]
 
 
 def _column_order(table: Table, header: Sequence[str]) -> list[int]:
