@@ -1,4 +1,4 @@
-"""Decimal numbers and dates: texts, as the database writes them."""
+"""Decimal numbers and dates, as texts in the form that the database returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 FIRST_DAY = date(1000, 1, 1)
 EXPONENT = 100
-"""Beyond ten to this, or its inverse, a number is not written out."""
+"""A number with a larger exponent, positive or negative, is not written in plain digits."""
 
 
 class Amount(str):
@@ -26,7 +26,7 @@ class Amount(str):
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """A text in plain digits, or a number, if it fits as it is; ValueRefused."""
+        """A text in plain digits, or a number, if it needs no rounding; ValueRefused."""
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise ValueRefused("type", f"must be a decimal number, not {kind_of(value)}")
         text = value if isinstance(value, str) else _written_out(value)
@@ -45,7 +45,7 @@ class Amount(str):
 
     @classmethod
     def most(cls) -> str:
-        """The largest."""
+        """The largest number."""
         nines = "9" * cls.precision
         whole = cls.precision - cls.scale
         return f"{nines[:whole] or 0}.{nines[whole:]}".removesuffix(".")
@@ -60,12 +60,12 @@ class Amount(str):
         return {
             "type": "string",
             "pattern": f"^-?(0{more}){decimals}$",
-            "description": f"{described}; a JSON number is taken as well",
+            "description": f"{described}; a JSON number is accepted, too",
         }
 
 
 def _written_out(number: float | Decimal) -> str:
-    """In plain digits: a float as the shortest text that means it, as in JSON."""
+    """A number in plain digits: of a float the shortest text with the same value, as in JSON."""
     exact = number if isinstance(number, Decimal) else Decimal(repr(number))
     if not exact.is_finite() or abs(exact.adjusted()) > EXPONENT:
         return str(exact)
@@ -83,7 +83,7 @@ class Day(str):
         if not isinstance(value, str):
             raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
         if not _date(value):
-            raise ValueRefused("format", "is no ISO 8601 date such as 2021-07-27")
+            raise ValueRefused("format", "is not an ISO 8601 date such as 2021-07-27")
         try:
             day = date.fromisoformat(value)
         except ValueError:

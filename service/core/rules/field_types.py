@@ -1,8 +1,8 @@
-"""The types of fields: each is one value that knows all there is to know of a type.
+"""The types of fields. One object has all rules of a type.
 
-A value that passed is an int, a bool or a text, equal to what the database gives back for it.
-Text is judged column by column where all is plain: that is certainly right, and told at a tenth of
-the time; `read` has the last word on the rest.
+A valid value is an int, a bool or a text, equal to what the database returns for it.
+If all texts of a column are plain, they are validated in one step, ten times as fast. `read`
+decides on all other texts.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Reading = tuple[Any, Iterable[Reason]]
 
 BIGINT = 2**63
 MAX_PRECISION, MAX_SCALE = 65, 30
-"""Of a DECIMAL that every engine has."""
+"""The limits of a DECIMAL on every engine."""
 
-# Of the 29ths of February, those of years that end in a multiple of four other than 00.
+# 29 February only in years that end in a multiple of four other than 00. `read` knows the others.
 _DAY = (
     r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -52,9 +52,9 @@ MAX_DIGITS = 20
 class Kind:
     """A type of field.
 
-    wire: what msgspec decodes it as; avro: its type in backups; packed: the type whose bytes are
-    the same; taken: the types it is read from; example: a value as it is sent; literal: the most
-    bytes that a value has in a statement.
+    wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
+    same bytes; taken: the Avro types that it is read from; example: a value as it is sent;
+    literal: the most bytes that a value has in a statement.
     """
 
     wire: Any
@@ -65,28 +65,28 @@ class Kind:
     example: Any
 
     def column(self, texts: Column) -> Sequence[Any] | None:
-        """The values of a whole column, none of them empty; None unless all are plain."""
+        """The values of a column without empty texts; None unless all texts are plain."""
         raise NotImplementedError
 
     def each(self, texts: Column) -> list[Any]:
-        """The value of each plain text; None for one that is not plain."""
+        """The value of each text; None for a text that is not plain."""
         raise NotImplementedError
 
     def read(self, text: str) -> Reading:
-        """What a text that is not empty means, and why it cannot stand there."""
+        """(value, errors) of a text that is not empty."""
         raise NotImplementedError
 
     @property
     def at_utc(self) -> Kind:
-        """The same, where a text without an offset is taken as UTC."""
+        """The same type, with UTC for texts without an offset."""
         return self
 
     def explain(self, value: object) -> Reasons:
-        """Why a value cannot stand there."""
+        """The errors of a value."""
         raise NotImplementedError
 
     def shown(self, value: Any) -> Any:
-        """A value out of the database as it is shown."""
+        """A stored value as the API shows it."""
         return value
 
 
@@ -134,7 +134,7 @@ class Whole(Kind):
 
 
 class Text(Kind):
-    """Text of so many characters at most, not blank, without control characters."""
+    """Text with a limit of characters, not blank, without control characters."""
 
     avro = packed = "string"
     taken = ("string", "bytes")
@@ -142,14 +142,14 @@ class Text(Kind):
 
     def __init__(self, longest: int = MAX_TEXT):
         self.longest = longest
-        # A character has four bytes at most, escaped ones two. And two quotes.
+        # A character has at most four bytes, an escaped one two. The text has two quotes.
         self.literal = 4 * longest + 2
         described = f"1 to {longest} characters, not blank, no control characters"
         limits = Meta(min_length=1, max_length=longest, pattern=PATTERN, description=described)
         self.wire = Annotated[str, limits]
 
     def column(self, texts: Column) -> Column | None:
-        # Printable text has no control character, and of all spaces only U+0020.
+        # A printable text has no control characters and no white space other than U+0020.
         plain = "".join(texts).isprintable() and min(texts) > "!"
         return texts if plain and max(map(len, texts)) <= self.longest else None
 
@@ -167,8 +167,8 @@ class Text(Kind):
         return explain_text(value, self.longest)
 
 
-class _Written(Kind):
-    """A type that is text to the database, each value written in one way."""
+class _TextForm(Kind):
+    """A type whose values are texts in statements. Each value has exactly one text."""
 
     def __init__(self, wire: Any, plain: str):
         self.wire = wire
@@ -177,7 +177,7 @@ class _Written(Kind):
 
     def column(self, texts: Column) -> Column | None:
         lines = "\n".join(texts) + "\n"
-        # A text with a line break in it may be two values.
+        # A text with a line break may have two values.
         return texts if self._lines(lines) and lines.count("\n") == len(texts) else None
 
     def each(self, texts: Column) -> list[str | None]:
@@ -197,7 +197,7 @@ class _Written(Kind):
             yield error.code, str(error)
 
 
-class Moment(_Written):
+class Moment(_TextForm):
     """A moment in UTC, with microseconds."""
 
     avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
@@ -219,7 +219,7 @@ class Moment(_Written):
         if not self._lines(lines):
             return None
         moments = lines[:-1].replace("Z", "").split("\n")
-        # A text with a line break in it may be two moments.
+        # A text with a line break may have two moments.
         return moments if len(moments) == len(texts) else None
 
     def each(self, texts: Column) -> list[str | None]:
@@ -239,8 +239,8 @@ class Moment(_Written):
         return f"{value}Z"
 
 
-class Date(_Written):
-    """A day."""
+class Date(_TextForm):
+    """A date without a time."""
 
     avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
     packed = "long"
@@ -252,17 +252,17 @@ class Date(_Written):
         super().__init__(Day, _DAY)
 
 
-class Fixed(_Written):
-    """A decimal number of so many digits, a fixed number of which are decimals."""
+class Fixed(_TextForm):
+    """A decimal number with a fixed number of decimals."""
 
     packed = "bytes"
     taken = ("bytes", "string")
 
     def __init__(self, precision: int, scale: int):
         if not 0 <= scale <= MAX_SCALE or not max(scale, 1) <= precision <= MAX_PRECISION:
-            raise TypeError(f"not every engine has DECIMAL({precision}, {scale})")
+            raise TypeError(f"DECIMAL({precision}, {scale}) does not exist on every engine")
         self.precision, self.scale = precision, scale
-        # And a sign, a zero, a point and two quotes.
+        # Plus a sign, a zero, a point and two quotes.
         self.literal = precision + 5
         digits = {"precision": precision, "scale": scale}
         self.avro = {"type": "bytes", "logicalType": "decimal", **digits}
@@ -305,13 +305,13 @@ class Boolean(Kind):
 
 
 def schema_of(wire: Any) -> dict[str, Any]:
-    """msgspec's hook for the JSON Schemas of the types that it does not know."""
+    """msgspec's hook for the JSON Schemas of our own types."""
     return dict(wire.schema())
 
 
 def decode(kind: Any, value: object) -> Any:
-    """msgspec's hook for the types that it does not know."""
-    # A call fewer for each moment of a batch.
+    """msgspec's hook for our own types."""
+    # Moments are frequent: this saves a call for each.
     if kind is Instant and isinstance(value, str):
         return parse_instant(value)
     return kind.of(value)

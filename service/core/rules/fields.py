@@ -1,6 +1,6 @@
-"""Values of fields: what passes, and what to say of what does not.
+"""Values of fields: the rules, and the errors of values that break them.
 
-`explain_*` run only on what msgspec refused, to name every reason with its code.
+`explain_*` run only on values that msgspec refused. They give every error with its code.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Reasons = Iterator[Reason]
 
 
 class Error(Struct, frozen=True):
-    """One broken rule: the field (None: the whole row), its code, and what to do about it."""
+    """One broken rule: the field (None: the whole row), the code, and a message with what to do."""
 
     field: str | None
     code: Code
@@ -49,7 +49,7 @@ NOT_VALIDATED = Error(
 )
 """The error of a row whose validation failed unexpectedly."""
 
-# Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
+# Lone surrogates are in the class because they have no encoding.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 # All white space that is not a control character. Explicit, as JavaScript's \s has U+FEFF as well.
 _BLANK = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -93,14 +93,14 @@ class Instant(str):
 
 
 class ValueRefused(ValueError):
-    """A value cannot stand in a field; carries the code."""
+    """A value breaks a rule of its field; has the code."""
 
     def __init__(self, code: Code, message: str):
         super().__init__(message)
         self.code = code
 
 
-# What most files hold: whole seconds, Z, a day every month has. It is right as it stands.
+# Most moments: whole seconds, Z, a day that every month has. They need no other check.
 _plain = re.compile(
     r"[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
@@ -112,12 +112,12 @@ _iso = re.compile(
 
 
 def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
-    """ISO 8601 text with `Z` or an offset to UTC; ValueRefused says what is wrong with it."""
+    """The Instant of an ISO 8601 text with `Z` or an offset; ValueRefused."""
     if _plain(text):
         return Instant(text[:-1])
     match = _iso(text)
     if match is None:
-        raise ValueRefused("format", "is no ISO 8601 datetime such as 2021-07-27T16:02:08Z")
+        raise ValueRefused("format", "is not an ISO 8601 datetime such as 2021-07-27T16:02:08Z")
     day, clock, fraction, offset = match.groups()
     if offset is None and not assume_utc:
         raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
@@ -147,7 +147,7 @@ def is_id(value: object) -> TypeGuard[int]:
 
 
 def explain_whole(value: object, low: int, high: int) -> Reasons:
-    """Why `value` is no whole number between these."""
+    """The errors of a value that must be a whole number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int):
         yield "type", f"must be a whole number, not {kind_of(value)}"
     elif not low <= value <= high:
@@ -155,7 +155,7 @@ def explain_whole(value: object, low: int, high: int) -> Reasons:
 
 
 def explain_text(value: object, longest: int = MAX_TEXT) -> Reasons:
-    """Why `value` is no text of so many characters at most."""
+    """The errors of a value that must be a text of at most `longest` characters."""
     if not isinstance(value, str):
         yield "type", f"must be a string, not {kind_of(value)}"
         return
@@ -174,7 +174,7 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean
 
 
 def kind_of(value: object) -> str:
-    """What a JSON value is, for people."""
+    """The name of a JSON value's type, for messages."""
     if value is None:
         return "null"
     if isinstance(value, float | Decimal):

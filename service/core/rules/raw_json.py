@@ -21,7 +21,8 @@ _SPACE = " \t\n\r"
 _half_pair = re.compile(rb"\\u[dD][89a-fA-F]").search
 _array_start = re.compile(f"\\[[{_SPACE}]*").match
 _comma = re.compile(f"[{_SPACE}]*,[{_SPACE}]*").match
-_MAX_DIGITS = 1000
+_MAX_DIGITS = 4000
+_many_digits = re.compile(f"[0-9]{{{_MAX_DIGITS}}}").search
 
 
 def decimal(text: str) -> Decimal:
@@ -57,7 +58,8 @@ def decode_value(raw: Raw | bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         refusal = reason(error)
     try:
-        return _json.decode(bytes(raw).decode())
+        text = bytes(raw).decode()
+        return _json_decoder(text).decode(text)
     except (ValueError, RecursionError):
         raise ValueError(refusal) from None
 
@@ -65,11 +67,11 @@ def decode_value(raw: Raw | bytes) -> Any:
 def _split(text: str) -> list[Raw]:
     """The elements of a JSON array; an empty list if the text is not one."""
     rows: list[Raw] = []
-    start = _array_start(text)
+    start, decoder = _array_start(text), _json_decoder(text)
     try:
         while start:
             at = start.end()
-            end = _json.raw_decode(text, at)[1]
+            end = decoder.raw_decode(text, at)[1]
             rows.append(Raw(text[at:end].encode()))
             start = _comma(text, end)
             if start is None and text[end:].lstrip(_SPACE) == "]":
@@ -77,6 +79,11 @@ def _split(text: str) -> list[Raw]:
     except (ValueError, RecursionError):
         pass
     return []
+
+
+def _json_decoder(text: str) -> json.JSONDecoder:
+    # Calling _integer for each number takes four times as long.
+    return _json_of_long_integers if _many_digits(text) else _json
 
 
 def _integer(text: str) -> int:
@@ -90,4 +97,7 @@ def _refuse(constant: str) -> NoReturn:
 
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
 _decode = msgspec.json.Decoder(float_hook=decimal).decode
-_json = json.JSONDecoder(parse_constant=_refuse, parse_float=decimal, parse_int=_integer)
+_json = json.JSONDecoder(parse_constant=_refuse, parse_float=decimal)
+_json_of_long_integers = json.JSONDecoder(
+    parse_constant=_refuse, parse_float=decimal, parse_int=_integer
+)
