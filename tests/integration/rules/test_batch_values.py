@@ -1,4 +1,4 @@
-"""Values come back as they were sent, or are refused; they are never changed."""
+"""Values are stored as they were sent or refused, never changed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_moments_are_stored_in_utc(client: Client, moment: str, stored: st
     ["1e400", "1e99999999999999999999", "-1e-99999999999999999999", "1" * 5000, "1.0", "-0", "1e0"],
 )
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-async def test_a_number_that_is_no_id_costs_only_its_row(
+async def test_a_number_that_is_no_id_rejects_only_its_row(
     client: Client, database: Database, kind: str, number: str
 ) -> None:
     rows = [

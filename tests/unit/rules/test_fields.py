@@ -1,4 +1,4 @@
-"""The data dictionary's types: what passes, and the code of what does not."""
+"""The types of the data dictionary: accepted values, and the codes of others."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_instant_is_stored_in_utc(text: str, stored: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "code"), REJECTED.items())
-def test_what_is_no_instant_is_refused_with_its_code(text: str, code: str) -> None:
+def test_other_texts_are_refused_as_instants(text: str, code: str) -> None:
     with pytest.raises(ValueRefused) as caught:
         parse_instant(text)
     assert caught.value.code == code
@@ -145,7 +145,7 @@ def test_text_of_1_to_255_characters_passes(text: str) -> None:
         (["a"], ["type"]),
     ],
 )
-def test_text_gives_every_reason_against_it(value: object, codes: list[str]) -> None:
+def test_text_has_every_error(value: object, codes: list[str]) -> None:
     assert [code for code, _ in explain_text(value)] == codes
 
 
@@ -188,5 +188,5 @@ def test_ids_from_1_to_2147483647_pass(value: int) -> None:
         ({}, "type"),
     ],
 )
-def test_what_is_no_id_is_refused_with_its_code(value: object, code: str) -> None:
+def test_other_values_are_refused_as_ids(value: object, code: str) -> None:
     assert [found for found, _ in ID.kind.explain(value)] == [code]
