@@ -35,17 +35,18 @@ Parents = dict[str, int]
 
 @dataclass
 class Records:
-    """The records of a batch, as sent and as they are shown: on access, as most are never shown."""
+    """The records of a batch by position. `split` and `show` run only if a record is needed."""
 
     split: Callable[[], Sequence[Any]]
     show: Callable[[Any], Any] = lambda record: record
 
     @cached_property
     def raws(self) -> Sequence[Any]:
-        """The records as sent."""
+        """The records as they were sent."""
         return self.split()
 
     def __getitem__(self, at: int) -> Any:
+        """A record as clients see it."""
         return self.show(self.raws[at])
 
 
@@ -53,8 +54,8 @@ class Records:
 class Batch:
     """Rows of one table as parameter tuples in column order, and the rejects.
 
-    records: what was sent, by position; positions[i]: the position of
-    rows[i]; parents: the parents that rejected rows name, by position.
+    records: what was sent, by position; positions[i]: the position of rows[i]; parents: the parents
+    that rejected rows name, by position.
     """
 
     table: Table

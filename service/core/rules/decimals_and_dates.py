@@ -12,6 +12,14 @@ from service.core.rules.fields import ValueRefused, kind_of
 _decimal = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?").fullmatch
 _date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
+# 29 February only in years that end in a multiple of four other than 00.
+PLAIN_DAY = (
+    r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|[1-9][0-9](?:0[48]|[2468][048]|[13579][26])-02-29)"
+)
+"""Matches most dates, and only valid ones."""
+
 FIRST_DAY = date(1000, 1, 1)
 EXPONENT = 100
 """A number with a larger exponent, positive or negative, is not written in plain digits."""

@@ -8,12 +8,13 @@ decides on all other texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from service.core.rules.decimals_and_dates import Amount, Day
+from service.core.rules.decimals_and_dates import PLAIN_DAY, Amount, Day
 from service.core.rules.fields import (
     MAX_TEXT,
     PATTERN,
@@ -34,19 +35,11 @@ BIGINT = 2**63
 MAX_PRECISION, MAX_SCALE = 65, 30
 """The limits of a DECIMAL on every engine."""
 
-# 29 February only in years that end in a multiple of four other than 00. `read` knows the others.
-_DAY = (
-    r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"|[1-9][0-9](?:0[48]|[2468][048]|[13579][26])-02-29)"
-)
-_INSTANT = rf"{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+_INSTANT = rf"{PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 
 _number = re.compile(r"[1-9][0-9]{0,8}").fullmatch
 _short_integer = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 _integer = re.compile(r"0|-?[1-9][0-9]*").fullmatch
-MAX_DIGITS = 20
-"""An integer of more digits is out of the range of a BIGINT, as its first digits are."""
 
 
 class Kind:
@@ -126,7 +119,8 @@ class Whole(Kind):
     def read(self, text: str) -> Reading:
         if not _integer(text):
             return None, [("type", f"must be a whole number in plain digits, not {text[:40]!r}")]
-        value = int(text[: MAX_DIGITS + 1])
+        # A longer integer is out of range, as its first digits are.
+        value = int(text[:30])
         return value, self.explain(value)
 
     def explain(self, value: object) -> Reasons:
@@ -170,8 +164,8 @@ class Text(Kind):
 class _TextForm(Kind):
     """A type whose values are texts in statements. Each value has exactly one text."""
 
-    def __init__(self, wire: Any, plain: str):
-        self.wire = wire
+    def __init__(self, wire: Any, plain: str, parse: Callable[[str], str] | None = None):
+        self.wire, self._parse = wire, parse or wire.of
         self._one = re.compile(plain).fullmatch
         self._lines = re.compile(f"(?:{plain}\n)*+").fullmatch
 
@@ -186,7 +180,7 @@ class _TextForm(Kind):
 
     def read(self, text: str) -> Reading:
         try:
-            return self.wire.of(text), []
+            return self._parse(text), []
         except ValueRefused as error:
             return None, [(error.code, str(error))]
 
@@ -207,33 +201,19 @@ class Moment(_TextForm):
     example = "2021-07-27T16:02:08Z"
 
     def __init__(self, *, assume_utc: bool = False) -> None:
-        super().__init__(Instant, _INSTANT)
-        self._assume_utc = assume_utc
+        super().__init__(Instant, _INSTANT, partial(parse_instant, assume_utc=assume_utc))
 
     @property
     def at_utc(self) -> Kind:
         return Moment(assume_utc=True)
 
     def column(self, texts: Column) -> Column | None:
-        lines = "\n".join(texts) + "\n"
-        if not self._lines(lines):
-            return None
-        moments = lines[:-1].replace("Z", "").split("\n")
-        # A text with a line break may have two moments.
-        return moments if len(moments) == len(texts) else None
+        plain = super().column(texts)
+        return None if plain is None else "\n".join(plain).replace("Z", "").split("\n")
 
     def each(self, texts: Column) -> list[str | None]:
         one = self._one
         return [text[:-1] if one(text) else None for text in texts]
-
-    def read(self, text: str) -> Reading:
-        try:
-            return parse_instant(text, assume_utc=self._assume_utc), []
-        except ValueRefused as error:
-            return None, [(error.code, str(error))]
-
-    def explain(self, value: object) -> Reasons:
-        return iter(()) if isinstance(value, Instant) else super().explain(value)
 
     def shown(self, value: Any) -> str:
         return f"{value}Z"
@@ -249,7 +229,7 @@ class Date(_TextForm):
     example = "2021-07-27"
 
     def __init__(self) -> None:
-        super().__init__(Day, _DAY)
+        super().__init__(Day, PLAIN_DAY)
 
 
 class Fixed(_TextForm):
