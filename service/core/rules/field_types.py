@@ -46,7 +46,7 @@ class Kind:
     """A type of field.
 
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
-    same bytes; taken: the Avro types that it is read from; example: a value as it is sent;
+    same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
     literal: the most bytes that a value has in a statement.
     """
 
@@ -54,7 +54,7 @@ class Kind:
     literal: int
     avro: Any
     packed: str
-    taken: tuple[str, ...]
+    readable: tuple[str, ...]
     example: Any
 
     def column(self, texts: Column) -> Sequence[Any] | None:
@@ -92,7 +92,7 @@ class Whole(Kind):
         self.low, self.high = low, high
         self.wire = Annotated[int, Meta(ge=low, le=high, description=f"{low} … {high}")]
         self.avro = "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
-        self.packed, self.taken = "long", ("int", "long")
+        self.packed, self.readable = "long", ("int", "long")
         self.example = min(max(low, 1), high)
         self._wide = low <= 1 and high >= 999_999_999
 
@@ -131,7 +131,7 @@ class Text(Kind):
     """Text with a limit of characters, not blank, without control characters."""
 
     avro = packed = "string"
-    taken = ("string", "bytes")
+    readable = ("string", "bytes")
     example = "text"
 
     def __init__(self, longest: int = MAX_TEXT):
@@ -197,7 +197,7 @@ class Moment(_TextForm):
     avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
     packed = "long"
     literal = 28
-    taken = ("string", "bytes", "long")
+    readable = ("string", "bytes", "long")
     example = "2021-07-27T16:02:08Z"
 
     def __init__(self, *, assume_utc: bool = False) -> None:
@@ -225,7 +225,7 @@ class Date(_TextForm):
     avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
     packed = "long"
     literal = 12
-    taken = ("int", "string")
+    readable = ("int", "string")
     example = "2021-07-27"
 
     def __init__(self) -> None:
@@ -236,7 +236,7 @@ class Fixed(_TextForm):
     """A decimal number with a fixed number of decimals."""
 
     packed = "bytes"
-    taken = ("bytes", "string")
+    readable = ("bytes", "string")
 
     def __init__(self, precision: int, scale: int):
         if not 0 <= scale <= MAX_SCALE or not max(scale, 1) <= precision <= MAX_PRECISION:
@@ -260,7 +260,7 @@ class Boolean(Kind):
     wire = bool
     literal = 5
     avro = packed = "boolean"
-    taken = ("boolean",)
+    readable = ("boolean",)
     example = True
     _values: dict[str, bool] = {"true": True, "false": False}  # noqa: RUF012 - never changed
 
