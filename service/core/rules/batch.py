@@ -89,12 +89,12 @@ def from_json(table: Table, body: bytes) -> Batch:
         raise MalformedError(f"The body is not UTF-8 (byte {error.start}).") from None
     single = body.lstrip()[:1] == b"{"
     array = b"[" + body + b"]" if single else body
+    records = Records(lambda: split_rows(array))
     rows = decode_all(_decoder(table).decode, array)
-    count = len(split_rows(array) if rows is None else rows)
+    count = len(records.raws if rows is None else rows)
     if single and count != 1:
         raise MalformedError("The body has several objects. Send them as one array: [{…}, {…}].")
     check_size(count)
-    records = Records(lambda: split_rows(array))
     return from_valid(table, rows, records) if rows else validate_json(table, records)
 
 

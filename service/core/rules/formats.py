@@ -1,4 +1,4 @@
-"""Batches in the other formats that clients send: NDJSON, CSV with a header, MessagePack."""
+"""Batches in the other formats of the API: NDJSON, CSV with a header, MessagePack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from service.core.rules.raw_json import decimal, reason
 from service.core.tables import Table
 
 MAX_BYTES = 4 << 20
-"""Of a body, as sent and inflated: 1,000 rows of the longest names, every character escaped."""
+"""The limit of a body, before and after decompression: 1,000 rows of the longest names, escaped."""
 
 BLANK = " \t"
 """The white space that is removed around a field of CSV, by the loader too."""
@@ -41,18 +41,18 @@ def parse_body(table: Table, content_type: str, body: bytes) -> Batch:
     """The batch in a body; UnsupportedError, MalformedError, BatchSizeError."""
     kind = content_type.partition(";")[0].strip().lower() or "application/json"
     if kind not in FORMATS:
-        raise UnsupportedError(f"{kind} is not read here; send {', '.join(FORMATS)}.")
+        raise UnsupportedError(f"{kind} is not supported. Send {', '.join(FORMATS)}.")
     return FORMATS[kind](table, body)
 
 
 def decompress(encoding: str, body: bytes) -> bytes:
-    """A body without its Content-Encoding; never more than MAX_BYTES of it."""
+    """A body without its Content-Encoding; TooLargeError above MAX_BYTES."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
         raise UnsupportedError(
-            f"Content-Encoding {encoding!r} is not read here; send gzip or none."
+            f"Content-Encoding {encoding!r} is not supported. Send gzip or none."
         )
     inflater = zlib.decompressobj(_GZIP)
     try:
@@ -60,9 +60,9 @@ def decompress(encoding: str, body: bytes) -> bytes:
     except zlib.error as error:
         raise MalformedError(f"The body is not valid gzip: {error}.") from None
     if len(data) > MAX_BYTES:
-        raise TooLargeError(f"The body inflates to more than {MAX_BYTES} bytes.")
+        raise TooLargeError(f"The body has more than {MAX_BYTES} bytes after decompression.")
     if not inflater.eof or inflater.unused_data:
-        raise MalformedError("The body is not one whole gzip member.")
+        raise MalformedError("The body must be one complete gzip member.")
     return data
 
 
