@@ -1,10 +1,10 @@
-"""The statements, as files a DBA can read, run and EXPLAIN.
+"""The SQL statements, in files that a DBA can read, run and EXPLAIN. schema.sql has all tables.
 
-A file holds statements under a `-- name: …` line each. Comments are stripped on loading:
-the driver's bulk insert does not take them.
+Each statement has a `-- name: …` line. Comments are removed on loading, because the driver's bulk
+insert does not accept them.
 
-What cannot be a parameter is put in here, and nowhere else: the length of an IN list, the name of
-a table or a database, the number of queries in a union.
+Only this module changes the text of a statement, where SQL allows no parameter: the length of an
+IN list, the name of a table or a database, the number of queries in a union.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 @cache
 def statements(file: str) -> dict[str, str]:
-    """The statements of `sql/{file}.sql` by name, in their order."""
-    _, *parts = _NAME.split(_read(f"{file}.sql"))
-    return {name: _clean(text) for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    """The statements of `sql/{file}.sql` by name, in the order of the file."""
+    _, *sections = _NAME.split(_read(f"{file}.sql"))
+    return {name: _clean(text) for name, text in zip(sections[::2], sections[1::2], strict=True)}
 
 
 @cache
@@ -35,27 +35,29 @@ def migrations() -> tuple[tuple[int, str, tuple[str, ...]], ...]:
     return tuple(_migration(name) for name in names)
 
 
-def expand(statement: str, count: int) -> str:
-    """A statement with `IN (%s)`, in SQLite `IN (?)`, made to take `count` values."""
+def with_in_list(statement: str, count: int) -> str:
+    """A statement with `IN (%s)` (SQLite: `IN (?)`) for `count` values."""
     return _IN_LIST.sub(lambda found: f"IN ({', '.join([found[1]] * count)})", statement)
 
 
-def union(queries: Iterable[str]) -> str:
-    """Queries of the same columns as one."""
+def union_all(queries: Iterable[str]) -> str:
+    """Queries with the same columns as one query."""
     return " UNION ALL ".join(queries)
 
 
-def about(statement: str, name: str) -> str:
-    """A statement with `{name}` made to speak of that table or database; ValueError."""
+def with_name(statement: str, name: str) -> str:
+    """A statement with the name of a table or a database for `{name}`; ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
-        raise ValueError(f"{name!r} is no plain name of a table or a database")
+        raise ValueError(
+            f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
+        )
     return statement.replace("{name}", name)
 
 
 def _migration(file: str) -> tuple[int, str, tuple[str, ...]]:
     version, _, name = file.removesuffix(".sql").partition("_")
-    parts = _COMMENT.sub("", _read(f"migrations/{file}")).split(";")
-    return int(version), name, tuple(filter(None, map(_clean, parts)))
+    texts = _COMMENT.sub("", _read(f"migrations/{file}")).split(";")
+    return int(version), name, tuple(filter(None, map(_clean, texts)))
 
 
 def _read(path: str) -> str:
@@ -67,10 +69,10 @@ def _clean(text: str) -> str:
 
 
 CHUNK = 5000
-"""Ids in one IN list."""
+"""The most ids in one IN list."""
 
 
 def chunks(ids: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Ids in lists short enough for a query."""
+    """Ids in lists that are short enough for a query."""
     for start in range(0, len(ids), CHUNK):
         yield ids[start : start + CHUNK]

@@ -28,7 +28,7 @@ SELECT id FROM jobs WHERE id IN (%s);
 -- name: delete
 DELETE FROM jobs WHERE id IN (%s);
 
--- The content checksum of a range of ids: core/backups/format/checksum.py computes the same from a backup.
+-- The checksum of a range of ids. core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, job)) * id), 0)
 FROM jobs WHERE id > %s AND id <= %s;
@@ -36,8 +36,8 @@ FROM jobs WHERE id > %s AND id <= %s;
 -- name: nth
 SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- One page of a backup, built by the server: its last id, and the rows as Avro has them, in JSON
--- (GROUP_CONCAT takes a third of the time that JSON_ARRAYAGG takes).
+-- A page of a backup: its last id, and its rows as JSON with the values of Avro. GROUP_CONCAT takes
+-- a third of the time of JSON_ARRAYAGG.
 -- name: backup_page
 SELECT MAX(id),
     GROUP_CONCAT('{"id":', id, ',"job":', JSON_QUOTE(job), '}')

@@ -3,7 +3,7 @@ INSERT INTO rejects (source, origin, origin_key, table_name, position, record, e
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE position = VALUES(position);
 
--- Lists show the beginning of long records and of long errors: the server does not send the rest.
+-- Lists show the beginning of long records and errors. The server does not send the rest.
 -- name: page
 SELECT id, rejected_at, source, origin, table_name, position,
     LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors)
@@ -11,7 +11,7 @@ FROM rejects
 WHERE id > %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
 ORDER BY id LIMIT %s;
 
--- For people: the newest first. A code as an object with it, which the list of errors has or not.
+-- The newest first, for the console. The filter by code is an object that the errors must contain.
 -- name: latest
 SELECT id, rejected_at, source, origin, table_name, position,
     LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors)
@@ -20,7 +20,7 @@ WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;
 
--- One reject without its two long texts, and how many characters they have.
+-- One reject without its two long texts, but with their lengths.
 -- name: find
 SELECT id, rejected_at, source, origin, table_name, position,
     CHAR_LENGTH(record), JSON_LENGTH(errors), CHAR_LENGTH(errors)
@@ -32,8 +32,7 @@ SELECT SUBSTRING(record, %s, %s) FROM rejects WHERE id = %s;
 -- name: part_of_errors
 SELECT SUBSTRING(errors, %s, %s) FROM rejects WHERE id = %s;
 
--- A load that goes on tells what its blocks refused from here: as long as it is not finished, they
--- stay.
+-- The rejects of an unfinished load are kept: when the load resumes, it reports them again.
 -- name: purge
 DELETE FROM rejects
 WHERE rejected_at <= DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s DAY)

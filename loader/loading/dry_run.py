@@ -34,20 +34,20 @@ class ShadowTables:
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
         for table in TABLES:
-            connection.execute(sql.about(SQL["create"], table.name))
+            connection.execute(sql.with_name(SQL["create"], table.name))
 
     def find(self, table: Table, ids: set[int]) -> Tokens:
         """Those of the ids that it has, each with the row's hash."""
-        statement = sql.about(SQL["find"], table.name)
+        statement = sql.with_name(SQL["find"], table.name)
         return {
             row[0]: row
             for part in chunks(sorted(ids))
-            for row in self._connection.execute(sql.expand(statement, len(part)), part)
+            for row in self._connection.execute(sql.with_in_list(statement, len(part)), part)
         }
 
     def put(self, table: Table, tokens: Tokens) -> None:
         """Add rows, or change them."""
-        self._connection.executemany(sql.about(SQL["put"], table.name), tokens.values())
+        self._connection.executemany(sql.with_name(SQL["put"], table.name), tokens.values())
 
     def ids(self, table: Table, ids: set[int]) -> set[int]:
         """Those of the ids that it has."""

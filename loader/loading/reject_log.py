@@ -32,7 +32,7 @@ class RejectLog:
         stale = known.keys() - {reject.position for reject in rejects}
         stale |= known.keys() & {reject.position for reject in fresh}
         for part in chunks(sorted(stale)):
-            statement = sql.expand(SQL["forget_rejects"], len(part))
+            statement = sql.with_in_list(SQL["forget_rejects"], len(part))
             await transaction.execute(statement, (self._origin.fingerprint, *part))
         await log_rejects(transaction, self._table, fresh, self._origin)
 

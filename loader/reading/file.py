@@ -11,7 +11,7 @@ from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.source import Source, Version
 from loader.reading.splitter import Block, Position
 from service.core.rules import batch
-from service.core.rules.batch import Batch
+from service.core.rules.batch import Batch, Records
 from service.core.rules.reject import Reject
 
 
@@ -48,10 +48,11 @@ class CsvFile:
 
     def judge(self, block: Block) -> Batch:
         """The rows of a block; its rejects carry the original text."""
-        judged = batch.from_texts(self.source.table, block.records, assume_utc=self.assume_utc)
-        judged.record = lambda position: self.layout.original(block.texts[position])
+        records = Records(lambda: block.texts, self.layout.original)
+        judged = batch.from_texts(
+            self.source.table, block.records, records=records, assume_utc=self.assume_utc
+        )
         for reject in judged.rejects:
-            reject.record = judged.record(reject.position)
             if error := block.malformed.get(reject.position):
                 reject.errors = [error]
         return judged

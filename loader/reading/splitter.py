@@ -121,7 +121,8 @@ class Splitter:
 
     def _fields(self, text: str, lines: list[str]) -> list[Record]:
         delimiter, blank = self._delimiter, self._blank
-        if any(padding in text for padding in self._padding) or text[:1] == " ":
+        padded = any(padding in text for padding in self._padding)
+        if padded or " " in {text[:1], text[-1:]}:
             return [[part.strip(blank) for part in line.split(delimiter)] for line in lines]
         return [line.split(delimiter) for line in lines]
 

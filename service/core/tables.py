@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 import sql
 from service.core.errors import NotFoundError
-from service.core.rules.annotations import kind_for, unwrapped
+from service.core.rules.annotations import kind_for, unwrap
 from service.core.rules.field_types import Kind
 from service.core.rules.fields import Error, Id, Instant, Reason, Text
 
@@ -38,23 +38,23 @@ class Employee(Struct, forbid_unknown_fields=True, frozen=True):
     job_id: Annotated[Id, Meta(extra={"references": "jobs"})]
 
 
-NOTHING = Meta()
-TOLD = ("description", "examples")
-"""What an annotation says for people."""
+NO_META = Meta()
+DOCUMENTATION = ("description", "examples")
+"""The parts of an annotation that are for people."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column: its name, what kind of values it has, and the table it refers to.
+    """A column: its name, the kind of its values, and the table that it refers to.
 
-    optional: NULL is a value, too; meta: what the struct says of it for people.
+    optional: may be NULL; meta: its documentation.
     """
 
     name: str
     kind: Kind
     references: str | None = None
     optional: bool = False
-    meta: Meta = NOTHING
+    meta: Meta = NO_META
 
     @cached_property
     def example(self) -> Any:
@@ -69,23 +69,25 @@ class Field:
         return hint | None if self.optional else hint
 
     def errors(self, reasons: Iterable[Reason]) -> list[Error]:
-        """Reasons why a value cannot stand in this field."""
+        """Reasons as errors of this field."""
         return [Error(self.name, code, f"{self.name} {message}") for code, message in reasons]
 
     def explain(self, value: object) -> list[Error]:
-        """Why a value cannot stand in this field."""
+        """The errors of a value in this field."""
         return [] if self.optional and value is None else self.errors(self.kind.explain(value))
 
 
 def field_of(name: str, hint: Any) -> Field:
-    """The field of an annotation; TypeError where it is of no kind."""
+    """The field of an annotation; TypeError if it has no kind."""
     try:
-        base, metas, optional = unwrapped(hint)
+        base, metas, optional = unwrap(hint)
         kind = kind_for(base, metas)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
     extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
-    described, examples = ([getattr(m, part) for m in metas if getattr(m, part)] for part in TOLD)
+    described, examples = (
+        [getattr(m, part) for m in metas if getattr(m, part)] for part in DOCUMENTATION
+    )
     meta = Meta(
         description=described[-1] if described else None,
         examples=examples[-1] if examples else None,
@@ -95,7 +97,7 @@ def field_of(name: str, hint: Any) -> Field:
 
 
 ID = field_of("id", Id)
-"""What every table has."""
+"""The id of every table."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,17 @@ class Table:
         return struct_of(f"Stored{self.struct.__name__}", self.stored_fields)
 
     @cached_property
+    def row_bytes(self) -> int:
+        """The most bytes that a row has in a statement."""
+        return sum(field.kind.literal + len(", ") for field in self.stored_fields) + len("(),")
+
+    @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
         return sql.statements(self.name)
 
     def as_object(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """A row read from the database as it is shown: instants with their Z."""
+        """A stored row as the API shows it."""
         return {
             field.name: value if value is None else field.kind.shown(value)
             for field, value in zip(self.stored_fields, row, strict=True)
@@ -154,7 +161,7 @@ class Table:
 
 
 def struct_of(name: str, fields: Iterable[Field], described: str | None = None) -> type[Struct]:
-    """A struct of fields in their order; what is optional may be left out."""
+    """A struct with these fields in this order; optional fields may be missing."""
     return msgspec.defstruct(
         name,
         [
@@ -177,12 +184,12 @@ TABLES = (
 
 
 def by_path(path: str) -> Table:
-    """The table that a path names; NotFoundError lists those that there are."""
+    """The table with this path; NotFoundError."""
     return _find(path, {table.path: table for table in TABLES})
 
 
 def by_name(name: str) -> Table:
-    """The table of that name in the database."""
+    """The table with this name in the database; NotFoundError."""
     return _find(name, {table.name: table for table in TABLES})
 
 
@@ -198,5 +205,5 @@ def children(parent: Table) -> list[tuple[Table, Field]]:
 
 def _find(key: str, tables: dict[str, Table]) -> Table:
     if key not in tables:
-        raise NotFoundError(f"There is no table {key!r}; there are {', '.join(tables)}.")
+        raise NotFoundError(f"There is no table {key!r}. The tables are {', '.join(tables)}.")
     return tables[key]

@@ -1,5 +1,5 @@
--- The three tables of the data dictionary, and the log of what was not inserted.
--- Text compares by code point: what was stored is what is found.
+-- The three tables of the data dictionary, and the log of rejected rows.
+-- Text compares by code point: no two texts that differ are equal.
 
 CREATE TABLE IF NOT EXISTS departments (
     id INT NOT NULL AUTO_INCREMENT,
@@ -13,8 +13,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     PRIMARY KEY (id)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- datetime is UTC. The two indexes serve the foreign keys; the third answers a year's report
--- without touching the rows.
+-- datetime is in UTC. Two indexes serve the foreign keys. With the third, the report of a year reads
+-- no rows.
 CREATE TABLE IF NOT EXISTS hired_employees (
     id INT NOT NULL AUTO_INCREMENT,
     name VARCHAR(255) NOT NULL,
@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS hired_employees (
     CONSTRAINT hired_employees_job FOREIGN KEY (job_id) REFERENCES jobs (id)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- origin: the file and its fingerprint, or the request. A file's record is logged once, however
--- often the file is loaded: that is what the unique key is for (origin_key is NULL for requests).
+-- origin: the file or the request; origin_key: the fingerprint of the file, NULL for requests. The
+-- unique key logs each record of a file once, even if the file is loaded again.
 CREATE TABLE IF NOT EXISTS rejects (
     id BIGINT NOT NULL AUTO_INCREMENT,
     rejected_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),

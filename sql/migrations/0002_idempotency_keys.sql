@@ -1,5 +1,5 @@
--- The reply to every request that came with an Idempotency-Key, until it expires.
--- digest: of user, route and key; fingerprint: of everything else that makes the request.
+-- The reply to each request with an Idempotency-Key, until it expires. digest: a hash of user,
+-- route and key; fingerprint: a hash of the rest of the request.
 
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     digest CHAR(64) NOT NULL,

@@ -1,6 +1,6 @@
--- How far each unfinished load of a file has come: a row for every block of its records, written
--- in the transaction of the block's rows. Gone once the load is done.
--- load_key: table, content and options; origin_key: table and content, as in rejects.
+-- The checkpoint of each unfinished load: one row for each block of records, written in the same
+-- transaction as the records, and deleted at the end of the load.
+-- load_key: a hash of table, content and options; origin_key: as in rejects.
 CREATE TABLE IF NOT EXISTS loads (
     load_key CHAR(64) NOT NULL,
     first_byte BIGINT NOT NULL,

@@ -1,6 +1,6 @@
--- Work begun on the console: any replica sees it, follows it, and takes it up again.
--- run: the token of the run that owns the job. Every claim sets a new one, and only the owner's
--- writes count. heartbeat_at: when the owner was last alive; beats makes every heartbeat a change.
+-- The jobs of the console, which every replica can show, follow and take over. run: the token of
+-- the run that owns the job, new with each claim; heartbeat_at: when the owner was last alive;
+-- beats makes every heartbeat a change.
 CREATE TABLE IF NOT EXISTS console_jobs (
     id CHAR(16) NOT NULL,
     kind VARCHAR(16) NOT NULL,

@@ -1,4 +1,4 @@
-"""The .sql files: read by name, without comments, and fit for the driver and for every table."""
+"""The .sql files: names, comments, the driver's bulk insert, the same statements for each table."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FORBIDDEN = re.compile(
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_name_in_a_file_is_a_statement_of_its_own(file: str) -> None:
+def test_every_name_in_a_file_is_a_statement(file: str) -> None:
     text = (FOLDER / f"{file}.sql").read_text(encoding="utf-8")
     named = re.findall(r"^-- name: (\w+)", text, re.MULTILINE)
     assert named
@@ -53,7 +53,7 @@ def test_every_name_in_a_file_is_a_statement_of_its_own(file: str) -> None:
 
 
 @pytest.mark.parametrize("statement", [*STATEMENTS, *MIGRATION_STATEMENTS])
-def test_a_statement_is_one_and_carries_no_comment(statement: str) -> None:
+def test_a_statement_is_single_and_has_no_comment(statement: str) -> None:
     assert statement
     assert ";" not in statement
     assert "--" not in statement
@@ -65,28 +65,28 @@ def test_a_statement_is_understood_by_every_engine(statement: str) -> None:
 
 
 @pytest.mark.parametrize("name", BULK_INSERTS)
-def test_an_insert_of_many_rows_takes_the_drivers_quick_way(name: str) -> None:
+def test_a_bulk_insert_takes_the_fast_path_of_the_driver(name: str) -> None:
     assert RE_INSERT_VALUES.match(INSERTS[name])
 
 
-def test_only_inserts_of_a_single_row_may_take_another() -> None:
+def test_only_inserts_of_a_single_row_are_exempt() -> None:
     assert {f"{table.name}.insert" for table in TABLES} <= set(BULK_INSERTS)
     assert set(INSERTS) >= ONE_ROW_AT_A_TIME
 
 
-def test_an_in_list_takes_as_many_values_as_there_are() -> None:
-    assert sql.expand("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
+def test_an_in_list_has_a_placeholder_for_each_value() -> None:
+    assert sql.with_in_list("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
 
 
-def test_an_in_list_of_sqlite_does_too() -> None:
-    assert sql.expand("SELECT a FROM t WHERE id IN (?)", 3).endswith("IN (?, ?, ?)")
+def test_an_in_list_of_sqlite_has_them_too() -> None:
+    assert sql.with_in_list("SELECT a FROM t WHERE id IN (?)", 3).endswith("IN (?, ?, ?)")
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a b", "a;", "a.b", "x" * 65, "é"])
-def test_only_a_plain_name_goes_into_a_statement(name: str) -> None:
-    assert sql.about("SELECT 1 FROM {name}", "my_table$1") == "SELECT 1 FROM my_table$1"
-    with pytest.raises(ValueError, match="is no plain name"):
-        sql.about("SELECT 1 FROM {name}", name)
+def test_only_a_plain_name_is_put_into_a_statement(name: str) -> None:
+    assert sql.with_name("SELECT 1 FROM {name}", "my_table$1") == "SELECT 1 FROM my_table$1"
+    with pytest.raises(ValueError, match="cannot name a table"):
+        sql.with_name("SELECT 1 FROM {name}", name)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
@@ -97,7 +97,7 @@ def test_every_table_has_the_statements_of_the_others(table: Table) -> None:
     assert own <= set(table.sql)
 
 
-def test_tables_stand_parents_before_children() -> None:
+def test_parents_come_before_children() -> None:
     for at, table in enumerate(TABLES):
         assert all(child in TABLES[at + 1 :] for child, _ in children(table))
 
@@ -110,7 +110,7 @@ def test_migrations_are_named_and_numbered_without_gaps() -> None:
 
 
 @pytest.mark.parametrize("statement", MIGRATION_STATEMENTS)
-def test_every_statement_of_a_migration_may_run_again(statement: str) -> None:
+def test_every_statement_of_a_migration_is_repeatable(statement: str) -> None:
     assert REPEATABLE.match(statement)
 
 

@@ -40,7 +40,7 @@ class Orphans:
         """Take the rows whose parents do not exist out of a batch."""
         table, lost = judged.table, {}
         for at, field in table.parents:
-            missing = await parents.missing(field.references or "", judged.named(at))
+            missing = await parents.missing(field.references or "", judged.parent_ids(at))
             for index, row in enumerate(judged.rows if missing else ()):
                 if row[at] in missing:
                     lost[index] = [Error(field.name, "not_found", "has no parent")]
@@ -54,11 +54,11 @@ class Orphans:
         for child, field in children(table):
             for part in chunks(ids):
                 ((count,),) = await transaction.fetch(
-                    sql.expand(child.sql[f"count_by_{field.name}"], len(part)), part
+                    sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
                 )
                 self.count += count
                 if count and len(self._named) < NAMED:
-                    statement = sql.expand(child.sql[f"orphans_by_{field.name}"], len(part))
+                    statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
                     for key, parent in await transaction.fetch(statement, part):
                         self._name(child, key, field.name, parent)
 
@@ -86,6 +86,6 @@ class Parents:
             key
             for part in chunks(sorted(ids))
             for (key,) in await self._transaction.fetch(
-                sql.expand(table.sql["existing"], len(part)), part
+                sql.with_in_list(table.sql["existing"], len(part)), part
             )
         ]

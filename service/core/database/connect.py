@@ -68,7 +68,7 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
         async with database.session(30) as session:
             # Only what is missing: once in a while seekdb starts again and does no DDL at all.
             if not await session.fetch(SQL["has_database"], (name,)):
-                await session.execute(sql.about(SQL["create_database"], name))
+                await session.execute(sql.with_name(SQL["create_database"], name))
             ((is_set,),) = await session.fetch(SQL["embedded_is_set"])
             if not is_set:
                 await session.execute(SQL["embedded"])

@@ -1,1 +1,1 @@
-"""What a row may be: fields, batches in every format, and why a row is rejected. No database."""
+"""The rules for rows: types of fields, batches in each format, errors of rejects. No database."""

@@ -1,4 +1,4 @@
-"""What a struct's annotation says of a field: its kind, and whether it is optional."""
+"""Reads the annotations of a struct: the kind of a field, and whether it is optional."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ BASES: dict[Any, tuple[Callable[..., Kind], frozenset[str]]] = {
     Decimal: (Fixed, frozenset()),
     Instant: (Moment, frozenset()),
 }
-"""The types that a field can have, and what of msgspec's Meta says more of one."""
+"""The types that a field can have, with the constraints of msgspec's Meta that it supports."""
 
 _PARAMETERS = {"ge": "low", "le": "high", "max_length": "longest"}
 _CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
 
 
 def kind_for(base: Any, metas: Sequence[Meta]) -> Kind:
-    """The kind of an annotation, without its `| None`; TypeError where there is none."""
+    """The kind of an annotation without `| None`; TypeError for other types and constraints."""
     if base not in BASES:
-        raise TypeError(f"{base} is no type of a field; there are {', '.join(map(str, BASES))}")
-    make, known = BASES[base]
-    said = {
+        raise TypeError(f"{base} is not a type of a field; use {', '.join(map(str, BASES))}")
+    make, supported = BASES[base]
+    constraints = {
         name: value
         for meta in metas
         for name in _CONSTRAINTS
         if (value := getattr(meta, name)) is not None
     }
-    if said.keys() - known or said.get("pattern", PATTERN) != PATTERN:
-        raise TypeError(f"only {', '.join(sorted(known)) or 'nothing'} may narrow {base}")
-    parameters = {_PARAMETERS[name]: value for name, value in said.items() if name in _PARAMETERS}
+    if constraints.keys() - supported or constraints.get("pattern", PATTERN) != PATTERN:
+        names = ", ".join(sorted(supported)) or "no constraint"
+        raise TypeError(f"{base} supports {names} only")
+    parameters = {
+        _PARAMETERS[name]: value for name, value in constraints.items() if name in _PARAMETERS
+    }
     extras = {name: value for meta in metas for name, value in (meta.extra or {}).items()}
     digits = {name: extras[name] for name in ("precision", "scale") if name in extras}
     if base is Decimal and len(digits) < 2:
@@ -49,20 +52,20 @@ def kind_for(base: Any, metas: Sequence[Meta]) -> Kind:
 
 
 def digits(precision: int, scale: int) -> Meta:
-    """What says of a Decimal how many digits it has, and how many of them are decimals."""
+    """The constraint of a Decimal: the number of its digits, and how many of them are decimals."""
     return Meta(extra={"precision": precision, "scale": scale})
 
 
-def unwrapped(hint: Any) -> tuple[Any, list[Meta], bool]:
-    """(type, what is said of it, whether it is optional) of an annotation."""
+def unwrap(hint: Any) -> tuple[Any, list[Meta], bool]:
+    """(type, constraints, whether it is optional) of an annotation."""
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
-        base, others, optional = unwrapped(inner)
+        base, others, optional = unwrap(inner)
         return base, [*others, *metas], optional
     if get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint):
         inner, *more = (one for one in get_args(hint) if one is not NoneType)
         if more:
-            raise TypeError(f"a field is of one type, optional or not, and not {hint}")
-        base, metas, _ = unwrapped(inner)
+            raise TypeError(f"a field has one type, optional or not, not {hint}")
+        base, metas, _ = unwrap(inner)
         return base, metas, True
     return hint, [], False

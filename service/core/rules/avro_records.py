@@ -1,4 +1,4 @@
-"""Records out of Avro, judged: moments as numbers on the quick way, as dates where that fails."""
+"""Validation of Avro records: moments as numbers, or as ISO texts if a record is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from service.core.rules import batch
-from service.core.rules.batch import Batch
+from service.core.rules.batch import Batch, Records
 from service.core.rules.field_types import Moment, Whole, decode
 from service.core.rules.fields import EARLIEST, LATEST
 from service.core.tables import Table, struct_of
@@ -29,15 +29,15 @@ def validate(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
     # A type made at run time.
     kind = list[_quick(table)]  # type: ignore[misc,valid-type]
     convert = partial(msgspec.convert, type=kind, dec_hook=decode)
-    rows = batch.all_at_once(convert, records)
+    rows = batch.decode_all(convert, records)
     if rows is None:
-        return batch.from_records(table, [_with_dates(table, record) for record in records])
+        return batch.from_records(table, [_with_texts(table, record) for record in records])
     columns: list[Sequence[Any]] = [*zip(*map(astuple, rows), strict=True)]
     for at, field in enumerate(table.stored_fields if rows else ()):
         if isinstance(field.kind, Moment):
             columns[at] = [_text(value) for value in columns[at]]
     tuples = [*zip(*columns, strict=True)]
-    return Batch(table, len(tuples), records.__getitem__, tuples, range(len(tuples)))
+    return Batch(table, len(tuples), Records(lambda: records), tuples, range(len(tuples)))
 
 
 @cache
@@ -53,16 +53,16 @@ def _text(micros: int | None) -> str | None:
     return None if micros is None else (EPOCH + timedelta(microseconds=micros)).isoformat()
 
 
-def _with_dates(table: Table, record: dict[str, Any]) -> dict[str, Any]:
+def _with_texts(table: Table, record: dict[str, Any]) -> dict[str, Any]:
     moments = {field.name for field in table.stored_fields if isinstance(field.kind, Moment)}
     return {
-        name: _date(value) if name in moments and type(value) is int else value
+        name: _iso(value) if name in moments and type(value) is int else value
         for name, value in record.items()
     }
 
 
-def _date(micros: int) -> datetime:
+def _iso(micros: int) -> str:
     try:
-        return EPOCH + timedelta(microseconds=micros)
+        return f"{_text(micros)}Z"
     except OverflowError:
-        return datetime.min  # as far out of range  # noqa: DTZ901
+        return f"{datetime.min.isoformat()}Z"  # out of range as well  # noqa: DTZ901

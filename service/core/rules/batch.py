@@ -1,16 +1,15 @@
-"""Batches: what came in, judged row by row into rows to write and rejects to report.
+"""Batches: what was sent, validated into rows to write and rejects to report.
 
-Three ways in, one judgement: JSON bodies, lists of strings (CSV), records (Avro).
-A whole batch is converted in one call; only when that fails is each row judged by itself.
+JSON bodies, lists of strings (CSV) and records (Avro) pass the same validation.
+A whole batch is decoded in one call. Only if that fails, each row is validated separately.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import msgspec
@@ -21,44 +20,61 @@ from service.core.errors import BatchSizeError, MalformedError
 from service.core.rules import text_columns
 from service.core.rules.explain import explain
 from service.core.rules.field_types import decode
-from service.core.rules.fields import NOT_VALIDATED, Error
-from service.core.rules.raw_json import decode_value, split_rows
+from service.core.rules.fields import NOT_VALIDATED, Error, is_id
+from service.core.rules.raw_json import decimal, decode_value, split_rows
 from service.core.rules.reject import Reject
-from service.core.tables import Table
+from service.core.tables import Field, Table
 
 log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
-Validator = Callable[[Any], Row | list[Error]]
-"""Makes a record a row, or says every rule that it breaks."""
+Parents = dict[str, int]
+"""The id of the parent that a row names, by field."""
+
+
+@dataclass
+class Records:
+    """The records of a batch by position. `split` and `show` run only if a record is needed."""
+
+    split: Callable[[], Sequence[Any]]
+    show: Callable[[Any], Any] = lambda record: record
+
+    @cached_property
+    def raws(self) -> Sequence[Any]:
+        """The records as they were sent."""
+        return self.split()
+
+    def __getitem__(self, at: int) -> Any:
+        """A record as clients see it."""
+        return self.show(self.raws[at])
 
 
 @dataclass(slots=True)
 class Batch:
-    """Rows of one table as parameter tuples in column order, and what was rejected.
+    """Rows of one table as parameter tuples in column order, and the rejects.
 
-    `positions[i]` is where `rows[i]` stood; `record(position)` is that row as it was sent, and
-    `claims(position)` what a rejected row says, by field, if it is an object at all.
+    records: what was sent, by position; positions[i]: the position of rows[i]; parents: the parents
+    that rejected rows name, by position.
     """
 
     table: Table
     received: int
-    record: Callable[[int], Any]
+    records: Records
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
-    claims: Callable[[int], Any] = lambda _: None
+    parents: dict[int, Parents] = field(default_factory=dict)
 
-    def named(self, at: int) -> set[int]:
-        """The parents that the rows name, at this offset of a row."""
+    def parent_ids(self, at: int) -> set[int]:
+        """The ids that the rows have at this offset."""
         return {row[at] for row in self.rows} - {None}
 
     def reject(self, errors: dict[int, list[Error]]) -> None:
         """Move the rows at these indexes of `rows` to the rejects."""
         for at, reasons in errors.items():
             position = self.positions[at]
-            self.rejects.append(Reject(position, self.record(position), reasons))
+            self.rejects.append(Reject(position, self.records[position], reasons))
         keep = [at for at in range(len(self.rows)) if at not in errors]
         self.rows = [self.rows[at] for at in keep]
         self.positions = [self.positions[at] for at in keep]
@@ -67,61 +83,52 @@ class Batch:
 
 def from_json(table: Table, body: bytes) -> Batch:
     """A JSON array of 1–1000 objects, or one object; MalformedError, BatchSizeError."""
-    body = _as_array(body)
-    rows = all_at_once(_decoder(table).decode, body)
-    if rows is None:
-        return from_raw(table, split_rows(body))
-    check_size(len(rows))
-    return from_valid(table, rows, lazy(lambda: split_rows(body)))
-
-
-def from_texts(
-    table: Table,
-    records: Sequence[Sequence[str]],
-    *,
-    with_id: bool = True,
-    assume_utc: bool = False,
-) -> Batch:
-    """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces."""
-    fields = table.stored_fields if with_id else table.fields
-    judged = text_columns.validate(fields, records, assume_utc=assume_utc)
-    rejects = [Reject(at, records[at], judged.errors[at]) for at in sorted(judged.errors)]
-    return Batch(
-        table,
-        len(records),
-        records.__getitem__,
-        judged.rows,
-        judged.positions,
-        rejects,
-        judged.parents,
-    )
-
-
-def from_records(table: Table, records: Sequence[Any]) -> Batch:
-    """Objects with an id each, as Avro and NDJSON carry them."""
-    convert = partial(msgspec.convert, dec_hook=decode)
-    # A type made at run time, here and below: no checker can know it.
-    kind = list[table.stored]  # type: ignore[name-defined]
-    rows = all_at_once(partial(convert, type=kind), records)
-    if rows is not None:
-        return from_valid(table, rows, records.__getitem__)
-    return validate_each(
-        table,
-        records,
-        struct_validator(
-            lambda record: convert(record, table.stored),
-            lambda record: explain(table.stored_fields, record),
-        ),
-        lambda record: record,
-    )
-
-
-def _as_array(body: bytes) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError as error:
         raise MalformedError(f"The body is not UTF-8 (byte {error.start}).") from None
-    return b"[" + body + b"]" if body.lstrip()[:1] == b"{" else body
+    single = body.lstrip()[:1] == b"{"
+    array = b"[" + body + b"]" if single else body
+    records = Records(lambda: split_rows(array))
+    rows = decode_all(_decoder(table).decode, array)
+    count = len(records.raws if rows is None else rows)
+    if single and count != 1:
+        raise MalformedError("The body has several objects. Send them as one array: [{…}, {…}].")
+    check_size(count)
+    return from_valid(table, rows, records) if rows else validate_json(table, records)
+
+
+def from_texts(
+    table: Table,
+    texts: Sequence[Sequence[str]],
+    *,
+    records: Records | None = None,
+    with_id: bool = True,
+    assume_utc: bool = False,
+) -> Batch:
+    """Lists of strings in column order, as a CSV reader gives them, without surrounding spaces.
+
+    records: how the rejects show them, if not as these lists.
+    """
+    fields = table.stored_fields if with_id else table.fields
+    validated = text_columns.validate(fields, texts, assume_utc=assume_utc)
+    records = records or Records(lambda: texts)
+    batch = Batch(table, len(texts), records, validated.rows, validated.positions)
+    for at in sorted(validated.errors):
+        batch.rejects.append(Reject(at, records[at], validated.errors[at]))
+        batch.parents[at] = validated.parents(at)
+    return batch
+
+
+def from_records(table: Table, sent: Sequence[Any]) -> Batch:
+    """Objects with an id each, as Avro has them."""
+    # A type made at run time, here and below: mypy cannot know it.
+    kind = list[table.stored]  # type: ignore[name-defined]
+    rows = decode_all(partial(msgspec.convert, type=kind, dec_hook=decode), sent)
+    records = Records(lambda: sent)
+    if rows is not None:
+        return from_valid(table, rows, records)
+    return validate_each(table, table.stored_fields, table.stored, records, lambda record: record)
 
 
 @cache
@@ -129,36 +136,20 @@ def _decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
         list[table.row],  # type: ignore[name-defined]
         dec_hook=decode,
-        float_hook=Decimal,
+        float_hook=decimal,
     )
 
 
-@cache
-def row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
-    """The decoder of one JSON row."""
-    return msgspec.json.Decoder(table.row, dec_hook=decode, float_hook=Decimal)
+def validate_json(table: Table, records: Records) -> Batch:
+    """JSON rows, each validated separately."""
+    return validate_each(table, table.fields, table.row, records, _decode_json)
 
 
-def from_raw(table: Table, raws: Sequence[Raw | bytes]) -> Batch:
-    """JSON rows one by one, each judged by itself."""
-    check_size(len(raws))
-    decode = row_decoder(table).decode
-    judge = struct_validator(decode, lambda raw: _explain_raw(table, raw))
-    return validate_each(table, raws, judge, _raw_object)
-
-
-def _raw_object(raw: Raw | bytes) -> Any:
+def _decode_json(raw: Raw | bytes) -> Any:
     try:
         return decode_value(raw)
-    except ValueError:
-        return None
-
-
-def _explain_raw(table: Table, raw: Raw | bytes) -> list[Error]:
-    try:
-        return explain(table.fields, decode_value(raw))
     except ValueError as error:
-        return [Error(None, "malformed", f"is not valid JSON: {error}")]
+        raise ValueError(f"is not valid JSON: {error}") from None
 
 
 def check_size(count: int) -> None:
@@ -167,62 +158,72 @@ def check_size(count: int) -> None:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
 
 
-def lazy(rows: Callable[[], Sequence[Any]]) -> Callable[[int], Any]:
-    """The record at a position, out of records that are made once, when one is asked for."""
-    made = cache(rows)
-    return lambda at: made()[at]
-
-
-def all_at_once(convert: Callable[[Any], list[Struct]], sent: Any) -> list[Struct] | None:
-    """The rows of a whole batch; None if one is wrong: then each must be judged by itself."""
+def decode_all(convert: Callable[[Any], list[Struct]], sent: Any) -> list[Struct] | None:
+    """The rows of a whole batch; None if one is wrong, so that each is validated separately."""
     try:
         return convert(sent)
-    except Exception:  # whatever it is, row by row finds it again, and says of which row it is
+    except Exception:  # any error: validating row by row meets it again and reports its row
         return None
 
 
-def from_valid(table: Table, rows: list[Struct], record: Callable[[int], Any]) -> Batch:
-    """A batch in which every row passed."""
-    return Batch(table, len(rows), record, [astuple(row) for row in rows], range(len(rows)))
+def from_valid(table: Table, rows: list[Struct], records: Records) -> Batch:
+    """A batch in which every row is valid."""
+    return Batch(table, len(rows), records, [astuple(row) for row in rows], range(len(rows)))
 
 
 def validate_each(
     table: Table,
-    records: Sequence[Any],
-    judge: Validator,
-    as_object: Callable[[Any], Any],
+    fields: Iterable[Field],
+    struct: type[Struct],
+    records: Records,
+    to_object: Callable[[Any], Any],
 ) -> Batch:
-    """A batch out of records that are judged one by one."""
-    batch = Batch(table, len(records), records.__getitem__, [], [])
-    batch.claims = lambda at: as_object(records[at])
+    """A batch of records that are validated one by one.
+
+    to_object: the object that a raw record means; ValueError says why there is none.
+    """
+    batch = Batch(table, len(records.raws), records, [], [])
     positions: list[int] = []
-    for at, sent in enumerate(records):
-        verdict = judge(sent)
-        if isinstance(verdict, tuple):
-            batch.rows.append(verdict)
+    for at, raw in enumerate(records.raws):
+        value = None
+        try:
+            value = to_object(raw)
+        except ValueError as error:
+            result: Row | list[Error] = [Error(None, "malformed", str(error))]
+        else:
+            result = _validate(fields, struct, value)
+        if isinstance(result, tuple):
+            batch.rows.append(result)
             positions.append(at)
         else:
-            batch.rejects.append(Reject(at, sent, verdict))
+            batch.rejects.append(Reject(at, records[at], result))
+            batch.parents[at] = _parents(table, value)
     batch.positions = positions
     return batch
 
 
-def struct_validator(
-    convert: Callable[[Any], Struct], reasons: Callable[[Any], list[Error]]
-) -> Validator:
-    """The struct says whether a record is a row; where it is none, `reasons` says why."""
+def _validate(fields: Iterable[Field], struct: type[Struct], value: Any) -> Row | list[Error]:
+    """The row of an object, or every rule that it breaks."""
+    try:
+        row = _row(struct, value)
+        errors = [] if row else explain(fields, value)
+    except Exception:  # any error: the row is a reject, the batch goes on
+        log.exception("a row could not be validated")
+        return [NOT_VALIDATED]
+    return row or errors or [NOT_VALIDATED]
 
-    def judge(sent: Any) -> Row | list[Error]:
-        try:
-            return astuple(convert(sent))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return reasons(sent) or [Error(None, "malformed", str(error))]
 
-    def judge_safely(sent: Any) -> Row | list[Error]:
-        try:
-            return judge(sent)
-        except Exception:  # whatever it is: the row is a reject, not the end of the batch
-            log.exception("a row could not be judged")
-            return [NOT_VALIDATED]
+def _row(struct: type[Struct], value: Any) -> Row | None:
+    try:
+        return astuple(msgspec.convert(value, struct, dec_hook=decode))
+    # Half of a surrogate pair has no encoding.
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
 
-    return judge_safely
+
+def _parents(table: Table, value: Any) -> Parents:
+    """The parents that an object names, if they can be ids."""
+    if not isinstance(value, dict):
+        return {}
+    names = [known.name for _, known in table.parents]
+    return {name: key for name in names if is_id(key := value.get(name))}

@@ -1,4 +1,4 @@
-"""Decimal numbers and dates: texts, as the database writes them."""
+"""Decimal numbers and dates, as texts in the form that the database returns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from service.core.rules.fields import ValueRefused, kind_of
 _decimal = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?").fullmatch
 _date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
+# 29 February only in years that end in a multiple of four other than 00.
+PLAIN_DAY = (
+    r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|[1-9][0-9](?:0[48]|[2468][048]|[13579][26])-02-29)"
+)
+"""Matches most dates, and only valid ones."""
+
 FIRST_DAY = date(1000, 1, 1)
 EXPONENT = 100
-"""Beyond ten to this, or its inverse, a number is not written out."""
+"""A number with a larger exponent, positive or negative, is not written in plain digits."""
 
 
 class Amount(str):
@@ -26,7 +34,7 @@ class Amount(str):
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """A text in plain digits, or a number, if it fits as it is; ValueRefused."""
+        """A text in plain digits, or a number, if it needs no rounding; ValueRefused."""
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise ValueRefused("type", f"must be a decimal number, not {kind_of(value)}")
         text = value if isinstance(value, str) else _written_out(value)
@@ -45,7 +53,7 @@ class Amount(str):
 
     @classmethod
     def most(cls) -> str:
-        """The largest."""
+        """The largest number."""
         nines = "9" * cls.precision
         whole = cls.precision - cls.scale
         return f"{nines[:whole] or 0}.{nines[whole:]}".removesuffix(".")
@@ -60,12 +68,12 @@ class Amount(str):
         return {
             "type": "string",
             "pattern": f"^-?(0{more}){decimals}$",
-            "description": f"{described}; a JSON number is taken as well",
+            "description": f"{described}; a JSON number is accepted, too",
         }
 
 
 def _written_out(number: float | Decimal) -> str:
-    """In plain digits: a float as the shortest text that means it, as in JSON."""
+    """A number in plain digits: of a float the shortest text with the same value, as in JSON."""
     exact = number if isinstance(number, Decimal) else Decimal(repr(number))
     if not exact.is_finite() or abs(exact.adjusted()) > EXPONENT:
         return str(exact)
@@ -83,7 +91,7 @@ class Day(str):
         if not isinstance(value, str):
             raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
         if not _date(value):
-            raise ValueRefused("format", "is no ISO 8601 date such as 2021-07-27")
+            raise ValueRefused("format", "is not an ISO 8601 date such as 2021-07-27")
         try:
             day = date.fromisoformat(value)
         except ValueError:

@@ -1,6 +1,6 @@
-"""Values of fields: what passes, and what to say of what does not.
+"""Values of fields: the rules, and the errors of values that break them.
 
-`explain_*` run only on what msgspec refused, to name every reason with its code.
+`explain_*` run only on values that msgspec refused. They give every error with its code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from msgspec import Meta, Struct
 
@@ -35,7 +35,7 @@ Reasons = Iterator[Reason]
 
 
 class Error(Struct, frozen=True):
-    """One broken rule: the field (None: the whole row), its code, and what to do about it."""
+    """One broken rule: the field (None: the whole row), the code, and a message with what to do."""
 
     field: str | None
     code: Code
@@ -43,15 +43,22 @@ class Error(Struct, frozen=True):
 
 
 NOT_VALIDATED = Error(
-    None, "malformed", "could not be judged, which is a fault of the program; its log says more"
+    None,
+    "malformed",
+    "could not be validated because of a fault in the program. The log of the service has more.",
 )
-"""Of a row that no rule has a verdict on, because something unexpected went wrong."""
+"""The error of a row whose validation failed unexpectedly."""
 
-# Lone surrogates are in the class because they cannot be encoded, whoever lets one through.
+# Lone surrogates are in the class because they have no encoding.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
+# All white space that is not a control character. Explicit, as JavaScript's \s has U+FEFF as well.
+_BLANK = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _has_control = re.compile(f"[{_CONTROL}]").search
-PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*\Z"
-"""Of text that is not blank and has no control characters."""
+PATTERN = rf"^[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*\Z"
+"""Matches text that is not blank and has no control characters.
+
+A text matches in one way at most, so that a mismatch takes linear time.
+"""
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, description="1 … 2147483647")]
 Text = Annotated[
@@ -71,6 +78,14 @@ class Instant(str):
     __slots__ = ()
 
     @classmethod
+    def of(cls, value: object) -> Instant:
+        """ISO 8601 text with `Z` or an offset; ValueRefused."""
+        # MessagePack's timestamps have nanoseconds, which msgspec would round.
+        if not isinstance(value, str):
+            raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
+        return parse_instant(value)
+
+    @classmethod
     def schema(cls) -> dict[str, Any]:
         """Its JSON Schema."""
         described = "ISO 8601 with Z or an offset; shown in UTC"
@@ -78,14 +93,14 @@ class Instant(str):
 
 
 class ValueRefused(ValueError):
-    """A value cannot stand in a field; carries the code."""
+    """A value breaks a rule of its field; has the code."""
 
     def __init__(self, code: Code, message: str):
         super().__init__(message)
         self.code = code
 
 
-# What most files hold: whole seconds, Z, a day every month has. It is right as it stands.
+# Most moments: whole seconds, Z, a day that every month has. They need no other check.
 _plain = re.compile(
     r"[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
@@ -97,22 +112,22 @@ _iso = re.compile(
 
 
 def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
-    """ISO 8601 text with `Z` or an offset to UTC; ValueRefused says what is wrong with it."""
+    """The Instant of an ISO 8601 text with `Z` or an offset; ValueRefused."""
     if _plain(text):
         return Instant(text[:-1])
     match = _iso(text)
     if match is None:
-        raise ValueRefused("format", "is no ISO 8601 datetime such as 2021-07-27T16:02:08Z")
+        raise ValueRefused("format", "is not an ISO 8601 datetime such as 2021-07-27T16:02:08Z")
     day, clock, fraction, offset = match.groups()
     if offset is None and not assume_utc:
         raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
     if fraction and len(fraction) > 7:
         raise ValueRefused("format", "has more than six decimals: microseconds are the limit")
-    return to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
+    return _to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
 
 
-def to_utc(iso: str) -> Instant:
-    """A well-formed ISO text to UTC, refusing days that do not exist and years out of range."""
+def _to_utc(iso: str) -> Instant:
+    """A well-formed ISO text in UTC; ValueRefused for days that do not exist and other years."""
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
@@ -121,32 +136,18 @@ def to_utc(iso: str) -> Instant:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
         moment = datetime.min
-    return instant_of(moment)
-
-
-def instant_of(moment: datetime) -> Instant:
-    """A naive datetime in UTC as an Instant, if the database can hold it."""
     if not EARLIEST <= moment <= LATEST:
         raise ValueRefused("out_of_range", "must be in the years 1000 to 9999 in UTC")
     return Instant(moment.isoformat())
 
 
-def decode_instant(_kind: type, value: object) -> Instant:
-    """msgspec's hook for Instant: ISO text, or a datetime (naive: UTC) as Avro has it."""
-    if isinstance(value, str):
-        return parse_instant(value)
-    if isinstance(value, datetime):
-        return instant_of(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
-    raise ValueRefused("type", f"must be an ISO 8601 string, not {kind_of(value)}")
-
-
-def is_id(value: object) -> bool:
-    """Whether `value` can be one."""
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether `value` can be an id."""
     return type(value) is int and 1 <= value <= MAX_ID
 
 
 def explain_whole(value: object, low: int, high: int) -> Reasons:
-    """Why `value` is no whole number between these."""
+    """The errors of a value that must be a whole number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int):
         yield "type", f"must be a whole number, not {kind_of(value)}"
     elif not low <= value <= high:
@@ -154,7 +155,7 @@ def explain_whole(value: object, low: int, high: int) -> Reasons:
 
 
 def explain_text(value: object, longest: int = MAX_TEXT) -> Reasons:
-    """Why `value` is no text of so many characters at most."""
+    """The errors of a value that must be a text of at most `longest` characters."""
     if not isinstance(value, str):
         yield "type", f"must be a string, not {kind_of(value)}"
         return
@@ -173,7 +174,7 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean
 
 
 def kind_of(value: object) -> str:
-    """What a JSON value is, for people."""
+    """The name of a JSON value's type, for messages."""
     if value is None:
         return "null"
     if isinstance(value, float | Decimal):

@@ -1,4 +1,4 @@
-"""Batches in the other formats that clients send: NDJSON, CSV with a header, MessagePack."""
+"""Batches in the other formats of the API: NDJSON, CSV with a header, MessagePack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import zlib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -15,24 +15,24 @@ from msgspec import Raw
 from service.core.errors import MalformedError, TooLargeError, UnsupportedError
 from service.core.rules.batch import (
     Batch,
-    all_at_once,
+    Records,
     check_size,
+    decode_all,
     from_json,
-    from_raw,
     from_texts,
     from_valid,
-    lazy,
-    row_decoder,
-    struct_validator,
     validate_each,
+    validate_json,
 )
-from service.core.rules.explain import explain
 from service.core.rules.field_types import decode
-from service.core.rules.fields import Error
+from service.core.rules.raw_json import decimal, reason
 from service.core.tables import Table
 
 MAX_BYTES = 4 << 20
-"""Of a body, as sent and inflated: 1,000 rows of the longest names, every character escaped."""
+"""The limit of a body, before and after decompression: 1,000 rows of the longest names, escaped."""
+
+BLANK = " \t"
+"""The white space that is removed around a field of CSV, by the loader too."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -41,18 +41,18 @@ def parse_body(table: Table, content_type: str, body: bytes) -> Batch:
     """The batch in a body; UnsupportedError, MalformedError, BatchSizeError."""
     kind = content_type.partition(";")[0].strip().lower() or "application/json"
     if kind not in FORMATS:
-        raise UnsupportedError(f"{kind} is not read here; send {', '.join(FORMATS)}.")
+        raise UnsupportedError(f"{kind} is not supported. Send {', '.join(FORMATS)}.")
     return FORMATS[kind](table, body)
 
 
 def decompress(encoding: str, body: bytes) -> bytes:
-    """A body without its Content-Encoding; never more than MAX_BYTES of it."""
+    """A body without its Content-Encoding; TooLargeError above MAX_BYTES."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
         raise UnsupportedError(
-            f"Content-Encoding {encoding!r} is not read here; send gzip or none."
+            f"Content-Encoding {encoding!r} is not supported. Send gzip or none."
         )
     inflater = zlib.decompressobj(_GZIP)
     try:
@@ -60,52 +60,44 @@ def decompress(encoding: str, body: bytes) -> bytes:
     except zlib.error as error:
         raise MalformedError(f"The body is not valid gzip: {error}.") from None
     if len(data) > MAX_BYTES:
-        raise TooLargeError(f"The body inflates to more than {MAX_BYTES} bytes.")
+        raise TooLargeError(f"The body has more than {MAX_BYTES} bytes after decompression.")
     if not inflater.eof or inflater.unused_data:
-        raise MalformedError("The body is not one whole gzip member.")
+        raise MalformedError("The body must be one complete gzip member.")
     return data
 
 
 def from_ndjson(table: Table, body: bytes) -> Batch:
-    """An object a line; blank lines are passed over."""
+    """One object per line; blank lines are ignored."""
     lines = [line for line in body.split(b"\n") if line.strip()]
     check_size(len(lines))
-    # Line by line: decode_lines() takes two rows in a line, and a row over two.
-    rows = all_at_once(lambda every: list(map(row_decoder(table).decode, every)), lines)
-    if rows is not None:
-        return from_valid(table, rows, lambda at: _json_or_text(lines[at]))
-    return _shown(from_raw(table, lines), lambda at: _json_or_text(lines[at]))
+    records = Records(lambda: lines, _json_or_text)
+    # Line by line: decode_lines() accepts two rows on a line, and a row on two lines.
+    rows = decode_all(lambda every: list(map(_row_decoder(table).decode, every)), lines)
+    return validate_json(table, records) if rows is None else from_valid(table, rows, records)
 
 
 def from_csv(table: Table, body: bytes) -> Batch:
-    """A header that names the table's fields in any order, then a line a row."""
+    """A header with the names of the table's fields in any order, then one row per line."""
     lines = _csv_lines(body)
-    header, records = [name.strip() for name in lines[0]], lines[1:]
-    check_size(len(records))
+    header, sent = lines[0], lines[1:]
+    check_size(len(sent))
     order = _column_order(table, header)
-    # A line of another length keeps it, and is rejected for it.
-    rows = [
-        [record[at] for at in order] if len(record) == len(header) else record for record in records
-    ]
-    batch = from_texts(table, rows, with_id=False)
-    return _shown(batch, lambda at: _csv_record(header, records[at]))
+    # A line with another number of fields is not reordered. It is a reject.
+    texts = [[line[at] for at in order] if len(line) == len(header) else line for line in sent]
+    records = Records(lambda: sent, partial(_csv_record, header))
+    return from_texts(table, texts, records=records, with_id=False)
 
 
 def from_msgpack(table: Table, body: bytes) -> Batch:
     """An array of maps, or one map."""
     if body[:1] and (0x80 <= body[0] <= 0x8F or body[0] in (0xDE, 0xDF)):
         body = b"\x91" + body
-    rows = all_at_once(_msgpack_decoder(table).decode, body)
+    records = Records(lambda: _msgpack_raws(body), _msgpack_record)
+    rows = decode_all(_msgpack_decoder(table).decode, body)
+    check_size(len(records.raws if rows is None else rows))
     if rows is not None:
-        check_size(len(rows))
-        raw = lazy(lambda: _msgpack_raws(body))
-        return from_valid(table, rows, lambda at: _showable(raw(at)))
-    raws = _msgpack_raws(body)
-    check_size(len(raws))
-    one = msgspec.msgpack.Decoder(table.row, dec_hook=decode).decode
-    judge = struct_validator(one, lambda raw: _explain(table, raw))
-    batch = validate_each(table, raws, judge, _msgpack_object)
-    return _shown(batch, lambda at: _showable(raws[at]))
+        return from_valid(table, rows, records)
+    return validate_each(table, table.fields, table.row, records, _decode_msgpack)
 
 
 FORMATS: dict[str, Callable[[Table, bytes], Batch]] = {
@@ -116,12 +108,9 @@ FORMATS: dict[str, Callable[[Table, bytes], Batch]] = {
 }
 
 
-def _shown(batch: Batch, record: Callable[[int], Any]) -> Batch:
-    """The batch with its records as they are told to the client."""
-    batch.record = record
-    for reject in batch.rejects:
-        reject.record = record(reject.position)
-    return batch
+@cache
+def _row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(table.row, dec_hook=decode, float_hook=decimal)
 
 
 def _json_or_text(line: bytes) -> Any:
@@ -135,14 +124,16 @@ def _json_or_text(line: bytes) -> Any:
 def _csv_lines(body: bytes) -> list[list[str]]:
     try:
         text = body.decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+        lines = [[field.strip(BLANK) for field in row] for row in rows if row]
     except UnicodeDecodeError as error:
         raise MalformedError(f"The body is not UTF-8 (byte {error.start}).") from None
     except csv.Error as error:
         raise MalformedError(f"The body is not valid CSV: {error}.") from None
     if not lines:
         raise MalformedError("The CSV is empty: it needs a header that names the fields.")
-    return [[field.strip() for field in line] for line in lines]
+    # With one column, a blank line is a row without its value.
+    return [line for line in lines if line != [""] or len(lines[0]) == 1]
 
 
 def _column_order(table: Table, header: Sequence[str]) -> list[int]:
@@ -173,28 +164,21 @@ def _msgpack_raws(body: bytes) -> list[Raw]:
     except msgspec.ValidationError:
         raise MalformedError("The body must be a MessagePack array of rows, or one row.") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not valid MessagePack: {error}") from None
+        raise MalformedError(f"The body is not valid MessagePack: {reason(error)}") from None
 
 
-def _explain(table: Table, raw: Raw) -> list[Error]:
-    try:
-        return explain(table.fields, msgspec.msgpack.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        return [Error(None, "malformed", f"is not valid MessagePack: {error}")]
-
-
-def _msgpack_object(raw: Raw) -> Any:
+def _decode_msgpack(raw: Raw) -> Any:
     try:
         return msgspec.msgpack.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        return None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not valid MessagePack: {reason(error)}") from None
 
 
-def _showable(raw: Raw) -> Any:
-    """A MessagePack value as JSON, or as text where JSON has no such thing."""
+def _msgpack_record(raw: Raw) -> Any:
+    """A MessagePack value as JSON, or as text if JSON has no such value."""
     try:
         value = msgspec.msgpack.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except (ValueError, RecursionError):
         return bytes(raw).decode(errors="backslashreplace")
     try:
         return Raw(msgspec.json.encode(value))

@@ -1,14 +1,15 @@
-"""JSON as it was sent: rows told apart without being read, and values of any kind.
+"""JSON rows as they were sent, and the values in them.
 
-A program that cuts a text in the middle of an emoji writes half a surrogate pair. Such a row
-cannot be stored, but msgspec refuses the whole body for it: then the standard library splits it.
+A program that cuts a text in the middle of an emoji writes half of a surrogate pair, and some write
+numbers of thousands of digits. Both are valid JSON that msgspec refuses. The standard library reads
+them, so that they are errors of their own row and not of the whole body.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 import msgspec
@@ -17,60 +18,86 @@ from msgspec import Raw
 from service.core.errors import MalformedError
 
 _SPACE = " \t\n\r"
-_half = re.compile(rb"\\u[dD][89a-fA-F]").search
-_start = re.compile(f"\\[[{_SPACE}]*").match
+_half_pair = re.compile(rb"\\u[dD][89a-fA-F]").search
+_array_start = re.compile(f"\\[[{_SPACE}]*").match
 _comma = re.compile(f"[{_SPACE}]*,[{_SPACE}]*").match
+_MAX_DIGITS = 4000
+_many_digits = re.compile(f"[0-9]{{{_MAX_DIGITS}}}").search
 
-_rows = msgspec.json.Decoder(list[Raw]).decode
-# Numbers that no float can hold are numbers too.
-_value = msgspec.json.Decoder(float_hook=Decimal).decode
+
+def decimal(text: str) -> Decimal:
+    """A JSON number with decimals or an exponent; NaN if its exponent is too large for Decimal."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+def reason(error: Exception) -> str:
+    """An error of msgspec without the path, which is of no use to a client."""
+    return str(error).partition(" - at `$")[0].strip()
 
 
 def split_rows(body: bytes) -> list[Raw]:
-    """The elements of a JSON array; MalformedError."""
+    """The elements of a JSON array, not decoded; MalformedError."""
     try:
-        return _rows(body)
+        return _decode_rows(body)
     except msgspec.ValidationError:
         raise MalformedError("The body must be a JSON array of rows, or one row.") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        found = _split(body.decode().strip(_SPACE)) if _half(body) else []
-        if not found:
-            raise MalformedError(f"The body is not valid JSON: {error}") from None
-        return found
+        rows = _split(body.decode().strip(_SPACE)) if _half_pair(body) else []
+        if not rows:
+            raise MalformedError(f"The body is not valid JSON: {reason(error)}") from None
+        return rows
 
 
 def decode_value(raw: Raw | bytes) -> Any:
-    """What a JSON text says; ValueError."""
+    """The value of a JSON text; ValueError."""
     try:
-        return _value(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if not _half(bytes(raw)):
-            raise ValueError(str(error)) from None
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        refusal = reason(error)
     try:
-        return _json.decode(bytes(raw).decode())
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
+        text = bytes(raw).decode()
+        return _json_decoder(text).decode(text)
+    except (ValueError, RecursionError):
+        raise ValueError(refusal) from None
 
 
 def _split(text: str) -> list[Raw]:
-    """The elements of an array, nothing if it is none."""
-    found: list[Raw] = []
-    start = _start(text)
+    """The elements of a JSON array; an empty list if the text is not one."""
+    rows: list[Raw] = []
+    start, decoder = _array_start(text), _json_decoder(text)
     try:
         while start:
             at = start.end()
-            end = _json.raw_decode(text, at)[1]
-            found.append(Raw(text[at:end].encode()))
+            end = decoder.raw_decode(text, at)[1]
+            rows.append(Raw(text[at:end].encode()))
             start = _comma(text, end)
             if start is None and text[end:].lstrip(_SPACE) == "]":
-                return found
+                return rows
     except (ValueError, RecursionError):
         pass
     return []
 
 
+def _json_decoder(text: str) -> json.JSONDecoder:
+    # Calling _integer for each number takes four times as long.
+    return _json_of_long_integers if _many_digits(text) else _json
+
+
+def _integer(text: str) -> int:
+    # Python limits the digits of an int. With fewer of them it is out of range all the same.
+    return int(text[:_MAX_DIGITS])
+
+
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
-_json = json.JSONDecoder(parse_constant=_refuse, parse_float=Decimal)
+_decode_rows = msgspec.json.Decoder(list[Raw]).decode
+_decode = msgspec.json.Decoder(float_hook=decimal).decode
+_json = json.JSONDecoder(parse_constant=_refuse, parse_float=decimal)
+_json_of_long_integers = json.JSONDecoder(
+    parse_constant=_refuse, parse_float=decimal, parse_int=_integer
+)

@@ -1,4 +1,4 @@
-"""What was not written."""
+"""Rejects: rows that were not written."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from msgspec import Struct
 from service.core.rules.fields import Error
 
 CLIPPED = 300
-"""Characters of a text in a clipped record: one more than 255 shows that it is too long."""
+"""Characters of a text in a clipped record: more than 255 show that it is too long."""
 
 
 class Reject(Struct):
-    """A row that was not written: where it stood, what it was, and every reason."""
+    """A row that was not written: its position, its record, and every error."""
 
     position: int
     record: Any
     errors: list[Error]
 
     def clipped(self, first: int = 0) -> Reject:
-        """With the beginnings of the texts in its record, which is a dict; counted from `first`."""
+        """A copy with clipped texts and its position counted from `first`; the record is a dict."""
         record = {
             name: value[:CLIPPED] if isinstance(value, str | bytes) else value
             for name, value in self.record.items()
@@ -28,5 +28,5 @@ class Reject(Struct):
         return Reject(self.position + first, record, self.errors)
 
     def as_failure(self) -> dict[str, Any]:
-        """As the API reports it."""
+        """A failure in the reply of the API."""
         return {"index": self.position, "record": self.record, "errors": self.errors}

@@ -1,1 +1,1 @@
-"""Rows into the tables: insert, merge, ingest, idempotency. No HTTP."""
+"""Writes to the tables: insert, merge, ingest, rejects, idempotency. No HTTP."""

@@ -1,4 +1,4 @@
-"""Taking a batch of new rows: the good ones written, the others logged, a verdict on each."""
+"""Ingest of a batch of new rows: write the valid rows, log the rejects, report on each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from service.core.writes.rejects import RejectOrigin, log_rejects
 Mode = Literal["partial", "atomic"]
 
 MAX_VERDICT = 6 << 20
-"""Bytes of rejects in a reply: escaped, they still fit a statement of 16 MiB, as servers take."""
+"""The most bytes of rejects in a reply. Escaped, they fit in a statement of 16 MiB."""
 
 
 class Verdict(Struct):
-    """What became of a batch: `ids[i]` is the id of row i, or None where nothing was written."""
+    """The result of a batch: `ids[i]` is the id of row i, or None if it was not written."""
 
     received: int
     inserted: int
@@ -33,16 +33,16 @@ class Verdict(Struct):
 
 async def ingest(
     transaction: Transaction,
-    judged: Batch,
+    validated: Batch,
     origin: RejectOrigin,
     mode: Mode = "partial",
     *,
     dry_run: bool = False,
 ) -> Verdict:
-    """Insert the good rows of a batch, in mode atomic only if all are, and log the others."""
-    # A copy, because a deadlock runs this again and parents may exist by then.
-    batch = copy(judged)
-    batch.rejects = list(judged.rejects)
+    """Insert the valid rows of a batch, in mode atomic all rows or none, and log the rejects."""
+    # A copy, because after a deadlock this runs again, and then other parents may exist.
+    batch = copy(validated)
+    batch.rejects = list(validated.rejects)
     await check_parents(transaction, batch)
     _check_size(batch.rejects)
     ids: list[int | None] = [None] * batch.received
@@ -54,11 +54,11 @@ async def ingest(
 
 
 def _check_size(rejects: list[Reject]) -> None:
-    told = len(msgspec.json.encode(rejects))
-    if told > MAX_VERDICT:
+    size = len(msgspec.json.encode(rejects))
+    if size > MAX_VERDICT:
         raise TooLargeError(
-            f"Telling what is wrong with these rows takes {told} bytes, {MAX_VERDICT} are the "
-            "limit. Send fewer rows at a time."
+            f"The errors of these rows take {size} bytes, the limit is {MAX_VERDICT}. "
+            "Send fewer rows at a time."
         )
 
 

@@ -1,43 +1,60 @@
-"""Inserting new rows: the database generates their ids."""
+"""Inserts new rows: the database generates their ids."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from service.core.database.driver import Cursor
 from service.core.database.transactions import Transaction
 from service.core.errors import DataError
-from service.core.rules.batch import Batch
+from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error
+from service.core.tables import Table
 
 
 async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
-    """Write rows without ids in one statement; their ids by position, None for rejects.
+    """Write rows without ids; their ids by position, None for rejects.
 
-    Where the server refuses a row, each is written by itself and the refused ones are rejected.
-    StaleParentError where a parent vanished since the check: run again, that finds it missing.
+    A row that the server refuses becomes a reject. StaleParentError if a parent was deleted after
+    the check: the next attempt rejects its rows.
     """
     ids: list[int | None] = [None] * batch.received
-    if not batch.rows:
-        return ids
-    try:
-        first = await transaction.insert(batch.table.sql["insert"], batch.rows)
-        keys = range(first, first + len(batch.rows) * transaction.id_step, transaction.id_step)
-    except DataError:
-        return await _insert_each(transaction, batch, ids)
-    if not batch.rejects:
-        return list(keys)
-    for position, key in zip(batch.positions, keys, strict=True):
-        ids[position] = key
+    refused: dict[int, list[Error]] = {}
+    # The driver splits a statement that is too long, and then the first id is unknown.
+    size = max(1, Cursor.max_stmt_length // batch.table.row_bytes)
+    for start in range(0, len(batch.rows), size):
+        rows, positions = batch.rows[start : start + size], batch.positions[start : start + size]
+        try:
+            keys = await _insert(transaction, batch.table, rows)
+        except DataError:
+            keys, errors = await _insert_each(transaction, batch.table, rows)
+            refused |= {start + at: error for at, error in errors.items()}
+        for position, key in zip(positions, keys, strict=True):
+            ids[position] = key
+    if refused:
+        batch.reject(refused)
     return ids
+
+
+async def _insert(
+    transaction: Transaction, table: Table, rows: Sequence[Row]
+) -> Sequence[int | None]:
+    """The ids of rows that one statement writes."""
+    first = await transaction.insert(table.sql["insert"], rows)
+    return range(first, first + len(rows) * transaction.id_step, transaction.id_step)
 
 
 async def _insert_each(
-    transaction: Transaction, batch: Batch, ids: list[int | None]
-) -> list[int | None]:
-    # The statement that failed undid itself alone: the transaction goes on.
-    refused: dict[int, list[Error]] = {}
-    for at, (position, row) in enumerate(zip(batch.positions, batch.rows, strict=True)):
+    transaction: Transaction, table: Table, rows: Sequence[Row]
+) -> tuple[list[int | None], dict[int, list[Error]]]:
+    """The ids of rows, None for those that the server refuses, and the errors of these by index."""
+    # The statement that failed undid only itself: the transaction goes on.
+    keys: list[int | None] = []
+    errors: dict[int, list[Error]] = {}
+    for at, row in enumerate(rows):
         try:
-            ids[position] = await transaction.insert(batch.table.sql["insert"], [row])
+            keys += await _insert(transaction, table, [row])
         except DataError as error:
-            refused[at] = [Error(None, "malformed", str(error))]
-    batch.reject(refused)
-    return ids
+            keys.append(None)
+            errors[at] = [Error(None, "malformed", str(error))]
+    return keys, errors

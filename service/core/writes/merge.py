@@ -1,4 +1,4 @@
-"""Rows that carry their ids: compared with what is there, then added, changed or left alone."""
+"""Writes rows that have ids: each is compared with the stored row, then added or changed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Write = Callable[[Transaction, Table, Iterable[Row]], Awaitable[None]]
 OnConflict = Literal["skip", "replace", "reject"]
 
 STATEMENT = 2000
-"""Rows in one INSERT: with more, the server's own memory of it no longer fits its caches."""
+"""Rows in one INSERT. With more, the server takes longer for each."""
 
 
 class Counts(Struct):
-    """What became of rows that carry their ids."""
+    """The number of rows by what happened to them."""
 
     added: int = 0
     changed: int = 0
@@ -40,10 +40,10 @@ class Counts(Struct):
 
 @dataclass
 class Decision:
-    """What to do with rows that carry their ids: rows to add and to change by id, what to refuse.
+    """What to do with rows: rows to add and rows to change by id, errors by index.
 
-    As if the rows were written one by one: the first with an id is added, the others are compared
-    with it.
+    The result is the same as if the rows were written one by one: the first row with an id is
+    added, the next ones are compared with it.
     """
 
     added: dict[int, Row]
@@ -53,21 +53,21 @@ class Decision:
 
 
 def decide(rows: Sequence[Row], old: Mapping[int, Row], on_conflict: OnConflict) -> Decision:
-    """Compare rows with those of the same id that are there already."""
+    """Compare rows with the stored rows of the same ids."""
     first = {} if old else {row[0]: row for row in rows}
     if not old and len(first) == len(rows):
         return Decision(first, counts=Counts(added=len(rows)))
     return _decide_each(rows, dict(old), on_conflict)
 
 
-def _decide_each(rows: Sequence[Row], known: dict[int, Row], on_conflict: OnConflict) -> Decision:
+def _decide_each(rows: Sequence[Row], stored: dict[int, Row], on_conflict: OnConflict) -> Decision:
     decision = Decision({})
     counts = decision.counts
     for at, row in enumerate(rows):
         key = row[0]
-        if key not in known:
-            known[key] = decision.added[key] = row
-        elif known[key] == row:
+        if key not in stored:
+            stored[key] = decision.added[key] = row
+        elif stored[key] == row:
             counts.unchanged += 1
         elif on_conflict == "skip":
             counts.skipped += 1
@@ -75,52 +75,52 @@ def _decide_each(rows: Sequence[Row], known: dict[int, Row], on_conflict: OnConf
             decision.refused[at] = [_duplicate(key)]
         else:
             target = decision.added if key in decision.added else decision.changed
-            known[key] = target[key] = row
+            stored[key] = target[key] = row
             counts.changed += 1
     counts.added = len(decision.added)
     return decision
 
 
 async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -> Counts:
-    """Write rows that carry their ids; rows that are there already are compared.
+    """Write rows that have ids.
 
-    A row equal to what is there is unchanged; another one with that id is skipped, replaces it,
-    or is rejected.
+    A row equal to the stored one is unchanged. A row that differs from the stored one is skipped,
+    replaces it, or is rejected. Rows that the server refuses are rejected, too.
     """
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
-    counts, refused = decision.counts, decision.refused
-    lost = await _write_or_tell(insert, transaction, batch.table, decision.added)
-    counts.added -= len(lost)
-    kept = await _write_or_tell(replace, transaction, batch.table, decision.changed)
-    counts.changed -= len(kept)
-    if lost := lost | kept:
-        written = decision.added | decision.changed
-        refused |= {
-            at: lost[row[0]]
+    counts, errors = decision.counts, decision.refused
+    not_added = await _write_all(insert, transaction, batch.table, decision.added)
+    counts.added -= len(not_added)
+    not_changed = await _write_all(replace, transaction, batch.table, decision.changed)
+    counts.changed -= len(not_changed)
+    if refused := not_added | not_changed:
+        rows = decision.added | decision.changed
+        errors |= {
+            at: refused[row[0]]
             for at, row in enumerate(batch.rows)
-            if row[0] in lost and row is written[row[0]]
+            if row[0] in refused and row is rows[row[0]]
         }
-    if refused:
-        batch.reject(refused)
+    if errors:
+        batch.reject(errors)
     return counts
 
 
-async def _write_or_tell(
+async def _write_all(
     write: Write, transaction: Transaction, table: Table, rows: Mapping[int, Row]
 ) -> dict[int, list[Error]]:
-    """Write rows; why the server refuses some, by id, as a CHECK of the table may do."""
+    """Write rows; the errors by id of those that the server refuses, for example by a CHECK."""
     refused: dict[int, list[Error]] = {}
     ids = sorted(rows)
     for start in range(0, len(ids), STATEMENT):
-        part = [rows[key] for key in ids[start : start + STATEMENT]]
+        chunk = [rows[key] for key in ids[start : start + STATEMENT]]
         try:
-            await write(transaction, table, part)
+            await write(transaction, table, chunk)
         except DuplicateError:
             raise
         except DataError:
-            # The statement that failed undid itself alone: the transaction goes on.
-            refused |= await _write_each(write, transaction, table, part)
+            # The statement that failed undid only itself: the transaction goes on.
+            refused |= await _write_each(write, transaction, table, chunk)
     return refused
 
 
@@ -144,7 +144,7 @@ async def insert(transaction: Transaction, table: Table, rows: Iterable[Row]) ->
 
 
 async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
-    """Write rows over those that have their ids."""
+    """Replace the rows that have these ids."""
     await _write(transaction, table.sql["replace"], rows)
 
 
@@ -155,9 +155,9 @@ async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) 
 
 
 async def find_among(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
-    """The rows with these ids, by id; one cheap look where the table has none from first to last.
+    """The rows with these ids, by id.
 
-    That is how it is while a file's rows are new to the table.
+    One cheap query if the table has no id from the first to the last, as for rows of a new file.
     """
     if not ids:
         return {}
@@ -171,15 +171,15 @@ async def find(transaction: Transaction, table: Table, ids: Sequence[int]) -> di
     """The rows with these ids, by id."""
     return {
         row[0]: row
-        for part in chunks(sorted(ids))
-        for row in await transaction.fetch(sql.expand(table.sql["find"], len(part)), part)
+        for some in chunks(sorted(ids))
+        for row in await transaction.fetch(sql.with_in_list(table.sql["find"], len(some)), some)
     }
 
 
 async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> None:
-    """Remove the rows with these ids."""
-    for part in chunks(sorted(ids)):
-        await transaction.execute(sql.expand(table.sql["delete"], len(part)), part)
+    """Delete the rows with these ids."""
+    for some in chunks(sorted(ids)):
+        await transaction.execute(sql.with_in_list(table.sql["delete"], len(some)), some)
 
 
 def _duplicate(key: int) -> Error:

@@ -15,14 +15,13 @@ from service.core.rules.reject import Reject
 from service.core.tables import Table
 
 REJECTS_PURGED_AT_ONCE = 100
-"""Rejects in one transaction: each may have megabytes."""
-
+"""Rejects in one transaction. Each can have megabytes."""
 
 REJECTS = sql.statements("rejects")
 
 
 class RejectOrigin(Struct, frozen=True):
-    """Where rows came from: api, loader or restore; the file or request; a file's fingerprint."""
+    """The source of rows: api, loader or restore; the file or request; the file's fingerprint."""
 
     source: Literal["api", "loader", "restore"]
     name: str
@@ -32,7 +31,7 @@ class RejectOrigin(Struct, frozen=True):
 async def log_rejects(
     transaction: Transaction, table: Table, rejects: Sequence[Reject], origin: RejectOrigin
 ) -> None:
-    """Keep what was not inserted; a file's record is kept once."""
+    """Log rows that were not inserted; a record of a file is logged only once."""
     if rejects:
         await transaction.insert(
             REJECTS["insert"], [_reject_row(table, reject, origin) for reject in rejects]
@@ -40,7 +39,7 @@ async def log_rejects(
 
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:
-    """Delete some rejects older than that, but none of an unfinished load; the number of them."""
+    """Delete some rejects older than `days`, except those of unfinished loads; their number."""
     return await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGED_AT_ONCE))
 
 

@@ -1,8 +1,9 @@
-"""A posted batch: read, judged, written once, answered."""
+"""A posted batch: decode, validate, write once, reply."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,50 +12,49 @@ from litestar.datastructures import State
 
 from service.core.database.transactions import Transaction
 from service.core.rules import formats
+from service.core.rules.batch import Batch
 from service.core.tables import Table
 from service.core.writes import ingest
 from service.core.writes.idempotency import Key, Reply, check_key, hash_of
 from service.core.writes.ingest import Mode, Verdict
 from service.core.writes.rejects import RejectOrigin
 
-PART_OF_THE_REQUEST = ("Content-Type", "Prefer")
-"""Headers that another use of the same key must share; the body counts as inflated."""
+FINGERPRINT_HEADERS = ("Content-Type", "Prefer")
+"""Headers that must be equal if a key is used again. The body is compared after decompression."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Post:
-    """What a client posted to a table, and how it wants it done."""
+    """A batch that a client posts to a table, and its options."""
 
     table: Table
     request: Request[Any, Any, Any]
     body: bytes
     mode: Mode
     dry_run: bool
+    _verdict: Verdict = field(init=False)
 
     async def answer(self, state: State) -> Response[bytes]:
-        """The verdict, or the one that this request had when it came first."""
-        metrics, told = state.metrics, []
-        with metrics.batch.labels("judge").time():
+        """The verdict. For a repeated request with a key, the reply to the first one."""
+        with state.metrics.batch.labels("judge").time():
             plain = formats.decompress(self._header("Content-Encoding"), self.body)
-            judged = formats.parse_body(self.table, self._header("Content-Type"), plain)
-
-        async def work(transaction: Transaction) -> Reply:
-            origin = RejectOrigin("api", f"POST /{self.table.path}")
-            verdict = await ingest.ingest(
-                transaction, judged, origin, self.mode, dry_run=self.dry_run
-            )
-            told.append(verdict)
-            return self._reply(verdict)
-
-        key = self._key(plain)
-        with metrics.batch.labels("write").time():
-            reply = await (state.idempotency.once(key, work) if key else state.database.run(work))
+            batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
+        key, write = self._key(plain), partial(self._write, batch)
+        with state.metrics.batch.labels("write").time():
+            reply = await (state.idempotency.once(key, write) if key else state.database.run(write))
         if not reply.replayed:
-            metrics.count(self.table, told[-1])
+            state.metrics.count(self.table, self._verdict)
         return self._response(reply)
 
+    async def _write(self, batch: Batch, transaction: Transaction) -> Reply:
+        origin = RejectOrigin("api", f"POST /{self.table.path}")
+        self._verdict = await ingest.ingest(
+            transaction, batch, origin, self.mode, dry_run=self.dry_run
+        )
+        return self._reply(self._verdict)
+
     def _header(self, name: str) -> str:
-        """All lines of a header, as the one that they are short for."""
+        """The lines of a header as one: HTTP allows to split a list."""
         return ",".join(self.request.headers.getall(name, []))
 
     def _key(self, plain: bytes) -> Key | None:
@@ -62,7 +62,7 @@ class Post:
         if text is None or self.dry_run:
             return None
         check_key(text)
-        headers = map(self._header, PART_OF_THE_REQUEST)
+        headers = map(self._header, FINGERPRINT_HEADERS)
         fingerprint = hash_of(self.request.url.query, *headers, plain)
         return Key(self.request.user, f"POST /{self.table.path}", text, fingerprint)
 

@@ -11,7 +11,7 @@ from loader.reading.layout import CsvLayout
 from loader.reading.splitter import Block
 from service.core.errors import MalformedError
 from service.core.rules import batch, formats
-from service.core.rules.batch import MAX_ROWS, Batch
+from service.core.rules.batch import MAX_ROWS, Batch, Records
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
@@ -102,10 +102,10 @@ def _judged_ndjson(table: Table, lines: list[Line], end: int) -> Part:
     body = b"\n".join(b"null" if _too_long(line) else line.text for line in lines)
     judged = formats.from_ndjson(table, body)
     errors = {at: _long_error(line) for at, line in enumerate(lines) if _too_long(line)}
-    known = judged.record
+    known = judged.records
 
     def record(at: int) -> Any:
-        return lines[at].text.decode(errors="backslashreplace") if at in errors else known(at)
+        return lines[at].text.decode(errors="backslashreplace") if at in errors else known[at]
 
     return Part(_with_errors(judged, record, errors), body, end)
 
@@ -161,7 +161,7 @@ def _judged_csv(
 
 def _with_errors(judged: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:
     """The batch with its records as they are shown, and lines that cannot be read as such."""
-    judged.record = record
+    judged.records = Records(lambda: range(judged.received), record)
     judged.rejects = [
         Reject(
             one.position,

@@ -154,7 +154,7 @@ class Jobs:
             if await self._execute("forget", job_id, KEPT_SECONDS):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
         for names in chunks(await in_thread(self._old_folders)):
-            known = await self._database.fetch(sql.expand(SQL["known"], len(names)), names)
+            known = await self._database.fetch(sql.with_in_list(SQL["known"], len(names)), names)
             for name in {*names} - {name for (name,) in known}:
                 await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 

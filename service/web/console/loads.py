@@ -176,11 +176,11 @@ class _New:
 
     def _show(self, part: Part, before: int, errors: dict[int, list[Error]]) -> None:
         """Keep what a page shows of a batch."""
-        record = part.judged.record
+        records = part.judged.records
         if self.job.preview and not before:
             first = range(min(SHOWN, part.judged.received))
-            self.job.verdicts = [_shown(at + 1, record(at), errors.get(at, ())) for at in first]
+            self.job.verdicts = [_shown(at + 1, records[at], errors.get(at, ())) for at in first]
         for at in [*errors][: SHOWN - len(self.job.failures)]:
-            self.job.failures.append(_shown(before + at + 1, record(at), errors[at]))
+            self.job.failures.append(_shown(before + at + 1, records[at], errors[at]))
         for error in (error for found in errors.values() for error in found):
             self.job.codes[error.code] = self.job.codes.get(error.code, 0) + 1

@@ -53,7 +53,7 @@ class RejectsFile:
                 self._begin()
             for at, reasons in errors.items():
                 told = "; ".join(error.message for error in reasons)
-                self._csv.writerow((before + at + 1, told, _text(judged.record(at))))
+                self._csv.writerow((before + at + 1, told, _text(judged.records[at])))
 
     def publish(self) -> str | None:
         """Give the file its name, if there is anything in it; that name."""

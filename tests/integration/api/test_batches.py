@@ -1,4 +1,4 @@
-"""POST /{table}: verdicts a row, one transaction, failures logged."""
+"""POST /{table}: a result for each row, one transaction, failures logged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_failure_carries_the_record_and_every_reason(client: AsyncClient
     }
 
 
-async def test_what_is_not_inserted_is_logged(client: AsyncClient) -> None:
+async def test_rejects_are_logged(client: AsyncClient) -> None:
     await client.post("/departments", json=[{"department": ""}])
     (reject,) = (await client.get("/rejects")).json()["rows"]
     assert (reject["source"], reject["table"], reject["position"]) == ("api", "departments", 0)
@@ -86,7 +86,7 @@ async def test_a_thousand_rows_get_a_thousand_ids_in_their_order(client: AsyncCl
     assert [row["job"] for row in stored] == [row["job"] for row in rows]
 
 
-async def test_batches_at_once_get_the_ids_of_their_own_rows(client: AsyncClient) -> None:
+async def test_concurrent_batches_get_the_ids_of_their_own_rows(client: AsyncClient) -> None:
     names = [[f"{batch} {row}" for row in range(50)] for batch in range(8)]
     replies = await asyncio.gather(
         *(client.post("/jobs", json=[{"job": name} for name in batch]) for batch in names)

@@ -95,7 +95,7 @@ async def test_ids_are_looked_up_by_the_primary_key(
     database: Database, table: Table, statement: str
 ) -> None:
     await _fill(database, 200)
-    plan = await _plan(database, sql.expand(table.sql[statement], 2), (3, 150))
+    plan = await _plan(database, sql.with_in_list(table.sql[statement], 2), (3, 150))
     assert _reads_along_the_primary_key(plan, table), plan
 
 

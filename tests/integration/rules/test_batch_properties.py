@@ -1,4 +1,4 @@
-"""Whatever JSON is posted as a row: it is stored as it is, or rejected with a reason."""
+"""Any JSON that is posted as a row is stored unchanged or rejected with an error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LIKELY: dict[type[Kind], st.SearchStrategy[Any]] = {Whole: numbers, Text: texts,
 
 
 def rows_of(table: Table) -> st.SearchStrategy[Any]:
-    """Rows with the right fields and likely values, and anything else there is."""
+    """Rows with the right fields and likely values, and any other value."""
     fields = {known.name: LIKELY[type(known.kind)] | anything for known in table.fields}
     good = {known.name: LIKELY[type(known.kind)] for known in table.fields}
     return st.one_of(
@@ -67,7 +67,7 @@ def rows_of(table: Table) -> st.SearchStrategy[Any]:
 
 
 def as_stored(known: Field, value: Any) -> Any:
-    """What the database has to show for a value that was accepted."""
+    """The stored value of an accepted value."""
     if isinstance(known.kind, Moment):
         moment = datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
         return f"{moment.isoformat()}Z"
@@ -82,7 +82,7 @@ def as_stored(known: Field, value: Any) -> Any:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-async def test_any_row_is_stored_as_it_is_or_rejected_with_a_reason(
+async def test_any_row_is_stored_unchanged_or_rejected_with_an_error(
     api: httpx.AsyncClient, database: Database, table: Table, data: st.DataObject
 ) -> None:
     await _parents_there(database)
@@ -104,10 +104,10 @@ async def test_any_row_is_stored_as_it_is_or_rejected_with_a_reason(
             assert {error["code"] for error in rejected[at]["errors"]} <= CODES
         else:
             assert at not in rejected
-            wanted = {known.name: as_stored(known, row[known.name]) for known in table.fields}
-            assert (await api.get(f"/{table.path}/{key}")).json() == {"id": key} | wanted
+            expected = {known.name: as_stored(known, row[known.name]) for known in table.fields}
+            assert (await api.get(f"/{table.path}/{key}")).json() == {"id": key} | expected
             (stored,) = await database.fetch(table.sql["find"], (key,))
-            assert table.as_object(stored) == {"id": key} | wanted
+            assert table.as_object(stored) == {"id": key} | expected
 
 
 async def _parents_there(database: Database) -> None:

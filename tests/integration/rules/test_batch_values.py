@@ -1,7 +1,8 @@
-"""Values come back as they were sent, or are refused; they are never changed."""
+"""Values are stored as they were sent or refused, never changed."""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
@@ -73,6 +74,30 @@ async def test_moments_are_stored_in_utc(client: Client, moment: str, stored: st
     assert reply.status_code == 201
     row = (await client.get(f"/employees/{reply.json()['ids'][0]}")).json()
     assert row["datetime"] == stored
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e400", "1e99999999999999999999", "-1e-99999999999999999999", "1" * 5000, "1.0", "-0", "1e0"],
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_a_number_that_is_no_id_rejects_only_its_row(
+    client: Client, database: Database, kind: str, number: str
+) -> None:
+    rows = [
+        msgspec.json.encode(hire(job_id=77)).decode().replace("77", number),
+        msgspec.json.encode(hire(x=77)).decode().replace("77", number),
+        msgspec.json.encode(hire()).decode(),
+    ]
+    body = "\n".join(rows) if kind.endswith("ndjson") else f"[{','.join(rows)}]"
+    reply = await client.post("/employees", content=body, headers={"Content-Type": kind})
+    assert reply.status_code == 207
+    failures = msgspec.json.decode(reply.content, type=dict[str, msgspec.Raw])["failures"]
+    first, second = msgspec.json.decode(failures, type=list[dict[str, msgspec.Raw]])
+    assert b'"job_id","code":"' in bytes(first["errors"])
+    assert b'"x","code":"unknown_field"' in bytes(second["errors"])
+    assert [bytes(one["record"]).decode() for one in (first, second)] == rows[:2]
+    assert await count(database, "hired_employees") == 1
 
 
 @pytest.mark.parametrize(

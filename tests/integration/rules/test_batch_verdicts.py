@@ -1,4 +1,4 @@
-"""Every row of a batch has its verdict: its place, itself as sent, every reason, its own id."""
+"""Every row of a batch has a result: its position and id, or its record and every error."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_of_a_thousand_rows_each_has_its_own_verdict(
 
 
 class Recorder(Transaction):
-    """Notes the statements of a transaction."""
+    """Records the statements of a transaction."""
 
     def __init__(self, inner: Transaction):
         super().__init__(inner._connection, inner._deadline)
@@ -81,12 +81,14 @@ class Recorder(Transaction):
 
 
 async def recorded(database: Database, body: bytes) -> Recorder:
-    """What was done to judge and write a batch."""
+    """The statements that validate and write a batch."""
 
     async def work(transaction: Transaction) -> Recorder:
         recorder = Recorder(transaction)
-        judged = batch.from_json(by_path("employees"), body)
-        msgspec.json.encode((await ingest(recorder, judged, RejectOrigin("api", "test"))).rejects)
+        validated = batch.from_json(by_path("employees"), body)
+        msgspec.json.encode(
+            (await ingest(recorder, validated, RejectOrigin("api", "test"))).rejects
+        )
         return recorder
 
     return await database.run(work)
@@ -94,14 +96,14 @@ async def recorded(database: Database, body: bytes) -> Recorder:
 
 @pytest.mark.parametrize("why", SPOILT)
 @pytest.mark.parametrize("bad", [0, 1, 500, 1000])
-async def test_a_batch_is_a_handful_of_statements(database: Database, why: str, bad: int) -> None:
+async def test_a_batch_takes_few_statements(database: Database, why: str, bad: int) -> None:
     recorder = await recorded(database, msgspec.json.encode(batch_of(bad, SPOILT[why])))
     # For each parent a count, and where one is missing which; the good rows; the bad ones.
     assert len(recorder.statements) <= 6
 
 
 @pytest.mark.parametrize("why", SPOILT)
-async def test_bad_rows_cost_the_processor_about_what_good_ones_do(
+async def test_bad_rows_take_about_as_much_cpu_time_as_good_rows(
     database: Database, why: str
 ) -> None:
     async def seconds(bad: int) -> float:
@@ -132,7 +134,7 @@ async def test_a_record_comes_back_byte_by_byte(client: Client, database: Databa
     assert [text.encode() for (text,) in logged] == rows
 
 
-async def test_a_row_with_other_faults_is_told_of_missing_parents_too(client: Client) -> None:
+async def test_a_row_with_other_errors_also_has_those_of_missing_parents(client: Client) -> None:
     rows = [
         hire(name="", department_id=77),
         hire(department_id=77, job_id="1"),
@@ -171,7 +173,7 @@ async def test_an_unknown_mode_is_refused(client: Client, database: Database) ->
 
 
 @pytest.mark.parametrize("mode", ["partial", "atomic"])
-async def test_a_dry_run_judges_parents_and_writes_nothing(
+async def test_a_dry_run_checks_parents_and_writes_nothing(
     client: Client, database: Database, mode: str
 ) -> None:
     rows = [hire(), hire(name=""), hire(job_id=99)]
@@ -203,7 +205,7 @@ async def test_minimal_replies_have_counts_and_failures_alone(
     assert full.json()["ids"][1] is None
 
 
-async def test_a_row_with_a_hundred_thousand_unknown_fields_is_told_in_short(
+async def test_a_row_with_many_unknown_fields_has_few_errors(
     client: Client,
 ) -> None:
     row = {"job": "Clerk"} | {f"f{at}": at for at in range(100_000)}
@@ -214,7 +216,7 @@ async def test_a_row_with_a_hundred_thousand_unknown_fields_is_told_in_short(
     assert "99980 more" in failure["errors"][-1]["message"]
 
 
-async def test_the_last_id_there_is_ends_in_a_verdict(client: Client, database: Database) -> None:
+async def test_a_batch_beyond_the_last_id_has_a_result(client: Client, database: Database) -> None:
     async with database.transaction() as transaction:
         await transaction.execute("INSERT INTO jobs (id, job) VALUES (2147483646, 'last')")
     for rows in ([{"job": "a"}, {"job": "b"}, {"job": "c"}], [{"job": "d"}]):

@@ -1,4 +1,4 @@
-"""Whatever stands in a field, it is a reject of its own row: the other rows get in."""
+"""An odd value in a field rejects only its own row."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ async def parents(database: Database) -> None:
 
 @pytest.fixture
 def fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A moment over which the program stumbles."""
+    """A moment whose validation raises an unexpected error."""
     parse = fields.parse_instant
 
-    def stumbling(text: str, **options: Any) -> fields.Instant:
+    def failing(text: str, **options: Any) -> fields.Instant:
         if text == FAULT:
             raise ZeroDivisionError
         return parse(text, **options)
 
-    monkeypatch.setattr(fields, "parse_instant", stumbling)
-    monkeypatch.setattr(field_types, "parse_instant", stumbling)
+    monkeypatch.setattr(fields, "parse_instant", failing)
+    monkeypatch.setattr(field_types, "parse_instant", failing)
 
 
 async def post(client: AsyncClient, kind: str, moments: list[str]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ async def post(client: AsyncClient, kind: str, moments: list[str]) -> dict[str, 
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_an_odd_field_is_a_reject_of_its_row(
+async def test_an_odd_value_rejects_only_its_row(
     client: AsyncClient, parents: None, kind: str, odd: str
 ) -> None:
     for moments in ([odd], [MOMENT, odd, MOMENT]):
@@ -87,7 +87,7 @@ async def test_an_odd_field_is_a_reject_of_its_row(
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("dry_run", [True, False])
-async def test_an_odd_field_does_not_stop_a_load(
+async def test_an_odd_value_does_not_stop_a_load(
     database: Database, folder: Folder, dry_run: bool, odd: str
 ) -> None:
     lines = [quoted(at, moment) for at, moment in enumerate([MOMENT, odd, MOMENT], 1)]
@@ -98,7 +98,7 @@ async def test_an_odd_field_does_not_stop_a_load(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_a_fault_in_judging_is_a_reject_of_the_row_it_was_met_in(
+async def test_a_fault_in_validation_rejects_only_its_row(
     client: AsyncClient, parents: None, kind: str, fault: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     verdict = await post(client, kind, [MOMENT, FAULT, "x", MOMENT])
@@ -107,11 +107,11 @@ async def test_a_fault_in_judging_is_a_reject_of_the_row_it_was_met_in(
         (2, {("datetime", "format")}),
     ]
     assert verdict["inserted"] == 2
-    assert "could not be judged" in caplog.text
+    assert "could not be validated" in caplog.text
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-async def test_a_fault_in_judging_does_not_stop_a_load(
+async def test_a_fault_in_validation_does_not_stop_a_load(
     database: Database, folder: Folder, fault: None, dry_run: bool
 ) -> None:
     folder.write(hired_employees=[quoted(1, MOMENT), quoted(2, FAULT), quoted(3, MOMENT)])
@@ -121,8 +121,10 @@ async def test_a_fault_in_judging_does_not_stop_a_load(
         assert await count(database, "rejects") == 1
 
 
-def test_a_fault_in_judging_is_a_reject_of_an_avro_record(fault: None) -> None:
+def test_a_fault_in_validation_rejects_only_its_avro_record(fault: None) -> None:
     records = [{"id": at, **hire(datetime=text)} for at, text in enumerate([MOMENT, FAULT], 1)]
-    judged = validate(HIRES, records)
-    assert [row[0] for row in judged.rows] == [1]
-    assert [(one.position, one.errors) for one in judged.rejects] == [(1, [fields.NOT_VALIDATED])]
+    validated = validate(HIRES, records)
+    assert [row[0] for row in validated.rows] == [1]
+    assert [(one.position, one.errors) for one in validated.rejects] == [
+        (1, [fields.NOT_VALIDATED])
+    ]

@@ -1,4 +1,4 @@
-"""Every format and encoding gets the verdict of plain JSON, and every limit is where it is said."""
+"""Every format and encoding has the same result as JSON."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def post(
 
 
 def verdict(reply: httpx.Response) -> dict[str, Any]:
-    """A verdict without what differs by format or by time: ids and records."""
+    """A result without its ids and records, which differ by format and time."""
     body = reply.json()
     return {
         "status": reply.status_code,
@@ -74,19 +74,19 @@ def verdict(reply: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("rows", [GOOD, MIXED, MIXED[1:6]], ids=["good", "mixed", "bad"])
-async def test_every_format_gets_the_verdict_of_json(
+async def test_every_format_has_the_result_of_json(
     api: Client, database: Database, rows: Rows, kind: str, encoding: str
 ) -> None:
-    wanted = verdict(await api.post("/employees?dry_run=true", json=rows))
+    expected = verdict(await api.post("/employees?dry_run=true", json=rows))
     body = ENCODINGS[encoding](FORMATS[kind](rows))
     reply = await post(api, body, f"{kind}; charset=utf-8", encoding)
     failures = reply.json()["failures"]
-    assert verdict(reply)["failures"] == wanted["failures"]
+    assert verdict(reply)["failures"] == expected["failures"]
     assert verdict(reply)["counts"] == [len(rows), len(rows) - len(failures), len(failures)]
     assert reply.status_code == (201 if rows is GOOD else 207 if reply.json()["inserted"] else 422)
     ids = reply.json()["ids"]
-    told = {key: row["name"] for key, row in zip(ids, rows, strict=True) if key}
-    assert await names(database) == told
+    written = {key: row["name"] for key, row in zip(ids, rows, strict=True) if key}
+    assert await names(database) == written
     for failure in failures:
         sent = rows[failure["index"]]
         texts = {name: str(value) for name, value in sent.items()}
@@ -116,7 +116,7 @@ async def test_every_format_takes_a_thousand_rows(
         ("application/msgpack", b"\x90"),
     ],
 )
-async def test_no_rows_are_no_batch(api: Client, kind: str, body: bytes) -> None:
+async def test_a_batch_without_rows_is_refused(api: Client, kind: str, body: bytes) -> None:
     reply = await post(api, body, kind, url="/jobs")
     assert (reply.status_code, "0" in reply.json()["detail"]) == (422, True)
 
@@ -126,7 +126,7 @@ JOB = msgspec.msgpack.encode({"job": "A"})
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "record", "told"),
+    ("kind", "body", "record", "errors"),
     [
         (NDJSON, b'{"job":"A"}\n{"job":\n\n{"job":"B"}', '{"job":', {(None, "malformed")}),
         (
@@ -177,15 +177,21 @@ JOB = msgspec.msgpack.encode({"job": "A"})
         ),
         (MSGPACK, b"\x93" + JOB + b"\x81\xa3job\xd4\x05\x00" + JOB, None, {("job", "type")}),
         (MSGPACK, b"\x93" + JOB + b"\xc0" + JOB, None, {(None, "type")}),
+        (
+            MSGPACK,
+            b"\x93" + JOB + b"\x81\x80\x01" + JOB,
+            None,
+            {(None, "malformed")},
+        ),
     ],
 )
-async def test_a_row_that_cannot_be_read_costs_no_other(
-    api: Client, kind: str, body: bytes, record: Any, told: set[tuple[str | None, str]]
+async def test_an_unreadable_row_rejects_only_itself(
+    api: Client, kind: str, body: bytes, record: Any, errors: set[tuple[str | None, str]]
 ) -> None:
     reply = await post(api, body, kind, url="/jobs")
     (failure,) = reply.json()["failures"]
     assert (reply.status_code, failure["index"]) == (207, 1)
-    assert codes(failure) == told
+    assert codes(failure) == errors
     assert record is None or failure["record"] == record
     assert [key is None for key in reply.json()["ids"]] == [False, True, False]
 
@@ -210,7 +216,7 @@ async def test_a_row_that_cannot_be_read_costs_no_other(
         ("application/msgpack", b"\xa1x"),
     ],
 )
-async def test_a_body_that_is_not_of_its_format_is_a_bad_request(
+async def test_a_body_of_another_format_is_a_bad_request(
     api: Client, kind: str, body: bytes
 ) -> None:
     reply = await post(api, body, kind, url="/jobs")
@@ -230,7 +236,7 @@ async def test_a_body_that_is_not_of_its_format_is_a_bad_request(
         ("application/json", "x"),
     ],
 )
-async def test_other_formats_and_encodings_are_named_as_not_read(
+async def test_other_formats_and_encodings_are_unsupported(
     api: Client, kind: str, encoding: str
 ) -> None:
     reply = await post(api, b'{"job":"A"}', kind, encoding, "/jobs")
@@ -238,8 +244,16 @@ async def test_other_formats_and_encodings_are_named_as_not_read(
     assert "gzip" in reply.json()["detail"] or "application/msgpack" in reply.json()["detail"]
 
 
+async def test_a_timestamp_of_messagepack_is_refused_not_rounded(api: Client) -> None:
+    """It has nanoseconds, which msgspec rounds."""
+    nanoseconds = b"\xd7\xff" + ((123_456_789 << 34) | 1_600_000_000).to_bytes(8, "big")
+    row = msgspec.msgpack.encode(hire(datetime="TIME")).replace(b"\xa4TIME", nanoseconds)
+    reply = await post(api, row, "application/msgpack")
+    assert codes(reply.json()["failures"][0]) == {("datetime", "type")}
+
+
 @pytest.mark.parametrize("encoding", ["identity", "GZIP", " gzip "])
-async def test_encodings_are_read_in_any_spelling(api: Client, encoding: str) -> None:
+async def test_encodings_are_read_in_upper_and_lower_case(api: Client, encoding: str) -> None:
     body = b'{"job":"A"}'
     packed = body if encoding == "identity" else gzip.compress(body)
     assert (await post(api, packed, "", encoding, "/jobs")).status_code == 201

@@ -1,4 +1,4 @@
-"""ids[i] is the id of row i, whoever else writes, whatever the step, however long the rows."""
+"""ids[i] is the id of row i: with concurrent writers, with any step of ids, with long rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database.driver import Pool
+from service.core.database.driver import Cursor, Pool
 from service.core.database.transactions import Database, Transaction
 from service.core.rules import batch
 from service.core.tables import by_path
@@ -28,7 +28,7 @@ async def _parents(database: Database) -> None:
 
 @pytest.fixture
 async def stepping(database: Database) -> AsyncIterator[Database]:
-    """Connections on which generated ids go in steps of three, as in a cluster of writers."""
+    """Connections with generated ids in steps of three, as in a cluster with several writers."""
     options = database.pool._conn_kwargs
     pool = Pool(4, **options, init_command="SET SESSION auto_increment_increment = 3")
     yield Database(pool, 30)
@@ -38,38 +38,51 @@ async def stepping(database: Database) -> AsyncIterator[Database]:
 
 async def test_ids_are_right_with_eight_writers_at_once(api: Client, database: Database) -> None:
     async def write(writer: int) -> dict[int, str]:
-        told: dict[int, str] = {}
+        written: dict[int, str] = {}
         for number in range(4):
             called = [f"{writer}-{number}-{at}" for at in range(150)]
             # Every seventh is refused, so that the others' ids close up.
             rows = [hire(name=" " if at % 7 == 3 else name) for at, name in enumerate(called)]
             ids = (await api.post("/employees", json=rows)).json()["ids"]
             assert [at for at, key in enumerate(ids) if key is None] == list(range(3, 150, 7))
-            told |= {key: name for key, name in zip(ids, called, strict=True) if key}
-        return told
+            written |= {key: name for key, name in zip(ids, called, strict=True) if key}
+        return written
 
-    told = await asyncio.gather(*map(write, range(8)))
-    together = {key: name for one in told for key, name in one.items()}
+    written = await asyncio.gather(*map(write, range(8)))
+    together = {key: name for one in written for key, name in one.items()}
     assert len(together) == 8 * 4 * (150 - 21)
     assert together == await names(database)
 
 
-async def test_ids_are_right_when_they_go_in_steps(stepping: Database, database: Database) -> None:
+async def test_ids_are_right_with_steps(stepping: Database, database: Database) -> None:
     async def write(writer: int) -> dict[int, str]:
         rows = [hire(name=f"{writer}-{at}", job_id=1 + (at % 5 == 0)) for at in range(300)]
-        judged = batch.from_json(EMPLOYEES, msgspec.json.encode(rows))
+        validated = batch.from_json(EMPLOYEES, msgspec.json.encode(rows))
 
         async def work(transaction: Transaction) -> Verdict:
-            return await ingest(transaction, judged, RejectOrigin("api", "test"))
+            return await ingest(transaction, validated, RejectOrigin("api", "test"))
 
         ids = (await stepping.run(work)).ids
         return {key: str(row["name"]) for key, row in zip(ids, rows, strict=True) if key}
 
-    told = await asyncio.gather(*map(write, range(4)))
-    together = {key: name for one in told for key, name in one.items()}
+    written = await asyncio.gather(*map(write, range(4)))
+    together = {key: name for one in written for key, name in one.items()}
     assert len(together) == 4 * 240
     assert together == await names(database)
-    assert all(sorted(one)[1] - min(one) >= 3 for one in told)
+    assert all(sorted(one)[1] - min(one) >= 3 for one in written)
+
+
+@pytest.mark.parametrize("limit", [1, 3000, 20_000, 200_000])
+async def test_ids_are_right_if_a_batch_takes_several_statements(
+    api: Client, database: Database, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(Cursor, "max_stmt_length", limit)
+    called = [f"{at:04}{'x' * (at % 250)}" for at in range(300)]
+    rows = [hire(name=name, job_id=1 + (at % 7 == 3)) for at, name in enumerate(called)]
+    ids = (await api.post("/employees", json=rows)).json()["ids"]
+    assert [at for at, key in enumerate(ids) if key is None] == list(range(3, 300, 7))
+    written = {key: name for key, name in zip(ids, called, strict=True) if key}
+    assert written == await names(database)
 
 
 @pytest.mark.parametrize("text", ["𠜎", "'", "\\", '"', "%"])

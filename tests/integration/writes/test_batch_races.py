@@ -1,4 +1,4 @@
-"""What others do meanwhile, and what the server alone knows, costs no row that is fine."""
+"""Concurrent changes, and rows that only the server refuses, cost no valid row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from service.core.database import transactions as databases
 from service.core.database.connect import connect
+from service.core.database.driver import Cursor
 from service.core.database.migrations import migrate
 from service.core.database.transactions import Database, Row, Transaction
 from service.core.errors import ContentionError, UnavailableError
@@ -37,7 +38,7 @@ async def parents(database: Database) -> None:
 
 
 class InterferingTransaction(Transaction):
-    """Another connection removes a department just before the first insert."""
+    """Another connection deletes a department just before the first insert."""
 
     def __init__(self, inner: Transaction, other: Database, department: int):
         super().__init__(inner._connection, inner._deadline)
@@ -52,16 +53,16 @@ class InterferingTransaction(Transaction):
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_parent_deleted_between_check_and_insert_is_blamed_on_its_rows(
+async def test_a_parent_deleted_between_check_and_insert_rejects_its_rows(
     database: Database, parents: None, mode: Mode
 ) -> None:
     blank = [7] if mode == "partial" else []
     rows = [hire(department_id=1 + at % 4, name=" " if at in blank else "x") for at in range(200)]
-    judged = batch.from_json(by_path("employees"), msgspec.json.encode(rows))
+    validated = batch.from_json(by_path("employees"), msgspec.json.encode(rows))
 
     async def work(transaction: Transaction) -> Any:
         interfering = InterferingTransaction(transaction, database, 3)
-        return await ingest(interfering, judged, RejectOrigin("api", "test"), mode)
+        return await ingest(interfering, validated, RejectOrigin("api", "test"), mode)
 
     verdict = await database.run(work)
     failures = {reject.position: codes(_plain(reject.as_failure())) for reject in verdict.rejects}
@@ -79,7 +80,7 @@ def _plain(failure: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kept", [True, False])
-async def test_a_parent_on_its_way_out_decides_when_it_is_gone(
+async def test_a_batch_waits_for_the_transaction_that_deletes_a_parent(
     api: Client, database: Database, parents: None, mode: Mode, kept: bool
 ) -> None:
     rows = [hire(department_id=1 + at % 2, name=f"{at}") for at in range(20)]
@@ -95,14 +96,14 @@ async def test_a_parent_on_its_way_out_decides_when_it_is_gone(
     failed = [failure["index"] for failure in reply.json()["failures"]]
     assert failed == ([] if kept else list(range(1, 20, 2)))
     good = 20 if kept else 10 if mode == "partial" else 0
-    told = {key: rows[at]["name"] for at, key in enumerate(reply.json()["ids"]) if key}
-    assert len(told) == good
-    assert await names(database) == told
+    written = {key: rows[at]["name"] for at, key in enumerate(reply.json()["ids"]) if key}
+    assert len(written) == good
+    assert await names(database) == written
 
 
 @pytest.fixture
 async def checked(scratch: Settings) -> AsyncIterator[tuple[Client, Database]]:
-    """A client and a database whose server has a rule of its own: no Bob."""
+    """A client and a database with a CHECK: no Bob."""
     async with connect(scratch) as database:
         await migrate(database)
         await add_parents(database, range(1, 3))
@@ -114,10 +115,12 @@ async def checked(scratch: Settings) -> AsyncIterator[tuple[Client, Database]]:
             yield client, database
 
 
+@pytest.mark.parametrize("limit", [Cursor.max_stmt_length, 20_000])
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_row_that_only_the_server_refuses_costs_no_other(
-    checked: tuple[Client, Database], mode: Mode
+async def test_a_row_that_only_the_server_refuses_rejects_only_itself(
+    checked: tuple[Client, Database], monkeypatch: pytest.MonkeyPatch, mode: Mode, limit: int
 ) -> None:
+    monkeypatch.setattr(Cursor, "max_stmt_length", limit)
     client, database = checked
     called = ["Bob" if at in {0, 41, 99} else f"{at}" for at in range(100)]
     rows = [hire(name=name, job_id=99 if at == 50 else 1) for at, name in enumerate(called)]
@@ -129,9 +132,9 @@ async def test_a_row_that_only_the_server_refuses_costs_no_other(
         assert sorted(failed) == [0, 41, 50, 99]
         assert all(failed[at]["record"] == rows[at] for at in failed)
         assert codes(failed[41]) == {(None, "malformed")}
-        told = {key: called[at] for at, key in enumerate(body["ids"]) if key}
-        assert len(told) == 96
-        assert await names(database) == told
+        written = {key: called[at] for at, key in enumerate(body["ids"]) if key}
+        assert len(written) == 96
+        assert await names(database) == written
     else:
         assert reply.status_code == 422
         assert await names(database) == {}
@@ -142,7 +145,7 @@ async def test_a_row_that_only_the_server_refuses_costs_no_other(
     assert logged == [(4 if mode == "partial" else 1,)]
 
 
-async def test_eight_writers_and_one_that_locks_their_parents_all_get_through(
+async def test_eight_writers_and_a_transaction_that_locks_their_parents_all_succeed(
     api: Client, database: Database, parents: None
 ) -> None:
     async def write(writer: int) -> list[int]:
@@ -172,7 +175,7 @@ async def test_eight_writers_and_one_that_locks_their_parents_all_get_through(
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "again"}])
-async def test_a_deadlock_told_by_commit_is_tried_again(
+async def test_a_deadlock_at_commit_is_retried(
     migrated: Settings, database: Database, parents: None, key: dict[str, str]
 ) -> None:
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
@@ -184,7 +187,7 @@ async def test_a_deadlock_told_by_commit_is_tried_again(
     assert await count(database, "rejects") == 1
 
 
-async def test_locks_that_never_end_are_unavailable_in_the_end(
+async def test_locks_past_the_deadline_are_unavailable(
     database: Database, parents: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)

@@ -1,4 +1,4 @@
-"""Three ways in, one judgement: positions, records as sent, every reason with its code."""
+"""JSON, CSV lines and Avro records: rows, positions, records as sent, errors with codes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HIRE: dict[str, Any] = {"name": "Ana Gómez", "datetime": MOMENT, "department_id
 LINE = ["7", "Ana Gómez", MOMENT, "1", "2"]
 
 
-def codes(judged: Batch) -> list[tuple[str | None, str]]:
+def codes(validated: Batch) -> list[tuple[str | None, str]]:
     """(field, code) of every error of the only reject."""
-    (reject,) = judged.rejects
+    (reject,) = validated.rejects
     return [(error.field, error.code) for error in reject.errors]
 
 
@@ -29,9 +29,9 @@ def hire(**fields: Any) -> bytes:
 
 
 def test_good_objects_become_rows_in_column_order() -> None:
-    judged = batch.from_json(EMPLOYEES, hire())
-    assert judged.rows == [("Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
-    assert (judged.received, list(judged.positions), judged.rejects) == (1, [0], [])
+    validated = batch.from_json(EMPLOYEES, hire())
+    assert validated.rows == [("Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+    assert (validated.received, list(validated.positions), validated.rejects) == (1, [0], [])
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_one_object_is_a_batch_of_one(body: bytes) -> None:
 
 def test_rows_and_rejects_keep_their_positions_and_what_was_sent() -> None:
     body = b'[{"job":""},{"job":"A"},{ "job" : 1.50 },{"job":"B"},"C"]'
-    judged = batch.from_json(JOBS, body)
-    assert (judged.rows, list(judged.positions)) == ([("A",), ("B",)], [1, 3])
-    assert [reject.position for reject in judged.rejects] == [0, 2, 4]
-    assert msgspec.json.encode(judged.rejects[1].record) == b'{ "job" : 1.50 }'
-    assert judged.received == 5
+    validated = batch.from_json(JOBS, body)
+    assert (validated.rows, list(validated.positions)) == ([("A",), ("B",)], [1, 3])
+    assert [reject.position for reject in validated.rejects] == [0, 2, 4]
+    assert msgspec.json.encode(validated.rejects[1].record) == b'{ "job" : 1.50 }'
+    assert validated.received == 5
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_row_gives_all_its_errors() -> None:
 
 @pytest.mark.parametrize("row", [b"1", b"null", b"true", b'"x"', b"[]", b'[{"job":"Clerk"}]'])
 def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
-    judged = batch.from_json(JOBS, b'[{"job":"Clerk"},' + row + b"]")
-    assert judged.rows == [("Clerk",)]
-    assert codes(judged) == [(None, "type")]
+    validated = batch.from_json(JOBS, b'[{"job":"Clerk"},' + row + b"]")
+    assert validated.rows == [("Clerk",)]
+    assert codes(validated) == [(None, "type")]
 
 
 @pytest.mark.parametrize(
@@ -145,18 +145,18 @@ def test_a_body_that_is_not_utf_8_says_where() -> None:
 @pytest.mark.parametrize(
     "half", [b'"\\ud83d"', b'"\\uDE00\\ud83d"', b'"\\ud83dx"', b'"\\\\\\ud83d"']
 )
-def test_half_a_surrogate_pair_costs_its_own_row_alone(half: bytes) -> None:
+def test_half_a_surrogate_pair_rejects_only_its_row(half: bytes) -> None:
     body = (
         b'[ {"job":"A\\ud83d\\ude00"} ,\n{ "job":' + half + b'},{"x":' + half + b'},{"job":"B"}]\n'
     )
-    judged = batch.from_json(JOBS, body)
-    assert judged.rows == [("A😀",), ("B",)]
-    assert [reject.position for reject in judged.rejects] == [1, 2]
-    assert bytes(judged.rejects[0].record) == b'{ "job":' + half + b"}"
-    assert [error.code for error in judged.rejects[0].errors] == ["control_character"]
+    validated = batch.from_json(JOBS, body)
+    assert validated.rows == [("A😀",), ("B",)]
+    assert [reject.position for reject in validated.rejects] == [1, 2]
+    assert bytes(validated.rejects[0].record) == b'{ "job":' + half + b"}"
+    assert [error.code for error in validated.rejects[0].errors] == ["control_character"]
 
 
-def test_a_field_named_by_half_a_surrogate_pair_can_be_told() -> None:
+def test_an_error_can_name_a_field_with_half_a_surrogate_pair() -> None:
     (reject,) = batch.from_json(JOBS, b'[{"job":"A","\\ud83d":1}]').rejects
     assert b'"field":"\\\\ud83d"' in msgspec.json.encode(reject)
 
@@ -164,7 +164,7 @@ def test_a_field_named_by_half_a_surrogate_pair_can_be_told() -> None:
 @pytest.mark.parametrize(
     "rest", [b"", b",", b",]", b" 1]", b"]]", b',{"job":NaN}]', b",tru]", b',{"job":01}]']
 )
-def test_half_a_surrogate_pair_makes_no_other_fault_good(rest: bytes) -> None:
+def test_half_a_surrogate_pair_does_not_hide_other_faults(rest: bytes) -> None:
     with pytest.raises(MalformedError):
         batch.from_json(JOBS, b'[{"job":"\\ud83d"}' + rest)
 
@@ -173,8 +173,43 @@ def test_escaped_surrogate_pairs_are_one_character() -> None:
     assert batch.from_json(JOBS, b'{"job":"\\ud83d\\ude00"}').rows == [("😀",)]
 
 
-def test_of_repeated_keys_the_last_counts_as_in_every_json_reader() -> None:
-    assert batch.from_json(JOBS, b'{"job":"A","job":"B"}').rows == [("B",)]
+@pytest.mark.parametrize("first", [b'"A"', b"1", b'""', b"null", b'"\\ud83d"', b"1e999"])
+def test_the_last_of_repeated_keys_counts(first: bytes) -> None:
+    body = b'[{"job":' + first + b',"job":"B"},{"job":"B","job":' + first + b"}]"
+    validated = batch.from_json(JOBS, body)
+    assert validated.rows[0] == ("B",)
+    assert len(validated.rows) == (2 if first == b'"A"' else 1)
+    for reject in validated.rejects:
+        assert (reject.position, reject.errors[0].field) == (1, "job")
+
+
+@pytest.mark.parametrize("body", [b'{"job":"A"},{"job":"B"}', b'{"job":""},{"job":"B"}', b"{},{}"])
+def test_objects_side_by_side_are_not_an_array(body: bytes) -> None:
+    with pytest.raises(MalformedError, match="Send them as one array"):
+        batch.from_json(JOBS, body)
+
+
+NUMBERS = {
+    b"1" + b"0" * 400: "out_of_range",
+    b"-1" + b"0" * 10_000: "out_of_range",
+    b"1e400": "type",
+    b"1e99999999999999999999": "type",
+    b"-1e-99999999999999999999": "type",
+    b"0.1e+99999999999999999999": "type",
+}
+
+
+@pytest.mark.parametrize("half", [b"", b',{"x":"\\ud83d"}'])
+@pytest.mark.parametrize(("number", "code"), NUMBERS.items())
+def test_a_number_of_any_size_is_an_error_of_its_own_field(
+    number: bytes, code: str, half: bytes
+) -> None:
+    bad = hire().replace(b'"job_id":2', b'"job_id":' + number)[1:-1]
+    validated = batch.from_json(EMPLOYEES, b"[" + bad + b"," + hire()[1:-1] + half + b"]")
+    reject = validated.rejects[0]
+    assert [(error.field, error.code) for error in reject.errors] == [("job_id", code)]
+    assert (bytes(reject.record), validated.parents[0]) == (bad, {"department_id": 1})
+    assert len(validated.rows) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1001])
@@ -191,8 +226,8 @@ def test_a_batch_has_1_to_1000_rows(count: int) -> None:
 
 
 def test_good_lines_become_rows_with_their_ids() -> None:
-    judged = batch.from_texts(EMPLOYEES, [LINE])
-    assert judged.rows == [(7, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+    validated = batch.from_texts(EMPLOYEES, [LINE])
+    assert validated.rows == [(7, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -213,6 +248,8 @@ def test_a_number_in_a_line_is_plain_digits(number: str) -> None:
         (0, "-5", "out_of_range"),
         (0, "2147483648", "out_of_range"),
         (0, "9" * 19, "out_of_range"),
+        (0, "1" + "0" * 400, "out_of_range"),
+        (0, "-1" + "0" * 10_000, "out_of_range"),
         (1, "", "missing"),
         (1, " ", "blank"),
         (1, "x" * 256, "too_long"),
@@ -229,10 +266,10 @@ def test_a_number_in_a_line_is_plain_digits(number: str) -> None:
 )
 def test_each_broken_rule_of_a_line_has_its_code(column: int, text: str, code: str) -> None:
     line = [*LINE[:column], text, *LINE[column + 1 :]]
-    judged = batch.from_texts(EMPLOYEES, [LINE, line])
-    assert codes(judged) == [(EMPLOYEES.columns[column], code)]
-    assert (judged.rejects[0].position, judged.rejects[0].record) == (1, line)
-    assert list(judged.positions) == [0]
+    validated = batch.from_texts(EMPLOYEES, [LINE, line])
+    assert codes(validated) == [(EMPLOYEES.columns[column], code)]
+    assert (validated.rejects[0].position, validated.rejects[0].record) == (1, line)
+    assert list(validated.positions) == [0]
 
 
 @pytest.mark.parametrize("line", [[], ["7"], LINE[:4], [*LINE, "spare"]])
@@ -250,7 +287,7 @@ def test_a_line_gives_all_its_errors() -> None:
     ]
 
 
-def test_utc_is_assumed_only_where_asked() -> None:
+def test_utc_is_assumed_only_on_request() -> None:
     line = [*LINE[:2], MOMENT[:-1], *LINE[3:]]
     assert batch.from_texts(EMPLOYEES, [line]).rows == []
     assert batch.from_texts(EMPLOYEES, [line], assume_utc=True).rows[0][2] == MOMENT[:-1]
@@ -276,24 +313,24 @@ def test_no_lines_are_an_empty_batch() -> None:
         ({"salary": 1}, ("salary", "unknown_field")),
     ],
 )
-def test_a_record_is_judged_like_an_object(
+def test_a_record_is_validated_like_an_object(
     fields: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     record = {"id": 7, **HIRE, **fields}
-    judged = batch.from_records(EMPLOYEES, [{"id": 6, **HIRE}, record])
-    assert codes(judged) == [expected]
-    assert judged.rejects[0].record is record
-    assert judged.rows == [(6, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
+    validated = batch.from_records(EMPLOYEES, [{"id": 6, **HIRE}, record])
+    assert codes(validated) == [expected]
+    assert validated.rejects[0].record is record
+    assert validated.rows == [(6, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
 
 
 def test_a_record_without_its_id_is_rejected() -> None:
     assert codes(batch.from_records(EMPLOYEES, [HIRE])) == [("id", "missing")]
 
 
-def test_rejecting_rows_later_moves_them_in_order() -> None:
-    judged = batch.from_json(JOBS, b'[{"job":"A"},{"job":""},{"job":"B"},{"job":"C"}]')
-    error = judged.rejects[0].errors
-    judged.reject({0: error, 2: error})
-    assert (judged.rows, list(judged.positions)) == ([("B",)], [2])
-    assert [reject.position for reject in judged.rejects] == [0, 1, 3]
-    assert msgspec.json.encode(judged.rejects[2].record) == b'{"job":"C"}'
+def test_rows_rejected_later_keep_the_order_of_positions() -> None:
+    validated = batch.from_json(JOBS, b'[{"job":"A"},{"job":""},{"job":"B"},{"job":"C"}]')
+    error = validated.rejects[0].errors
+    validated.reject({0: error, 2: error})
+    assert (validated.rows, list(validated.positions)) == ([("B",)], [2])
+    assert [reject.position for reject in validated.rejects] == [0, 1, 3]
+    assert msgspec.json.encode(validated.rejects[2].record) == b'{"job":"C"}'

@@ -1,4 +1,4 @@
-"""The quick way over a whole batch and the slow way row by row: one verdict."""
+"""A row has the same result alone and in a batch, for every format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from service.core.rules import batch
+from service.core.rules import avro_records, batch
 from service.core.rules.batch import Batch, Row
 from service.core.rules.explain import explain
 from service.core.rules.field_types import Kind, Whole
@@ -40,7 +40,7 @@ spellings = st.one_of(
 
 
 def objects(table: Table, *, with_id: bool) -> st.SearchStrategy[Any]:
-    """Mostly good rows, with any value in any field, fields left out and fields too many."""
+    """Mostly good rows, some with wrong values, missing fields or extra fields."""
     fields = table.stored_fields if with_id else table.fields
     good = {field.name: _good(field.kind) for field in fields}
     broken = st.dictionaries(st.sampled_from([*good, "id", "extra"]), values, max_size=3)
@@ -61,10 +61,10 @@ def lines(table: Table) -> st.SearchStrategy[list[str]]:
     return st.one_of(good, whole, st.lists(spellings, max_size=6))
 
 
-def verdicts(judged: Batch) -> dict[int, Row | list[str]]:
-    """By position: the row, or the errors it was rejected for."""
-    good = dict(zip(judged.positions, judged.rows, strict=True))
-    bad = {reject.position: [str(error) for error in reject.errors] for reject in judged.rejects}
+def verdicts(validated: Batch) -> dict[int, Row | list[str]]:
+    """By position: the row, or the errors of the reject."""
+    good = dict(zip(validated.positions, validated.rows, strict=True))
+    bad = {reject.position: [str(error) for error in reject.errors] for reject in validated.rejects}
     assert good.keys().isdisjoint(bad)
     return good | bad
 
@@ -75,7 +75,9 @@ def from_json(table: Table, rows: list[Any]) -> Batch:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 @given(st.data())
-def test_an_object_fares_alone_as_in_company(table: Table, data: st.DataObject) -> None:
+def test_an_object_has_the_same_result_alone_and_in_a_batch(
+    table: Table, data: st.DataObject
+) -> None:
     rows = data.draw(st.lists(objects(table, with_id=False), min_size=1, max_size=4))
     together = verdicts(from_json(table, rows))
     row_by_row = verdicts(from_json(table, [*rows, None]))
@@ -85,7 +87,7 @@ def test_an_object_fares_alone_as_in_company(table: Table, data: st.DataObject) 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 @given(st.data())
-def test_a_line_fares_alone_as_in_company(table: Table, data: st.DataObject) -> None:
+def test_a_line_has_the_same_result_alone_and_in_a_batch(table: Table, data: st.DataObject) -> None:
     records = data.draw(st.lists(lines(table), min_size=1, max_size=4))
     together = verdicts(batch.from_texts(table, records))
     row_by_row = verdicts(batch.from_texts(table, [*records, []]))
@@ -101,7 +103,7 @@ fragments = st.sampled_from(
 
 @example(['{"job":"x"}{"job":"y"}', '{"job":', '"z"}'])
 @given(st.lists(st.lists(fragments, max_size=3).map("".join), min_size=1, max_size=4))
-def test_a_line_of_ndjson_fares_alone_as_in_company(sent: list[str]) -> None:
+def test_a_line_of_ndjson_has_the_same_result_alone_and_in_a_batch(sent: list[str]) -> None:
     table = by_path("jobs")
     encoded = [one for line in sent if (one := line.encode(errors="surrogatepass")).strip()]
     assume(encoded)
@@ -112,7 +114,9 @@ def test_a_line_of_ndjson_fares_alone_as_in_company(sent: list[str]) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 @given(st.data())
-def test_a_record_fares_alone_as_in_company(table: Table, data: st.DataObject) -> None:
+def test_a_record_has_the_same_result_alone_and_in_a_batch(
+    table: Table, data: st.DataObject
+) -> None:
     records = data.draw(st.lists(objects(table, with_id=True), min_size=1, max_size=4))
     together = verdicts(batch.from_records(table, records))
     row_by_row = verdicts(batch.from_records(table, [*records, None]))
@@ -123,7 +127,7 @@ def test_a_record_fares_alone_as_in_company(table: Table, data: st.DataObject) -
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 @given(st.data())
-def test_an_object_is_valid_if_and_only_if_nothing_speaks_against_it(
+def test_an_object_is_valid_if_and_only_if_it_has_no_errors(
     table: Table, data: st.DataObject
 ) -> None:
     row = data.draw(objects(table, with_id=False))
@@ -144,10 +148,11 @@ def test_every_error_names_its_field_and_a_code_of_the_contract(
 
 
 @given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
-def test_a_moment_is_the_same_by_every_way_in(moment: datetime) -> None:
+def test_a_moment_is_the_same_in_every_format(moment: datetime) -> None:
     text, employees = f"{moment.isoformat()}Z", by_path("employees")
     rest = {"name": "x", "department_id": 1, "job_id": 1}
     (posted,) = from_json(employees, [{"datetime": text, **rest}]).rows
     (line,) = batch.from_texts(employees, [["7", "x", text, "1", "1"]]).rows
-    (record,) = batch.from_records(employees, [{"id": 7, "datetime": moment, **rest}]).rows
+    micros = (moment - avro_records.EPOCH) // avro_records.MICROSECOND
+    (record,) = avro_records.validate(employees, [{"id": 7, "datetime": micros, **rest}]).rows
     assert (7, *posted) == line == record

@@ -1,4 +1,4 @@
-"""The types of fields: a column is judged as each of its texts, text as JSON, JSON as Avro."""
+"""Types of fields: one result for columns, single texts, JSON, MessagePack and Avro."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ texts = st.one_of(
 
 
 def likely(kind: Kind) -> st.SearchStrategy[str]:
-    """Good texts, those joined by what a column may be joined by, and any."""
+    """Good texts, good texts joined by separators, and any text."""
     example = (
         kind.example
         if isinstance(kind.example, str)
@@ -59,26 +59,26 @@ def likely(kind: Kind) -> st.SearchStrategy[str]:
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 @settings(max_examples=50)
 @given(st.booleans(), st.data())
-def test_a_column_is_judged_as_each_of_its_texts(
+def test_a_column_has_the_same_result_as_its_texts(
     kind: Kind, optional: bool, data: st.DataObject
 ) -> None:
     field = Field("x", kind, optional=optional)
     column = data.draw(st.lists(likely(kind), min_size=1, max_size=5))
-    judged = validate([field], [[text] for text in column])
-    rows = dict(zip(judged.positions, judged.rows, strict=True))
+    validated = validate([field], [[text] for text in column])
+    rows = dict(zip(validated.positions, validated.rows, strict=True))
     for at, text in enumerate(column):
         value, reasons = kind.read(text) if text else (None, [] if optional else [("missing", "")])
         if codes := [code for code, _ in reasons]:
-            assert [error.code for error in judged.errors[at]] == codes
+            assert [error.code for error in validated.errors[at]] == codes
         else:
             assert rows[at] == (value,)
-    assert len(rows) + len(judged.errors) == len(column)
+    assert len(rows) + len(validated.errors) == len(column)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 @settings(max_examples=50)
 @given(st.data())
-def test_a_text_is_judged_alike_in_csv_json_and_messagepack(
+def test_a_text_has_the_same_result_in_csv_json_and_messagepack(
     kind: Kind, data: st.DataObject
 ) -> None:
     text = data.draw(likely(kind).filter(lambda text: text and text.isprintable()))
@@ -97,7 +97,7 @@ def test_a_text_is_judged_alike_in_csv_json_and_messagepack(
 
 
 def table_of(*fields: Field) -> Table:
-    """A table that is nowhere, of these fields."""
+    """A table with these fields, in no database."""
     # Decoders are kept by a table's names.
     table = Table("things", f"things_{next(NUMBER)}", Struct)
     table.__dict__["fields"] = fields
@@ -105,19 +105,19 @@ def table_of(*fields: Field) -> Table:
 
 
 @given(st.decimals(-(10**9), 10**9, places=4) | st.integers() | st.floats(allow_nan=True))
-def test_a_number_is_a_decimal_if_it_is_exactly_one(number: Decimal | float) -> None:
+def test_a_number_is_accepted_only_if_it_needs_no_rounding(number: Decimal | float) -> None:
     table = table_of(Field("x", Fixed(10, 2)))
     sent = repr(number) if isinstance(number, float) else str(number)
-    judged = batch.from_json(table, f'[{{"x":{sent}}}]'.encode()) if is_json(sent) else None
-    if judged and judged.rows:
-        ((value,),) = judged.rows
+    validated = batch.from_json(table, f'[{{"x":{sent}}}]'.encode()) if is_json(sent) else None
+    if validated and validated.rows:
+        ((value,),) = validated.rows
         assert Decimal(value) == Decimal(sent)
         assert len(value.partition(".")[2]) == 2
-    elif judged:
+    elif validated:
         exact = Decimal(sent)
         fits = exact == round(exact, 2) and abs(exact) < 10**8 if abs(exact) < 10**12 else False
         assert not fits or len(f"{exact:f}".partition(".")[2]) > 2
-        assert judged.rejects[0].errors[0].code in ("format", "out_of_range")
+        assert validated.rejects[0].errors[0].code in ("format", "out_of_range")
 
 
 def is_json(text: str) -> bool:
@@ -128,7 +128,9 @@ def is_json(text: str) -> bool:
     st.lists(st.decimals(-99999999, 99999999, places=2), min_size=1),
     st.lists(st.dates(), min_size=1),
 )
-def test_decimals_and_dates_are_what_avro_has(numbers: list[Decimal], days: list[date]) -> None:
+def test_decimals_and_dates_have_the_encoding_of_avro(
+    numbers: list[Decimal], days: list[date]
+) -> None:
     table = table_of(Field("x", Fixed(10, 2)), Field("y", Date(), optional=True))
     text = msgspec.json.encode(avro_schema.schema(table)).decode()
     (_, pack), *_ = avro_schema.packings(table)
@@ -159,11 +161,36 @@ def test_decimals_and_dates_are_what_avro_has(numbers: list[Decimal], days: list
         )
     )
 )
-def test_rows_are_rendered_as_each_value_is(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_are_rendered_like_single_values(rows: list[tuple[Any, ...]]) -> None:
     values = f"({', '.join(['%s'] * len(rows[0]))})"
     rendered = render(values, rows, escape_string)
     assert rendered is not None
     assert rendered.decode() == ",".join(f"({', '.join(map(literal, row))})" for row in rows)
+
+
+LONGEST: dict[type[Kind], Any] = {
+    Whole: [-(2**63)],
+    TextKind: ["'", "\\", "😀"],
+    Moment: ["9999-12-31T23:59:59.999999"],
+    Date: ["9999-12-31"],
+    Boolean: [True, False, None],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+def test_no_value_is_longer_than_its_literal(kind: Kind) -> None:
+    """Batches are written in statements of as many rows as certainly fit."""
+    values = LONGEST.get(type(kind)) or [f"-{kind.wire.most()}"]
+    if isinstance(kind, TextKind):
+        values = [value * kind.longest for value in values]
+    table = table_of(Field("x", kind))
+    for value in values:
+        rendered = render("(%s)", [(value,)], escape_string)
+        assert rendered is not None
+        assert len(rendered) - len("()") <= kind.literal
+        row = render("(%s, %s)", [(2**31, value)], escape_string)
+        assert row is not None
+        assert len(row) + len(",") <= table.row_bytes
 
 
 def literal(value: Any) -> str:
@@ -171,30 +198,30 @@ def literal(value: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("hint", "said"),
+    ("hint", "message"),
     [
-        (float, "no type of a field"),
+        (float, "not a type of a field"),
         (Decimal, "needs its digits"),
-        (datetime, "no type of a field"),
-        (list[int], "no type of a field"),
+        (datetime, "not a type of a field"),
+        (list[int], "not a type of a field"),
         (int | str | None, "one type"),
-        (Annotated[int, Meta(multiple_of=2)], "may narrow"),
-        (Annotated[str, Meta(pattern="^a")], "may narrow"),
-        (Annotated[date, Meta(gt=1)], "may narrow"),
-        (Annotated[Decimal, digits(66, 2)], "not every engine"),
-        (Annotated[Decimal, digits(10, 11)], "not every engine"),
+        (Annotated[int, Meta(multiple_of=2)], "supports .* only"),
+        (Annotated[str, Meta(pattern="^a")], "supports .* only"),
+        (Annotated[date, Meta(gt=1)], "supports .* only"),
+        (Annotated[Decimal, digits(66, 2)], "not exist on every engine"),
+        (Annotated[Decimal, digits(10, 11)], "not exist on every engine"),
     ],
     ids=str,
 )
-def test_a_type_that_cannot_be_judged_is_refused_at_once(hint: Any, said: str) -> None:
-    with pytest.raises(TypeError, match=said):
+def test_an_unsupported_type_is_refused(hint: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         field_of("x", hint)
 
 
 @pytest.mark.parametrize(
     "hint", [Id, Text, Instant, bool, date, int, Annotated[Decimal, digits(3, 1)]]
 )
-def test_optional_is_said_in_any_place(hint: Any) -> None:
+def test_none_may_stand_anywhere_in_an_annotation(hint: Any) -> None:
     for optional in (hint | None, Annotated[hint | None, Meta(examples=["x"])], None | hint):
         field = field_of("x", optional)
         assert field.optional

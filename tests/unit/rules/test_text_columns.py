@@ -1,4 +1,4 @@
-"""Rows of text are judged as the struct judges objects, by either way."""
+"""Rows of text have the same result as objects that msgspec validates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ separators = st.sampled_from([*"\n\r\t,Z \0\x1f\u2028\ud800", "\r\n", ""])
 
 
 def by_struct(table: Table, record: list[str]) -> Any:
-    """A record as the struct judges an object of the same values."""
+    """The row that msgspec makes of an object with the same values."""
     named = zip(table.stored_fields, record, strict=False)
     sent = {
         field.name: int(text) if isinstance(field.kind, Whole) and whole_number(text) else text
@@ -61,43 +61,43 @@ def by_struct(table: Table, record: list[str]) -> Any:
         max_size=4,
     )
 )
-def test_rows_are_right_where_the_struct_says_so(records: list[list[str]]) -> None:
-    judged = validate(HIRES.stored_fields, records)
-    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
-    right = {at: row for at, row in wanted.items() if row is not None}
-    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
-    assert judged.errors.keys() == wanted.keys() - right.keys()
-    assert all(judged.errors.values())
+def test_rows_are_valid_if_msgspec_accepts_them(records: list[list[str]]) -> None:
+    validated = validate(HIRES.stored_fields, records)
+    expected = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in expected.items() if row is not None}
+    assert dict(zip(validated.positions, validated.rows, strict=True)) == right
+    assert validated.errors.keys() == expected.keys() - right.keys()
+    assert all(validated.errors.values())
 
 
 @pytest.mark.parametrize("column", range(len(GOOD)))
 @given(st.data())
-def test_a_column_is_judged_as_each_of_its_texts(column: int, data: st.DataObject) -> None:
+def test_a_column_has_the_same_result_as_its_texts(column: int, data: st.DataObject) -> None:
     good = st.lists(st.just(GOOD[column]), min_size=1, max_size=3)
     joined = st.one_of(st.just(GOOD[column]), st.builds(str.join, separators, good), texts)
     records = [
         [*GOOD[:column], text, *GOOD[column + 1 :]]
         for text in data.draw(st.lists(joined, min_size=1, max_size=4))
     ]
-    judged = validate(HIRES.stored_fields, records)
-    wanted = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
-    right = {at: row for at, row in wanted.items() if row is not None}
-    assert dict(zip(judged.positions, judged.rows, strict=True)) == right
-    assert judged.errors.keys() == wanted.keys() - right.keys()
+    validated = validate(HIRES.stored_fields, records)
+    expected = {at: by_struct(HIRES, record) for at, record in enumerate(records)}
+    right = {at: row for at, row in expected.items() if row is not None}
+    assert dict(zip(validated.positions, validated.rows, strict=True)) == right
+    assert validated.errors.keys() == expected.keys() - right.keys()
 
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n", "\t", "\x00", ","])
-def test_two_moments_in_one_field_are_no_moment(separator: str) -> None:
+def test_two_moments_in_one_field_are_an_error(separator: str) -> None:
     twice = [*GOOD[:2], separator.join([GOOD[2]] * 2), *GOOD[3:]]
     for records in ([twice], [GOOD, twice], [twice, GOOD[:2]]):
-        judged = validate(HIRES.stored_fields, records)
-        errors = judged.errors[records.index(twice)]
+        validated = validate(HIRES.stored_fields, records)
+        errors = validated.errors[records.index(twice)]
         assert [(error.field, error.code) for error in errors] == [("datetime", "format")]
-        assert len(judged.rows) + len(judged.errors) == len(records)
+        assert len(validated.rows) + len(validated.errors) == len(records)
 
 
 @given(st.tuples(texts, texts, texts, texts, texts).map(list))
-def test_a_row_is_judged_alone_as_among_others(record: list[str]) -> None:
+def test_a_row_has_the_same_result_alone_and_among_others(record: list[str]) -> None:
     alone = validate(HIRES.stored_fields, [record])
     among = validate(HIRES.stored_fields, [GOOD, record, GOOD[:2]])
     assert among.errors.get(1) == alone.errors.get(0)
@@ -105,35 +105,37 @@ def test_a_row_is_judged_alone_as_among_others(record: list[str]) -> None:
 
 
 def alone_row(record: list[str]) -> Any:
-    """The row of a record that is right."""
+    """The row of a valid record."""
     (row,) = validate(HIRES.stored_fields, [record]).rows
     return row
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-def test_plain_rows_are_right(table: Table) -> None:
+def test_plain_rows_are_valid(table: Table) -> None:
     record = GOOD if table is HIRES else GOOD[:2]
-    judged = validate(table.stored_fields, [record] * 3)
-    assert (len(judged.rows), list(judged.positions), judged.errors) == (3, [0, 1, 2], {})
+    validated = validate(table.stored_fields, [record] * 3)
+    assert (len(validated.rows), list(validated.positions), validated.errors) == (3, [0, 1, 2], {})
 
 
 def test_no_rows_are_no_error() -> None:
     assert validate(HIRES.stored_fields, []).rows == []
 
 
-def test_errors_are_told_in_the_order_of_the_fields_and_leave_other_rows_alone() -> None:
+def test_errors_have_the_order_of_the_fields() -> None:
     bad = ["0", "", "never", "x", "2147483648"]
-    judged = validate(HIRES.stored_fields, [GOOD, GOOD[:2], bad, GOOD])
-    assert list(judged.positions) == [0, 3]
-    assert [error.code for error in judged.errors[1]] == ["malformed"]
-    told = [error.field for error in judged.errors[2]]
-    assert told == ["id", "name", "datetime", "department_id", "job_id"]
+    validated = validate(HIRES.stored_fields, [GOOD, GOOD[:2], bad, GOOD])
+    assert list(validated.positions) == [0, 3]
+    assert [error.code for error in validated.errors[1]] == ["malformed"]
+    names = [error.field for error in validated.errors[2]]
+    assert names == ["id", "name", "datetime", "department_id", "job_id"]
 
 
-def test_the_parents_that_a_row_names_are_told_whatever_else_is_wrong() -> None:
+def test_a_reject_keeps_the_parents_that_it_names() -> None:
     names = [*GOOD[:3], "5", "x"]
-    judged = validate(HIRES.stored_fields, [GOOD, GOOD[:2], names, [*GOOD[:3], "-1", "9999999999"]])
-    assert judged.parents(0) == {"department_id": 3, "job_id": 4}
-    assert judged.parents(1) == {}
-    assert judged.parents(2) == {"department_id": 5}
-    assert judged.parents(3) == {"department_id": -1, "job_id": 9999999999}
+    validated = validate(
+        HIRES.stored_fields, [GOOD, GOOD[:2], names, [*GOOD[:3], "-1", "9999999999"]]
+    )
+    assert validated.parents(0) == {"department_id": 3, "job_id": 4}
+    assert validated.parents(1) == {}
+    assert validated.parents(2) == {"department_id": 5}
+    assert validated.parents(3) == {}

@@ -137,9 +137,9 @@ class _Type:
 
     def complaints(self, field: Field) -> list[str]:
         """Why a column cannot be read from it."""
-        taken = field.kind.taken
-        if self.base not in taken:
-            return [f"{field.name} is of type {self.base}, not {' or '.join(taken)}"]
+        readable = field.kind.readable
+        if self.base not in readable:
+            return [f"{field.name} is of type {self.base}, not {' or '.join(readable)}"]
         base, logical = NEEDED.get(type(field.kind), ("", ""))
         if self.base == base and self.logical != logical:
             return [f"{field.name} is a {base} without a {logical}'s logicalType"]
