@@ -13,7 +13,13 @@ from service.core.settings import Settings
 from service.web.app import create_app
 
 # Values that lead somewhere, so that what a test refuses is refused for its own sake.
-LEADING = {"table": "departments", "kind": "verify", "row_id": "1", "name": "jobs"}
+LEADING = {
+    "table": "departments",
+    "kind": "verify",
+    "row_id": "1",
+    "reject_id": "1",
+    "name": "jobs",
+}
 
 
 @dataclass(frozen=True)
