@@ -15,7 +15,7 @@ from litestar.exceptions import (
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from service.web.access.cross_site import refuse_other_sites
-from service.web.access.users import TooManyFailures, User, Users
+from service.web.access.users import TooManyAttempts, User, Users
 
 PUBLIC = "public"
 """The opt key of routes that are open to all."""
@@ -47,11 +47,9 @@ async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
     try:
         # No credentials are no guess: every first request of a browser comes like that.
         user = await users.find(name.decode(errors="replace"), password, address) if sent else None
-    except TooManyFailures as error:
-        raise TooManyRequestsException(
-            f"Too many wrong passwords. Try again in {error.seconds} s.",
-            headers={"Retry-After": str(error.seconds)},
-        ) from None
+    except TooManyAttempts as error:
+        headers = {"Retry-After": str(error.seconds)}
+        raise TooManyRequestsException(str(error), headers=headers) from None
     if user is None:
         raise NotAuthorizedException(
             "Send the user name and password of this service by basic authentication.",

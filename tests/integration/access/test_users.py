@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,16 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from service.core.errors import SettingsError
 from service.core.settings import Settings
-from service.web.access.users import FAILURES, Cost, TooManyFailures, User, Users
+from service.web.access.users import (
+    FAILURES,
+    QUEUED,
+    QUEUED_PER_ADDRESS,
+    REMEMBERED_SECONDS,
+    Cost,
+    TooManyAttempts,
+    User,
+    Users,
+)
 from tests.conftest import HASHED_WITH, PASSWORD, USER, calling
 from tests.support.program import ROOT
 from tests.support.serving import listening
@@ -92,7 +103,7 @@ async def test_even_the_right_password_waits_after_too_many_wrong_ones() -> None
     users = Users([User.with_password("admin", "right")])
     for _ in range(FAILURES):
         assert await users.find("admin", b"wrong", "1.2.3.4") is None
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyAttempts):
         await users.find("admin", b"right", "1.2.3.4")
     assert await users.find("admin", b"right", "5.6.7.8")
 
@@ -155,6 +166,91 @@ async def test_many_right_requests_at_once_are_let_in_by_one_look(
             assert (await client.get("/jobs", auth=(user, "wrong"))).status_code == 401
 
 
+async def test_a_flood_of_passwords_waits_in_no_long_queue(looked: list[bytes]) -> None:
+    """An anonymous client cannot keep others waiting for minutes, whatever names it sends."""
+    users = Users([costing("hashed", SLOW), User.with_password("plain", "right")])
+
+    async def guess(number: int) -> User | None:
+        return await users.find(f"name {number}", b"x", f"2001:db8::{number:x}")
+
+    flood = asyncio.gather(*(guess(number) for number in range(1000)), return_exceptions=True)
+    await asyncio.sleep(0)
+    assert await users.find("plain", b"right", "2001:db8::1")
+    assert await users.find("hashed", b"right", "1.2.3.4")
+    assert len(looked) <= QUEUED_PER_ADDRESS + 1
+    refused = [error for error in await flood if isinstance(error, TooManyAttempts)]
+    assert len(refused) == 1000 - QUEUED_PER_ADDRESS
+    assert {error.seconds for error in refused} == {1}
+    assert not users._queued
+    assert await guess(1000) is None
+
+
+async def test_the_queue_has_a_limit_over_all_addresses() -> None:
+    users = Users([costing("admin", QUICK)])
+    guesses = [users.find("admin", b"x", f"10.0.{number}.1") for number in range(200)]
+    found = await asyncio.gather(*guesses, return_exceptions=True)
+    assert found.count(None) == QUEUED
+
+
+async def test_names_that_were_guessed_take_little_memory() -> None:
+    users = Users([costing("admin", Cost(iterations=1, lanes=1, memory_cost=8))])
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert await users.find(f"{number}" * 20_000, b"x", "1.2.3.4") is None
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("1.2.3.4", "1.2.3.5", False),
+        ("::ffff:1.2.3.4", "::ffff:1.2.3.5", False),
+        ("::ffff:1.2.3.4", "1.2.3.4", True),
+        ("not an address", "not an address", True),
+        ("", "1.2.3.4", False),
+    ],
+)
+async def test_attempts_count_for_the_network_of_a_client(one: str, other: str, same: bool) -> None:
+    users = Users([costing("admin", QUICK)])
+    for number in range(FAILURES):
+        assert await users.find("admin", b"%d" % number, one) is None
+    if same:
+        with pytest.raises(TooManyAttempts):
+            await users.find("admin", b"right", other)
+    else:
+        assert await users.find("admin", b"right", other)
+
+
+async def test_a_client_in_use_is_not_locked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By someone who guesses behind the same address: each use extends what is remembered."""
+    clock = Clock()
+    monkeypatch.setattr("service.web.access.users.time", clock)
+    users = Users([costing("admin", QUICK)])
+    assert await users.find("admin", b"right", "1.2.3.4")
+    for number in range(3):
+        clock.now += REMEMBERED_SECONDS / 2
+        for guess in range(FAILURES + 1):
+            with suppress(TooManyAttempts):
+                await users.find("admin", b"%d %d" % (number, guess), "1.2.3.4")
+        assert await users.find("admin", b"right", "1.2.3.4")
+    clock.now += REMEMBERED_SECONDS
+    assert await users.find("admin", b"wrong", "1.2.3.4") is None
+
+
+class Clock:
+    """A time that the test sets."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 async def test_a_right_password_takes_no_attempt() -> None:
     users = Users([User.with_password("admin", "right")])
     for address in ("1.2.3.4", "5.6.7.8"):
@@ -162,7 +258,7 @@ async def test_a_right_password_takes_no_attempt() -> None:
     users._remembered.clear()
     for number in range(FAILURES):
         assert await users.find("admin", b"%d" % number, "1.2.3.4") is None
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyAttempts):
         await users.find("admin", b"right", "1.2.3.4")
 
 
@@ -174,7 +270,7 @@ async def test_what_is_remembered_is_no_help_to_guessers_elsewhere(user: User | 
     assert await users.find("admin", b"right", "1.2.3.4")
     for number in range(FAILURES):
         assert await users.find("admin", b"%d" % number, "5.6.7.8") is None
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyAttempts):
         await users.find("admin", b"right", "5.6.7.8")
     assert await users.find("admin", b"right", "1.2.3.4")
 
@@ -222,8 +318,8 @@ async def test_unknown_users_cost_what_some_user_costs_and_the_same_each_time() 
     assert set(first) == {"slow", "quick"}
 
 
-def test_a_plain_password_is_hashed_as_the_readme_has_it() -> None:
-    shown = re.search(r"m=(\d+),t=(\d+),p=(\d+)", (ROOT / "README.md").read_text("utf-8"))
+def test_a_plain_password_is_hashed_as_the_documentation_shows() -> None:
+    shown = re.search(r"m=(\d+),t=(\d+),p=(\d+)", (ROOT / "docs/security.md").read_text("utf-8"))
     assert shown
     told = dict(zip(("memory_cost", "iterations", "lanes"), map(int, shown.groups()), strict=True))
     assert told == HASHED_WITH
