@@ -16,6 +16,9 @@ QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 MOST_BARS = 40
 """More bars are not readable; the tables have all rows."""
 LONGEST_NAME = 30
+NONE = "No hires"
+NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
+"""Characters that a name may have and XML may not, not even as references."""
 LEFT, RIGHT, TOP, STEP = 250, 860, 52, 30
 """Where the bars begin and end, and the pixels from one bar to the next."""
 FILLS = (
@@ -58,7 +61,8 @@ def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
 def departments_above_mean(rows: Sequence[DepartmentHires], year: int | None, mean: float) -> bytes:
     """The departments above the mean, and the mean as a line; those that hired most."""
     title = f"Departments above the mean of {mean:,.1f} hires{_of(year)}"
-    return _draw(title, [(row.department, [row.hired]) for row in rows], mean=mean)
+    bars = [(row.department, [row.hired]) for row in rows]
+    return _draw(title, bars, mean=mean, empty="No department is above the mean" if mean else NONE)
 
 
 def _of(year: int | None) -> str:
@@ -70,10 +74,11 @@ def _draw(
     bars: Sequence[tuple[str, list[int]]],
     *,
     legend: Sequence[str] = (),
-    mean: float | None = None,
+    mean: float = 0,
+    empty: str = NONE,
 ) -> bytes:
     shown = bars[:MOST_BARS]
-    longest = max((sum(values) for _, values in shown), default=0) or 1
+    longest = max([mean, *(sum(values) for _, values in shown)]) or 1
     scale = (RIGHT - LEFT) / longest
     bottom = TOP + STEP * max(2, len(shown))
     mark = {"x": round(LEFT + mean * scale, 1), "text": f"mean {mean:,.1f}"} if mean else None
@@ -82,6 +87,7 @@ def _draw(
         .render(
             title=title,
             bars=[_bar(at, name, values, scale) for at, (name, values) in enumerate(shown)],
+            empty=empty,
             legend=legend,
             mark=mark,
             fills=FILLS,
@@ -101,5 +107,6 @@ def _bar(at: int, name: str, values: Sequence[int], scale: float) -> dict[str, A
             x = round(LEFT + before * scale, 1)
             parts.append(Part(x, round(value * scale, 1), value, fill))
         before += value
+    name = name.translate(NOT_IN_XML)
     shortened = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
     return {"name": shortened, "y": TOP + STEP * at, "parts": parts}

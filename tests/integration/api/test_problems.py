@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar import Request
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from service.web import problems
 from tests.conftest import calling
 from tests.support import engine
 from tests.support.tcp_proxy import Wire
@@ -126,7 +128,27 @@ async def test_a_method_that_is_not_allowed_is_told_which_are(caller: httpx.Asyn
 
 
 async def test_a_bad_parameter_is_named(caller: httpx.AsyncClient) -> None:
-    assert "limit" in (await caller.get("/departments?limit=0")).text
+    problem = (await caller.get("/departments?limit=0&after=x")).json()
+    assert {error["key"] for error in problem["errors"]} == {"limit", "after"}
+    assert "'limit': Expected" in problem["detail"]
+
+
+LONG = "9" * 4000
+LONG_REQUESTS = [
+    *(f"/departments?limit={LONG}", f"/departments?after=x{LONG}", f"/departments?{LONG}=1"),
+    *(f"/departments/{LONG}", f"/rejects?table={LONG}", f"/rejects?source={LONG}"),
+    *(f"/avro/backup/{LONG}", f"/avro/backup/jobs?codec={LONG}", f"/schema/assets/{LONG}"),
+    *(f"/reports/hires-by-quarter?year={LONG}", f"/console/tables/{LONG}", f"/{LONG}"),
+]
+
+
+@pytest.mark.parametrize("path", LONG_REQUESTS, ids=lambda path: path[:40])
+async def test_a_problem_repeats_little_of_a_long_request(
+    caller: httpx.AsyncClient, path: str
+) -> None:
+    reply = await caller.get(path)
+    assert 400 <= reply.status_code < 500
+    assert len(reply.content) < 3000
 
 
 @pytest.mark.parametrize("path", ["/departments", "/schema/openapi.json"])
@@ -214,6 +236,13 @@ async def test_a_mistake_of_ours_is_told_to_the_log_alone(
     assert "job" not in reply.text
     assert "hired_employees" not in reply.text
     assert path in caplog.text
+
+
+def test_a_path_cannot_add_lines_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    scope: Any = {"type": "http", "method": "GET", "path": "/x\n2026 [info] forged\x1b[2J\u2028"}
+    problems.of_anything(Request(scope), ValueError())
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
 
 
 @pytest.fixture

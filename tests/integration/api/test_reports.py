@@ -186,9 +186,8 @@ async def test_the_alphabet_is_the_same_everywhere(
     assert places == sorted(places)
     chart = ElementTree.fromstring((await client.get(f"{QUARTERLY}.svg")).content)
     drawn = [(node.text or "").strip() for node in chart.iter("{http://www.w3.org/2000/svg}text")]
-    # From the bottom up, and not the figures at the axis.
-    longer = [name for name in NASTY if len(name) > 1]
-    assert [name for name in drawn if name in longer] == longer[::-1]
+    longer = [name for name in NASTY if len(name) > 1]  # the values of the bars are shorter
+    assert [name for name in drawn if name in longer] == longer
 
 
 async def test_names_that_differ_in_case_alone_go_by_code_point_then_by_id(
@@ -272,6 +271,27 @@ async def test_a_chart_says_it_all_without_colour_and_by_itself(
     assert reply.text.count("://") == reply.text.count('xmlns="http://www.w3.org/2000/svg"') == 1
     assert "url(#fill-0)" in reply.text
     assert reply.content == (await client.get(path)).content
+
+
+@pytest.mark.parametrize("path", [f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
+async def test_a_chart_is_xml_whatever_the_names(
+    client: httpx.AsyncClient, database: Database, path: str
+) -> None:
+    await put(database, [("2021-05-05", 1, 1)], {1: "A\ufffe\uffff", 2: "B"})
+    root = ElementTree.fromstring((await client.get(path)).content)
+    assert "A\ufffd\ufffd" in {node.text for node in root.iter()}
+
+
+async def test_a_chart_says_so_if_no_department_is_above_the_mean(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    await put(database, [("2021-05-05", at, 1) for at in (1, 2, 3) for _ in range(500)])
+    reply = await client.get(f"{ABOVE}.svg")
+    root = ElementTree.fromstring(reply.content)
+    assert "No department is above the mean" in reply.text
+    assert "No hires" not in reply.text
+    (mark,) = [node for node in root.iter() if node.text == "mean 500.0"]
+    assert float(mark.attrib["x"]) <= 900
 
 
 async def plan(database: Database, statement: str) -> str:
