@@ -96,7 +96,9 @@ class Users:
         self._attempts: OrderedDict[bytes, deque[float]] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._queued: Counter[str] = Counter()
-        self._hashing = asyncio.Semaphore(2)
+        # One at a time: OpenSSL hashes the lanes of a password in threads, and two passwords at
+        # once can wait for each other's threads for ever.
+        self._hashing = asyncio.Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> Users:

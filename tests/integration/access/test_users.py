@@ -185,6 +185,14 @@ async def test_a_flood_of_passwords_waits_in_no_long_queue(looked: list[bytes]) 
     assert await guess(1000) is None
 
 
+async def test_passwords_of_several_lanes_are_hashed_at_the_same_time_without_a_deadlock() -> None:
+    users = Users([costing("admin", Cost(iterations=1, lanes=4, memory_cost=1 << 10))])
+    async with asyncio.timeout(30):
+        for number in range(30):
+            guesses = (users.find(f"{number} {at}", b"x", "1.2.3.4") for at in range(8))
+            assert await asyncio.gather(*guesses) == [None] * 8
+
+
 async def test_the_queue_has_a_limit_over_all_addresses() -> None:
     users = Users([costing("admin", QUICK)])
     guesses = [users.find("admin", b"x", f"10.0.{number}.1") for number in range(200)]
