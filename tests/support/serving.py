@@ -1,4 +1,4 @@
-"""The application in this event loop, so that its requests really run at the same time."""
+"""The application in this event loop, so that requests run concurrently."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.waiting import until
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings and a pool of its own."""
+    """A client of an application with these settings, without a socket."""
     app = create_app(settings)
     started, ended = asyncio.Event(), asyncio.Event()
-    # In a task of its own: a fixture's two halves run in two, which the framework does not allow.
+    # In one task: a fixture starts and ends in different tasks, and the framework forbids that.
     living = asyncio.create_task(_live(app, started, ended))
     starting = asyncio.create_task(started.wait())
     await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
@@ -44,7 +44,7 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the same over a socket, through the server that the service runs on."""
+    """A client of such an application over a socket, with the server of the service."""
     async with (
         on_a_port(cast("Any", create_app(settings)), lifespan="on") as port,
         httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""Users: who they are, what they may do, and whether a password is theirs."""
+"""Users, their roles, and checking their passwords."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ class User(Struct, frozen=True):
 
     @classmethod
     def with_password(cls, name: str, password: str) -> User:
-        """A user whose password is known: hashed, so that a look costs what others' cost."""
+        """A user with a plain password. Its hash makes a check cost as much as for others."""
         hasher = Argon2id(salt=os.urandom(16), length=32, **ARGON2)
         plain = password.encode()
         return cls(name, hasher.derive_phc_encoded(plain), plain=plain)
 
     def has_plain(self, password: bytes) -> bool:
-        """Whether a password that is known is this one: at once, as its reply tells no less."""
+        """Whether this is the plain password. Needs no hashing: the reply reveals the same."""
         return bool(self.plain) and hmac.compare_digest(password, self.plain)
 
     def matches(self, password: bytes) -> bool:
-        """Whether the password is theirs; slow on purpose."""
+        """Whether the hash is of this password; slow on purpose."""
         try:
             Argon2id.verify_phc_encoded(password, self.phc)
         except (InvalidKey, ValueError):
@@ -102,7 +102,7 @@ class Users:
 
     @classmethod
     def of(cls, settings: Settings) -> Users:
-        """API_USER and those of API_USERS; SettingsError where there is none."""
+        """API_USER and the users in API_USERS; SettingsError if there are none."""
         users = list(_of_file(settings.api_users)) if settings.api_users else []
         secret = settings.api_pass + "".join(user.phc for user in users) + settings.api_pass_hash
         if settings.api_pass:
@@ -186,10 +186,10 @@ class Users:
 
 
 class _Decoys:
-    """For each unknown name one of the users, always the same one.
+    """One of the users for each unknown name, always the same one.
 
-    Hashes of API_USERS may take more time or less than others. So an unknown name costs what one
-    of the users costs, as a name that is known does, and costs the same again.
+    The hashes in API_USERS can differ in cost. With a decoy, an unknown name costs as much as some
+    known name, each time.
     """
 
     def __init__(self, users: Sequence[User], key: bytes):
@@ -213,7 +213,7 @@ def _network(address: str) -> str:
 
 
 def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    """Put an entry last, and let the oldest go where there are too many."""
+    """Put an entry last; drop the oldest one if there are too many."""
     entries[key] = value
     entries.move_to_end(key)
     if len(entries) > KEPT:
@@ -221,7 +221,7 @@ def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _of_file(path: Path) -> Iterator[User]:
-    """Users of a file of lines `name:role,role:argon2id hash`; blank lines and # do not count."""
+    """Users from lines `name:role,role:argon2id hash`. Blank lines and lines with # are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Reports, held against the same counts made in Python."""
+"""Reports, compared with the same counts in Python."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def filled(
 
 
 @pytest.mark.parametrize("year", [2021, 2022, 1999])
-async def test_reports_are_what_python_counts(
+async def test_reports_equal_the_counts_in_python(
     client: httpx.AsyncClient, filled: dict[str, list[Any]], year: int
 ) -> None:
     assert filled["hired_employees"]
@@ -125,7 +125,7 @@ async def test_csv_has_the_same_rows_in_the_same_order(
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html", "text/*;q=0.1, */*"])
-async def test_json_is_what_comes_otherwise(client: httpx.AsyncClient, accept: str) -> None:
+async def test_json_is_the_default(client: httpx.AsyncClient, accept: str) -> None:
     reply = await client.get(ABOVE, headers={"Accept": accept})
     assert reply.headers["Content-Type"] in ("application/json", "text/csv; charset=utf-8")
     assert accept.startswith("text/*") or reply.json() == []
@@ -190,7 +190,7 @@ async def test_the_alphabet_is_the_same_everywhere(
     assert [name for name in drawn if name in longer] == longer
 
 
-async def test_names_that_differ_in_case_alone_go_by_code_point_then_by_id(
+async def test_names_that_differ_only_in_case_are_sorted_by_code_point_then_by_id(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     names = {1: "art", 2: "Art", 3: "ART", 4: "Árt", 5: "Art"}
@@ -227,7 +227,7 @@ async def test_a_department_at_the_mean_is_not_above_it(
 
 @pytest.mark.parametrize("path", [QUARTERLY, ABOVE])
 @pytest.mark.parametrize("end", ["", ".svg"])
-async def test_without_data_there_is_nothing_to_tell(
+async def test_without_data_reports_are_empty(
     client: httpx.AsyncClient, path: str, end: str
 ) -> None:
     reply = await client.get(path + end)
@@ -237,7 +237,7 @@ async def test_without_data_there_is_nothing_to_tell(
 
 @pytest.mark.parametrize("year", ["0", "999", "10000", "-2021", "2021.5", "next", "", "9" * 30])
 @pytest.mark.parametrize("path", [QUARTERLY, ABOVE, f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
-async def test_a_year_that_is_none_is_a_problem(
+async def test_an_invalid_year_is_a_problem(
     client: httpx.AsyncClient, path: str, year: str
 ) -> None:
     reply = await client.get(path, params={"year": year})
@@ -255,7 +255,7 @@ async def test_the_first_and_the_last_year_can_be_asked_for(
 
 
 @pytest.mark.parametrize("path", [f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
-async def test_a_chart_says_it_all_without_colour_and_by_itself(
+async def test_a_chart_is_readable_without_colour_and_loads_nothing(
     client: httpx.AsyncClient, database: Database, path: str
 ) -> None:
     hostile = '<script>alert(1)</script> & "Sales"'
