@@ -23,6 +23,7 @@ from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
 from service.web.access.hidden_routes import HiddenRoutes
+from service.web.access.host_header import HostHeader
 from service.web.access.users import Users
 from service.web.api.backups import avro
 from service.web.api.health import health
@@ -86,9 +87,9 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    shed = LoadShedding(HiddenRoutes(routed), gate)
+    checked = HostHeader(LoadShedding(HiddenRoutes(routed), gate))
     # Outside of the framework, because its middleware runs only after routing.
-    app.asgi_handler = traces.around(RequestLog(shed, metrics))  # type: ignore[assignment]
+    app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 
 

@@ -73,6 +73,29 @@ async def test_requests_from_other_sites_are_refused(
     assert await count(database, "departments") == 0
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(
+            (host, 200)
+            for host in ("test", "a.b:80", "127.0.0.1:8000", "[::1]:8000", "[::1]", "a_b")
+        ),
+        *(
+            (host, 400)
+            for host in ("", ":80", "a:", "a:x", "a:1:2", "a/b", "[::1", "a b", "user@a")
+        ),
+    ],
+)
+async def test_an_invalid_host_is_a_problem(
+    client: httpx.AsyncClient, host: str, status: int
+) -> None:
+    reply = await client.get("/departments", headers={"Host": host})
+    assert reply.status_code == status
+    if status == 400:
+        assert "Host" in reply.json()["detail"]
+        assert reply.headers["X-Request-ID"]
+
+
 @pytest.mark.parametrize("headers", OUR_SITE)
 async def test_requests_from_our_pages_and_from_other_clients_are_accepted(
     client: httpx.AsyncClient, headers: dict[str, str]

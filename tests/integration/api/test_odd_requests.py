@@ -129,6 +129,19 @@ async def test_headers(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
             await check(caller, endpoint.method, endpoint.path(), headers=headers)
 
 
+@pytest.mark.parametrize(
+    "text", [*TEXTS.values(), b"a:b", b"a:1:2", b":1", b"a:99999", b"[::1", b"[x]"]
+)
+@pytest.mark.parametrize(
+    "path", ["/departments?limit=x", "/departments", "/console/loads", "/nothing", "/schema"]
+)
+async def test_hosts(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
+    """Also where the framework builds a URL: for a bad parameter, or a key with its request."""
+    for method in ("GET", "POST"):
+        headers = {b"Host": text, b"Idempotency-Key": b"one"}
+        await check(caller, method, path, headers=headers)
+
+
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize(
     "path", ["/avro/restore/departments", "/avro/restore/all", "/avro/verify", "/console/loads"]
