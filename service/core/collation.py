@@ -1,6 +1,6 @@
-"""The order in which people expect names, the same on every engine.
+"""Sorts names alphabetically, the same on every engine.
 
-The engines have no such collation in common, so names are ordered here.
+The engines share no such collation, so Python sorts the names.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ _PLAIN = str.maketrans(
         "\u0131": "i",
     }
 )
-"""Letters that Unicode does not decompose, as English alphabets file them."""
+"""Letters that Unicode does not decompose, and their place in the English alphabet."""
 
 
 def sort_key(text: str) -> str:
-    """A text without case and accents, as the alphabet has it: Ångström, ångstrom, ANGSTROM."""
+    """A text without case and accents: the same for Ångström, ångstrom and ANGSTROM."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(one for one in decomposed if not unicodedata.combining(one))
-    # Once more: what a ligature or a wide letter decomposes to has case of its own.
+    # Fold again: a ligature or a wide letter can decompose into capital letters.
     return bare.casefold().translate(_PLAIN)
 
 
 def ranks(names: Iterable[str]) -> dict[str, int]:
-    """The place of each name in the alphabet; names that differ in case or accents alone follow
-    one another by code point."""
+    """The rank of each name in the alphabet.
+
+    Names that differ only in case or accents are sorted by code point.
+    """
     ordered = sorted(set(names), key=lambda name: (sort_key(name), name))
     return {name: rank for rank, name in enumerate(ordered)}

@@ -1,4 +1,4 @@
-"""Reports: counted by the server, a year at a time, in UTC."""
+"""Reports of a year, counted by the database, in UTC."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ R = TypeVar("R", QuarterlyHires, DepartmentHires)
 
 
 class Report(Struct, Generic[R], frozen=True):
-    """A report: its name in paths, the struct of its rows, what it tells, how it is ordered.
+    """A report: its name in paths, the struct of its rows, its title and its order.
 
-    ordered: the query's rows in the order of the report, with the columns of `row`.
+    ordered: returns the rows of the query in the order of the report, as the columns of `row`.
     """
 
     path: str
@@ -54,11 +54,11 @@ class Report(Struct, Generic[R], frozen=True):
 
     @property
     def name(self) -> str:
-        """Its statement's name."""
+        """The name of its SQL statement."""
         return self.path.replace("-", "_")
 
     async def rows(self, database: Database, year: int | None = None) -> list[R]:
-        """The rows of a year, of the latest with data where none is given; [] where there is none.
+        """The rows of a year, by default of the latest year with hires; [] without hires.
 
         hires-by-quarter: by department and job in alphabetical order, then by their ids;
         departments-above-mean: most hires first, then by id.
@@ -66,15 +66,15 @@ class Report(Struct, Generic[R], frozen=True):
         year = year or await latest_year(database)
         if year is None:
             return []
-        found = await database.fetch(SQL[self.name], _bounds(year))
-        # There may be one for each department and job.
-        return await in_thread(self._in_order, found)
+        rows = await database.fetch(SQL[self.name], _bounds(year))
+        # There can be a row for each department and job: too many for the event loop.
+        return await in_thread(self._in_order, rows)
 
     def _in_order(self, rows: list[Row]) -> list[R]:
         return [self.row(*row) for row in self.ordered(rows)]
 
     def as_csv(self, rows: Sequence[R]) -> str:
-        """Rows under a header, as RFC 4180 has it."""
+        """The rows as CSV with a header (RFC 4180)."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.row.__struct_fields__)
@@ -89,13 +89,13 @@ async def latest_year(database: Database) -> int | None:
 
 
 async def years(database: Database) -> range:
-    """From the year of the first hire to that of the latest; empty without any."""
+    """From the year of the first hire to that of the latest; empty without hires."""
     ((first, last),) = await database.fetch(SQL["years"])
     return range(0) if first is None else range(first, last + 1)
 
 
 async def mean(database: Database, year: int) -> float:
-    """Hires a department in a year; 0 where there are no departments."""
+    """The mean number of hires of a department in a year; 0 without departments."""
     ((hired, departments),) = await database.fetch(SQL["mean"], _bounds(year))
     return hired / departments if departments else 0.0
 

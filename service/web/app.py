@@ -1,4 +1,4 @@
-"""The one place where the service is put together."""
+"""Builds the application from its parts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
 from service.web.access.hidden_routes import HiddenRoutes
+from service.web.access.host_header import HostHeader
 from service.web.access.users import Users
 from service.web.api.backups import avro
 from service.web.api.health import health
 from service.web.api.limits import limits
-from service.web.api.metrics import metrics as figures
+from service.web.api.metrics import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
 from service.web.api.rejects import rejects
 from service.web.api.reports import reports
@@ -46,18 +47,18 @@ from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
 
 PURGE_SECONDS = 60
-WATCH_SECONDS = 1
+METRICS_SECONDS = 1
 LONG_WORK = "backups, restores or loads are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
-    """The application; its database is opened when it starts and closed when it ends."""
+    """The application. It opens its database at startup and closes it at shutdown."""
     metrics, traces = Metrics(), Traces(settings)
     gate = batches(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
-            *(rejects, reports, avro, health, limits, figures, console),
+            *(rejects, reports, avro, health, limits, metrics_route, console),
         ],
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
@@ -86,14 +87,14 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    shed = LoadShedding(HiddenRoutes(routed), gate)
-    # Around all of it, routing included: middleware begins after that.
-    app.asgi_handler = traces.around(RequestLog(shed, metrics))  # type: ignore[assignment]
+    checked = HostHeader(LoadShedding(HiddenRoutes(routed), gate))
+    # Outside of the framework, because its middleware runs only after routing.
+    app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 
 
 def create_app_from_environment() -> Litestar:
-    """The application as uvicorn's workers make it."""
+    """The application for a worker of uvicorn."""
     settings = Settings.from_environment(os.environ)
     log_format.configure(settings.log_level, settings.log_format)
     collect_rarely()
@@ -102,14 +103,14 @@ def create_app_from_environment() -> Litestar:
 
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
-    """From the application's start to its end."""
+    """Open the database and run the background tasks while the application runs."""
     async with connect(settings) as database:
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
         async with running(
-            repeat("publishing metrics", WATCH_SECONDS, partial(_watch, app, database)),
+            repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app, database)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
         ):
@@ -118,7 +119,7 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
 
 
 async def _purge(app: Litestar, database: Database) -> bool:
-    """Delete some expired idempotency keys and rejects; whether there may be more."""
+    """Delete some expired idempotency keys and rejects; True if there may be more."""
     keys: int = await app.state.idempotency.purge()
     days = app.state.settings.rejects_days
     rejects = await _purge_rejects(database, days) if days else 0
@@ -130,9 +131,9 @@ async def _purge_rejects(database: Database, days: int) -> int:
         return await purge_rejects(transaction, days)
 
 
-async def _watch(app: Litestar, database: Database) -> bool:
-    """Keep for the other workers what only this one knows."""
-    app.state.metrics.watch(database)
+async def _publish_metrics(app: Litestar, database: Database) -> bool:
+    """Publish figures of this process, so that other workers can report them."""
+    app.state.metrics.update_gauges(database)
     return False
 
 

@@ -1,4 +1,4 @@
-"""Tasks in the background: repeated for as long as the service runs, whatever goes wrong."""
+"""Background tasks. They repeat while the service runs, and survive errors."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ CANCEL_SECONDS = 0.1
 
 
 async def repeat(what: str, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:
-    """Do `work` every so many seconds, and again at once where it answers True.
+    """Call `work` every `seconds`, or immediately again if it returns True.
 
-    An error is logged, an unexpected one with its traceback, and `work` is tried again.
+    Errors are logged, unexpected ones with a traceback, and the next call follows.
     """
     while True:
-        again = False
+        more = False
         try:
-            again = await work()
+            more = await work()
         except (ContentionError, UnavailableError) as error:
             log.warning("%s: %s", what, error)
-        except Exception:  # nobody awaits the task: it would end without a word
-            log.exception("%s failed and is tried again in %g s", what, seconds)
-        await asyncio.sleep(0 if again else seconds)
+        except Exception:  # nothing awaits the task, so it would end silently
+            log.exception("%s failed. Next try in %g s.", what, seconds)
+        await asyncio.sleep(0 if more else seconds)
 
 
 @asynccontextmanager
 async def running(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Tasks from here on; at the end they are cancelled."""
+    """Run tasks in the background; cancel them at the end of the block."""
     started = [asyncio.create_task(task) for task in tasks]
     try:
         yield
     finally:
-        # Once is not always enough: until Python 3.12, wait_for, which the driver connects with,
-        # swallows a cancellation that comes just as it is done.
+        # Repeat: before Python 3.12, wait_for, which the driver uses to connect, can lose a
+        # cancellation that arrives when its work is done.
         while left := [task for task in started if not task.done()]:
             for task in left:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one shape for every reply that is no success."""
+"""Errors as problem details (RFC 9457): the one shape of every reply that reports an error."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ STATUS: dict[type[Exception], int] = {
     errors.ContentionError: 503,
     errors.DatabaseError: 500,
 }
-AGAIN = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
+RETRYABLE = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
 RETRY_SECONDS = "2"
 INTERNAL = (
-    "Something went wrong on our side. Try again; if it stays, tell the operator when it was."
+    "Something went wrong in the service. Try again. If it fails again, tell the operator when."
 )
-
+MAX_TEXT = 1000
+"""Characters of a text in a problem: it may repeat what the client sent."""
 
 CLIENT_GONE = 499
-"""As nginx has it: for the log and the metrics, as nobody is there to read it."""
+"""For the log and the metrics, as in nginx. No client receives it."""
 
 
 class ClientGone(Exception):
-    """The client went away in the middle of its body."""
+    """The client disconnected before the end of its request body."""
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """The body of an error: what kind, which status, what happened and what to do."""
+    """The body of an error: the kind of error, the status, what happened and what to do."""
 
     type: str = "about:blank"
     title: str
@@ -60,7 +61,7 @@ def of_ours(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Res
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_anything(request, error)
-    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, AGAIN) else {}
+    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, RETRYABLE) else {}
     return problem(status, str(error), headers, error.extras)
 
 
@@ -68,26 +69,44 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
     """An error of the framework: no such route or method, a body too large, a bad parameter."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_anything(request, error)
-    extras = {"errors": error.extra} if isinstance(error.extra, list) else {}
-    return problem(error.status_code, error.detail, dict(error.headers or {}), extras)
+    parameters = error.extra if isinstance(error.extra, list) else []
+    extras = {"errors": [_shorten_values(one) for one in parameters]} if parameters else {}
+    return problem(error.status_code, _detail(error), dict(error.headers or {}), extras)
+
+
+def _detail(error: HTTPException) -> str:
+    """The error's own text. The framework's text on bad parameters only repeats the URL."""
+    if not (isinstance(error.extra, list) and error.detail.startswith("Validation failed")):
+        return error.detail
+    return " ".join(f"Parameter {one.get('key')!r}: {one['message']}." for one in error.extra)
+
+
+def _shorten_values(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: _shorten(value) for name, value in fields.items()}
+
+
+def _shorten(value: Any) -> Any:
+    long = isinstance(value, str) and len(value) > MAX_TEXT
+    return f"{value[: MAX_TEXT - 1]}…" if long else value
 
 
 def of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A mistake of ours: told to the log, not to the client."""
-    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    """An error in the service itself. The log has the reason, the reply does not."""
+    # The path as a literal: it may hold line ends and escape sequences.
+    log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return problem(500, INTERNAL, {}, {})
 
 
 def of_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Response[bytes]:
-    """No mistake of ours, and nobody to tell."""
+    """An empty reply, because the client has disconnected."""
     return Response(b"", status_code=CLIENT_GONE)
 
 
 def problem(
     status: int, detail: str, headers: dict[str, str], extras: dict[str, Any]
 ) -> Response[bytes]:
-    """A reply in the shape of RFC 9457, with what helps beside it."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    """A reply in the shape of RFC 9457, with further fields for programs."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=_shorten(detail))
     return Response(
         msgspec.json.encode({**msgspec.structs.asdict(body), **extras}),
         status_code=status,

@@ -50,4 +50,4 @@ async def page(browser: Browser, service: Service, seen: Seen) -> AsyncIterator[
     async with browsers.opened(browser, address, USER, PASSWORD, seen) as page:
         yield page
     assert [url for url in seen.requests if not url.startswith(f"{address}/")] == []
-    assert seen.complaints == []
+    assert seen.errors == []

@@ -71,7 +71,7 @@ async def _restore(page: Page, database: Database, seen: Seen) -> None:
     await page.get_by_role("button", name="Restore").click()
     await expect(page.get_by_role("alert").filter(has_text="Type all")).to_be_visible()
     assert await count(database, "hired_employees") == 2
-    assert "400" in seen.complaints.pop()
+    assert "400" in seen.errors.pop()
     await page.get_by_role("textbox").fill("all")
     await page.get_by_role("button", name="Restore").click()
     await done(page)

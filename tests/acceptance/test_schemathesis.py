@@ -1,4 +1,4 @@
-"""Requests made out of the OpenAPI document, right and wrong: the service answers all of them."""
+"""Valid and invalid requests, generated from the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_the_history_is_loaded(story: Story) -> None:
     assert story.counts == {"departments": 12, "jobs": 183, "employees": 1929, "rejects": 70}
 
 
-def test_the_start_tells_what_was_loaded_and_why_the_rest_was_not(story: Story) -> None:
+def test_the_start_reports_what_was_loaded_and_why_other_rows_were_not(story: Story) -> None:
     told = {line.partition(":")[0]: line for line in story.first.splitlines()}
     assert "12 added" in told["departments"]
     assert "183 added" in told["jobs"]
@@ -132,7 +132,7 @@ def test_the_start_tells_what_was_loaded_and_why_the_rest_was_not(story: Story) 
     assert {name: int(number) for name, number in reasons.items()} == REASONS[DATA]
 
 
-def test_the_start_tells_address_and_credentials(story: Story) -> None:
+def test_the_start_reports_address_and_credentials(story: Story) -> None:
     assert re.search(r"^API: http://127\.0\.0\.1:\d+$", story.first, re.MULTILINE)
     assert story.user == "admin"
     assert len(story.password) >= 12
@@ -151,7 +151,7 @@ def test_the_second_start_finds_its_data_and_is_quick(story: Story) -> None:
     assert story.seconds < max(10, 2 * story.first_seconds)
 
 
-def test_ctrl_c_ends_all_that_was_started(story: Story) -> None:
+def test_ctrl_c_ends_all_processes(story: Story) -> None:
     assert (story.end.code, story.end_again.code) == (0, 0)
     assert story.left == []
     assert "Traceback" not in story.end.err + story.end_again.err
@@ -162,7 +162,7 @@ def test_every_start_without_a_password_makes_another(story: Story) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_with_mysql_host_that_server_is_used(
+async def test_mysql_host_selects_the_server(
     wire: Wire, migrated: Settings, scratch: Settings, how: signal.Signals
 ) -> None:
     settings = engine.over(wire, scratch)
@@ -185,7 +185,7 @@ async def test_a_server_is_not_served_without_a_password() -> None:
     assert ended.err.count("\n") == 1
 
 
-async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = taken.sockets[0].getsockname()[1]
     folder = tmp_path / "seekdb"

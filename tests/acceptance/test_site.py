@@ -55,7 +55,7 @@ async def test_a_phone_shows_every_page_and_asks_nobody_else(
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide <= PHONE["width"], name
     assert [url for url in seen.requests if not url.startswith(address)] == []
-    assert seen.complaints == []
+    assert seen.errors == []
 
 
 async def test_the_search_finds_a_setting(browser: Browser, address: str, seen: Seen) -> None:
@@ -65,4 +65,4 @@ async def test_the_search_finds_a_setting(browser: Browser, address: str, seen: 
         await page.keyboard.type("API_MAX_BATCHES")
         await expect(page.get_by_role("link", name="Configuration").first).to_be_visible()
     assert [url for url in seen.requests if not url.startswith(address)] == []
-    assert seen.complaints == []
+    assert seen.errors == []

@@ -1,4 +1,4 @@
-"""Several workers: any of them tells the figures of all."""
+"""Several workers: each of them reports the metrics of all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def post_until_both_have_work(service: Service, settings: Settings, folder
     return posted
 
 
-async def test_the_figures_are_the_sum_over_the_workers(
+async def test_metrics_are_the_sum_over_the_workers(
     two: Service, scratch: Settings, tmp_path: Path
 ) -> None:
     posted = await post_until_both_have_work(two, scratch, tmp_path)

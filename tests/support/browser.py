@@ -19,7 +19,7 @@ id,name,datetime,department_id,job_id
 5,Dan,2021-08-05T10:00:00Z,99,1
 6,Eva <img src=x onerror=alert(1)>,2021-11-05T10:00:00Z,1,2
 """
-"""A file with good rows and bad ones, where departments and jobs have rows 1 to 3."""
+"""Good and bad rows, if departments and jobs have rows 1 to 3."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -32,26 +32,26 @@ ARGUMENTS = [
 
 
 def chromium() -> str | None:
-    """Where a Chromium is, if there is one."""
+    """The path of Chromium, if it is installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def describe() -> str:
-    """For the first lines of the test run."""
+    """A text for the header of the test run."""
     return chromium() or "none found (apt-get install chromium): the tests in one are skipped"
 
 
 @dataclass
 class Seen:
-    """What a browser asked for, and what it complained of."""
+    """The requests and the errors of a browser."""
 
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
-    """A browser of its own."""
+    """A new browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium(), args=ARGUMENTS, chromium_sandbox=False
@@ -66,16 +66,16 @@ async def launched() -> AsyncIterator[Browser]:
 async def opened(
     browser: Browser, address: str, user: str, password: str, seen: Seen, **options: Any
 ) -> AsyncIterator[Page]:
-    """A page of a browser that knows the credentials, as after its own dialogue."""
+    """A page of a browser that has the credentials."""
     context = await browser.new_context(
         base_url=address, http_credentials={"username": user, "password": password}, **options
     )
     page = await context.new_page()
     context.on("request", lambda request: seen.requests.append(request.url))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on(
         "console",
-        lambda message: seen.complaints.append(message.text) if message.type == "error" else None,
+        lambda message: seen.errors.append(message.text) if message.type == "error" else None,
     )
     try:
         yield page
@@ -84,7 +84,7 @@ async def opened(
 
 
 async def chosen(page: Page, name: str, content: str, table: str | None = None) -> None:
-    """A file dropped on the page, and what would become of it."""
+    """Drop a file on the page, and wait for its check."""
     await page.goto("/console/load")
     data = await page.evaluate_handle(
         """([name, content]) => {

@@ -1,4 +1,4 @@
-"""Load on the service over plain sockets: cheap enough to leave the service the processor."""
+"""Load on the service over plain sockets, which need little processor time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ USER, PASSWORD = "admin", "load-password"
 CREDENTIALS = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 SUCCESS = {200, 201, 207}
 IDLE_SECONDS = 4
-"""The service hangs up after 5."""
+"""The service closes an idle connection after 5 s."""
 FIGURES: list[str] = []
-"""What the tests measured, told at the end of the run."""
+"""What the tests measured; printed at the end of the run."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, and the seconds until it had."""
+    """A reply, and the seconds until it was complete."""
 
     status: int
     headers: dict[str, str]
@@ -39,7 +39,7 @@ class Reply:
 
     @property
     def sheds(self) -> bool:
-        """A 503 that says when to come again."""
+        """Whether it is 503 with Retry-After."""
         return self.status == 503 and "retry-after" in self.headers
 
 
@@ -87,7 +87,7 @@ class Line:
         return Reply(status, headers, body, time.perf_counter() - started)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._streams:
             self._streams[1].close()
             self._streams = None
@@ -123,7 +123,7 @@ async def in_turn(port: int, message: bytes, replies: int, pause: float = 0) -> 
 async def paced(
     port: int, make: Callable[[int], bytes], rate: float, seconds: float, clients: int = 8
 ) -> list[Reply]:
-    """So many requests a second, from clients that wait for each reply; rate inf: all they can."""
+    """Requests at this rate, from clients that wait for each reply; rate inf: no pauses."""
     end = time.perf_counter() + seconds
     numbers = count()
     found: list[Reply] = []
@@ -142,7 +142,7 @@ async def paced(
 
 
 async def flooded(port: int, message: bytes, rate: float, seconds: float) -> list[Reply]:
-    """So many requests a second, whether or not the earlier ones have their replies."""
+    """Requests at this rate, without waiting for earlier replies."""
     free: list[Line] = []
     started = time.perf_counter()
 
@@ -163,23 +163,23 @@ async def flooded(port: int, message: bytes, rate: float, seconds: float) -> lis
 
 
 def percentile(replies: list[Reply], percent: int) -> float:
-    """Milliseconds within which so many in a hundred came back."""
+    """This percentile of the reply times, in milliseconds."""
     return quantiles([reply.seconds for reply in replies], n=100)[percent - 1] * 1000
 
 
 def p99(replies: list[Reply]) -> float:
-    """Milliseconds that one in a hundred takes longer than."""
+    """The 99th percentile of the reply times, in milliseconds."""
     return percentile(replies, 99)
 
 
 def resident(pid: int) -> float:
-    """MiB of memory that a process holds."""
+    """The resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def peak(pid: int) -> float:
-    """MiB of memory that a process has held at most."""
+    """The peak resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -191,7 +191,7 @@ def figures(text: bytes) -> dict[str, float]:
 
 
 def told(what: str, **found: Any) -> None:
-    """A line with the figures of a test, for the end of the run."""
+    """Add a line with the measurements of a test."""
     shown = (
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.items()

@@ -1,4 +1,4 @@
-"""Every route of the service, out of its own table: a new one is tested without being named."""
+"""Every route of the service, read from the application, so that tests include new ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from litestar.routes import HTTPRoute
 from service.core.settings import Settings
 from service.web.app import create_app
 
-# Values that lead somewhere, so that what a test refuses is refused for its own sake.
-LEADING = {"table": "departments", "kind": "verify", "row_id": "1", "name": "jobs"}
+# Values that exist, so that a refusal has the reason that the test expects.
+DEFAULTS = {
+    "table": "departments",
+    "kind": "verify",
+    "row_id": "1",
+    "reject_id": "1",
+    "name": "jobs",
+}
 
 
 @dataclass(frozen=True)
@@ -31,16 +37,18 @@ class Endpoint:
         return re.findall(r"{(\w+):", self.template)
 
     def path(self, **values: str) -> str:
-        """A path of it; parameters without a value get one of their own."""
-        known = LEADING | values
-        return re.sub(r"{(\w+):\w+}", lambda found: known.get(found[1], "x"), self.template)
+        """A path with these values; other parameters get a default."""
+        values_by_name = DEFAULTS | values
+        return re.sub(
+            r"{(\w+):\w+}", lambda match: values_by_name.get(match[1], "x"), self.template
+        )
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """All of them, but the framework's own replies to OPTIONS."""
+    """All endpoints except OPTIONS, which the framework answers."""
     for route in create_app(Settings(api_pass="unused")).routes:
         assert isinstance(route, HTTPRoute)
         for method, (_, model) in sorted(route.route_handler_map.items()):

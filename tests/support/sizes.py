@@ -1,4 +1,4 @@
-"""How much chaos: `make chaos` wants all of it, `make chaos CHAOS=short` a taste of each test."""
+"""The size of chaos tests: full by `make chaos`, short by `make chaos CHAOS=short`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ FULL = os.environ.get("CHAOS") == "full"
 
 
 def sized(*, short: int, full: int) -> int:
-    """The one or the other."""
+    """The value for the size of this run."""
     return full if FULL else short

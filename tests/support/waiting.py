@@ -1,4 +1,4 @@
-"""Waiting for what comes about by itself, with a limit."""
+"""Waits for a condition, with a time limit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(comes: Callable[[], Awaitable[bool]], limit: float) -> float:
-    """The seconds until it was so; TimeoutError after so many."""
+async def until(condition: Callable[[], Awaitable[bool]], limit: float) -> float:
+    """The seconds until the condition held; TimeoutError after `limit` seconds."""
     began = time.monotonic()
     async with asyncio.timeout(limit):
         while True:
-            if await comes():
+            if await condition():
                 return time.monotonic() - began
             await asyncio.sleep(0.02)

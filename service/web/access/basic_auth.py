@@ -1,4 +1,4 @@
-"""Basic authentication and roles, looked at before any body is read."""
+"""Basic authentication and roles, checked before a body is read."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from litestar.exceptions import (
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from service.web.access.cross_site import refuse_other_sites
-from service.web.access.users import TooManyFailures, User, Users
+from service.web.access.users import TooManyAttempts, User, Users
 
 PUBLIC = "public"
-"""The opt key of routes that are open to all."""
+"""The opt key of routes that need no credentials."""
 ROLE = "role"
-"""The opt key of the role that a route asks for; reader where it names none."""
+"""The opt key of the role that a route needs. The default is reader."""
 
 
 class BasicAuth(AbstractAuthenticationMiddleware):
-    """Lets in the users that may do what the route does."""
+    """Accepts requests of users that have the role of the route."""
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """The user's name and roles; 401, 403 or 429 for everyone else."""
+        """The name and roles of the user; else 401, 403 or 429."""
         user = await user_of(connection)
         role = connection.route_handler.opt.get(ROLE, "reader")
         if role not in user.roles:
@@ -39,19 +39,17 @@ class BasicAuth(AbstractAuthenticationMiddleware):
 
 
 async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
-    """Who asks; 401 or 429 for those who are nobody here."""
+    """The user that sent the request; 401 or 429 without valid credentials."""
     users: Users = connection.app.state.users
     sent = credentials(connection.headers.get("Authorization", ""))
     address = connection.client.host if connection.client else ""
     name, _, password = sent.partition(b":")
     try:
-        # No credentials are no guess: every first request of a browser comes like that.
+        # Missing credentials are not an attempt: a browser sends its first request without them.
         user = await users.find(name.decode(errors="replace"), password, address) if sent else None
-    except TooManyFailures as error:
-        raise TooManyRequestsException(
-            f"Too many wrong passwords. Try again in {error.seconds} s.",
-            headers={"Retry-After": str(error.seconds)},
-        ) from None
+    except TooManyAttempts as error:
+        headers = {"Retry-After": str(error.seconds)}
+        raise TooManyRequestsException(str(error), headers=headers) from None
     if user is None:
         raise NotAuthorizedException(
             "Send the user name and password of this service by basic authentication.",
@@ -61,7 +59,7 @@ async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
 
 
 def credentials(header: str) -> bytes:
-    """`user:password` out of an Authorization header; nothing out of any other."""
+    """`user:password` from an Authorization header; empty if the header is invalid."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "basic":
         return b""

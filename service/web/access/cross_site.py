@@ -1,4 +1,4 @@
-"""What browsers are told and asked: other sites get nothing done here, pages load nothing else."""
+"""Protects browsers: refuses requests from other sites, lets pages load only their own files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _inline = re.compile(rb"<(script|style)\b[^>]*>(.+?)</\1>", re.DOTALL)
 
 
 def refuse_other_sites(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-    """403 for a change that a page of another site asks for.
+    """403 for a change that a page of another site requests.
 
-    A browser sends this service's credentials whoever asks. It also says who asks; clients that
-    are no browsers say nothing, and are let through.
+    A browser sends the credentials of this service with every request, and headers that name the
+    requesting site. Other clients do not send these headers, and are accepted.
     """
     if connection.scope.get("method") in SAFE:
         return
@@ -43,18 +43,18 @@ def refuse_other_sites(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     )
     if not ours:
         raise PermissionDeniedException(
-            "A page of another site asked for this, and it was refused. Use this service's own "
-            "pages, or a client that is no browser."
+            "A page of another site sent this request. Use the pages of this service, or a client "
+            "that is not a browser."
         )
 
 
 def policy_of(page: bytes) -> str:
-    """A policy for a page of others that has scripts and styles in it: those, and no further."""
-    found: dict[bytes, list[str]] = {b"script": ["'self'"], b"style": ["'self'"]}
+    """A policy for a page that others wrote. It allows exactly the inline scripts and styles."""
+    sources: dict[bytes, list[str]] = {b"script": ["'self'"], b"style": ["'self'"]}
     for kind, text in _inline.findall(page):
-        found[kind].append(f"'sha256-{b64encode(sha256(text).digest()).decode()}'")
+        sources[kind].append(f"'sha256-{b64encode(sha256(text).digest()).decode()}'")
     return (
-        f"default-src 'none'; script-src {' '.join(found[b'script'])}; "
-        f"style-src {' '.join(found[b'style'])}; img-src 'self' data:; connect-src 'self'; "
+        f"default-src 'none'; script-src {' '.join(sources[b'script'])}; "
+        f"style-src {' '.join(sources[b'style'])}; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -1,4 +1,4 @@
-"""What no route answers, behind credentials too: which paths there are is not for strangers."""
+"""Requires credentials before 404 and 405, so that anonymous clients cannot discover routes."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from service.web.access.basic_auth import user_of
 from service.web.asgi import App, Receive, Scope, Send
 
 OPEN_PATH = "/health"
-"""Open to all."""
+"""The prefix of the routes that need no credentials."""
 
 
 class HiddenRoutes:
-    """An ASGI application that says 404 and 405 to its users alone.
+    """An ASGI application that answers 404 and 405 only with valid credentials.
 
-    The framework asks for credentials once it has found a route, and here it has found none.
+    The framework checks credentials after it has found a route. Here it has found none.
     """
 
     def __init__(self, app: App):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; a reply that is by no route, to those who may know."""
+        """Pass a request on. Check credentials before a reply that no route sent."""
         refusal: App | None = None
 
-        async def tell(message: Any) -> None:
+        async def send_if_allowed(message: Any) -> None:
             nonlocal refusal
-            if message["type"] == "http.response.start" and _is_closed(scope):
+            if message["type"] == "http.response.start" and _needs_credentials(scope):
                 refusal = await _refusal(scope)
                 if refusal:
                     await refusal(scope, receive, send)
             if not refusal:
                 await send(message)
 
-        await self._app(scope, receive, tell)
+        await self._app(scope, receive, send_if_allowed)
 
 
-def _is_closed(scope: Scope) -> bool:
+def _needs_credentials(scope: Scope) -> bool:
     return "route_handler" not in scope and not scope["path"].startswith(f"{OPEN_PATH}/")
 
 

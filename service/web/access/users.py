@@ -1,4 +1,4 @@
-"""Users: who they are, what they may do, and whether a password is theirs."""
+"""Users, their roles, and checking their passwords."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import hmac
 import os
 import secrets
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
+from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -25,11 +27,13 @@ Role = Literal["reader", "writer", "operator"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
 
 REMEMBERED_SECONDS = 60
-"""A password that was right is taken without hashing it again for so long."""
+"""A correct password is accepted without hashing for this long after its last use."""
 FAILURES, FAILURE_SECONDS = 10, 60
-"""So many wrong passwords for a user from an address in so many seconds, then none is looked at."""
+"""Wrong passwords for a user from an address in this time. Further ones are refused unchecked."""
+QUEUED, QUEUED_PER_ADDRESS = 64, 16
+"""Passwords that wait for hashing. So one address cannot keep the others waiting."""
 KEPT = 10_000
-"""Entries in memory, whoever sends how much."""
+"""Entries in memory. The queue admits fewer in FAILURE_SECONDS, so none is evicted too early."""
 
 
 class Cost(TypedDict):
@@ -41,7 +45,7 @@ class Cost(TypedDict):
 
 
 ARGON2 = Cost(iterations=3, lanes=4, memory_cost=1 << 16)
-"""What hashing a plain password takes: as much as the hashes that README shows."""
+"""For hashing a plain password; the same as in the example in docs/security.md."""
 
 
 class User(Struct, frozen=True):
@@ -54,17 +58,17 @@ class User(Struct, frozen=True):
 
     @classmethod
     def with_password(cls, name: str, password: str) -> User:
-        """A user whose password is known: hashed, so that a look costs what others' cost."""
+        """A user with a plain password. Its hash makes a check cost as much as for others."""
         hasher = Argon2id(salt=os.urandom(16), length=32, **ARGON2)
         plain = password.encode()
         return cls(name, hasher.derive_phc_encoded(plain), plain=plain)
 
     def has_plain(self, password: bytes) -> bool:
-        """Whether a password that is known is this one: at once, as its reply tells no less."""
+        """Whether this is the plain password. Needs no hashing: the reply reveals the same."""
         return bool(self.plain) and hmac.compare_digest(password, self.plain)
 
     def matches(self, password: bytes) -> bool:
-        """Whether the password is theirs; slow on purpose."""
+        """Whether the hash is of this password; slow on purpose."""
         try:
             Argon2id.verify_phc_encoded(password, self.phc)
         except (InvalidKey, ValueError):
@@ -72,16 +76,16 @@ class User(Struct, frozen=True):
         return True
 
 
-class TooManyFailures(Exception):
-    """Too many wrong passwords: none is looked at for so many seconds."""
+class TooManyAttempts(Exception):
+    """The password is not checked. The client may try again after this many seconds."""
 
-    def __init__(self, seconds: int):
-        super().__init__(seconds)
+    def __init__(self, reason: str, seconds: int):
+        super().__init__(f"{reason} Try again in {seconds} s.")
         self.seconds = seconds
 
 
 class Users:
-    """All users; right passwords are remembered by keyed digest, attempts are counted."""
+    """All users. Correct passwords are remembered by keyed digest, attempts are counted."""
 
     def __init__(self, users: Iterable[User], decoy_key: bytes = b"decoy"):
         """decoy_key: secret, and the same in every worker and after every start."""
@@ -89,13 +93,16 @@ class Users:
         self._decoys = _Decoys(list(self._users.values()), decoy_key)
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
-        self._attempts: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
-        self._looks: dict[bytes, asyncio.Task[bool]] = {}
-        self._hashing = asyncio.Semaphore(2)
+        self._attempts: OrderedDict[bytes, deque[float]] = OrderedDict()
+        self._checks: dict[bytes, asyncio.Task[bool]] = {}
+        self._queued: Counter[str] = Counter()
+        # One at a time: OpenSSL hashes the lanes of a password in threads, and two passwords at
+        # once can wait for each other's threads for ever.
+        self._hashing = asyncio.Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> Users:
-        """API_USER and those of API_USERS; SettingsError where there is none."""
+        """API_USER and the users in API_USERS; SettingsError if there are none."""
         users = list(_of_file(settings.api_users)) if settings.api_users else []
         secret = settings.api_pass + "".join(user.phc for user in users) + settings.api_pass_hash
         if settings.api_pass:
@@ -107,68 +114,82 @@ class Users:
         return cls(users, sha256(secret.encode()).digest())
 
     async def find(self, name: str, password: bytes, address: str) -> User | None:
-        """The user whose password this is; TooManyFailures instead of a look at yet another one."""
+        """The user with this name and password; TooManyAttempts if it is not checked."""
         user = self._users.get(name)
-        # With the address: who guesses elsewhere finds nothing remembered.
-        sent = b"%b\0%b:%b" % (address.encode(), name.encode(), password)
-        digest = hmac.digest(self._key, sent, sha256)
+        # With the address: a client elsewhere cannot find out what is remembered.
+        digest = self._digest(b"%b\0%b:%b" % (address.encode(), name.encode(), password))
         if user and self._is_remembered(digest):
+            self._remember(digest)
             return user
-        # Requests that bring the same password at once share a look: they are one attempt.
-        look = self._looks.get(digest)
-        if look is None:
-            look = self._begin(name, password, address, digest)
-        return user if await asyncio.shield(look) else None
+        if digest not in self._checks:
+            network = _network(address)
+            client = self._digest(b"%b\0%b" % (network.encode(), name.encode()))
+            attempts = self._attempts_of(client)
+            if user and user.has_plain(password):
+                self._remember(digest)
+                return user
+            if len(self._checks) >= QUEUED or self._queued[network] >= QUEUED_PER_ADDRESS:
+                raise TooManyAttempts("Too many passwords are being checked.", 1)
+            _keep(self._attempts, client, attempts)
+            self._checks[digest] = self._begin(name, password, network, digest, attempts)
+        # Concurrent requests with the same password share a check: they are one attempt.
+        return user if await asyncio.shield(self._checks[digest]) else None
 
-    def _begin(self, name: str, password: bytes, address: str, digest: bytes) -> asyncio.Task[bool]:
-        """Count an attempt before it is looked at: what comes meanwhile finds it counted."""
-        times = self._attempts_of(name, address)
+    def _begin(
+        self, name: str, password: bytes, network: str, digest: bytes, attempts: deque[float]
+    ) -> asyncio.Task[bool]:
+        """Start a check. It counts as an attempt from now on, so concurrent requests see it."""
         now = time.monotonic()
-        times.append(now)
-        _keep(self._attempts, (name, address), times)
+        attempts.append(now)
+        self._queued[network] += 1
 
-        async def look() -> bool:
+        async def check() -> bool:
             try:
-                right = await self._is_right(name, password, digest)
+                correct = await self._is_correct(name, password)
             finally:
-                del self._looks[digest]
-            if right and now in times:
-                times.remove(now)
-            return right
+                del self._checks[digest]
+                self._queued -= Counter([network])
+            if correct:
+                self._remember(digest)
+                with suppress(ValueError):  # it has expired
+                    attempts.remove(now)
+            return correct
 
-        task = self._looks[digest] = asyncio.create_task(look())
-        return task
+        return asyncio.create_task(check())
 
-    async def _is_right(self, name: str, password: bytes, digest: bytes) -> bool:
+    async def _is_correct(self, name: str, password: bytes) -> bool:
+        """Hash the password. For an unknown user this takes as long as for a known one."""
         user = self._users.get(name)
-        right = user is not None and user.has_plain(password)
-        if not right:
-            # An unknown user takes as long as a wrong password.
-            checked = user or self._decoys.of(name)
-            async with self._hashing:
-                right = await in_thread(checked.matches, password)
-        if user and right:
-            _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
-        return bool(user and right)
+        async with self._hashing:
+            matches = await in_thread((user or self._decoys.of(name)).matches, password)
+        return user is not None and matches
+
+    def _digest(self, text: bytes) -> bytes:
+        """Keys of the same length, however long the texts are that clients send."""
+        return hmac.digest(self._key, text, sha256)
+
+    def _remember(self, digest: bytes) -> None:
+        _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
 
     def _is_remembered(self, digest: bytes) -> bool:
         return self._remembered.get(digest, 0.0) > time.monotonic()
 
-    def _attempts_of(self, name: str, address: str) -> deque[float]:
-        """When recent attempts began; TooManyFailures where no more are looked at."""
-        times = self._attempts.get((name, address)) or deque()
+    def _attempts_of(self, client: bytes) -> deque[float]:
+        """The times of recent attempts; TooManyAttempts if there are too many."""
+        times = self._attempts.get(client) or deque()
         while times and times[0] < time.monotonic() - FAILURE_SECONDS:
             times.popleft()
         if len(times) >= FAILURES:
-            raise TooManyFailures(int(times[0] + FAILURE_SECONDS - time.monotonic()) + 1)
+            seconds = int(times[0] + FAILURE_SECONDS - time.monotonic()) + 1
+            raise TooManyAttempts("Too many wrong passwords.", seconds)
         return times
 
 
 class _Decoys:
-    """For each unknown name one of the users, always the same one.
+    """One of the users for each unknown name, always the same one.
 
-    Hashes of API_USERS may take more time or less than others. So an unknown name costs what one
-    of the users costs, as a name that is known does, and costs the same again.
+    The hashes in API_USERS can differ in cost. With a decoy, an unknown name costs as much as some
+    known name, each time.
     """
 
     def __init__(self, users: Sequence[User], key: bytes):
@@ -180,8 +201,19 @@ class _Decoys:
         return self._users[number % len(self._users)]
 
 
+def _network(address: str) -> str:
+    """The network of one client: an IPv6 client has at least a /64."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((int(ip), 64), strict=False))
+
+
 def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    """Put an entry last, and let the oldest go where there are too many."""
+    """Put an entry last; drop the oldest one if there are too many."""
     entries[key] = value
     entries.move_to_end(key)
     if len(entries) > KEPT:
@@ -189,7 +221,7 @@ def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _of_file(path: Path) -> Iterator[User]:
-    """Users of a file of lines `name:role,role:argon2id hash`; blank lines and # do not count."""
+    """Users from lines `name:role,role:argon2id hash`. Blank lines and lines with # are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

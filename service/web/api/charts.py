@@ -1,4 +1,4 @@
-"""Charts of the reports as SVG: readable without colour, and they load nothing."""
+"""Charts of the reports as SVG: readable without colour, without external files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from service.core.reports import DepartmentHires, QuarterlyHires
 
 QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 MOST_BARS = 40
-"""More bars are not readable; the tables have all rows."""
+"""More bars are not readable. The tables have all rows."""
 LONGEST_NAME = 30
+NONE = "No hires"
+NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
+"""Characters that a name may have and XML may not, not even as references."""
 LEFT, RIGHT, TOP, STEP = 250, 860, 52, 30
-"""Where the bars begin and end, and the pixels from one bar to the next."""
+"""Pixels: where the bars begin and end, and from one bar to the next."""
 FILLS = (
     ("#a9c7ec", ""),
     ("#f3cf94", '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e"/>'),
@@ -35,8 +38,8 @@ _environment = jinja2.Environment(
 _environment.filters["number"] = "{:,}".format
 
 
-class Part(Struct, frozen=True):
-    """A part of a bar, in pixels; `fill` is an index of FILLS."""
+class Segment(Struct, frozen=True):
+    """A segment of a bar, in pixels; `fill` is an index of FILLS."""
 
     x: float
     width: float
@@ -45,7 +48,7 @@ class Part(Struct, frozen=True):
 
 
 def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
-    """Hires of each department, its quarters stacked; the departments that hired most."""
+    """The hires of the departments that hired most, stacked by quarter."""
     totals: dict[str, Counter[str]] = {}
     for row in rows:
         hired = {quarter: getattr(row, quarter) for quarter in QUARTERS}
@@ -56,9 +59,10 @@ def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
 
 
 def departments_above_mean(rows: Sequence[DepartmentHires], year: int | None, mean: float) -> bytes:
-    """The departments above the mean, and the mean as a line; those that hired most."""
+    """The departments above the mean that hired most, and the mean as a line."""
     title = f"Departments above the mean of {mean:,.1f} hires{_of(year)}"
-    return _draw(title, [(row.department, [row.hired]) for row in rows], mean=mean)
+    bars = [(row.department, [row.hired]) for row in rows]
+    return _draw(title, bars, mean=mean, empty="No department is above the mean" if mean else NONE)
 
 
 def _of(year: int | None) -> str:
@@ -70,10 +74,11 @@ def _draw(
     bars: Sequence[tuple[str, list[int]]],
     *,
     legend: Sequence[str] = (),
-    mean: float | None = None,
+    mean: float = 0,
+    empty: str = NONE,
 ) -> bytes:
     shown = bars[:MOST_BARS]
-    longest = max((sum(values) for _, values in shown), default=0) or 1
+    longest = max([mean, *(sum(values) for _, values in shown)]) or 1
     scale = (RIGHT - LEFT) / longest
     bottom = TOP + STEP * max(2, len(shown))
     mark = {"x": round(LEFT + mean * scale, 1), "text": f"mean {mean:,.1f}"} if mean else None
@@ -82,6 +87,7 @@ def _draw(
         .render(
             title=title,
             bars=[_bar(at, name, values, scale) for at, (name, values) in enumerate(shown)],
+            empty=empty,
             legend=legend,
             mark=mark,
             fills=FILLS,
@@ -95,11 +101,12 @@ def _draw(
 
 
 def _bar(at: int, name: str, values: Sequence[int], scale: float) -> dict[str, Any]:
-    parts, before = [], 0
+    segments, before = [], 0
     for fill, value in enumerate(values):
         if value:
             x = round(LEFT + before * scale, 1)
-            parts.append(Part(x, round(value * scale, 1), value, fill))
+            segments.append(Segment(x, round(value * scale, 1), value, fill))
         before += value
+    name = name.translate(NOT_IN_XML)
     shortened = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    return {"name": shortened, "y": TOP + STEP * at, "parts": parts}
+    return {"name": shortened, "y": TOP + STEP * at, "segments": segments}

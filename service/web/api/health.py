@@ -1,4 +1,4 @@
-"""Probes, open to all."""
+"""Probes. They need no credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.web.openapi import operations
 @get(
     "/live",
     operation_id="live",
-    summary="The process answers",
+    summary="The process responds",
     operation_class=operations.LIVE,
 )
 async def live() -> dict[str, str]:
@@ -23,7 +23,7 @@ async def live() -> dict[str, str]:
 @get(
     "/ready",
     operation_id="ready",
-    summary="The database answers too",
+    summary="The database responds too",
     operation_class=operations.READY,
 )
 async def ready(database: TheDatabase) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The route of the metrics, for Prometheus."""
+"""GET /metrics."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from service.web.openapi import operations
 @get(
     "/",
     operation_id="metrics",
-    summary="Figures for Prometheus",
-    operation_class=operations.FIGURES,
+    summary="Metrics for Prometheus",
+    operation_class=operations.METRICS,
 )
 async def show(state: State) -> Response[bytes]:
-    state.metrics.watch(state.database)
-    return Response(state.metrics.told(), media_type=CONTENT_TYPE_LATEST)
+    state.metrics.update_gauges(state.database)
+    return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 metrics = Router("/metrics", route_handlers=[show], tags=["metrics"])

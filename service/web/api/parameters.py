@@ -1,6 +1,6 @@
-"""What handlers are given: the database, and the parameters that several routes share.
+"""Parameters that several handlers share: the database, ids, pages, dry runs.
 
-StrictQuery refuses query parameters that a handler does not take.
+StrictQuery refuses query parameters that a handler does not know.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ from service.core.rules.batch import MAX_ROWS
 
 PAGE = 100
 SHOWN, FEW = 100, 10
-"""Characters of a name, and so many names, that an error repeats."""
+"""An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1
 
 TheDatabase = NamedDependency[Database]
 TableName = FromPath[str]
 RowId = FromPath[int]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]
-Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="so many rows at most")]
-DryRun = Annotated[bool, QueryParameter(name="dry_run", description="tell, change nothing")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="the most rows in a page")]
+DryRun = Annotated[
+    bool, QueryParameter(name="dry_run", description="report the result without changing anything")
+]
 
 
 class StrictQuery(ASGIMiddleware):
-    """Answers 400 where a query parameter is unknown to the handler, or is given twice.
+    """Answers 400 if a query parameter is unknown to the handler, or is sent twice.
 
-    What a handler takes is what the framework parsed from its signature and its dependencies.
+    A handler knows the parameters of its signature and of its dependencies.
     """
 
     scopes = (ScopeType.HTTP,)
 
     def __init__(self) -> None:
-        self._taken: dict[HTTPRouteHandler, tuple[str, ...]] = {}
+        self._known: dict[HTTPRouteHandler, tuple[str, ...]] = {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Check the query, and pass the request on."""
@@ -55,17 +57,17 @@ class StrictQuery(ASGIMiddleware):
     def _check(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         if not connection.scope["query_string"].isascii():
             raise ValidationException("The query has bytes beyond ASCII. Percent-encode them.")
-        taken = self._taken_by(connection)
+        known = self._known_to(connection)
         given = Counter(name for name, _ in connection.query_params.multi_items())
-        if unknown := [name for name in given if name not in taken]:
-            raise _refusal(unknown, f"is not known here. {_list(taken)}")
+        if unknown := [name for name in given if name not in known]:
+            raise _refusal(unknown, f"is not known here. {_list(known)}")
         if repeated := [name for name, count in given.items() if count > 1]:
-            raise _refusal(repeated, "is taken once. Send it once.")
+            raise _refusal(repeated, "is sent more than once. Send it once.")
 
-    def _taken_by(self, connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[str, ...]:
-        if not self._taken:
-            self._taken = dict(_parameters(connection.app.routes))
-        return self._taken[connection.route_handler]
+    def _known_to(self, connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[str, ...]:
+        if not self._known:
+            self._known = dict(_parameters(connection.app.routes))
+        return self._known[connection.route_handler]
 
 
 def _parameters(routes: Iterable[Any]) -> Iterable[tuple[HTTPRouteHandler, tuple[str, ...]]]:
@@ -86,4 +88,4 @@ def _refusal(names: Iterable[str], what: str) -> ValidationException:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return f"Known: {', '.join(names)}." if names else "This takes none."
+    return f"Known: {', '.join(names)}." if names else "This route has none."

@@ -1,4 +1,4 @@
-"""What was not inserted, from every way in."""
+"""The routes of the rejects: rows that were not inserted, from every source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE_BYTES = 4 << 20
 """Bytes of rows in a page of the list."""
 FETCHED = 100
 """Rows in one query of a page."""
-PART = 1 << 18
+CHUNK = 1 << 18
 """Characters of a whole record in one query: at most 1 MiB."""
 
 _json = json.JSONDecoder()
@@ -37,7 +37,7 @@ _gap = re.compile(r"[,\s]*")
 @get(
     "/",
     operation_id="list_rejects",
-    summary="What was not inserted, and why",
+    summary="Rows that were not inserted, and why",
     operation_class=operations.REJECTS,
 )
 async def page(
@@ -52,17 +52,17 @@ async def page(
     name = by_path(table).name if table else None
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
-    while wanted := min(FETCHED, limit - len(shown)):
-        parameters = (SHOWN, SHOWN, after, name, name, source, source, wanted)
+    while count := min(FETCHED, limit - len(shown)):
+        parameters = (SHOWN, SHOWN, after, name, name, source, source, count)
         rows = await database.fetch(REJECTS["page"], parameters)
         for row in rows:
-            told = msgspec.json.encode(as_object(row))
-            room -= len(told) + len(",")
+            encoded = msgspec.json.encode(as_object(row))
+            room -= len(encoded) + len(",")
             if room < 0:
                 return {"rows": shown, "next": after}
-            shown.append(msgspec.Raw(told))
+            shown.append(msgspec.Raw(encoded))
             after = row[0]
-        if len(rows) < wanted:
+        if len(rows) < count:
             return {"rows": shown, "next": None}
     return {"rows": shown, "next": after}
 
@@ -70,22 +70,22 @@ async def page(
 @get(
     "/{reject_id:int}",
     operation_id="get_reject",
-    summary="One of them, whole",
+    summary="One reject with its whole record and all errors",
     operation_class=operations.REJECT,
 )
 async def one(database: TheDatabase, reject_id: RowId) -> Download:
-    known = reject_id <= MAX_AFTER
-    rows = await database.fetch(REJECTS["find"], (reject_id,)) if known else []
+    fits = reject_id <= MAX_AFTER
+    rows = await database.fetch(REJECTS["find"], (reject_id,)) if fits else []
     if not rows:
         raise NotFoundError(f"There is no reject {reject_id}. It may have expired.")
     return Download(iterator=_whole(database, rows[0]), media_type="application/json")
 
 
 def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
-    """A reject as lists show it; truncated where its record or some of its errors are cut off."""
+    """A reject as lists show it; `truncated` if its record or its errors are incomplete."""
     reject = dict(zip(COLUMNS, row, strict=True))
     reject["rejected_at"] += "Z"
-    reject["errors"] = _whole_errors(reject["errors"])
+    reject["errors"] = _complete_errors(reject["errors"])
     reject["truncated"] = (
         len(reject["record"]) < reject["record_length"]
         or len(reject["errors"]) < reject["error_count"]
@@ -93,13 +93,13 @@ def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
     return reject
 
 
-def _whole_errors(text: str) -> list[Any]:
-    """The errors at the beginning of a JSON array that may be cut off anywhere."""
+def _complete_errors(text: str) -> list[Any]:
+    """The complete errors in a JSON array that may be truncated."""
     errors: list[Any] = []
     at = len("[")
-    while found := _gap.match(text, at):
+    while gap := _gap.match(text, at):
         try:
-            error, at = _json.raw_decode(text, found.end())
+            error, at = _json.raw_decode(text, gap.end())
         except ValueError:
             break
         errors.append(error)
@@ -107,26 +107,26 @@ def _whole_errors(text: str) -> list[Any]:
 
 
 async def _whole(database: Database, row: tuple[Any, ...]) -> AsyncGenerator[bytes]:
-    """A reject in JSON, its two long texts a part at a time."""
+    """A reject in JSON; its two long texts are read in chunks."""
     *facts, characters, count, of_errors = row
     reject = dict(zip(FACTS, facts, strict=True))
     reject["rejected_at"] += "Z"
     yield msgspec.json.encode(reject)[:-1] + b',"record":"'
-    async for text in _parts(database, "record", reject["id"], characters):
+    async for text in _chunks(database, "record", reject["id"], characters):
         yield msgspec.json.encode(text)[1:-1]
     yield b'","errors":'
-    async for text in _parts(database, "errors", reject["id"], of_errors):
+    async for text in _chunks(database, "errors", reject["id"], of_errors):
         yield text.encode()
     rest = {"record_length": characters, "error_count": count, "truncated": False}
     yield b"," + msgspec.json.encode(rest)[1:]
 
 
-async def _parts(
+async def _chunks(
     database: Database, column: Literal["record", "errors"], key: int, characters: int
 ) -> AsyncGenerator[str]:
-    for start in range(1, characters + 1, PART):
-        # Gone meanwhile: the reply breaks off, and the client sees that.
-        ((text,),) = await database.fetch(REJECTS[f"part_of_{column}"], (start, PART, key))
+    for start in range(1, characters + 1, CHUNK):
+        # A purge may have deleted the row. Then the reply ends early, and the client notices.
+        ((text,),) = await database.fetch(REJECTS[f"part_of_{column}"], (start, CHUNK, key))
         yield text
 
 

@@ -1,4 +1,4 @@
-"""Reports: JSON, CSV for those who ask for it, and charts."""
+"""The routes of the reports: as JSON, as CSV, and as charts."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from service.web.openapi.operations import Reply, documented, named, reference, 
 JSON, CSV = "application/json", "text/csv"
 Year = Annotated[
     int | None,
-    QueryParameter(ge=FIRST_YEAR, le=LAST_YEAR, description="the latest with hires, if not given"),
+    QueryParameter(ge=FIRST_YEAR, le=LAST_YEAR, description="default: the latest year with hires"),
 ]
 Draw = Callable[[Database, int | None], Awaitable[bytes]]
 
-CHART = {
-    # What a chart needs when it is opened by itself: its own style, and nothing else.
+CHART_HEADERS = {
+    # A chart that is opened by itself needs only its inline style.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "Vary": "Authorization",
 }
@@ -48,22 +48,22 @@ EXAMPLES: dict[type, Any] = {
     QuarterlyHires: QuarterlyHires("Supply Chain", "Data Engineer", 3, 0, 7, 1),
     DepartmentHires: DepartmentHires(7, "Supply Chain", 45),
 }
-DRAWN = documented({200: Reply("The chart.", media_types=("image/svg+xml",))})
+CHART_OPERATION = documented({200: Reply("The chart.", media_types=("image/svg+xml",))})
 
 
 @dataclass(frozen=True)
-class Told(Reply):
-    """A report as the document has it: an array, or CSV for those who ask for it."""
+class ReportReply(Reply):
+    """A report in the OpenAPI document: an array, or CSV."""
 
     def content(self) -> dict[str, OpenAPIMediaType]:
-        """Its bodies, each with an example."""
+        """The bodies, each with an example."""
         report = next(one for one in REPORTS if one.row is self.shape)
         row = EXAMPLES[report.row]
         rows = Schema(type=OpenAPIType.ARRAY, items=reference(report.row))
         example = named({"one row": [msgspec.to_builtins(row)]})
         return {
             JSON: OpenAPIMediaType(rows, examples=example),
-            CSV: text_of("a header, then a row a line", report.as_csv([row])),
+            CSV: text_of("a header, then one row in each line", report.as_csv([row])),
         }
 
 
@@ -72,7 +72,7 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         f"/{report.path}",
         operation_id=report.name,
         summary=report.title,
-        operation_class=documented({200: Told("All rows, in their order.", report.row)}),
+        operation_class=documented({200: ReportReply("All rows, in their order.", report.row)}),
     )
     async def table(
         request: Request[Any, Any, Any], database: TheDatabase, year: Year = None
@@ -86,11 +86,11 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         f"/{report.path}.svg",
         operation_id=f"{report.name}_chart",
         summary=f"{report.title}, as a chart",
-        operation_class=DRAWN,
+        operation_class=CHART_OPERATION,
     )
     async def chart(database: TheDatabase, year: Year = None) -> Response[bytes]:
-        drawn = await draw(database, year or await latest_year(database))
-        return Response(drawn, media_type="image/svg+xml", headers=CHART)
+        svg = await draw(database, year or await latest_year(database))
+        return Response(svg, media_type="image/svg+xml", headers=CHART_HEADERS)
 
     return [table, chart]
 
@@ -102,8 +102,8 @@ async def _by_quarter(database: Database, year: int | None) -> bytes:
 
 async def _above_mean(database: Database, year: int | None) -> bytes:
     rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year)
-    middle = await mean(database, year) if year else 0.0
-    return await in_thread(charts.departments_above_mean, rows, year, middle)
+    mean_hires = await mean(database, year) if year else 0.0
+    return await in_thread(charts.departments_above_mean, rows, year, mean_hires)
 
 
 reports = Router(

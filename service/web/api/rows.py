@@ -1,4 +1,4 @@
-"""The routes of a table: batches in, lists and single rows out."""
+"""The routes of a table: insert batches, list rows, get a row."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _page(table: Table) -> HTTPRouteHandler:
     )
     async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
         rows = await database.fetch(table.sql["page"], (after, limit))
-        following = rows[-1][0] if len(rows) == limit else None
-        return {"rows": [table.as_object(row) for row in rows], "next": following}
+        next_after = rows[-1][0] if len(rows) == limit else None
+        return {"rows": [table.as_object(row) for row in rows], "next": next_after}
 
     return page
 

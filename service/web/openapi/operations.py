@@ -1,6 +1,7 @@
-"""What the OpenAPI document says of each operation: its body, its replies and every problem.
+"""The OpenAPI document of each operation: its body, its replies and its problems.
 
-Handlers read bodies raw and answer with bytes; so a handler names its `operation_class` here.
+Handlers read and return bytes, so the framework cannot derive these. Each handler names its
+`operation_class` from here.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ from service.web.problems import Problem
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 ANYWHERE = (400,)
-"""What any request may meet: its query may have a parameter that is not known."""
+"""Problems of any request: its query can have an unknown parameter."""
 ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
-"""What a request may meet wherever credentials and the database are needed."""
+"""Problems of each request that needs credentials and the database."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One kind of reply: when it comes, the struct of its body (None: bytes) and examples."""
+    """A reply: its description, the struct of its body (None: bytes) and examples."""
 
     text: str
     shape: type[Struct] | None = None
@@ -66,15 +67,15 @@ class Reply:
     media_types: tuple[str, ...] = (JSON,)
 
     def content(self) -> dict[str, OpenAPIMediaType]:
-        """Its body as the document has it."""
+        """The body in the document."""
         schema = reference(self.shape) if self.shape else binary()
-        told = OpenAPIMediaType(schema, examples=named(self.examples))
-        return dict.fromkeys(self.media_types, told)
+        media_type = OpenAPIMediaType(schema, examples=named(self.examples))
+        return dict.fromkeys(self.media_types, media_type)
 
 
 @dataclass
 class DocumentedOperation(Operation):
-    """An operation whose body, replies and problems are those of the class."""
+    """An operation with the body, replies and problems of its class."""
 
     body: ClassVar[RequestBody | None] = None
     replies: ClassVar[Mapping[int, Reply]] = {}
@@ -84,7 +85,7 @@ class DocumentedOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = self.body
-        # Without a reply of its own the document keeps Litestar's, from the return type.
+        # Without replies here, the document keeps those that Litestar derives from the return type.
         self.responses = {} if self.replies else {**(self.responses or {})}
         for status, reply in self.replies.items():
             self.responses[str(status)] = OpenAPIResponse(reply.text, content=reply.content())
@@ -104,40 +105,42 @@ class DocumentedOperation(Operation):
 
 
 def documented(
-    told: Mapping[int, Reply],
+    success: Mapping[int, Reply],
     *statuses: int,
-    takes: RequestBody | None = None,
-    reads: tuple[Parameter, ...] = (),
-    open_: bool = False,
+    request_body: RequestBody | None = None,
+    request_headers: tuple[Parameter, ...] = (),
+    is_public: bool = False,
 ) -> type[DocumentedOperation]:
-    """The `operation_class` of a handler: its replies, its problems by status, what it takes."""
+    """The `operation_class` of a handler: replies, problems by status, body and headers."""
 
-    class Told(DocumentedOperation):
-        replies = told
-        fails = tuple(sorted({*statuses, *(ANYWHERE if open_ else ALWAYS)}))
-        body = takes
-        headers = reads
-        public = open_
+    class Documented(DocumentedOperation):
+        replies = success
+        fails = tuple(sorted({*statuses, *(ANYWHERE if is_public else ALWAYS)}))
+        body = request_body
+        headers = request_headers
+        public = is_public
 
-    return Told
+    return Documented
 
 
 def inserts(table: Table) -> type[DocumentedOperation]:
     """`POST /{table}`."""
     good, bad = sample(table), broken_sample(table)
     replies = {
-        200: Reply("With dry_run: the verdict; nothing was written.", BatchVerdict),
-        201: Reply("All rows are in.", BatchVerdict, {"a row": verdict(table, [good])}),
-        207: Reply("Some rows are in.", BatchVerdict, {"one of two": verdict(table, [good, bad])}),
+        200: Reply("With dry_run: the result. Nothing was written.", BatchVerdict),
+        201: Reply("All rows were inserted.", BatchVerdict, {"a row": verdict(table, [good])}),
+        207: Reply(
+            "Some rows were inserted.", BatchVerdict, {"one of two": verdict(table, [good, bad])}
+        ),
         422: Reply(
-            "No row is in. A verdict where rows break rules; a problem where the batch has 0 or "
-            f"more than {MAX_ROWS} rows, or the Idempotency-Key came with another request.",
+            "No row was inserted. A result if rows break rules; a problem if the batch has 0 or "
+            f"more than {MAX_ROWS} rows, or if another request used the Idempotency-Key.",
             BatchVerdict,
             {"a row": verdict(table, [bad])},
         ),
     }
     body = _rows(table, good, bad)
-    return documented(replies, 409, 413, 415, 422, takes=body, reads=BATCH_HEADERS)
+    return documented(replies, 409, 413, 415, 422, request_body=body, request_headers=BATCH_HEADERS)
 
 
 def lists(table: Table) -> type[DocumentedOperation]:
@@ -152,7 +155,7 @@ def shows(table: Table) -> type[DocumentedOperation]:
 
 
 def reference(shape: type) -> Reference:
-    """A struct's place in the document."""
+    """A reference to the schema of a struct."""
     return Reference(COMPONENT.format(name=shape.__name__))
 
 
@@ -162,7 +165,7 @@ def binary() -> Schema:
 
 
 def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
-    """Examples as the document has them."""
+    """Examples in the form of the document."""
     return {name: Example(summary=name, value=value) for name, value in examples.items()} or None
 
 
@@ -184,14 +187,14 @@ def _rows(table: Table, good: dict[str, Any], bad: dict[str, Any]) -> RequestBod
     content = {
         **dict.fromkeys(formats.FORMATS, OpenAPIMediaType(one_or_more)),
         JSON: OpenAPIMediaType(one_or_more, examples=examples),
-        "application/x-ndjson": text_of("a row a line", as_ndjson(table)),
+        "application/x-ndjson": text_of("one row in each line", as_ndjson(table)),
         "text/csv": text_of("a header, then a row a line", as_csv(table)),
     }
     return RequestBody(content, required=True)
 
 
 def text_of(what: str, example: str) -> OpenAPIMediaType:
-    """A body of text, by example."""
+    """A body of text with an example."""
     return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
 
 
@@ -206,11 +209,11 @@ def _file() -> RequestBody:
         "application/avro": OpenAPIMediaType(binary()),
         "multipart/form-data": OpenAPIMediaType(form),
     }
-    return RequestBody(content, "A backup; none where `backup` names one on the server.")
+    return RequestBody(content, "A backup. Empty if `backup` names one on the server.")
 
 
 def _list_tables(parameter: Parameter | Reference) -> None:
-    """Say which tables there are where a parameter names one."""
+    """List the tables for a parameter that names one."""
     if isinstance(parameter, Parameter) and parameter.name == "table":
         default = getattr(parameter.schema, "default", None)
         every = ["all"] if parameter.param_in == "path" or default == "all" else []
@@ -221,14 +224,14 @@ def _list_tables(parameter: Parameter | Reference) -> None:
 BATCH_HEADERS = (
     _header(
         "Idempotency-Key",
-        "1 to 255 characters, a new one for each batch: sent again with the same request, "
-        "it brings the first reply again.",
+        "1 to 255 characters, a new key for each batch. A repeated request with the same key "
+        "gets the first reply again.",
     ),
     _header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
-    _header("Content-Encoding", "Of the body.", "gzip", "identity"),
+    _header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
 )
 LIMITS = documented({})
-FIGURES = documented({200: Reply("The figures.", media_types=("text/plain",))})
+METRICS = documented({200: Reply("The metrics.", media_types=("text/plain",))})
 REJECTS = documented(
     {
         200: Reply(
@@ -240,22 +243,45 @@ REJECTS = documented(
     404,
 )
 REJECT = documented(
-    {200: Reply("All of its record, and every error.", Rejected, {"a row": reject(TABLES[0])})},
+    {200: Reply("The whole record and all errors.", Rejected, {"a row": reject(TABLES[0])})},
     404,
 )
 LIVE = documented(
-    {200: Reply("The process answers.", Health, {"alive": {"status": "alive"}})}, open_=True
+    {200: Reply("The process responds.", Health, {"alive": {"status": "alive"}})}, is_public=True
 )
 READY = documented(
-    {200: Reply("The database answers.", Health, {"ready": {"status": "ready"}})}, 503, open_=True
+    {200: Reply("The database responds.", Health, {"ready": {"status": "ready"}})},
+    503,
+    is_public=True,
 )
 BACKUP = documented(
     {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 404
 )
-SAVE = documented({201: Reply("Its name there, and its manifest.", Saved)}, 404, 422, 507)
-BACKUPS = documented({200: Reply("All of them.", Listing)}, 507)
-RESTORE = documented({200: Reply("What it did.", Restored)}, 404, 409, 413, 422, 507, takes=_file())
-RESTORE_ALL = documented(
-    {200: Reply("What it did.", RestoredAll)}, 404, 409, 413, 422, 507, takes=_file()
+SAVE = documented({201: Reply("The name of the backup and its manifest.", Saved)}, 404, 422, 507)
+BACKUPS = documented({200: Reply("All backups.", Listing)}, 507)
+RESTORE = documented(
+    {200: Reply("The result for each table.", Restored)},
+    404,
+    409,
+    413,
+    422,
+    507,
+    request_body=_file(),
 )
-VERIFY = documented({200: Reply("It is whole.", Verification)}, 404, 413, 422, 507, takes=_file())
+RESTORE_ALL = documented(
+    {200: Reply("The result for each table.", RestoredAll)},
+    404,
+    409,
+    413,
+    422,
+    507,
+    request_body=_file(),
+)
+VERIFY = documented(
+    {200: Reply("The backup is complete and unchanged.", Verification)},
+    404,
+    413,
+    422,
+    507,
+    request_body=_file(),
+)

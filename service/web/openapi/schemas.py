@@ -1,4 +1,4 @@
-"""The bodies of replies as structs, and examples of them that the core itself has judged."""
+"""The bodies of replies as structs, and examples that the core has validated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPONENT = "#/components/schemas/{name}"
 
 
 class Failure(Struct):
-    """A row that was not inserted: its place in the batch, as it was sent, and every reason."""
+    """A row that was not inserted: its index in the batch, the row as sent, and all errors."""
 
     index: int
     record: Any
@@ -28,7 +28,7 @@ class Failure(Struct):
 
 
 class BatchVerdict(Struct):
-    """What became of a batch: `ids` by position, null for rows that were not inserted."""
+    """The result of a batch. `ids` are by position, null for rows that were not inserted."""
 
     received: int
     inserted: int
@@ -38,7 +38,7 @@ class BatchVerdict(Struct):
 
 
 class RestoredAll(Struct):
-    """What a restore of an archive did, table by table; verified: all of them are."""
+    """The result of restoring an archive, by table. verified: all tables are verified."""
 
     verified: bool
     tables: list[Restored]
@@ -51,10 +51,10 @@ class Listing(Struct):
 
 
 class Rejected(Struct):
-    """A row that was not inserted, whichever way it came.
+    """A row that was not inserted, from any source.
 
-    truncated: lists show the beginning of a long `record` (`record_length` characters in all), or
-    the first of many `errors` (`error_count` in all); `GET /rejects/{id}` shows all of both.
+    truncated: a list shows only the beginning of a long `record` (`record_length` characters), or
+    the first of many `errors` (`error_count`). `GET /rejects/{id}` shows both completely.
     """
 
     id: int
@@ -81,7 +81,7 @@ class RejectPage(Struct):
 
 
 class Health(Struct):
-    """What a probe answers."""
+    """The reply of a probe."""
 
     status: str
 
@@ -94,47 +94,48 @@ def page_of(table: Table) -> type[Struct]:
 
 
 def schemas(shapes: Iterable[type]) -> dict[str, Any]:
-    """JSON Schemas of structs, and of those they consist of, by name."""
-    _, found = msgspec.json.schema_components(
+    """JSON Schemas of structs and of their nested structs, by name."""
+    _, components = msgspec.json.schema_components(
         list(shapes), schema_hook=schema_of, ref_template=COMPONENT
     )
-    return found
+    return components
 
 
 @cache
 def sample(table: Table) -> dict[str, Any]:
-    """A row that can be posted, where row 1 of every parent is there."""
-    return {known.name: known.example for known in table.fields}
+    """A row that can be posted if row 1 of each parent exists."""
+    return {field.name: field.example for field in table.fields}
 
 
 def stored_sample(table: Table) -> dict[str, Any]:
-    """The same as the table has it."""
+    """The sample row as the table stores it."""
     return {"id": 1, **sample(table)}
 
 
 def broken_sample(table: Table) -> dict[str, Any]:
-    """The same with a first field that breaks a rule whatever its type."""
+    """The sample row with a first field that is invalid for any type."""
     return {**sample(table), table.fields[0].name: " "}
 
 
 def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The verdict on a batch into an empty table."""
-    judged = batch.from_json(table, msgspec.json.encode(rows))
+    """The result of posting a batch to an empty table."""
+    validated = batch.from_json(table, msgspec.json.encode(rows))
     ids: list[int | None] = [None] * len(rows)
-    for key, position in enumerate(judged.positions, 1):
+    for key, position in enumerate(validated.positions, 1):
         ids[position] = key
     failures = [
-        Failure(reject.position, rows[reject.position], reject.errors) for reject in judged.rejects
+        Failure(reject.position, rows[reject.position], reject.errors)
+        for reject in validated.rejects
     ]
-    told = BatchVerdict(len(rows), len(judged.rows), len(failures), failures, ids)
-    return dict(msgspec.to_builtins(told))
+    result = BatchVerdict(len(rows), len(validated.rows), len(failures), failures, ids)
+    return dict(msgspec.to_builtins(result))
 
 
 def reject(table: Table) -> dict[str, Any]:
-    """What is kept of a batch of one row that was not inserted."""
+    """The reject of a batch of one broken row."""
     (failure,) = verdict(table, [broken_sample(table)])["failures"]
     record = msgspec.json.encode(failure["record"]).decode()
-    kept = Rejected(
+    rejected = Rejected(
         id=1,
         rejected_at="2021-07-27T16:02:08.000000Z",
         source="api",
@@ -147,7 +148,7 @@ def reject(table: Table) -> dict[str, Any]:
         error_count=len(failure["errors"]),
         truncated=False,
     )
-    return dict(msgspec.to_builtins(kept))
+    return dict(msgspec.to_builtins(rejected))
 
 
 def as_csv(table: Table) -> str:
@@ -160,5 +161,5 @@ def as_csv(table: Table) -> str:
 
 
 def as_ndjson(table: Table) -> str:
-    """Two rows, a line each."""
+    """Two rows, one in each line."""
     return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"

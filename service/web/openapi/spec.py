@@ -1,4 +1,4 @@
-"""The OpenAPI document at /schema/openapi.json, and /schema to read and try it, all from here."""
+"""The OpenAPI document at /schema/openapi.json, and its page at /schema."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ ASSETS = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-"""What the page loads, out of an installed package: nothing comes from elsewhere."""
+"""Files of the page, from an installed package. It loads nothing from other servers."""
 
 PROBLEMS = {
-    400: "The body or a parameter cannot be read, or there is no such parameter.",
-    401: "No credentials, or wrong ones.",
-    403: "The user lacks the role that this needs.",
+    400: "The body or a parameter is malformed, or a parameter is unknown.",
+    401: "Credentials are missing or wrong.",
+    403: "The user lacks the role that this route needs.",
     404: "There is no such row or table.",
-    409: "Another request or other rows stand in the way; nothing was changed.",
-    413: "The body has more bytes than are taken.",
-    415: "The body is of a kind that is not taken.",
-    422: "The content breaks a rule; nothing was changed.",
-    500: "A mistake on our side.",
-    429: "Too many wrong passwords: none is looked at for Retry-After seconds.",
-    503: "The database is away or busy: try again after Retry-After seconds.",
-    507: "A folder of the server cannot be used, or has no room: it needs its operator.",
+    409: "The request conflicts with another request or with other rows. Nothing was changed.",
+    413: "The body is too large.",
+    415: "The media type or the encoding of the body is not supported.",
+    422: "The content breaks a rule. Nothing was changed.",
+    500: "An error in the service.",
+    429: "Too many attempts to sign in. Try again after Retry-After seconds.",
+    503: "The database is unavailable or busy. Try again after Retry-After seconds.",
+    507: "A folder of the server is not usable or is full. The operator has to act.",
 }
 HEADERS = {
     401: ("WWW-Authenticate", OpenAPIType.STRING),
@@ -81,7 +81,7 @@ async def asset(name: FromPath[str]) -> File:
 
 
 def complete(app: Litestar) -> None:
-    """Give the document the schemas that its operations refer to."""
+    """Add the schemas that the operations refer to."""
     document = app.openapi_schema
     operations = [
         operation
@@ -89,7 +89,8 @@ def complete(app: Litestar) -> None:
         for operation in (item.get, item.post)
         if isinstance(operation, DocumentedOperation)
     ]
-    shapes = [reply.shape for told in operations for reply in told.replies.values() if reply.shape]
+    replies = [reply for operation in operations for reply in operation.replies.values()]
+    shapes = [reply.shape for reply in replies if reply.shape]
     ours = schemas({Problem, *shapes, *(table.row for table in TABLES)})
     document.components.schemas = cast(
         "dict[str, Schema]", {**document.components.schemas, **_portable(ours)}
@@ -97,7 +98,7 @@ def complete(app: Litestar) -> None:
 
 
 def _portable(schema: Any) -> Any:
-    """A schema with patterns that JavaScript reads too, and that JSON can carry."""
+    """A schema whose patterns work in JavaScript and can be encoded as JSON."""
     if isinstance(schema, list):
         return [_portable(part) for part in schema]
     if not isinstance(schema, dict):
@@ -109,9 +110,9 @@ def _portable(schema: Any) -> Any:
 
 
 def _pattern(python: str) -> str:
-    # JSON text holds no lone surrogates; JavaScript would take halves of emoji for some.
+    # JSON cannot hold lone surrogates, and in JavaScript they would match halves of emoji.
     kept = python.replace("\ud800-\udfff", "").replace(r"\Z", "$")
-    return re.sub(r"[^ -~]", lambda found: f"\\u{ord(found[0]):04x}", kept)
+    return re.sub(r"[^ -~]", lambda match: f"\\u{ord(match[0]):04x}", kept)
 
 
 def _response(status: int, text: str) -> OpenAPIResponse:
@@ -127,7 +128,7 @@ def _response(status: int, text: str) -> OpenAPIResponse:
 
 
 def _finish(response: Response[Any]) -> Response[Any]:
-    """Litestar's own page for what is not under /schema as any other error; pages with a policy."""
+    """Replace Litestar's own 404 page by a problem; add a policy to HTML pages."""
     if response.status_code == 404:
         return problem(404, "Not Found", {}, {})
     if response.media_type == "text/html":
@@ -138,12 +139,12 @@ def _finish(response: Response[Any]) -> Response[Any]:
 
 
 def config() -> OpenAPIConfig:
-    """For one application: its router takes the routes of the document."""
+    """The configuration for one application. Litestar adds routes to its router."""
     responses = {problem_name(status): _response(status, text) for status, text in PROBLEMS.items()}
     return OpenAPIConfig(
         title="hirebase",
         version=__version__,
-        description="A company's hiring history in MySQL: batches in, Avro backups out and in.",
+        description="A company's hiring history in MySQL: batches, reports, Avro backups.",
         components=Components(
             security_schemes={"basic": SecurityScheme(type="http", scheme="basic")},
             responses={**responses},

@@ -1,113 +1,196 @@
-"""HTTP/1.1 as uvicorn speaks it, with a bound on heads, chunk headers and trailers."""
+"""HTTP/1.1 as uvicorn speaks it, with the limits that uvicorn lacks and replies in order."""
 
 from __future__ import annotations
 
+from asyncio import TimerHandle, Transport
+from http import HTTPStatus
 from itertools import chain
+from typing import Any, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.web.asgi import Receive, Scope, Send
 from service.web.problems import problem
 
 MAX_HEAD = 1 << 16
 """Bytes of a request line and its headers together."""
-PIECE = 1 << 15
-"""Bytes that are parsed at once: by so much more than the bound an unfinished head is kept."""
+MAX_PIPELINED = 16
+"""Requests of a connection that wait for the reply to an earlier one."""
+HEAD_SECONDS = 20.0
+"""Time to send a head. An idle connection between two requests ends earlier (keep-alive)."""
+CHUNK = 1 << 15
+"""Bytes parsed in one call. An unfinished head can exceed MAX_HEAD by this much."""
 LINGER_SECONDS = 1
-"""So long a client may read why it was refused: a connection closed on unread bytes is reset."""
+"""Time to read a refusal. A connection that is closed with unread bytes is reset."""
 
 
-def _reply() -> bytes:
-    detail = f"The request line and the headers have more than {MAX_HEAD} bytes. Send fewer."
-    refusal = problem(431, detail, {}, {})
-    head = (
-        "HTTP/1.1 431 Request Header Fields Too Large\r\n"
-        f"content-type: {refusal.media_type}\r\ncontent-length: {len(refusal.content)}\r\n"
-        "connection: close\r\n\r\n"
-    )
-    return head.encode() + refusal.content
+class Refusal:
+    """The last reply of a connection, as an ASGI application and as bytes."""
+
+    def __init__(self, status: int, detail: str):
+        response = problem(status, detail, {}, {})
+        self._status, self._detail = status, detail
+        self._body: bytes = response.content
+        self._headers = [
+            (b"content-type", str(response.media_type).encode()),
+            (b"content-length", str(len(self._body)).encode()),
+            (b"connection", b"close"),
+        ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Reply to a request that is queued behind others."""
+        headers = self._headers
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+    def __str__(self) -> str:
+        return self._detail
+
+    def __bytes__(self) -> bytes:
+        start = f"HTTP/1.1 {self._status} {HTTPStatus(self._status).phrase}\r\n".encode()
+        lines = (b"%b: %b\r\n" % header for header in self._headers)
+        return b"".join([start, *lines, b"\r\n", self._body])
 
 
-REFUSAL = _reply()
+TOO_LARGE = Refusal(
+    431, f"The request line and the headers have more than {MAX_HEAD} bytes. Send fewer."
+)
+NOT_HTTP = Refusal(400, "The request breaks the syntax of HTTP/1.1. Correct it.")
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses heads of more than MAX_HEAD bytes: httptools and uvicorn keep them without end.
+    """Limits heads, the time to send one, and pipelined requests.
 
-    The parser tells of a header when it is complete, if ever. So bytes are counted that came in
-    since it last got through a head, a chunk's header or part of a body.
+    httptools reports a header only when it is complete, and keeps an unfinished one without limit.
+    So this class counts the bytes since the last complete head, chunk header or part of a body.
     """
 
     _pending = 0
     _refused = False
+    _head_timer: TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's
+        """Start the time limit for the first head."""
+        super().connection_made(transport)
+        self._limit_head_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the running request too; uvicorn tells only the latest one."""
+        self._stop_head_timer()
+        if self._running and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came in; drop it once the connection is refused or closed."""
-        for at in range(0, len(data), PIECE):
-            if self._refused or self.transport.is_closing():
-                return
-            piece = data[at : at + PIECE]
-            self._pending += len(piece)
-            super().data_received(piece)
-            if self._pending > MAX_HEAD:
-                self._refuse()
+        """Parse bytes; drop them after a refusal."""
+        self._unset_keepalive_if_required()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._limit_head_time()
+        for at in range(0, len(data), CHUNK):
+            self._parse(data[at : at + CHUNK])
+
+    def _parse(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._pending += len(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self._refuse(NOT_HTTP)
+        except HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        if self._pending > MAX_HEAD:
+            self._refuse(TOO_LARGE)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse a request once more, without its Upgrade header.
+
+        httptools takes everything after such a head for another protocol: it loses the body and
+        the next request.
+        """
+        start = (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = (header for header in self.headers if header[0] != b"upgrade")
+        head = [b"%b %b HTTP/%b\r\n" % start, *(b"%b: %b\r\n" % header for header in headers)]
+        self.parser = HttpRequestParser(self)
+        self._parse(b"".join([*head, b"\r\n", rest]))
 
     def on_headers_complete(self) -> None:
-        """Begin the request, if its head is within the bound."""
+        """Begin the request, unless its head or the queue is too large."""
         self._pending = 0
+        self._stop_head_timer()
         if self._refused:
             return
         texts = sum(map(len, chain.from_iterable(self.headers)))
         if len(self.url) + texts + len(": \r\n") * (len(self.headers) + 1) > MAX_HEAD:
-            self._refuse()
-        else:
+            self._refuse(TOO_LARGE)
+        elif self.parser.get_method() == b"CONNECT":
+            self._refuse(NOT_HTTP)
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            # The connection ends after the replies that are due. The client repeats the others.
+            self._refused, self.cycle.keep_alive = True, False
+        elif not self.parser.should_upgrade():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Part of the body: bounded by those who read it."""
+        """Part of the body. Its readers limit it."""
         self._pending = 0
         if not self._refused:
             super().on_body(body)
 
     def on_chunk_header(self) -> None:
-        """A chunk's size and extensions are over."""
+        """The end of a chunk's size and extensions."""
         self._pending = 0
 
     def on_message_complete(self) -> None:
-        """The request is over, trailers included."""
+        """The end of a request, with its trailers."""
         self._pending = 0
-        if not self._refused:
+        if not self._refused and not self.parser.should_upgrade():
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP; nothing where the connection has its answer already."""
-        if not self._refused:
-            super().send_400_response(msg)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
-    def _refuse(self) -> None:
-        """Answer 431 and hang up, unless an earlier request has yet to be answered."""
+    def _limit_head_time(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Reply and hang up, after the replies to earlier requests."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self.logger.warning("A request was refused: its head has more than %d bytes.", MAX_HEAD)
+        self.logger.warning("Refused a request: %s", refusal)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
-            self.transport.write(REFUSAL)
-            self._hang_up()
-        elif cycle.more_body:
-            self._break_off(cycle)
+            self._hang_up(refusal)
+        elif not cycle.more_body:
+            cycle.keep_alive = False  # its reply is the last one
+        elif self.pipeline:
+            self.pipeline[0] = (cycle, cast("Any", refusal))  # it has not begun
         else:
-            cycle.keep_alive = False  # hangs up behind the answers that are due
+            self._break_off(cycle, refusal)
 
-    def _break_off(self, cycle: RequestResponseCycle) -> None:
-        """End a request within its body: its application finds the client gone."""
+    def _break_off(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
+        """End the running request within its body. Its application sees a disconnected client."""
         cycle.disconnected = True
         cycle.message_event.set()
-        if not cycle.response_started:
-            self.transport.write(REFUSAL)
-        self._hang_up()
+        self._hang_up(None if cycle.response_started else refusal)
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, refusal: Refusal | None) -> None:
         self._unset_keepalive_if_required()
+        if refusal:
+            self.transport.write(bytes(refusal))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()

@@ -1,4 +1,4 @@
-"""A bound on what is in work: what comes on top is refused at once, not queued."""
+"""Limits how much runs at a time. Excess requests get 503 immediately; there is no queue."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from service.core.errors import UnavailableError
 from service.web.problems import RETRY_SECONDS
 
 WINDOW = float(RETRY_SECONDS)
-"""Seconds in which refusals are counted: each who waits comes in vain once in that time."""
+"""Seconds in which refusals are counted. A waiting client tries once in this time."""
 
 
 class Limiter:
-    """Lets `places` in at a time, or only `narrow` while more come in vain than it has places for.
+    """Admits `places` at a time, or only `narrow` during an overload.
 
-    Few at work are each done quickly, and no fewer of them a second as long as they keep the
-    worker busy; so a gate narrows from its first refusal on.
+    An overload is a window with more refusals than places. Fewer at a time are each done sooner,
+    at the same rate, as long as they keep the worker busy. So the first refusal narrows the limit.
     """
 
-    def __init__(self, places: int, narrow: int | None = None, what: str = "batches are in work"):
+    def __init__(
+        self, places: int, narrow: int | None = None, what: str = "batches are being processed"
+    ):
         self._places = self._open = places
         self._narrow = min(narrow or places, places)
         self._what = what
@@ -28,7 +30,7 @@ class Limiter:
         self._counted_until = 0.0
 
     def refuses(self) -> bool:
-        """Whether there is no place; each time is counted as somebody who came in vain."""
+        """Whether there is no place. True counts as a refusal."""
         now = time.monotonic()
         if now >= self._counted_until:
             self._open = self._narrow if self._refused > self._places else self._places
@@ -45,7 +47,7 @@ class Limiter:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """A place inside; UnavailableError where there is none."""
+        """Hold a place; UnavailableError if there is none."""
         if self.refuses():
             raise self.refusal
         self._inside += 1
@@ -55,18 +57,17 @@ class Limiter:
             self._inside -= 1
 
     async def passing(self, source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """What `source` gives, with a place inside for as long as it does."""
+        """The chunks of `source`, while holding a place."""
         with self.entered():
             async with aclosing(source):
-                async for piece in source:
-                    yield piece
+                async for chunk in source:
+                    yield chunk
 
 
 def batches(places: int) -> Limiter:
-    """The limit on batches of one worker: `places` at a time, under overload a quarter of them.
+    """The limit on the batches of one worker: `places` at a time, a quarter during an overload.
 
-    It does not count cores. The Python of a worker runs on one core, on any machine and under any
-    container's quota: a second batch keeps it busy while the first waits for the database. More
-    cores are used by more workers, each with a limit of its own.
+    It does not depend on the number of cores. A worker uses one core: a second batch keeps it busy
+    while the first waits for the database. More cores need more workers, each with its own limit.
     """
     return Limiter(places, narrow=max(1, places // 4))

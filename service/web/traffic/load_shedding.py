@@ -1,4 +1,4 @@
-"""Batches too many, refused as cheaply as can be: under overload most of the work is refusing."""
+"""Refuses excess batches at the lowest cost: under overload most of the work is refusing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ PATHS = {f"/{table.path}" for table in TABLES}
 
 
 class LoadShedding:
-    """An ASGI application whose batches are refused, before anything else, while the gate is full.
+    """An ASGI application that refuses batches while the limiter has no place.
 
-    Credentials are not looked at, and the body is not read.
+    It does so before it checks credentials and before it reads the body.
     """
 
-    def __init__(self, app: App, gate: Limiter):
+    def __init__(self, app: App, limiter: Limiter):
         self._app = app
-        self._gate = gate
-        refusal = problem(503, str(gate.refusal), {}, {})
+        self._limiter = limiter
+        refusal = problem(503, str(limiter.refusal), {}, {})
         self._body: bytes = refusal.content
         self._headers = [
             (b"content-type", str(refusal.media_type).encode()),
@@ -29,7 +29,7 @@ class LoadShedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
-        if _is_batch(scope) and self._gate.refuses():
+        if _is_batch(scope) and self._limiter.refuses():
             scope["path_template"] = _path(scope)
             start = {"type": "http.response.start", "status": 503, "headers": self._headers}
             await send(start)

@@ -1,4 +1,4 @@
-"""Logs: structlog over the standard library's, for people or as JSON, ours and uvicorn's alike."""
+"""Configures structlog and the standard library: the same format for our logs and uvicorn's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED: list[Any] = [
 
 
 def configure(level: str, form: Literal["console", "json"]) -> None:
-    """One handler on standard error for everything that is logged."""
+    """Send every log to standard error, as text or as JSON."""
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -40,11 +40,11 @@ def configure(level: str, form: Literal["console", "json"]) -> None:
 
 
 def _final(form: Literal["console", "json"]) -> list[Any]:
-    # Stacks without the values of variables: those are passwords and people's data.
-    away = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    # Tracebacks without the values of variables, which can be passwords or personal data.
+    clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if form == "json":
         stacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        told = structlog.processors.ExceptionRenderer(stacks)
-        return [away, told, structlog.processors.JSONRenderer()]
+        exceptions = structlog.processors.ExceptionRenderer(stacks)
+        return [clean, exceptions, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
-    return [away, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+    return [clean, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]

@@ -1,4 +1,4 @@
-"""What Prometheus is told; a registry an application, and a folder that its workers share."""
+"""Metrics for Prometheus: a registry for each application, a shared folder for its workers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ from service.core.writes.ingest import Verdict
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the folder; the client library reads it when it is imported."""
+"""The variable that names the folder. The client library reads it on import."""
 LOADED = ("added", "changed", "unchanged", "skipped", "rejected")
 Read = Callable[[Database], float]
 Sum = Literal["sum", "livesum", "livemax"]
-WATCHED: tuple[tuple[str, str, Sum, Read], ...] = (
+GAUGES: tuple[tuple[str, str, Sum, Read], ...] = (
     ("pool_connections", "Connections open.", "livesum", lambda base: base.pool.size),
     ("pool_free", "Connections open and idle.", "livesum", lambda base: base.pool.freesize),
-    ("pool_waiting", "Those waiting for one.", "livesum", lambda base: base.pool.waiting),
+    (
+        "pool_waiting",
+        "Callers that wait for a connection.",
+        "livesum",
+        lambda base: base.pool.waiting,
+    ),
     ("retries", "Transactions run again after a conflict.", "sum", lambda base: base.retries),
     ("snapshot_seconds", "Age of the oldest open snapshot.", "livemax", Database.snapshot_age),
 )
-"""(name, text, what is made of the workers' figures, how to read one's own)."""
+"""(name, description, how to combine the workers' values, how to read the value)."""
 
 
 class Metrics:
-    """The service's figures since it started."""
+    """The metrics of a process since its start."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -42,7 +47,7 @@ class Metrics:
             ["route", "method", "status"],
         )
         self.batch = self._histogram(
-            "batch_seconds", "A batch's time: decoding and judging it, or writing it.", ["part"]
+            "batch_seconds", "Time to decode and validate a batch, or to write it.", ["part"]
         )
         self.inserted = self._counter("rows_inserted", "Rows written.", ["table"])
         self.rejected = self._counter(
@@ -58,25 +63,25 @@ class Metrics:
             "backups", "Backups, restores and verifications.", ["action", "outcome"]
         )
         self.backup_bytes = self._counter("backup_bytes", "Bytes of backups taken.", [])
-        self._watched = [
+        self._gauges = [
             (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)
-            for name, text, mode, read in WATCHED
+            for name, text, mode, read in GAUGES
         ]
 
-    def watch(self, database: Database) -> None:
-        """Note what the database knows of itself now."""
-        for gauge, read in self._watched:
+    def update_gauges(self, database: Database) -> None:
+        """Update the gauges of the database."""
+        for gauge, read in self._gauges:
             gauge.set(read(database))
 
     def count(self, table: Table, verdict: Verdict) -> None:
-        """What became of a batch."""
+        """Count the rows of a batch."""
         self.inserted.labels(table.name).inc(verdict.inserted)
         for reject in verdict.rejects:
             for error in reject.errors:
                 self.rejected.labels(table.name, error.code).inc()
 
     def count_load(self, files: Iterable[Mapping[str, Any]]) -> None:
-        """What became of the rows of files, by `table` and what LOADED names, and their `codes`."""
+        """Count rows of loaded files by `table` and outcome (LOADED), and errors by code."""
         for file in files:
             for outcome in LOADED:
                 self.loaded.labels(file["table"], outcome).inc(file.get(outcome, 0))
@@ -94,12 +99,12 @@ class Metrics:
             raise
         self.backups.labels(name, "done").inc()
 
-    def told(self) -> bytes:
-        """All of it for Prometheus, added up over the workers where they share a folder."""
+    def render(self) -> bytes:
+        """The text for Prometheus; sums over the workers if they share a folder."""
         folder = os.environ.get(SHARED)
         if folder is None:
             return generate_latest(self.registry)
-        _forget_the_dead(Path(folder))
+        _remove_dead_workers(Path(folder))
         all_workers = CollectorRegistry()
         MultiProcessCollector(all_workers, folder)
         return generate_latest(all_workers)
@@ -111,14 +116,14 @@ class Metrics:
         return Histogram(f"hirebase_{name}", text, labels, registry=self.registry, buckets=SECONDS)
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """A worker that was killed has no connections; what it counted still counts."""
+def _remove_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that have ended. Their counters still count."""
     for path in folder.glob("gauge_live*.db"):
         pid = int(path.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            with suppress(FileNotFoundError):  # another worker was quicker
+            with suppress(FileNotFoundError):  # another worker has removed it
                 mark_process_dead(pid, str(folder))
         except PermissionError:
             continue

@@ -1,4 +1,4 @@
-"""Every request watched from outside: its id, one line in the log, its place in the metrics."""
+"""The id, the log line and the metrics of each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.web.traffic.metrics import Metrics
 
 REQUEST_ID = b"x-request-id"
 UNKNOWN = "(none)"
-"""The route of what no route answers: paths of strangers are no labels."""
+"""The label of requests without a route. A path is no label: clients can invent any number."""
 
 
 _usable = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
@@ -23,20 +23,20 @@ _log = structlog.get_logger("hirebase.request")
 
 
 class RequestLog:
-    """An ASGI application, watched."""
+    """An ASGI application whose requests are logged and counted."""
 
     def __init__(self, app: App, metrics: Metrics):
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and tell of it when it has ended."""
+        """Pass a request on; log and count it when it has ended."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         name, started, status, whole = _request_id(scope), time.perf_counter(), 0, False
 
-        async def hear() -> Any:
+        async def receive_or_raise() -> Any:
             nonlocal whole
             message = await receive()
             if message["type"] == "http.disconnect" and not (whole or status):
@@ -44,7 +44,7 @@ class RequestLog:
             whole = whole or not message.get("more_body")
             return message
 
-        async def tell(message: Any) -> None:
+        async def send_with_id(message: Any) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -53,7 +53,7 @@ class RequestLog:
 
         with structlog.contextvars.bound_contextvars(request_id=name):
             try:
-                await self._app(scope, hear, tell)
+                await self._app(scope, receive_or_raise, send_with_id)
             finally:
                 self._record(scope, status, time.perf_counter() - started)
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry where it is asked for: a span a request, by its route, without what it carried."""
+"""Optional OpenTelemetry: a span for each request, by its route, without its content."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SEND_SECONDS = 5
-PASSED_ON = (b"traceparent", b"tracestate")
-"""Headers in which a caller names the trace that the request belongs to."""
+TRACE_HEADERS = (b"traceparent", b"tracestate")
+"""Headers that name the trace of the caller."""
 
 
 class Traces:
-    """Where spans go: to OTEL_EXPORTER_OTLP_ENDPOINT; without it there are none."""
+    """Sends spans to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set."""
 
     def __init__(self, settings: Settings):
         endpoint = settings.otel_exporter_otlp_endpoint
         self._provider = _provider(endpoint) if endpoint else None
 
     def around(self, app: App) -> App:
-        """The application, traced if that is asked for."""
+        """The application, with tracing if it is configured."""
         return Traced(app, self._provider) if self._provider else app
 
     async def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         if self._provider:
             await in_thread(self._provider.shutdown)
 
@@ -43,8 +43,8 @@ def _provider(endpoint: str) -> TracerProvider:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise SettingsError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed here; "
-            "requirements-otel.lock has it"
+            "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed. Install "
+            "requirements-otel.lock, or unset the variable."
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "hirebase"}))
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_SECONDS)
@@ -60,34 +60,34 @@ class Traced:
         self._tracer = provider.get_tracer("hirebase")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and tell its route, method and status."""
+        """Pass a request on; record its route, method and status."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        above = TraceContextTextMapPropagator().extract(_passed_on(scope))
+        above = TraceContextTextMapPropagator().extract(_trace_headers(scope))
         with self._tracer.start_as_current_span(
             scope["method"], above, SpanKind.SERVER, record_exception=False
         ) as span:
 
-            async def tell(message: Any) -> None:
+            async def send_and_record(message: Any) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                     if message["status"] >= 500:
                         span.set_status(Status(StatusCode.ERROR))
                 await send(message)
 
-            await self._app(scope, receive, tell)
+            await self._app(scope, receive, send_and_record)
             route = scope.get("path_template") or UNKNOWN
             span.update_name(f"{scope['method']} {route}")
             span.set_attributes({"http.request.method": scope["method"], "http.route": route})
 
 
-def _passed_on(scope: Scope) -> dict[str, str]:
+def _trace_headers(scope: Scope) -> dict[str, str]:
     return {
         name.decode(): value.decode("latin-1")
         for name, value in scope["headers"]
-        if name in PASSED_ON
+        if name in TRACE_HEADERS
     }

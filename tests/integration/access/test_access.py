@@ -1,4 +1,4 @@
-"""Who is let in: basic authentication on everything but the probes."""
+"""Basic authentication on every route except the probes."""
 
 from __future__ import annotations
 
@@ -53,16 +53,14 @@ ROUTES = [
 
 
 @pytest.mark.parametrize("header", REFUSED.values(), ids=REFUSED)
-async def test_anything_but_the_credentials_is_401(
-    client: httpx.AsyncClient, header: bytes
-) -> None:
+async def test_wrong_credentials_get_401(client: httpx.AsyncClient, header: bytes) -> None:
     reply = await client.get("/departments", headers={b"Authorization": header}, auth=None)
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"] == 'Basic realm="hirebase", charset="UTF-8"'
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_every_route_asks_for_credentials(
+async def test_every_route_requires_credentials(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
     assert (await client.request(method, path, auth=None)).status_code == 401
@@ -78,7 +76,7 @@ async def test_every_route_asks_for_credentials(
         ("OPTIONS", "/nothing", 404),
     ],
 )
-async def test_what_no_route_answers_is_told_to_users_alone(
+async def test_unknown_routes_require_credentials(
     client: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     assert (await client.request(method, path)).status_code == status
@@ -91,7 +89,7 @@ async def test_what_no_route_answers_is_told_to_users_alone(
         assert "Allow" not in reply.headers
 
 
-async def test_guessing_on_paths_that_are_not_there_is_slowed_too(
+async def test_attempts_on_unknown_routes_count(
     client: httpx.AsyncClient,
 ) -> None:
     replies = [await client.get("/nothing", auth=(USER, f"{at}")) for at in range(11)]
@@ -101,7 +99,7 @@ async def test_guessing_on_paths_that_are_not_there_is_slowed_too(
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/health/nothing", 404), ("POST", "/health/live", 405)]
 )
-async def test_beside_the_probes_nothing_is_asked_for(
+async def test_routes_next_to_the_probes_need_no_credentials(
     client: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     assert (await client.request(method, path, auth=None)).status_code == status
@@ -116,7 +114,7 @@ async def test_a_body_without_credentials_writes_nothing(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-async def test_the_probes_are_open(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_probes_need_no_credentials(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path, auth=None)).status_code == 200
     assert (
         await client.get(path, headers={"Authorization": "nonsense"}, auth=None)

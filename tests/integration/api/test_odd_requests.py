@@ -1,4 +1,4 @@
-"""Odd texts in every path, query, header and file name of every route: never an error of ours."""
+"""Odd texts in every path, query, header and file name of every route never cause a 500."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_paths(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
 
 
 @every_endpoint
-async def test_behind_every_path(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
+async def test_text_after_every_path(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
     for text in TEXTS.values():
         await check(
             caller, endpoint.method, f"{endpoint.path().rstrip('/')}/{quote_from_bytes(text)}"
@@ -127,6 +127,19 @@ async def test_headers(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
             # Asked for a page, where there is one: it says more of a request than a problem does.
             headers = {b"Accept": b"text/html", name.encode(): text}
             await check(caller, endpoint.method, endpoint.path(), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "text", [*TEXTS.values(), b"a:b", b"a:1:2", b":1", b"a:99999", b"[::1", b"[x]"]
+)
+@pytest.mark.parametrize(
+    "path", ["/departments?limit=x", "/departments", "/console/loads", "/nothing", "/schema"]
+)
+async def test_hosts(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
+    """Also where the framework builds a URL: for a bad parameter, or a key with its request."""
+    for method in ("GET", "POST"):
+        headers = {b"Host": text, b"Idempotency-Key": b"one"}
+        await check(caller, method, path, headers=headers)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -157,7 +170,7 @@ async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
         lambda one: st.integers(80, 400).map(lambda count: one * count + ".csv.gz")
     )
 )
-async def test_a_file_of_any_name_is_looked_at(caller: httpx.AsyncClient, name: str) -> None:
+async def test_a_file_of_any_name_is_checked(caller: httpx.AsyncClient, name: str) -> None:
     reply = await caller.post(
         "/console/loads", params={"table": "departments", "name": name}, content=BODY
     )

@@ -1,4 +1,4 @@
-"""Query parameters that a route does not take: refused on every route, before anything is done."""
+"""Unknown query parameters are refused on every route, before the request has any effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 
 
 @every_endpoint
-async def test_a_parameter_that_is_not_there_is_named_with_those_that_are(
+async def test_an_unknown_parameter_is_named_with_the_known_ones(
     caller: httpx.AsyncClient, endpoint: Endpoint
 ) -> None:
     reply = await caller.request(endpoint.method, endpoint.path(), params={"dryrun": "true"})
@@ -35,7 +35,7 @@ async def test_a_parameter_that_is_not_there_is_named_with_those_that_are(
     [(one, name) for one in ENDPOINTS for name in one.query],
     ids=str,
 )
-async def test_a_parameter_that_is_wanted_once_is_refused_twice(
+async def test_a_repeated_parameter_is_refused(
     caller: httpx.AsyncClient, endpoint: Endpoint, name: str
 ) -> None:
     for values in (["1", "1"], ["", "1"]):
@@ -46,7 +46,7 @@ async def test_a_parameter_that_is_wanted_once_is_refused_twice(
 
 
 @every_endpoint
-async def test_strangers_are_not_told_which_parameters_there_are(
+async def test_parameters_are_not_revealed_without_credentials(
     caller: httpx.AsyncClient, endpoint: Endpoint
 ) -> None:
     url = f"{endpoint.path()}?dryrun=true"
@@ -81,7 +81,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(name=names.filter(lambda name: name not in {"after", "limit"}), value=names)
-async def test_any_name_is_refused_that_is_not_there(
+async def test_any_unknown_name_is_refused(
     caller: httpx.AsyncClient, name: str, value: str
 ) -> None:
     reply = await caller.get("/departments", params={name: value})
@@ -90,7 +90,7 @@ async def test_any_name_is_refused_that_is_not_there(
 
 
 @pytest.mark.parametrize("query", ["?", "?&", "?&&", "?after=0&", "?&limit=1"])
-async def test_a_query_without_a_parameter_too_many_is_taken(
+async def test_a_query_with_known_parameters_is_accepted(
     caller: httpx.AsyncClient, query: str
 ) -> None:
     assert (await caller.get(f"/departments{query}")).status_code == 200

@@ -1,4 +1,4 @@
-"""Every error over HTTP has one shape, whatever it came from, and tells nothing internal."""
+"""Every error over HTTP has the same shape and reveals nothing internal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar import Request
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from service.web import problems
 from tests.conftest import calling
 from tests.support import engine
 from tests.support.tcp_proxy import Wire
@@ -120,21 +122,41 @@ async def test_nothing_is_written_by_a_request_that_ends_in_a_problem(
         assert await database.fetch(f"SELECT COUNT(*) FROM {table}") == [(0,)]
 
 
-async def test_a_method_that_is_not_allowed_is_told_which_are(caller: httpx.AsyncClient) -> None:
+async def test_a_405_lists_the_allowed_methods(caller: httpx.AsyncClient) -> None:
     reply = await caller.delete("/departments")
     assert {"GET", "POST"} <= {method.strip() for method in reply.headers["Allow"].split(",")}
 
 
 async def test_a_bad_parameter_is_named(caller: httpx.AsyncClient) -> None:
-    assert "limit" in (await caller.get("/departments?limit=0")).text
+    problem = (await caller.get("/departments?limit=0&after=x")).json()
+    assert {error["key"] for error in problem["errors"]} == {"limit", "after"}
+    assert "'limit': Expected" in problem["detail"]
+
+
+LONG = "9" * 4000
+LONG_REQUESTS = [
+    *(f"/departments?limit={LONG}", f"/departments?after=x{LONG}", f"/departments?{LONG}=1"),
+    *(f"/departments/{LONG}", f"/rejects?table={LONG}", f"/rejects?source={LONG}"),
+    *(f"/avro/backup/{LONG}", f"/avro/backup/jobs?codec={LONG}", f"/schema/assets/{LONG}"),
+    *(f"/reports/hires-by-quarter?year={LONG}", f"/console/tables/{LONG}", f"/{LONG}"),
+]
+
+
+@pytest.mark.parametrize("path", LONG_REQUESTS, ids=lambda path: path[:40])
+async def test_a_problem_repeats_little_of_a_long_request(
+    caller: httpx.AsyncClient, path: str
+) -> None:
+    reply = await caller.get(path)
+    assert 400 <= reply.status_code < 500
+    assert len(reply.content) < 3000
 
 
 @pytest.mark.parametrize("path", ["/departments", "/schema/openapi.json"])
-async def test_missing_credentials_have_it_too(caller: httpx.AsyncClient, path: str) -> None:
+async def test_missing_credentials_are_a_problem(caller: httpx.AsyncClient, path: str) -> None:
     assert_problem(await caller.get(path, auth=None), 401)
 
 
-async def test_orphans_have_it_too(client: httpx.AsyncClient) -> None:
+async def test_orphans_are_a_problem(client: httpx.AsyncClient) -> None:
     backup = (await client.get("/avro/backup/departments")).content
     await _hire_someone(client)
     reply = await client.post("/avro/restore/departments", content=backup)
@@ -154,7 +176,7 @@ async def _hire_someone(client: httpx.AsyncClient) -> None:
 async def cut(
     wire: Wire, database: Database, migrated: Settings
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application whose database goes away as soon as it has started."""
+    """A client of an application that loses its database after the start."""
     async with calling(engine.over(wire, migrated)) as client:
         wire.refusing = True
         wire.cut()
@@ -162,7 +184,7 @@ async def cut(
 
 
 @pytest.mark.parametrize("path", ["/departments", "/jobs/1", "/rejects", "/health/ready"])
-async def test_a_database_that_is_away_is_503_and_says_when_to_come_back(
+async def test_an_unavailable_database_is_503_with_retry_after(
     cut: httpx.AsyncClient, path: str
 ) -> None:
     reply = await cut.get(path)
@@ -170,15 +192,15 @@ async def test_a_database_that_is_away_is_503_and_says_when_to_come_back(
     assert int(reply.headers["Retry-After"]) >= 1
 
 
-async def test_a_batch_for_a_database_that_is_away_is_503(cut: httpx.AsyncClient) -> None:
+async def test_a_batch_without_a_database_is_503(cut: httpx.AsyncClient) -> None:
     assert_problem(await cut.post("/jobs", content=ROW, headers=JSON), 503)
 
 
-async def test_the_process_lives_while_its_database_is_away(cut: httpx.AsyncClient) -> None:
+async def test_the_process_stays_alive_without_its_database(cut: httpx.AsyncClient) -> None:
     assert (await cut.get("/health/live")).status_code == 200
 
 
-async def test_the_service_is_back_with_its_database(cut: httpx.AsyncClient, wire: Wire) -> None:
+async def test_the_service_recovers_with_its_database(cut: httpx.AsyncClient, wire: Wire) -> None:
     assert (await cut.get("/health/ready")).status_code == 503
     wire.refusing = False
     assert (await cut.get("/health/ready")).status_code == 200
@@ -186,7 +208,7 @@ async def test_the_service_is_back_with_its_database(cut: httpx.AsyncClient, wir
 
 @pytest.fixture
 async def broken(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application whose tables someone has spoilt."""
+    """A client of an application with broken tables."""
     async with connect(scratch) as database:
         await migrate(database)
         async with database.transaction() as transaction:
@@ -204,7 +226,7 @@ async def broken(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
         ("POST", "/jobs", {"job": "Clerk"}),
     ],
 )
-async def test_a_mistake_of_ours_is_told_to_the_log_alone(
+async def test_an_internal_error_is_reported_only_in_the_log(
     broken: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, method: str, path: str, row: object
 ) -> None:
     with caplog.at_level(logging.ERROR, "hirebase"):
@@ -214,6 +236,13 @@ async def test_a_mistake_of_ours_is_told_to_the_log_alone(
     assert "job" not in reply.text
     assert "hired_employees" not in reply.text
     assert path in caplog.text
+
+
+def test_a_path_cannot_add_lines_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    scope: Any = {"type": "http", "method": "GET", "path": "/x\n2026 [info] forged\x1b[2J\u2028"}
+    problems.of_anything(Request(scope), ValueError())
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
 
 
 @pytest.fixture
@@ -234,7 +263,7 @@ async def contended(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_read_that_others_are_in_the_way_of_is_503(contended: httpx.AsyncClient) -> None:
+async def test_a_read_that_meets_a_deadlock_is_503(contended: httpx.AsyncClient) -> None:
     reply = await contended.get("/departments")
     assert_problem(reply, 503)
     assert int(reply.headers["Retry-After"]) >= 1

@@ -1,4 +1,4 @@
-"""GET /rejects: what was not inserted, filtered and paged."""
+"""GET /rejects: filters and pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def rejects(client: AsyncClient, query: str = "") -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_reject_says_when_whence_where_what_and_why(client: AsyncClient) -> None:
+async def test_a_reject_has_its_time_source_position_record_and_errors(client: AsyncClient) -> None:
     await client.post("/jobs", content=b'[{"job":"Clerk"}, {"job" :  "", "a": 1}]')
     (reject,) = await rejects(client)
     when = datetime.fromisoformat(reject["rejected_at"])
@@ -63,7 +63,7 @@ async def test_rejects_are_filtered_by_table_and_source(
     assert len(await rejects(client, query)) == count
 
 
-async def test_a_filter_gives_only_what_it_names(client: AsyncClient, logged: None) -> None:
+async def test_a_filter_returns_only_matching_rejects(client: AsyncClient, logged: None) -> None:
     (reject,) = await rejects(client, "?table=employees&source=loader")
     assert (reject["table"], reject["source"]) == (by_path("employees").name, "loader")
 

@@ -1,4 +1,4 @@
-"""Rejects are kept for so many days. In modules without a service, which would purge them too."""
+"""Expired rejects are purged. The module has no other service, which would purge them too."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def left(database: Database) -> int:
     return int(count)
 
 
-async def test_old_rejects_go_a_few_at_a_time(database: Database) -> None:
+async def test_old_rejects_are_deleted_in_small_batches(database: Database) -> None:
     await put(database, 2 * REJECTS_PURGED_AT_ONCE + 5, days=8)
     await put(database, 3, days=6)
     gone = [await purge(database, 14) for _ in range(4)]
@@ -111,7 +111,7 @@ async def test_the_service_purges_what_has_expired(
     assert (await service.end()).code == 0
 
 
-async def test_a_number_of_days_that_cannot_be_stops_the_start(migrated: Settings) -> None:
+async def test_an_invalid_number_of_days_stops_the_start(migrated: Settings) -> None:
     ended = await program.run("service", "serve", REJECTS_DAYS="-1", MYSQL_HOST="x", API_PASS="x")
     assert ended.code != 0
     assert "REJECTS_DAYS" in ended.err

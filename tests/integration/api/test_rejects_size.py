@@ -1,4 +1,4 @@
-"""Pages of rejects have a size, however long the records are; a reject by itself is whole."""
+"""The size of a page of rejects is limited; a single reject is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.core.rules.reject import Reject
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.core.writes.rejects import RejectOrigin, log_rejects
-from service.web.api.rejects import PAGE_BYTES, PART, SHOWN
+from service.web.api.rejects import CHUNK, PAGE_BYTES, SHOWN
 from tests.support.load import PASSWORD, USER, peak, started
 from tests.support.program import Service
 
@@ -44,7 +44,7 @@ async def served(database: Database, migrated: Settings) -> AsyncIterator[Servic
     assert (await service.end()).code == 0
 
 
-async def test_long_records_make_neither_long_pages_nor_a_large_process(
+async def test_long_records_do_not_enlarge_pages_or_the_process(
     served: Service, database: Database
 ) -> None:
     for at in range(40):
@@ -74,8 +74,8 @@ async def test_a_long_reject_is_sent_in_parts(served: Service, database: Databas
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("length", [SHOWN - 1, SHOWN, SHOWN + 1, PART, PART + 1])
-async def test_a_cut_record_says_so_and_is_whole_by_itself(
+@pytest.mark.parametrize("length", [SHOWN - 1, SHOWN, SHOWN + 1, CHUNK, CHUNK + 1])
+async def test_a_truncated_record_is_marked_and_is_complete_by_itself(
     api: httpx.AsyncClient, database: Database, length: int, end: str
 ) -> None:
     record = end * length
@@ -121,7 +121,7 @@ async def test_as_many_errors_are_shown_as_fit(
 
 
 @pytest.mark.parametrize(("text", "count"), [("x", 1), ("😀", 2), ("\u0001", 3)])
-async def test_a_page_that_has_used_up_its_bytes_is_followed_by_the_next(
+async def test_a_full_page_is_followed_by_the_next(
     api: httpx.AsyncClient, database: Database, text: str, count: int
 ) -> None:
     await put(database, text * SHOWN, count=450)
@@ -141,7 +141,7 @@ async def _pages(api: httpx.AsyncClient) -> AsyncIterator[Sequence[dict[str, obj
 
 
 @pytest.mark.parametrize("key", ["0", "1", f"{2**63 - 1}", f"{2**63}", "9" * 40])
-async def test_a_reject_that_is_not_there_is_404(api: httpx.AsyncClient, key: str) -> None:
+async def test_a_missing_reject_is_404(api: httpx.AsyncClient, key: str) -> None:
     reply = await api.get(f"/rejects/{key}")
     assert reply.status_code == 404
     assert reply.headers["Content-Type"] == "application/problem+json"

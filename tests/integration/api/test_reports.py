@@ -1,4 +1,4 @@
-"""Reports, held against the same counts made in Python."""
+"""Reports, compared with the same counts in Python."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def filled(
 
 
 @pytest.mark.parametrize("year", [2021, 2022, 1999])
-async def test_reports_are_what_python_counts(
+async def test_reports_equal_the_counts_in_python(
     client: httpx.AsyncClient, filled: dict[str, list[Any]], year: int
 ) -> None:
     assert filled["hired_employees"]
@@ -125,7 +125,7 @@ async def test_csv_has_the_same_rows_in_the_same_order(
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html", "text/*;q=0.1, */*"])
-async def test_json_is_what_comes_otherwise(client: httpx.AsyncClient, accept: str) -> None:
+async def test_json_is_the_default(client: httpx.AsyncClient, accept: str) -> None:
     reply = await client.get(ABOVE, headers={"Accept": accept})
     assert reply.headers["Content-Type"] in ("application/json", "text/csv; charset=utf-8")
     assert accept.startswith("text/*") or reply.json() == []
@@ -186,12 +186,11 @@ async def test_the_alphabet_is_the_same_everywhere(
     assert places == sorted(places)
     chart = ElementTree.fromstring((await client.get(f"{QUARTERLY}.svg")).content)
     drawn = [(node.text or "").strip() for node in chart.iter("{http://www.w3.org/2000/svg}text")]
-    # From the bottom up, and not the figures at the axis.
-    longer = [name for name in NASTY if len(name) > 1]
-    assert [name for name in drawn if name in longer] == longer[::-1]
+    longer = [name for name in NASTY if len(name) > 1]  # the values of the bars are shorter
+    assert [name for name in drawn if name in longer] == longer
 
 
-async def test_names_that_differ_in_case_alone_go_by_code_point_then_by_id(
+async def test_names_that_differ_only_in_case_are_sorted_by_code_point_then_by_id(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     names = {1: "art", 2: "Art", 3: "ART", 4: "Árt", 5: "Art"}
@@ -228,7 +227,7 @@ async def test_a_department_at_the_mean_is_not_above_it(
 
 @pytest.mark.parametrize("path", [QUARTERLY, ABOVE])
 @pytest.mark.parametrize("end", ["", ".svg"])
-async def test_without_data_there_is_nothing_to_tell(
+async def test_without_data_reports_are_empty(
     client: httpx.AsyncClient, path: str, end: str
 ) -> None:
     reply = await client.get(path + end)
@@ -238,7 +237,7 @@ async def test_without_data_there_is_nothing_to_tell(
 
 @pytest.mark.parametrize("year", ["0", "999", "10000", "-2021", "2021.5", "next", "", "9" * 30])
 @pytest.mark.parametrize("path", [QUARTERLY, ABOVE, f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
-async def test_a_year_that_is_none_is_a_problem(
+async def test_an_invalid_year_is_a_problem(
     client: httpx.AsyncClient, path: str, year: str
 ) -> None:
     reply = await client.get(path, params={"year": year})
@@ -256,7 +255,7 @@ async def test_the_first_and_the_last_year_can_be_asked_for(
 
 
 @pytest.mark.parametrize("path", [f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
-async def test_a_chart_says_it_all_without_colour_and_by_itself(
+async def test_a_chart_is_readable_without_colour_and_loads_nothing(
     client: httpx.AsyncClient, database: Database, path: str
 ) -> None:
     hostile = '<script>alert(1)</script> & "Sales"'
@@ -272,6 +271,27 @@ async def test_a_chart_says_it_all_without_colour_and_by_itself(
     assert reply.text.count("://") == reply.text.count('xmlns="http://www.w3.org/2000/svg"') == 1
     assert "url(#fill-0)" in reply.text
     assert reply.content == (await client.get(path)).content
+
+
+@pytest.mark.parametrize("path", [f"{QUARTERLY}.svg", f"{ABOVE}.svg"])
+async def test_a_chart_is_xml_whatever_the_names(
+    client: httpx.AsyncClient, database: Database, path: str
+) -> None:
+    await put(database, [("2021-05-05", 1, 1)], {1: "A\ufffe\uffff", 2: "B"})
+    root = ElementTree.fromstring((await client.get(path)).content)
+    assert "A\ufffd\ufffd" in {node.text for node in root.iter()}
+
+
+async def test_a_chart_says_so_if_no_department_is_above_the_mean(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    await put(database, [("2021-05-05", at, 1) for at in (1, 2, 3) for _ in range(500)])
+    reply = await client.get(f"{ABOVE}.svg")
+    root = ElementTree.fromstring(reply.content)
+    assert "No department is above the mean" in reply.text
+    assert "No hires" not in reply.text
+    (mark,) = [node for node in root.iter() if node.text == "mean 500.0"]
+    assert float(mark.attrib["x"]) <= 900
 
 
 async def plan(database: Database, statement: str) -> str:

@@ -58,7 +58,7 @@ async def test_following_next_visits_every_row_once(
     assert seen == list(range(3, 300, 7))
 
 
-async def test_a_row_inserted_meanwhile_moves_no_page(
+async def test_an_inserted_row_does_not_shift_pages(
     client: AsyncClient, database: Database
 ) -> None:
     await fill(database, 10, 20, 30)

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the service does, and its page needs nothing from elsewhere."""
+"""The OpenAPI document describes what the service does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def parents(database: Database) -> None:
             )
 
 
-def told_operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield method, path, operation
@@ -91,7 +91,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         assert resolve(document, {"$ref": reference}), reference
 
 
-def test_every_route_is_told(document: dict[str, Any]) -> None:
+def test_every_route_is_documented(document: dict[str, Any]) -> None:
     routes = create_app(Settings(api_pass="unused")).routes
     pages = re.compile("/(schema.*|console.*)?").fullmatch
     served = {route.path for route in routes if not pages(route.path)}
@@ -99,14 +99,14 @@ def test_every_route_is_told(document: dict[str, Any]) -> None:
     assert {re.sub(r":\w+}", ":", path) for path in served} == told
 
 
-def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for _, _, operation in told_operations(document)]
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations_of(document)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
 
 
-def test_every_operation_tells_success_and_every_problem(document: dict[str, Any]) -> None:
-    for method, path, operation in told_operations(document):
+def test_every_operation_documents_success_and_every_problem(document: dict[str, Any]) -> None:
+    for method, path, operation in operations_of(document):
         where = f"{method} {path}"
         statuses = set(operation["responses"])
         assert operation["summary"], where
@@ -119,9 +119,9 @@ def test_every_operation_tells_success_and_every_problem(document: dict[str, Any
             assert ("application/problem+json" in content) == (status >= "4"), f"{where} {status}"
 
 
-def test_only_probes_are_open(document: dict[str, Any]) -> None:
+def test_only_probes_need_no_credentials(document: dict[str, Any]) -> None:
     assert document["security"] == [{"basic": []}]
-    opened = {path for _, path, told in told_operations(document) if told.get("security") == []}
+    opened = {path for _, path, told in operations_of(document) if told.get("security") == []}
     assert opened == {"/health/live", "/health/ready"}
 
 
@@ -135,7 +135,7 @@ def test_a_path_names_the_tables(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-def test_patterns_are_such_as_javascript_reads(document: dict[str, Any], table: Table) -> None:
+def test_patterns_work_in_javascript(document: dict[str, Any], table: Table) -> None:
     for field in document["components"]["schemas"][table.row.__name__]["properties"].values():
         pattern = field.get("pattern", "^$")
         assert pattern.isascii()
@@ -143,7 +143,7 @@ def test_patterns_are_such_as_javascript_reads(document: dict[str, Any], table: 
         assert pattern.endswith("$")
 
 
-def test_a_further_table_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_table_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = (*TABLES, Table("skills", "skills", Skill))
     for module in (app, spec, operations):
         monkeypatch.setattr(module, "TABLES", tables)
@@ -172,7 +172,7 @@ async def test_the_examples_work(
 
 
 @pytest.mark.parametrize("path", [table.path for table in TABLES])
-async def test_the_verdicts_shown_are_those_given(
+async def test_results_equal_the_examples(
     client: Client, parents: None, document: dict[str, Any], path: str
 ) -> None:
     examples = document["paths"][f"/{path}"]["post"]["requestBody"]["content"]["application/json"]
@@ -184,7 +184,7 @@ async def test_the_verdicts_shown_are_those_given(
 
 
 @pytest.mark.parametrize("path", [table.path for table in TABLES])
-async def test_rows_are_as_shown(
+async def test_rows_equal_the_examples(
     client: Client, parents: None, document: dict[str, Any], path: str
 ) -> None:
     (key,) = (await client.post(f"/{path}", json=sample(by_path(path)))).json()["ids"]
@@ -196,7 +196,7 @@ async def test_rows_are_as_shown(
     assert page == {"rows": [row["value"] | {"id": key}], "next": key}
 
 
-async def test_rejects_are_as_shown(client: Client, document: dict[str, Any]) -> None:
+async def test_rejects_equal_the_examples(client: Client, document: dict[str, Any]) -> None:
     posted = document["paths"]["/departments"]["post"]["requestBody"]["content"]
     _, bad = posted["application/json"]["examples"]["one of two is bad"]["value"]
     await client.post("/departments", json=bad)
@@ -252,7 +252,7 @@ REPLIES = [
     REPLIES,
     ids=[f"{method} {url} {status}" for method, url, _, status in REPLIES],
 )
-async def test_replies_are_as_told(
+async def test_replies_equal_the_document(
     client: Client,
     document: dict[str, Any],
     method: str,

@@ -1,6 +1,6 @@
-"""What comes over a socket and no client library would send: on the server that the service runs.
+"""Requests that client libraries do not send, over a socket, on the server of the service.
 
-Heads without an end, clients that go away, methods of all kinds.
+Endless heads, bad requests behind good ones, disconnecting clients, unusual methods.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import structlog
 
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.web.traffic.http_protocol import MAX_HEAD
+from service.web.asgi import Receive, Scope, Send
+from service.web.traffic import http_protocol
+from service.web.traffic.http_protocol import MAX_HEAD, MAX_PIPELINED
 from tests.conftest import PASSWORD, USER
 from tests.support.hires import count
 from tests.support.routes import ENDPOINTS, Endpoint
-from tests.support.serving import listening
+from tests.support.serving import listening, on_a_port
 from tests.support.waiting import until
 
 CREDENTIALS = b"Authorization: Basic " + b64encode(f"{USER}:{PASSWORD}".encode()) + b"\r\n"
@@ -48,8 +50,8 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert "Traceback" not in caplog.text
 
 
-async def said(server: httpx.AsyncClient, *pieces: bytes, repeat: int = 1) -> bytes:
-    """All that comes back until the server hangs up, for the first piece and the others."""
+async def exchange(server: httpx.AsyncClient, *pieces: bytes, repeat: int = 1) -> bytes:
+    """Send chunks; return everything until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.base_url.port)
     try:
         first, *others = pieces
@@ -83,9 +85,9 @@ def padded(size: int) -> bytes:
 async def test_a_head_has_as_many_bytes_as_the_limits_say(server: httpx.AsyncClient) -> None:
     limit = (await server.get("/limits")).json()["request_head_bytes"]
     assert limit == MAX_HEAD
-    assert statuses(await said(server, padded(limit - 100))) == [200]
+    assert statuses(await exchange(server, padded(limit - 100))) == [200]
     for size in (limit + 100, 2 * limit, 200_000, MIB):
-        reply = await said(server, padded(size))
+        reply = await exchange(server, padded(size))
         assert statuses(reply) == [431], size
         problem = msgspec.json.decode(reply.partition(b"\r\n\r\n")[2])
         assert (problem["status"], str(limit) in problem["detail"]) == (431, True)
@@ -102,8 +104,8 @@ async def test_a_head_has_as_many_bytes_as_the_limits_say(server: httpx.AsyncCli
     ],
     ids=["a path", "a name", "many headers", "many small headers"],
 )
-async def test_all_of_a_head_counts(server: httpx.AsyncClient, head: bytes) -> None:
-    assert statuses(await said(server, head)) == [431]
+async def test_every_part_of_a_head_counts(server: httpx.AsyncClient, head: bytes) -> None:
+    assert statuses(await exchange(server, head)) == [431]
 
 
 ENDLESS = {
@@ -122,12 +124,12 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("begun", "more"), ENDLESS.values(), ids=ENDLESS)
-async def test_what_never_ends_is_cut_off_and_not_kept(
+async def test_endless_heads_are_refused_and_use_little_memory(
     server: httpx.AsyncClient, begun: bytes, more: bytes
 ) -> None:
     tracemalloc.start()
     try:
-        replies = await said(server, begun or more, more, repeat=20 * MIB // len(more) // 4)
+        replies = await exchange(server, begun or more, more, repeat=20 * MIB // len(more) // 4)
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
         tracemalloc.stop()
@@ -135,29 +137,143 @@ async def test_what_never_ends_is_cut_off_and_not_kept(
     assert (await server.get("/limits")).status_code == 200
 
 
-async def test_each_request_of_a_connection_counts_anew(server: httpx.AsyncClient) -> None:
+async def test_each_request_of_a_connection_has_its_own_limit(server: httpx.AsyncClient) -> None:
     large = padded(MAX_HEAD - 100).replace(b"Connection: close\r\n", b"")
     # One after the other, all at once, and cut into pieces of any size.
-    assert statuses(await said(server, large * 3 + padded(2 * MAX_HEAD))) in (
+    assert statuses(await exchange(server, large * 3 + padded(2 * MAX_HEAD))) in (
         [200, 200, 200, 431],
         [200, 200, 200],
     )
     whole = large * 2 + padded(MAX_HEAD - 100)
     for size in (1000, 40_000, 65_536):
         pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
-        assert statuses(await said(server, *pieces)) == [200, 200, 200]
+        assert statuses(await exchange(server, *pieces)) == [200, 200, 200]
 
 
-async def test_a_head_too_large_takes_no_answer_from_the_request_before_it(
-    server: httpx.AsyncClient, database: Database
+GOOD = POST + b"Content-Length: %d\r\n\r\n" % len(ROW) + ROW
+BAD = {
+    "no HTTP": b"\0\r\n\r\n",
+    "an unknown version": HEAD.replace(b"1.1", b"3.0") + b"\r\n",
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    "a length and chunks": POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "a bad chunk": CHUNKED + b"zz\r\n",
+    "a bad second chunk": CHUNKED + b"1\r\n[\r\n-1\r\n",
+    "a folded line": HEAD + b"X: a\r\n b\r\n\r\n",
+    "a tunnel": b"CONNECT test:80 HTTP/1.1\r\n" + CREDENTIALS + b"\r\n",
+    "a large head": padded(3 * MAX_HEAD),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("before", [0, 1, 5])
+async def test_a_bad_request_takes_no_reply_from_the_requests_before_it(
+    server: httpx.AsyncClient, database: Database, before: int, bad: bytes
 ) -> None:
-    good = POST + b"Content-Length: %d\r\n\r\n" % len(ROW) + ROW
-    replies = await said(server, good + padded(3 * MAX_HEAD))
-    assert statuses(replies) == [201]
+    replies = await exchange(server, before * GOOD + bad)
+    assert statuses(replies)[:before] == before * [201]
+    assert statuses(replies)[before:] in ([], [400], [431])
+    assert await count(database, "departments") == before
+
+
+async def test_a_bad_request_is_a_problem(server: httpx.AsyncClient) -> None:
+    head, _, body = (await exchange(server, b"nonsense\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert msgspec.json.decode(body)["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [b"Content-Length: %d\r\n\r\n" % len(ROW) + ROW],
+        [b"Content-Length: %d\r\n\r\n" % len(ROW), ROW],
+        [b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(ROW), ROW + b"\r\n0\r\n\r\n"],
+    ],
+    ids=["whole", "in two", "chunked"],
+)
+async def test_a_request_to_upgrade_loses_neither_its_body_nor_the_next_request(
+    server: httpx.AsyncClient, database: Database, body: list[bytes]
+) -> None:
+    """The HTTP client of Java offers HTTP/2 with each request in plain text."""
+    post = POST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    last = HEAD + b"Connection: close\r\n\r\n"
+    assert statuses(await exchange(server, post + body[0], *body[1:], last)) == [201, 200]
     assert await count(database, "departments") == 1
 
 
-async def test_long_chunked_bodies_are_no_heads(
+async def test_pipelined_requests_use_little_memory(
+    server: httpx.AsyncClient,
+) -> None:
+    tiny = b"GET / HTTP/1.1\r\n\r\n" * 10_000
+    tracemalloc.start()
+    try:
+        replies = await exchange(server, tiny)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
+    assert statuses(replies) == [401] * (1 + MAX_PIPELINED)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET / HT", HEAD, b"\r\n", HEAD + b"\r\n\r\n", HEAD + b"\r\nG"],
+    ids=["nothing", "a line", "a head", "an empty line", "two", "a second head"],
+)
+async def test_a_connection_without_a_head_ends(
+    server: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Otherwise clients that send nothing, or a byte at a time, use up all file descriptors."""
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.5)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.base_url.port)
+    writer.write(sent)
+
+    async def drip() -> None:
+        while sent and not writer.is_closing():
+            await asyncio.sleep(0.1)
+            writer.write(b"\r\n" if sent.endswith(b"\n") else b"x")
+
+    dripping = asyncio.create_task(drip())
+    try:
+        async with asyncio.timeout(5):
+            await reader.read()
+    except ConnectionError:
+        pass  # the end came while a byte was on its way
+    finally:
+        dripping.cancel()
+        writer.transport.abort()
+
+
+async def test_a_slow_request_outlasts_the_time_for_a_head(
+    server: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    post = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(ROW)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.base_url.port)
+    for piece in (post, ROW[:5], ROW[5:]):
+        writer.write(piece)
+        await asyncio.sleep(0.3)
+    assert statuses(await reader.read()) == [201]
+    writer.close()
+
+
+async def test_a_disconnect_reaches_every_request_of_the_connection() -> None:
+    """uvicorn informs only the latest one."""
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async with asyncio.timeout(10), on_a_port(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(2 * (HEAD + b"\r\n"))
+        await begun.wait()
+        writer.transport.abort()
+        await gone.wait()
+
+
+async def test_long_chunked_bodies_do_not_count_as_heads(
     server: httpx.AsyncClient, database: Database
 ) -> None:
     """The sizes of many small chunks are more than a head may have."""
@@ -165,10 +281,10 @@ async def test_long_chunked_bodies_are_no_heads(
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     assert len(chunks) - len(body) > 3 * MAX_HEAD
     close = CHUNKED.replace(b"Host", b"Connection: close\r\nHost")
-    assert statuses(await said(server, close + chunks)) == [201]
+    assert statuses(await exchange(server, close + chunks)) == [201]
 
 
-GONE = {
+DISCONNECTS = {
     "before its body": POST + b"Content-Length: 1000\r\n\r\n",
     "within it": POST + b"Content-Length: 1000\r\n\r\n" + ROW,
     "within a chunk": CHUNKED + b"100\r\n" + ROW,
@@ -183,8 +299,8 @@ GONE = {
 }
 
 
-@pytest.mark.parametrize("sent", GONE.values(), ids=GONE)
-async def test_a_client_that_goes_away_is_no_error_of_ours(
+@pytest.mark.parametrize("sent", DISCONNECTS.values(), ids=DISCONNECTS)
+async def test_a_disconnected_client_is_not_an_error_of_the_service(
     server: httpx.AsyncClient, database: Database, sent: bytes
 ) -> None:
     before = await aborted(server)
@@ -217,18 +333,20 @@ METHODS = "OPTIONS HEAD TRACE CONNECT PUT DELETE PATCH PROPFIND QUERY LINK M-SEA
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_no_method_tells_strangers_anything(server: httpx.AsyncClient, method: str) -> None:
+async def test_no_method_reveals_routes_without_credentials(
+    server: httpx.AsyncClient, method: str
+) -> None:
     for path in ("/departments", "/departments/1", "/nothing", "/console/static/console.css", "*"):
         request = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n".encode()
-        (status,) = statuses(reply := await said(server, request + b"\r\n"))
+        (status,) = statuses(reply := await exchange(server, request + b"\r\n"))
         assert status in {400, 401}
         assert b"allow:" not in reply.lower()
-        (status,) = statuses(await said(server, request + CREDENTIALS + b"\r\n"))
+        (status,) = statuses(await exchange(server, request + CREDENTIALS + b"\r\n"))
         assert status in {200, 204, 400, 404, 405}
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
-async def test_options_is_for_users(server: httpx.AsyncClient, endpoint: Endpoint) -> None:
+async def test_options_requires_credentials(server: httpx.AsyncClient, endpoint: Endpoint) -> None:
     reply = await server.options(endpoint.path())
     assert reply.status_code == 204
     assert "OPTIONS" in reply.headers["Allow"]
@@ -246,14 +364,16 @@ async def test_options_is_for_users(server: httpx.AsyncClient, endpoint: Endpoin
         b"\xff",
     ],
 )
-async def test_bytes_beyond_ascii_are_refused(server: httpx.AsyncClient, target: bytes) -> None:
+async def test_targets_that_are_not_ascii_are_refused(
+    server: httpx.AsyncClient, target: bytes
+) -> None:
     for method in (b"GET ", b"POST "):
         request = HEAD.replace(b"GET ", method).replace(b"/departments", target)
-        (status,) = statuses(await said(server, request + b"Connection: close\r\n\r\n"))
+        (status,) = statuses(await exchange(server, request + b"Connection: close\r\n\r\n"))
         assert status in {400, 405}
 
 
-async def test_an_upgrade_is_none(server: httpx.AsyncClient) -> None:
+async def test_a_websocket_request_gets_a_normal_reply(server: httpx.AsyncClient) -> None:
     upgrade = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     upgrade += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    assert statuses(await said(server, HEAD + upgrade)) == [200]
+    assert statuses(await exchange(server, HEAD + upgrade)) == [200]

@@ -1,4 +1,4 @@
-"""What can be seen from outside: request ids, a line a request, metrics, and a full house."""
+"""Request ids, log lines, metrics, and the limit on batches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from tests.integration.console.test_console import begun, loaded
 SECRET = "Nobody Reads This"
 
 
-async def test_a_request_keeps_the_id_it_came_with(client: httpx.AsyncClient) -> None:
+async def test_a_valid_request_id_is_kept(client: httpx.AsyncClient) -> None:
     reply = await client.get("/health/live", headers={"X-Request-ID": "batch-17:a/b"})
     assert reply.headers["X-Request-ID"] == "batch-17:a/b"
 
 
 @pytest.mark.parametrize("sent", [None, "", "a b", "x" * 129, "<script>", "é"])
-async def test_other_requests_get_an_id(client: httpx.AsyncClient, sent: str | None) -> None:
+async def test_a_request_without_a_valid_id_gets_one(
+    client: httpx.AsyncClient, sent: str | None
+) -> None:
     headers = {} if sent is None else {b"X-Request-ID": sent.encode("latin-1")}
     replies = [await client.get("/health/live", headers=headers) for _ in range(2)]
     first, second = (reply.headers["X-Request-ID"] for reply in replies)
@@ -32,11 +34,11 @@ async def test_other_requests_get_an_id(client: httpx.AsyncClient, sent: str | N
     assert first != second
 
 
-async def test_even_what_no_route_answers_has_an_id(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_route_has_an_id(client: httpx.AsyncClient) -> None:
     assert (await client.get("/nothing")).headers["X-Request-ID"]
 
 
-async def test_a_request_is_one_line_without_what_it_carried(client: httpx.AsyncClient) -> None:
+async def test_a_request_is_one_line_without_its_content(client: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs() as lines:
         await client.post("/departments?dry_run=true", json={"department": SECRET})
         await client.post(f"/departments?x={SECRET}", json={"department": SECRET})
@@ -72,14 +74,14 @@ async def test_a_replay_counts_no_rows(client: httpx.AsyncClient) -> None:
     assert (await figures(client))['hirebase_rows_inserted_total{table="jobs"}'] == 1
 
 
-async def test_metrics_tell_of_the_pool(client: httpx.AsyncClient) -> None:
+async def test_metrics_include_the_pool(client: httpx.AsyncClient) -> None:
     told = await figures(client)
     assert told["hirebase_pool_connections"] >= told["hirebase_pool_free"]
     assert told["hirebase_pool_waiting"] == 0
     assert told["hirebase_snapshot_seconds"] < 1
 
 
-async def test_metrics_tell_of_loads_and_backups(client: httpx.AsyncClient) -> None:
+async def test_metrics_count_loads_and_backups(client: httpx.AsyncClient) -> None:
     body = b"1,Sales\n2,Law\n3,\n"
     await loaded(client, "departments.csv", body, "departments")
     backup = (await client.get("/avro/backup/departments")).content
@@ -104,7 +106,9 @@ async def test_metrics_tell_of_loads_and_backups(client: httpx.AsyncClient) -> N
     assert told["hirebase_backup_bytes_total"] > len(backup) + saved["size"]
 
 
-async def test_a_batch_too_many_is_refused_at_once(database: Database, migrated: Settings) -> None:
+async def test_an_excess_batch_is_refused_immediately(
+    database: Database, migrated: Settings
+) -> None:
     rows = [{"job": f"clerk {number}"} for number in range(1000)]
     async with calling(msgspec.structs.replace(migrated, api_max_batches=2)) as client:
         replies = await asyncio.gather(*(client.post("/jobs", json=rows) for _ in range(12)))
@@ -121,7 +125,7 @@ async def test_logs_go_to_standard_error_in_either_form(form: str, wanted: str) 
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-async def test_a_stack_in_the_log_shows_no_values(form: str) -> None:
+async def test_a_traceback_in_the_log_shows_no_values(form: str) -> None:
     failing = """
 def fail():
     password = "-".join(["top", "secret"])
@@ -138,7 +142,7 @@ except ValueError as error:
 
 
 async def logged(form: str, code: str) -> str:
-    """What code logs, in a process of its own: logging is set up once for all."""
+    """The log of code in a separate process, because logging is configured once."""
     setup = "import logging; from service.web.traffic import log_format as logs; "
     setup += f"logs.configure('info', '{form}'); log = logging.getLogger('any')\n"
     process = await asyncio.create_subprocess_exec(

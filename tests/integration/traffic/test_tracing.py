@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry: what a collector is sent, and that nothing is made without one."""
+"""Spans for OpenTelemetry: their content, and none without a collector."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 class Collector:
-    """A server on a loopback port that keeps the bodies it is sent."""
+    """A server on a loopback port that keeps the bodies it receives."""
 
     def __init__(self) -> None:
         self.port = 0
         self.bodies: list[bytes] = []
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read one request, and content its sender."""
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read one request and reply."""
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         assert head.startswith(b"post /v1/traces ")
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
@@ -38,7 +38,7 @@ class Collector:
         writer.close()
 
     def spans(self) -> list[Any]:
-        """What came, decompressed and decoded by OpenTelemetry's own schema."""
+        """The received spans."""
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
         found = []
@@ -56,13 +56,13 @@ class Collector:
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
     collector = Collector()
-    server = await asyncio.start_server(collector.take, "127.0.0.1", 0)
+    server = await asyncio.start_server(collector.receive, "127.0.0.1", 0)
     collector.port = server.sockets[0].getsockname()[1]
     yield collector
     server.close()
 
 
-async def test_a_request_is_a_span_without_what_it_carried(
+async def test_a_request_is_a_span_without_its_content(
     collector: Collector, migrated: Settings, database: Database
 ) -> None:
     pytest.importorskip("opentelemetry.sdk")
@@ -93,14 +93,14 @@ async def test_a_request_is_a_span_without_what_it_carried(
     assert not [word for word in (SECRET, settings.api_pass, "2147483647") if word.encode() in sent]
 
 
-def test_packages_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     package = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: .*otel\.lock"):
         create_app(Settings(api_pass="x", otel_exporter_otlp_endpoint="http://127.0.0.1:1"))
 
 
-async def test_nothing_is_made_unless_it_is_asked_for() -> None:
+async def test_opentelemetry_is_not_imported_unless_configured() -> None:
     code = (
         "import sys; from service.core.settings import Settings; "
         "from service.web.app import create_app; create_app(Settings(api_pass='x')); "

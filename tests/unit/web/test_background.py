@@ -1,4 +1,4 @@
-"""Background tasks go on, whatever goes wrong in them."""
+"""Background tasks survive errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_an_unexpected_error_is_logged_and_does_not_end_the_task(
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), ContentionError("locked")])
-async def test_a_database_that_is_away_is_a_line_without_a_traceback(
+async def test_an_unavailable_database_is_logged_without_a_traceback(
     caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     work, done = failing(error)
@@ -60,7 +60,7 @@ async def test_a_database_that_is_away_is_a_line_without_a_traceback(
     assert all(str(error) in record.getMessage() for record in logged)
 
 
-async def test_work_that_has_more_to_do_does_not_wait() -> None:
+async def test_work_with_more_to_do_runs_again_immediately() -> None:
     left, done = 1000, asyncio.Event()
 
     async def work() -> bool:
@@ -95,7 +95,7 @@ async def test_tasks_have_ended_when_the_block_has() -> None:
     assert ended.is_set()
 
 
-async def test_a_cancellation_that_is_swallowed_holds_nothing_up() -> None:
+async def test_a_lost_cancellation_is_repeated() -> None:
     started = asyncio.Event()
 
     async def work() -> bool:

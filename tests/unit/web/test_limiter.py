@@ -1,4 +1,4 @@
-"""The bound on batches in work."""
+"""The limit on concurrent batches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 from service.core.errors import UnavailableError
-from service.web.traffic import limiter as gates
+from service.web.traffic import limiter as limiter_module
 from service.web.traffic.limiter import WINDOW, Limiter, batches
 
 
 class Clock:
-    """A time that passes when told to."""
+    """A time that the test sets."""
 
     now = 1000.0
 
@@ -24,17 +24,17 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(gates, "time", clock)
+    monkeypatch.setattr(limiter_module, "time", clock)
     return clock
 
 
-def admitted(gate: Limiter, count: int) -> int:
-    """How many get in of so many that come at once and leave together."""
+def admitted(limiter: Limiter, count: int) -> int:
+    """How many of `count` concurrent requests are admitted."""
     inside = 0
     with ExitStack() as stack:
         for _ in range(count):
             try:
-                stack.enter_context(gate.entered())
+                stack.enter_context(limiter.entered())
                 inside += 1
             except UnavailableError:
                 pass
@@ -42,35 +42,35 @@ def admitted(gate: Limiter, count: int) -> int:
 
 
 def test_a_place_is_free_again_after_an_error() -> None:
-    gate = Limiter(1)
+    limiter = Limiter(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), gate.entered():
+        with pytest.raises(ZeroDivisionError), limiter.entered():
             raise ZeroDivisionError
 
 
-def test_a_gate_is_narrow_from_the_first_refusal_on(clock: Clock) -> None:
-    gate = Limiter(8, narrow=2)
-    assert admitted(gate, 8) == 8
-    assert admitted(gate, 9) == 8
+def test_the_first_refusal_narrows_the_limit(clock: Clock) -> None:
+    limiter = Limiter(8, narrow=2)
+    assert admitted(limiter, 8) == 8
+    assert admitted(limiter, 9) == 8
     clock.now += WINDOW / 2
-    assert admitted(gate, 9) == 2
+    assert admitted(limiter, 9) == 2
 
 
-def test_a_gate_stays_narrow_while_too_many_come_in_vain(clock: Clock) -> None:
-    gate = Limiter(8, narrow=2)
-    admitted(gate, 20)
+def test_the_limit_stays_narrow_during_an_overload(clock: Clock) -> None:
+    limiter = Limiter(8, narrow=2)
+    admitted(limiter, 20)
     for _ in range(5):
         clock.now += WINDOW
-        assert admitted(gate, 20) == 2
+        assert admitted(limiter, 20) == 2
 
 
-def test_a_gate_is_wide_again_for_those_that_it_has_places_for(clock: Clock) -> None:
-    gate = Limiter(8, narrow=2)
-    admitted(gate, 20)
+def test_the_limit_widens_after_an_overload(clock: Clock) -> None:
+    limiter = Limiter(8, narrow=2)
+    admitted(limiter, 20)
     clock.now += WINDOW
-    assert admitted(gate, 8) == 2
+    assert admitted(limiter, 8) == 2
     clock.now += WINDOW
-    assert admitted(gate, 8) == 8
+    assert admitted(limiter, 8) == 8
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 8, 16, 64, None])
@@ -79,14 +79,14 @@ def test_the_limit_on_batches_narrows_on_any_number_of_cores(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, cores: int | None, places: int, narrow: int
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    gate = batches(places)
-    assert admitted(gate, places) == places
-    assert admitted(gate, 4 * places) == places
+    limiter = batches(places)
+    assert admitted(limiter, places) == places
+    assert admitted(limiter, 4 * places) == places
     for _ in range(3):
         clock.now += WINDOW
-        assert admitted(gate, 4 * places) == narrow
+        assert admitted(limiter, 4 * places) == narrow
 
 
-def test_a_gate_without_a_narrow_width_has_one() -> None:
-    gate = Limiter(3)
-    assert [admitted(gate, 5) for _ in range(3)] == [3, 3, 3]
+def test_a_limit_without_a_narrow_width_never_narrows() -> None:
+    limiter = Limiter(3)
+    assert [admitted(limiter, 5) for _ in range(3)] == [3, 3, 3]
