@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from loader.reading.layout import CsvLayout, Record
-from loader.reading.splitter import Block, Position, Splitter, has_line_end
+from loader.reading.splitter import Block, Position, Splitter, first_line_end
 
 BLOCK = 1 << 19
 """Bytes in a block: about 10,000 hires."""
@@ -55,23 +55,29 @@ def _blocks(file: BinaryIO, splitter: Splitter, start: Position, usual: int) -> 
         ahead += file.read(max(size - len(ahead), 0))
         data = ahead[:size]
         last, longest = len(data) < size, size >= LONGEST
-        if longest and not last and not has_line_end(data):
-            block = splitter.too_long(ahead, start, _rest_of_line(file))
+        if longest and not last and not first_line_end(data):
+            length, following = _skip_line(file, data)
+            block = splitter.too_long(data, start, length)
         else:
             block = splitter.split(data, start, last=last, longest=longest)
+            following = ahead[block.end.byte - start.byte :]
         if block.records:
             yield block
         used = block.end.byte - start.byte
-        ahead, start = ahead[used:], block.end
+        ahead, start = following, block.end
         size = usual if used else size * 2
         if last and not ahead:
             return
 
 
-def _rest_of_line(file: BinaryIO) -> int:
-    read = 0
-    while chunk := file.readline(BLOCK):
-        read += len(chunk)
-        if chunk.endswith(b"\n"):
-            break
-    return read
+def _skip_line(file: BinaryIO, data: bytes) -> tuple[int, bytes]:
+    """The bytes of the line that begins with `data`, and what was read after it."""
+    held = data[-1:] if data.endswith(b"\r") else b""
+    length = len(data) - len(held)
+    while chunk := file.read(BLOCK):
+        chunk = held + chunk
+        if end := first_line_end(chunk):
+            return length + end, chunk[end:]
+        held = chunk[-1:] if chunk.endswith(b"\r") else b""
+        length += len(chunk) - len(held)
+    return length + len(held), b""

@@ -14,6 +14,8 @@ from loader.reading.layout import Record
 from service.core.rules.fields import Error
 
 _line_end = re.compile(rb"\r\n|\r|\n")
+# A CR at the very end may be half of a CRLF.
+_certain_line_end = re.compile(rb"\r\n|\n|\r(?!\Z)")
 _surrogate = re.compile("[\ud800-\udfff]").search
 
 BLANK = [""]
@@ -105,10 +107,10 @@ class Splitter:
         block.end = Position(start.byte + used, start.line + read)
         return block
 
-    def too_long(self, data: bytes, start: Position, rest: int) -> Block:
-        """A line without an end as a record that cannot be read, `rest` more bytes skipped."""
+    def too_long(self, data: bytes, start: Position, length: int) -> Block:
+        """A line of `length` bytes that begins with `data`, as a record that cannot be read."""
         text, _ = _decode(data)
-        end = Position(start.byte + len(data) + rest, start.line + 1)
+        end = Position(start.byte + length, start.line + 1)
         block = Block(start, end, [()], [start.line], [_printable(text)])
         block.refuse(0, TOO_LONG)
         return block
@@ -121,7 +123,8 @@ class Splitter:
 
     def _fields(self, text: str, lines: list[str]) -> list[Record]:
         delimiter, blank = self._delimiter, self._blank
-        if any(padding in text for padding in self._padding) or text[:1] == " ":
+        padded = any(padding in text for padding in self._padding)
+        if padded or " " in {text[:1], text[-1:]}:
             return [[part.strip(blank) for part in line.split(delimiter)] for line in lines]
         return [line.split(delimiter) for line in lines]
 
@@ -132,35 +135,43 @@ class Splitter:
         if '"' not in text:
             return len(lines)
         starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
-        after = 0
+        # Quotes left open on several lines close at the same place, or fail there. Therefore a
+        # line above `failed` is read alone: it saves reading the same text for each line.
+        after = failed = 0
         for at in [at for at, line in enumerate(lines) if '"' in line]:
             if at < after:
                 continue
-            fields, after = self._read_one(text, lines, at, starts[at])
-            if fields:
-                block.join(at, after, fields)
-            elif after == at and not last and not (longest and at == 0):
-                return at
+            if at < failed:
+                fields, end = self._record(lines[at], 0)[0], at + 1
             else:
-                after = at + 1
+                fields, end = self._read_one(text, lines, at, starts[at])
+                if not fields and end == len(lines) and not last and not (longest and at == 0):
+                    return at
+                failed = end
+            if fields:
+                block.join(at, end, fields)
+            else:
                 block.refuse(at, NEVER_CLOSED)
+            after = end if fields else at + 1
         return len(lines)
 
     def _read_one(
         self, text: str, lines: list[str], at: int, start: int
     ) -> tuple[list[str] | None, int]:
-        """The record of line `at`, None if it is malformed, and the line after it.
+        """The record of line `at` and the line after it.
 
-        The line itself if its last field is open to the end of the text.
+        None if it is malformed, and the line up to which other open quotes fail in the same way:
+        the number of lines if its last field is open to the end of the text.
         """
         fields, stop = self._record(text, start)
-        if fields:
-            after = at + 1 + text.count("\n", start, stop)
-            own = any(map(self._looks_like_record, lines[at + 1 : after]))
-            return (None, at + 1) if own else (fields, after)
-        still_open = self._open.match(text, stop) is not None
-        own = still_open and any(map(self._looks_like_record, islice(lines, at + 1, None)))
-        return None, at if still_open and not own else at + 1
+        after = at + 1 + text.count("\n", start, stop)
+        if not fields and self._open.match(text, stop):
+            after = len(lines)
+        elif not fields:
+            return None, after - 1
+        following = reversed(range(at + 1, after))
+        other = next((line for line in following if self._looks_like_record(lines[line])), None)
+        return (fields, after) if other is None else (None, other)
 
     def _looks_like_record(self, line: str) -> bool:
         fields = line.split(self._delimiter)
@@ -180,9 +191,10 @@ class Splitter:
         return None, at
 
 
-def has_line_end(data: bytes) -> bool:
-    """Whether a line ends in here for certain."""
-    return _last_line_end(data) > 0
+def first_line_end(data: bytes) -> int:
+    """The bytes up to the end of the first line, its end included; 0 if that is not in `data`."""
+    match = _certain_line_end.search(data)
+    return match.end() if match else 0
 
 
 def _last_line_end(data: bytes) -> int:

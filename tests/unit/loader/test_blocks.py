@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import time
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -75,6 +76,7 @@ def test_every_line_end_and_byte_order_mark(end: str, last: str, mark: bytes) ->
     ("line", "fields"),
     [
         ("1, Cook ", ["1", "Cook"]),
+        ("1,Cook ", ["1", "Cook"]),
         ('1,"Cook, head"', ["1", "Cook, head"]),
         ('1 , "The ""Cook""" ', ["1", 'The "Cook"']),
         ('1,"a\nb"', ["1", "a\nb"]),
@@ -87,7 +89,7 @@ def test_every_line_end_and_byte_order_mark(end: str, last: str, mark: bytes) ->
         ("1," + "x" * 200_000, ["1", "x" * 200_000]),
         ('1,"' + "x" * 200_000 + '"', ["1", "x" * 200_000]),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_fields(line: str, fields: list[str]) -> None:
     lines = 1 + line.count("\n")
@@ -95,6 +97,7 @@ def test_fields(line: str, fields: list[str]) -> None:
         Read(1, fields, line, None),
         Read(1 + lines, ["2", "next"], "2,next", None),
     ]
+    assert read(line.encode()) == [Read(1, fields, line, None)]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +138,25 @@ def test_an_unclosed_quote_is_looked_for_only_so_far() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_line_without_an_end_is_one_reject() -> None:
-    found = read(b"1,a\n" + b"x" * 1000 + b"\n3,c\n")
-    assert [(one.line, one.malformed) for one in found] == [(1, None), (2, TOO_LONG), (3, None)]
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("length", [*range(60, 68), *range(76, 84), 1000])
+def test_a_line_without_an_end_is_one_reject(end: bytes, length: int) -> None:
+    found = read(b"1,a" + end + b"x" * length + end + b"3,c" + end)
+    assert [one.line for one in found] == [1, 2, 3]
+    assert [one.malformed for one in found] == [None, TOO_LONG if length > 63 else None, None]
+    assert found[2].fields == ["3", "c"]
+
+
+@pytest.mark.parametrize("line", ['z",x,"q', '"', 'x,"', '",","', '""""'])
+@pytest.mark.parametrize("last", ["", "5,a\n", '"junk\n', '"\n'])
+def test_the_time_for_quotes_grows_with_the_lines_only(line: str, last: str) -> None:
+    def seconds(count: int) -> float:
+        started = time.process_time()
+        read((f"{line}\n" * count + last).encode())
+        return time.process_time() - started
+
+    seconds(500)
+    assert seconds(8000) < 16 * 6 * max(seconds(500), 0.001)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\r\n  \n"])
