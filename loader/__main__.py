@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from loader.loading.pipeline import load
+from loader.loading.pipeline import load_sources
 from loader.options import WORKERS, Options
+from loader.reading.source import Source, open_sources
 from loader.reporting.progress import Progress, on_terminal
 from loader.reporting.summary import Summary, render
 from service.core.database.connect import connect
@@ -81,6 +84,8 @@ class Delimiter(click.ParamType[str]):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 def main(*, as_json: bool, **chosen: Any) -> None:
+    # A container is stopped by SIGTERM: end as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         settings = Settings.from_environment(os.environ)
         options = _options(settings, **chosen)
@@ -90,9 +95,9 @@ def main(*, as_json: bool, **chosen: Any) -> None:
     except HirebaseError as error:
         _stop(error, 1)
     except KeyboardInterrupt:
-        _stop("stopped. Started again, it goes on from here.", 1)
+        _stop("stopped. Run the same command again to continue.", 1)
     else:
-        click.echo(_json(summaries) if as_json else render(summaries))
+        _print(_json(summaries) if as_json else render(summaries))
 
 
 def _options(
@@ -114,17 +119,30 @@ def _options(
 
 def _run(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
     collect_rarely()
-    return asyncio.run(_load(settings, options, progress))
+    # Outside the event loop, so that one Ctrl-C ends the wait for a pipe.
+    with open_sources(options.data_dir, options.files, options.table) as sources:
+        return asyncio.run(_load(settings, options, sources, progress))
 
 
-async def _load(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
+async def _load(
+    settings: Settings, options: Options, sources: Sequence[Source], progress: Progress
+) -> list[Summary]:
     async with connect(settings) as database:
         await migrate(database)
-        return await load(database, options, progress)
+        return await load_sources(database, sources, options, progress)
 
 
 def _json(summaries: list[Summary]) -> str:
     return msgspec.json.encode([summary.as_object() for summary in summaries]).decode()
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise  # click ends without a message
+    except OSError as error:
+        _stop(f"the run is complete, but its summary cannot be printed: {error.strerror}.", 1)
 
 
 def _stop(error: HirebaseError | str, code: int) -> None:

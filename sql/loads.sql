@@ -23,8 +23,8 @@ FROM loads WHERE load_key = %s AND first_byte = %s;
 SELECT load_key, MAX(next_line) FROM loads
 WHERE origin = %s AND origin_key <> %s GROUP BY load_key;
 
--- name: forget_block
-DELETE FROM loads WHERE load_key = %s AND first_byte = %s;
+-- name: forget_from
+DELETE FROM loads WHERE load_key = %s AND first_byte >= %s;
 
 -- name: forget
 DELETE FROM loads WHERE load_key = %s;
@@ -32,6 +32,9 @@ DELETE FROM loads WHERE load_key = %s;
 -- name: rejects_between
 SELECT position, record, errors FROM rejects
 WHERE origin_key = %s AND position >= %s AND position < %s ORDER BY position;
+
+-- name: count_rejects
+SELECT COUNT(*) FROM rejects WHERE origin_key = %s AND position >= %s AND position < %s;
 
 -- name: forget_rejects
 DELETE FROM rejects WHERE origin_key = %s AND position IN (%s);

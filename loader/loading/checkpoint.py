@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 import sql
 from loader.reading.source import Source
@@ -28,6 +29,11 @@ class Done(Struct, frozen=True):
     highest_id: int
     ids: int
 
+    @property
+    def rejected(self) -> int:
+        """How many of its records were rejected."""
+        return self.received - sum(astuple(self.counts))
+
 
 class Checkpoint:
     """The progress of one file under one set of options; nothing is left of it once done."""
@@ -39,9 +45,18 @@ class Checkpoint:
         self._key = hashlib.sha256(f"{fingerprint} {options}".encode()).hexdigest()
 
     async def done(self) -> dict[int, Done]:
-        """The blocks that are in, by their first byte; those whose rows have gone are forgotten."""
-        blocks = [_done(row) for row in await self._database.fetch(SQL["done"], (self._key,))]
-        return {block.start.byte: block for block in blocks if await self._holds(block)}
+        """The blocks that are in the database, by their first byte.
+
+        An incomplete block is forgotten, and all after it: they may replace rows of it.
+        """
+        done: dict[int, Done] = {}
+        for row in await self._database.fetch(SQL["done"], (self._key,)):
+            block = _done(row)
+            if not await self._is_complete(block):
+                await self._execute("forget_from", (self._key, block.start.byte))
+                break
+            done[block.start.byte] = block
+        return done
 
     async def find(self, block: Block) -> Done | None:
         """What is recorded of a block."""
@@ -80,12 +95,13 @@ class Checkpoint:
         """The load is done: what it brought is told by the table alone."""
         await self._execute("forget", (self._key,))
 
-    async def _holds(self, block: Done) -> bool:
+    async def _is_complete(self, block: Done) -> bool:
+        """Whether its rows are still in the table and its rejects in the log."""
         statement = self._source.table.sql["count_between"]
-        ((count,),) = await self._database.fetch(statement, (block.lowest_id, block.highest_id))
-        if count < block.ids:
-            await self._execute("forget_block", (self._key, block.start.byte))
-        return bool(count >= block.ids)
+        ((rows,),) = await self._database.fetch(statement, (block.lowest_id, block.highest_id))
+        lines = (self._fingerprint, block.start.line, block.end.line)
+        ((rejects,),) = await self._database.fetch(SQL["count_rejects"], lines)
+        return bool(rows >= block.ids and rejects == block.rejected)
 
     async def _execute(self, name: str, parameters: tuple[object, ...]) -> None:
         await self._database.run(lambda transaction: transaction.execute(SQL[name], parameters))

@@ -14,6 +14,7 @@ from loader.reading.splitter import Block
 from loader.reporting.progress import Progress
 from loader.reporting.summary import Summary
 from service.core.database.transactions import Database, Transaction
+from service.core.errors import StoppedError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject
 from service.core.tables import TABLES, Table
@@ -62,6 +63,10 @@ def shadow_tables() -> Iterator[ShadowTables]:
         connection.execute(SQL["synchronous_off"])
         connection.execute(SQL["journal_off"])
         yield ShadowTables(connection)
+    except sqlite3.Error as error:
+        raise StoppedError(
+            f"The dry run cannot write its temporary file (in TMPDIR): {error}."
+        ) from error
     finally:
         connection.close()
 

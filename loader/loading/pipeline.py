@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from copy import copy
 from functools import partial
@@ -17,7 +17,7 @@ from loader.loading.ordered import Ids, Job, in_order
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
 from loader.reading.file import CsvFile, at_lines
-from loader.reading.source import open_sources
+from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block, Position
 from loader.reporting.progress import Progress
 from loader.reporting.rejects_file import RejectsFile, check_folder
@@ -50,21 +50,35 @@ async def load(
     database: Database, options: Options, progress: Progress | None = None
 ) -> list[Summary]:
     """Load the files, parents first; InputError before anything is written."""
-    progress = progress or Progress()
     with open_sources(options.data_dir, options.files, options.table) as sources:
-        small = options.small_blocks or database.embedded
-        detect = partial(CsvFile.detect, options=options, small_blocks=small)
-        files = [await in_thread(detect, source) for source in sources]
-        if options.dry_run or options.max_rejects is not None:
-            rehearsed = await _dry_run(database, files, options, progress)
-            if options.dry_run:
-                return _with_skipped(rehearsed, options)
-        await in_thread(check_folder, options.rejects_dir)
-        loads = [Load(database, file, options) for file in files]
-        summaries = [await one.run(progress) for one in loads]
-        for one in loads:
-            await one.checkpoint.forget()
-        return _with_skipped(summaries, options)
+        return await load_sources(database, sources, options, progress or Progress())
+
+
+async def load_sources(
+    database: Database, sources: Sequence[Source], options: Options, progress: Progress
+) -> list[Summary]:
+    """Load files that are open already."""
+    small = options.small_blocks or database.embedded
+    detect = partial(CsvFile.detect, options=options, small_blocks=small)
+    files = [await in_thread(detect, source) for source in sources]
+    if options.dry_run or options.max_rejects is not None:
+        dry_summaries = await _dry_run(database, files, options, progress)
+        if options.dry_run:
+            return _with_skipped(dry_summaries, options)
+    await in_thread(check_folder, options.rejects_dir)
+    loads = [
+        Load(database, file, options, copy=_copies(files[:at], file))
+        for at, file in enumerate(files)
+    ]
+    summaries = [await one.run(progress) for one in loads]
+    for one in loads:
+        await one.checkpoint.forget()
+    return _with_skipped(summaries, options)
+
+
+def _copies(earlier: Sequence[CsvFile], file: CsvFile) -> int:
+    """How many earlier files have the same content and table."""
+    return sum(other.fingerprint == file.fingerprint for other in earlier)
 
 
 def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
@@ -73,7 +87,7 @@ def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
         return summaries
     loaded = {summary.table for summary in summaries}
     skipped = [
-        Summary(table, None, notes=[f"No file for {table.name} in {options.data_dir}"])
+        Summary(table, None, notes=[f"No file for {table.name} in {printable(options.data_dir)}"])
         for table in TABLES
         if table not in loaded
     ]
@@ -101,7 +115,7 @@ async def _dry_run(
 class Load:
     """The load of one file."""
 
-    def __init__(self, database: Database, file: CsvFile, options: Options):
+    def __init__(self, database: Database, file: CsvFile, options: Options, *, copy: int = 0):
         self._database = database
         self._file = file
         self._options = options
@@ -110,7 +124,9 @@ class Load:
             self._table, RejectOrigin("loader", file.source.short_name, file.fingerprint)
         )
         self._done: dict[int, Done] = {}
-        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, options.judgement)
+        # Each copy of a file that one run loads has its own checkpoint.
+        key = f"{options.judgement} {copy}" if copy else options.judgement
+        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, key)
 
     async def run(self, progress: Progress) -> Summary:
         """Load what is not loaded yet; the summary and the rejects file are of the whole file."""

@@ -45,6 +45,8 @@ class CsvFile:
             for block in blocks(file, self.layout, start, small=self.small_blocks):
                 self.source.check_unchanged(self.version)
                 yield block
+        # A file that was cut short meanwhile just ends.
+        self.source.check_unchanged(self.version)
 
     def judge(self, block: Block) -> Batch:
         """The rows of a block; its rejects carry the original text."""

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from loader.reading.source import printable
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.merge import Counts
@@ -62,7 +63,7 @@ class Summary:
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
             "codes": dict(sorted(self.codes.items())),
-            "rejects_file": str(self.rejects_file) if self.rejects_file else None,
+            "rejects_file": printable(self.rejects_file) if self.rejects_file else None,
             "dry_run": self.dry_run,
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
@@ -85,7 +86,7 @@ class Summary:
             reasons = ", ".join(f"{name} {count}" for name, count in self.reasons.most_common())
             words.append(f"{self.rejected} rejected ({reasons})")
         if self.rejects_file:
-            words.append(f"see {self.rejects_file}")
+            words.append(f"see {printable(self.rejects_file)}")
         return ". ".join([", ".join(words), *self.notes])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 
+import msgspec
 import pytest
 
 from loader.loading.pipeline import load
@@ -52,19 +54,28 @@ async def test_a_table_is_named_by_its_file_or_said(database: Database, folder: 
     await load(database, named)
     await load(database, said)
     assert await database.fetch("SELECT id, job FROM jobs") == [(5, "Baker"), (6, "Miller")]
-    with pytest.raises(InputError, match="say --table"):
+    with pytest.raises(InputError, match="with --table"):
         await load(database, folder.options(files=(str(folder.path / "any.txt"),)))
 
 
-@pytest.mark.parametrize("fault", ["misspelt", "folder", "both", "cut", "header"])
+@pytest.mark.parametrize(
+    "fault",
+    ["misspelt", "upper case", "broken link", "link loop", "folder", "both", "cut", "header"],
+)
 async def test_bad_input_is_refused_before_anything_is_written(
     database: Database, folder: Folder, fault: str
 ) -> None:
     path = folder.path / "hired_employees.csv"
     if fault == "misspelt":
         path.rename(folder.path / "hired_employes.csv")
-    if fault in {"folder", "cut"}:
+    if fault == "upper case":
+        path.rename(folder.path / "hired_employees.CSV")
+    if fault in {"folder", "cut", "broken link", "link loop"}:
         path.unlink()
+    if fault == "broken link":
+        path.symlink_to("nowhere")
+    if fault == "link loop":
+        path.symlink_to(path)
     if fault == "folder":
         path.mkdir()
     if fault == "both":
@@ -78,6 +89,26 @@ async def test_bad_input_is_refused_before_anything_is_written(
     assert "\n" not in str(refused.value)
     assert "hired_employees" in str(refused.value)
     assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
+
+
+async def test_a_path_that_is_not_utf8(database: Database, folder: Folder) -> None:
+    path = folder.path / os.fsdecode(b"jobs.\xff.csv")
+    path.write_text("5,Baker\n6,\n")
+    (summary,) = await load(database, folder.options(files=(str(path),)))
+    assert (summary.counts.added, summary.rejected) == (1, 1)
+    assert "jobs.\\xff.rejects.csv" in str(summary)
+    assert msgspec.json.encode(summary.as_object())
+    assert await database.fetch("SELECT origin FROM rejects") == [("jobs.\\xff.csv",)]
+
+
+async def test_a_file_that_is_named_twice_is_counted_as_loaded_twice(
+    database: Database, folder: Folder
+) -> None:
+    path = str(folder.path / "jobs.csv")
+    first, second = await load(database, folder.options(files=(path, path)))
+    assert (first.counts.added, first.counts.unchanged) == (2, 0)
+    assert (second.counts.added, second.counts.unchanged) == (0, 2)
+    assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
 
 
 async def test_an_empty_file_says_so(database: Database, folder: Folder) -> None:

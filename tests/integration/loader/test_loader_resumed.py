@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from loader.loading.pipeline import load
 from loader.reading.blocks import SMALL_BLOCK
 from loader.reading.file import CsvFile
+from loader.reading.source import open_sources
 from loader.reporting.progress import Advance, Progress
 from loader.reporting.summary import Summary
 from service.core.database.connect import connect
@@ -87,22 +90,60 @@ async def test_a_file_that_changed_since_is_noticed(database: Database, folder: 
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_file_that_changes_meanwhile_stops_the_load(
-    database: Database, folder: Folder
+@pytest.mark.parametrize("mode", ["a", "w"])
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_file_that_changes_during_its_load_stops_the_load(
+    database: Database, folder: Folder, mode: str, dry_run: bool
 ) -> None:
-    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    # More than the file object reads ahead.
+    folder.write(hired_employees=[hire(number) for number in range(1, 5000)])
 
     class Write(Progress):
         @contextmanager
         def file(self, file: CsvFile, _summary: Summary) -> Iterator[Advance]:
             def advance(_done: int) -> None:
-                with file.source.path.open("a") as target:
-                    target.write(f"{hire(99)}\n")
+                with file.source.path.open(mode) as target:
+                    target.write(f"{hire(99)}\n" if mode == "a" else "")
 
             yield advance if file.source.table is HIRES else lambda _done: None
 
-    with pytest.raises(StoppedError, match="was changed while it was loaded"):
-        await load(database, folder.options(), Write())
+    with pytest.raises(StoppedError, match="was changed during its load"):
+        await load(database, folder.options(dry_run=dry_run), Write())
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_a_file_that_is_cut_at_the_end_of_a_block_stops_the_load(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    options = folder.options()
+    with open_sources(folder.path) as sources:
+        file = CsvFile.detect(sources[-1], options)
+    read = file.blocks(file.start)
+    end = next(read).end.byte
+    os.truncate(file.source.path, end)
+    with pytest.raises(StoppedError, match="was changed during its load"):
+        list(read)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("mode", ["reject", "replace"])
+async def test_rejects_that_vanish_before_a_load_goes_on_are_logged_again(
+    database: Database, folder: Folder, mode: Any
+) -> None:
+    folder.write(hired_employees=dirty(100))
+    options = folder.options(on_conflict=mode)
+    (*_, undisturbed), expected = await load(database, options), await state(database)
+    await empty(database)
+    with pytest.raises(Interrupted):
+        await load(database, options, StopAfter(6))
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM rejects ORDER BY position LIMIT 1")
+    *_, summary = await load(database, options)
+    assert await state(database) == expected
+    assert summary.read == summary.rejected + sum(astuple(summary.counts))
+    if mode == "reject":
+        assert summary.rejected == undisturbed.rejected
 
 
 @pytest.mark.usefixtures("small_blocks")
