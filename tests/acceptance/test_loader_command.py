@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -93,6 +94,76 @@ async def test_standard_input(variables: dict[str, str], database: Database, pac
     assert b"1 added, 1 rejected (job 1)" in out
     assert b"jobs.rejects.csv" in out
     assert await database.fetch("SELECT id, job FROM jobs") == [(1, "Clerk")]
+
+
+async def test_output_and_input_that_cannot_be_used(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    for command, message in (
+        ("- --table jobs <&-", "Standard input is closed."),
+        (f"{tmp_path}/jobs.csv >/dev/full", "its summary cannot be printed: No space left"),
+    ):
+        process = await asyncio.create_subprocess_shell(
+            f"exec {sys.executable} -m loader {command}",
+            cwd=program.ROOT,
+            env=program.environment(variables),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, error = await process.communicate()
+        assert process.returncode in {1, 2}
+        assert message in error.decode()
+        assert error.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("waits_for", ["pipe", "rows"])
+async def test_one_signal_stops_it(
+    variables: dict[str, str],
+    database: Database,
+    tmp_path: Path,
+    signal_sent: signal.Signals,
+    waits_for: str,
+) -> None:
+    jobs = tmp_path / "jobs.csv"
+    if waits_for == "pipe":
+        os.mkfifo(jobs)
+    else:
+        jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 400_000)))
+    loading = await program.start("loader", str(jobs), **variables)
+    if waits_for == "pipe":
+        # Opens once the loader has opened the other end.
+        writer = await asyncio.to_thread(os.open, jobs, os.O_WRONLY)
+        await asyncio.sleep(0.5)
+    else:
+        while await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]:
+            await asyncio.sleep(0.01)
+    loading.send_signal(signal_sent)
+    async with asyncio.timeout(20):
+        _, error = await loading.communicate()
+    if waits_for == "pipe":
+        os.close(writer)
+    assert (loading.returncode, error) == (
+        1,
+        b"loader: stopped. Run the same command again to continue.\n",
+    )
+
+
+async def test_a_dry_run_without_room_for_its_temporary_file(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 300_000)))
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"ulimit -f 100; exec {sys.executable} -m loader --dry-run {jobs}"),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert "The dry run cannot write its temporary file" in error.decode()
+    assert b"Traceback" not in error
 
 
 async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_path: Path) -> None:
