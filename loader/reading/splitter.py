@@ -223,7 +223,8 @@ def _refuse_broken(block: Block) -> None:
     for at, text in enumerate(block.texts):
         if block.records[at] != BLANK and _surrogate(text):
             block.refuse(at, NOT_UTF8)
-            block.texts[at] = _printable(text)
+            # A backslash is doubled, so that the rejects file can restore the bytes.
+            block.texts[at] = _printable(text.replace("\\", "\\\\"))
 
 
 def _printable(text: str) -> str:

@@ -19,7 +19,7 @@ from loader.reading.splitter import NOT_UTF8
 from service.core.errors import InputError, StoppedError
 from service.core.rules.reject import Reject
 
-_escaped_byte = re.compile(rb"\\x([89a-f][0-9a-f])")
+_escaped = re.compile(rb"\\(?:\\|x([89a-f][0-9a-f]))")
 
 
 class RejectsFile:
@@ -87,12 +87,16 @@ class RejectsFile:
         text: str = reject.record
         line = self._separator.join((str(reject.position), self._quoted(reasons), text)).encode()
         if any(error.message == NOT_UTF8 for error in reject.errors):
-            line = _escaped_byte.sub(lambda match: bytes.fromhex(match[1].decode()), line)
+            line = _escaped.sub(_unescape, line)
         return line + b"\n"
 
     def _quoted(self, text: str) -> str:
         plain = self._separator not in text and '"' not in text and "\n" not in text
         return text if plain else '"' + text.replace('"', '""') + '"'
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
 
 
 def check_folder(folder: Path) -> None:

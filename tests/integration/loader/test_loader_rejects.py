@@ -37,12 +37,15 @@ async def test_bytes_that_are_no_text_come_back_in_the_rejects_file(
     database: Database, folder: Folder
 ) -> None:
     path = folder.path / "jobs.csv"
-    path.write_bytes(b"1,Clerk\n2,Caf\xe9\n3,Caf\\xe9\n")
+    path.write_bytes(b"1,Clerk\n2,Caf\xe9\n3,Caf\\xe9\n4,\\xe9 \\\xe9 \\\\\n")
     _, summary, _ = await load(database, folder.options())
-    assert (summary.counts.added, summary.rejected) == (2, 1)
+    assert (summary.counts.added, summary.rejected) == (2, 2)
     assert summary.rejects_file
-    assert summary.rejects_file.read_bytes().endswith(b"2,is not UTF-8,2,Caf\xe9\n")
-    (logged,) = await database.fetch("SELECT record FROM rejects")
+    assert summary.rejects_file.read_bytes().splitlines()[1:] == [
+        b"2,is not UTF-8,2,Caf\xe9",
+        b"4,is not UTF-8,4,\\xe9 \\\xe9 \\\\",
+    ]
+    logged, _ = await database.fetch("SELECT record FROM rejects ORDER BY position")
     assert logged == ("2,Caf\\xe9",)
 
 
