@@ -60,6 +60,15 @@ async def test_rejects_of_an_earlier_run_are_not_overwritten(
     assert "department_id 8" in found["hired_employees.rejects.csv"]
 
 
+async def test_a_block_with_tens_of_thousands_of_rejects(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(jobs=["x"] * 40_000)
+    (summary,) = await load(database, folder.options(files=(str(folder.path / "jobs.csv"),)))
+    assert summary.rejected == 40_000
+    assert await database.fetch("SELECT COUNT(*) FROM rejects") == [(40_000,)]
+
+
 async def test_what_is_loaded_later_is_no_longer_logged(database: Database, folder: Folder) -> None:
     folder.write(hired_employees=[hire(1), hire(2, department=3)])
     await load(database, folder.options())
