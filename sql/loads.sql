@@ -1,9 +1,9 @@
--- The first statement of a block's transaction: whoever else is at the same block waits here.
+-- The first statement of a block's transaction: another loader of the same block waits here.
 -- name: claim
 INSERT INTO loads (load_key, first_byte, next_byte, first_line, next_line, origin, origin_key)
 VALUES (%s, %s, %s, %s, %s, %s, %s);
 
--- name: settle
+-- name: record
 UPDATE loads SET received = %s, added = %s, changed = %s, unchanged = %s, skipped = %s,
     lowest_id = %s, highest_id = %s, ids = %s
 WHERE load_key = %s AND first_byte = %s;

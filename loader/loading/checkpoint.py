@@ -1,4 +1,4 @@
-"""How far the load of a file has come: a row for every block, in the transaction of its rows."""
+"""The progress of a load: one record per block, written in the transaction of its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SQL = sql.statements("loads")
 
 
 class Done(Struct, frozen=True):
-    """A block whose rows are in the database, and what became of them."""
+    """A block whose rows are in the database, and their outcome."""
 
     start: Position
     end: Position
@@ -32,11 +32,12 @@ class Done(Struct, frozen=True):
     @property
     def rejected(self) -> int:
         """How many of its records were rejected."""
-        return self.received - sum(astuple(self.counts))
+        accepted: int = sum(astuple(self.counts))
+        return self.received - accepted
 
 
 class Checkpoint:
-    """The progress of one file under one set of options; nothing is left of it once done."""
+    """The progress of one file under one set of options; deleted when the load is done."""
 
     def __init__(self, database: Database, source: Source, fingerprint: str, options: str):
         self._database = database
@@ -47,7 +48,7 @@ class Checkpoint:
     async def done(self) -> dict[int, Done]:
         """The blocks that are in the database, by their first byte.
 
-        An incomplete block is forgotten, and all after it: they may replace rows of it.
+        Forgets the first incomplete block and all blocks after it, which may replace its rows.
         """
         done: dict[int, Done] = {}
         for row in await self._database.fetch(SQL["done"], (self._key,)):
@@ -59,30 +60,29 @@ class Checkpoint:
         return done
 
     async def find(self, block: Block) -> Done | None:
-        """What is recorded of a block."""
+        """The record of a block."""
         rows = await self._database.fetch(SQL["done_block"], (self._key, block.start.byte))
         return _done(rows[0]) if rows else None
 
     async def claim(self, transaction: Transaction, block: Block) -> None:
-        """Record a block as done, if the transaction commits; DuplicateError if it is already."""
-        places = (block.start.byte, block.end.byte, block.start.line, block.end.line)
-        row = (self._key, *places, self._source.origin, self._fingerprint)
+        """Record a block as done, if the transaction commits; DuplicateError if it is done already."""
+        bounds = (block.start.byte, block.end.byte, block.start.line, block.end.line)
+        row = (self._key, *bounds, self._source.origin, self._fingerprint)
         await transaction.execute(SQL["claim"], row)
 
-    async def settle(
+    async def record(
         self, transaction: Transaction, block: Block, counts: Counts, rows: Sequence[Row]
     ) -> None:
-        """Record what became of a claimed block, and which of its rows the table holds now."""
+        """Record the outcome of a claimed block, and the ids of the rows that the table holds now."""
         ids = {row[0] for row in rows} or {0}
-        told = (counts.added, counts.changed, counts.unchanged, counts.skipped)
-        held = (min(ids), max(ids), len(ids) if rows else 0)
-        parameters = (len(block.records), *told, *held, self._key, block.start.byte)
-        await transaction.execute(SQL["settle"], parameters)
+        stored = (min(ids), max(ids), len(ids) if rows else 0)
+        outcome = (len(block.records), *astuple(counts), *stored)
+        await transaction.execute(SQL["record"], (*outcome, self._key, block.start.byte))
 
     async def superseded(self) -> int | None:
-        """Forget loads of this file that were not finished when it had another content.
+        """Forget unfinished loads of this file with other content.
 
-        The line that the last of them came to, None if there is none.
+        Returns the last line that they reached, or None without such a load.
         """
         stale = await self._database.fetch(
             SQL["superseded"], (self._source.origin, self._fingerprint)
@@ -92,7 +92,7 @@ class Checkpoint:
         return max((line for _, line in stale), default=None)
 
     async def forget(self) -> None:
-        """The load is done: what it brought is told by the table alone."""
+        """Delete the progress of a load that is done."""
         await self._execute("forget", (self._key,))
 
     async def _is_complete(self, block: Done) -> bool:
@@ -108,6 +108,6 @@ class Checkpoint:
 
 
 def _done(row: Row) -> Done:
-    first, after, line, after_line, received, added, changed, unchanged, skipped, *held = row
-    counts = Counts(added, changed, unchanged, skipped)
-    return Done(Position(first, line), Position(after, after_line), received, counts, *held)
+    first_byte, next_byte, first_line, next_line, received, *rest = row
+    start, end = Position(first_byte, first_line), Position(next_byte, next_line)
+    return Done(start, end, received, Counts(*rest[:4]), *rest[4:])

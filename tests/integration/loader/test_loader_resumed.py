@@ -59,7 +59,7 @@ async def test_an_interrupted_load_goes_on_to_the_same_end(
         assert await state(database) == wanted
         assert file.read_text() == text
         if blocks:
-            assert "Went on at line" in resumed[-1].notes[0]
+            assert "Continued at line" in resumed[-1].notes[0]
         assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
 
 
