@@ -65,7 +65,7 @@ class Checkpoint:
         return _done(rows[0]) if rows else None
 
     async def claim(self, transaction: Transaction, block: Block) -> None:
-        """Record a block as done, if the transaction commits; DuplicateError if it is done already."""
+        """Record a block as done, if the transaction commits; DuplicateError if it is recorded."""
         bounds = (block.start.byte, block.end.byte, block.start.line, block.end.line)
         row = (self._key, *bounds, self._source.origin, self._fingerprint)
         await transaction.execute(SQL["claim"], row)
@@ -73,7 +73,7 @@ class Checkpoint:
     async def record(
         self, transaction: Transaction, block: Block, counts: Counts, rows: Sequence[Row]
     ) -> None:
-        """Record the outcome of a claimed block, and the ids of the rows that the table holds now."""
+        """Record the outcome of a claimed block, and the ids of the rows now in the table."""
         ids = {row[0] for row in rows} or {0}
         stored = (min(ids), max(ids), len(ids) if rows else 0)
         outcome = (len(block.records), *astuple(counts), *stored)

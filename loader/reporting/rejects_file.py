@@ -107,8 +107,8 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"Rejects cannot be written into {folder}: {error.strerror}. Choose another folder with "
-            "--rejects-dir."
+            f"Rejects cannot be written into {folder}: {error.strerror}. Choose another "
+            "folder with --rejects-dir."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""python -m loader as people and schedulers start it."""
+"""python -m loader as a process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import engine, program
+from tests.support.csv_files import until_blocks_are_in
 
 REAL = program.ROOT.parent / "shared" / "data"
 COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70)}
@@ -24,7 +25,7 @@ COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70
 
 @pytest.fixture
 def variables(migrated: Settings, database: Database, tmp_path: Path) -> dict[str, str]:
-    """The environment of a loader whose rejects go to a folder of their own."""
+    """The environment of a loader, with its own folder for rejects."""
     return engine.environment(migrated) | {"REJECTS_DIR": str(tmp_path / "rejects")}
 
 
@@ -44,13 +45,13 @@ async def test_the_sample_is_loaded(variables: dict[str, str]) -> None:
     assert again.out.endswith("Everything was there already: nothing changed.\n")
 
 
-async def test_json_is_the_summary_alone(variables: dict[str, str]) -> None:
+async def test_json_prints_only_the_summary(variables: dict[str, str]) -> None:
     ended = await load(variables, "--json")
     assert (ended.code, ended.err) == (0, "")
     assert counts(ended) == COUNTS
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real data is not here")
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not available")
 @pytest.mark.parametrize("version", ["as it is", "CRLF", "BOM", "header", "gzip", "all"])
 async def test_the_real_data(variables: dict[str, str], tmp_path: Path, version: str) -> None:
     headers = {
@@ -116,42 +117,41 @@ async def test_output_and_input_that_cannot_be_used(
         assert error.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("waits_for", ["pipe", "rows"])
-async def test_one_signal_stops_it(
-    variables: dict[str, str],
-    database: Database,
-    tmp_path: Path,
-    signal_sent: signal.Signals,
-    waits_for: str,
-) -> None:
-    jobs = tmp_path / "jobs.csv"
-    if waits_for == "pipe":
-        os.mkfifo(jobs)
-    else:
-        jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 400_000)))
-    loading = await program.start("loader", str(jobs), **variables)
-    if waits_for == "pipe":
-        # Opens once the loader has opened the other end.
-        writer = await asyncio.to_thread(os.open, jobs, os.O_WRONLY)
-        await asyncio.sleep(0.5)
-    else:
-        while await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]:
-            await asyncio.sleep(0.01)
-    loading.send_signal(signal_sent)
+async def stop(loading: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal, and check how the loader ends."""
+    loading.send_signal(number)
     async with asyncio.timeout(20):
         _, error = await loading.communicate()
-    if waits_for == "pipe":
-        os.close(writer)
-    assert (loading.returncode, error) == (
-        1,
-        b"loader: stopped. Run the same command again to continue.\n",
-    )
+    assert loading.returncode == 1
+    assert error == b"loader: stopped. Run the same command again to continue.\n"
 
 
-async def test_a_dry_run_without_room_for_its_temporary_file(
-    variables: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
+    variables: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
+    pipe = tmp_path / "jobs.csv"
+    os.mkfifo(pipe)
+    loading = await program.start("loader", str(pipe), **variables)
+    # This returns when the loader has opened the other end.
+    writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+    await asyncio.sleep(0.5)
+    await stop(loading, number)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_running_load(
+    variables: dict[str, str], database: Database, tmp_path: Path, number: signal.Signals
+) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("".join(f"{at},Clerk\n" for at in range(1, 400_000)))
+    loading = await program.start("loader", str(jobs), **variables)
+    await until_blocks_are_in(database, 1)
+    await stop(loading, number)
+
+
+async def test_a_dry_run_on_a_full_disk_stops(variables: dict[str, str], tmp_path: Path) -> None:
     jobs = tmp_path / "jobs.csv"
     jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 300_000)))
     process = await asyncio.create_subprocess_exec(
@@ -176,7 +176,7 @@ async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_p
     assert await database.fetch("SELECT origin FROM rejects") == [(str(pipe),)]
 
 
-async def test_a_folder_that_takes_no_rejects_is_told_before_anything_is_written(
+async def test_a_rejects_folder_that_cannot_be_used_ends_it_before_anything_is_written(
     variables: dict[str, str], database: Database
 ) -> None:
     ended = await load(variables | {"REJECTS_DIR": "/proc/rejects"})
@@ -186,7 +186,7 @@ async def test_a_folder_that_takes_no_rejects_is_told_before_anything_is_written
     assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
 
 
-async def test_a_disk_without_room_for_rejects_stops_it_and_it_goes_on(
+async def test_a_full_disk_for_rejects_stops_it_and_the_next_run_continues(
     variables: dict[str, str], database: Database, tmp_path: Path
 ) -> None:
     jobs = tmp_path / "jobs.csv"
@@ -198,10 +198,10 @@ async def test_a_disk_without_room_for_rejects_stops_it_and_it_goes_on(
         env=program.environment(variables),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, error = await process.communicate()
     assert process.returncode == 1
-    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in told.decode()
-    assert b"Traceback" not in told
+    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in error.decode()
+    assert b"Traceback" not in error
     again = await load(variables, str(jobs), "--json")
     assert counts(again) == {"jobs": (2, 3)}
 
@@ -223,7 +223,7 @@ async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Dat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--data-dir", "nowhere"], "nowhere cannot be read: No such file or directory."),
         (["--data-dir", "sql"], "sql holds no file for any table"),
@@ -242,15 +242,15 @@ async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Dat
     ids=str,
 )
 async def test_wrong_usage_is_code_2(
-    variables: dict[str, str], arguments: list[str], said: str
+    variables: dict[str, str], arguments: list[str], message: str
 ) -> None:
     ended = await load(variables, *arguments)
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert message in ended.err
     assert "Traceback" not in ended.err
 
 
-async def test_a_database_that_is_away_is_code_1(variables: dict[str, str]) -> None:
+async def test_an_unreachable_database_is_code_1(variables: dict[str, str]) -> None:
     away = variables | {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "9", "MYSQL_WAIT": "0"}
     ended = await load(away)
     assert (ended.code, ended.out) == (1, "")

@@ -1,4 +1,4 @@
-"""Loads that are interrupted, or not alone."""
+"""Interrupted loads, and loads at the same time."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from tests.support.csv_files import (
     empty,
     hire,
     names,
+    outcomes,
     state,
-    told,
 )
 from tests.support.tcp_proxy import Wire
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("mode", ["reject", "replace"])
-async def test_an_interrupted_load_goes_on_to_the_same_end(
+async def test_an_interrupted_load_continues_to_the_same_result(
     database: Database, folder: Folder, mode: Any
 ) -> None:
     folder.write(hired_employees=dirty(300))
     options = folder.options(on_conflict=mode)
     undisturbed = await load(database, options)
-    wanted, file = await state(database), undisturbed[-1].rejects_file
+    expected, file = await state(database), undisturbed[-1].rejects_file
     assert file
     text = file.read_text()
     for blocks in (0, 1, 4, 9):
@@ -55,8 +55,8 @@ async def test_an_interrupted_load_goes_on_to_the_same_end(
             await load(database, options, StopAfter(blocks))
         assert not file.exists()
         resumed = await load(database, options)
-        assert told(resumed) == told(undisturbed)
-        assert await state(database) == wanted
+        assert outcomes(resumed) == outcomes(undisturbed)
+        assert await state(database) == expected
         assert file.read_text() == text
         if blocks:
             assert "Continued at line" in resumed[-1].notes[0]
@@ -64,7 +64,7 @@ async def test_an_interrupted_load_goes_on_to_the_same_end(
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_rows_that_vanish_before_a_load_goes_on_are_loaded_again(
+async def test_rows_that_are_deleted_before_a_load_continues_are_loaded_again(
     database: Database, folder: Folder
 ) -> None:
     folder.write(hired_employees=[hire(number) for number in range(1, 60)])
@@ -77,7 +77,9 @@ async def test_rows_that_vanish_before_a_load_goes_on_are_loaded_again(
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_file_that_changed_since_is_noticed(database: Database, folder: Folder) -> None:
+async def test_a_file_that_changed_after_an_interrupted_load_has_a_note(
+    database: Database, folder: Folder
+) -> None:
     folder.write(hired_employees=[hire(number) for number in range(1, 60)])
     with pytest.raises(Interrupted):
         await load(database, folder.options(), StopAfter(4))
@@ -128,7 +130,7 @@ async def test_a_file_that_is_cut_at_the_end_of_a_block_stops_the_load(
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("mode", ["reject", "replace"])
-async def test_rejects_that_vanish_before_a_load_goes_on_are_logged_again(
+async def test_rejects_that_are_deleted_before_a_load_continues_are_logged_again(
     database: Database, folder: Folder, mode: Any
 ) -> None:
     folder.write(hired_employees=dirty(100))
@@ -147,22 +149,22 @@ async def test_rejects_that_vanish_before_a_load_goes_on_are_logged_again(
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_two_loads_at_once_do_no_harm(
+async def test_two_loads_of_one_file_at_the_same_time(
     database: Database, migrated: Settings, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(200))
     await load(database, folder.options())
-    wanted = await state(database)
+    expected = await state(database)
     await empty(database)
     async with connect(migrated) as other:
         both = await asyncio.gather(load(database, folder.options()), load(other, folder.options()))
-    assert await state(database) == wanted
+    assert await state(database) == expected
     assert [summary.read for summary in both[0]] == [summary.read for summary in both[1]]
     assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_load_outlives_a_connection_that_breaks(
+async def test_a_load_survives_broken_connections(
     migrated: Settings, database: Database, wire: Wire, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(120))
@@ -173,12 +175,12 @@ async def test_a_load_outlives_a_connection_that_breaks(
             yield lambda _done: wire.cut() if summary.read and summary.read % 5 == 0 else None
 
     undisturbed = await load(database, folder.options())
-    wanted = await state(database)
+    expected = await state(database)
     await empty(database)
     async with connect(engine.over(wire, migrated)) as cut:
         summaries = await load(cut, folder.options(), Cut())
-    assert told(summaries) == told(undisturbed)
-    assert await state(database) == wanted
+    assert outcomes(summaries) == outcomes(undisturbed)
+    assert await state(database) == expected
 
 
 async def test_seekdb_gets_small_blocks(database: Database, folder: Folder) -> None:
