@@ -146,7 +146,7 @@ async def test_one_signal_stops_a_running_load(
 ) -> None:
     jobs = tmp_path / "jobs.csv"
     jobs.write_text("".join(f"{at},Clerk\n" for at in range(1, 400_000)))
-    loading = await program.start("loader", str(jobs), **variables)
+    loading = await program.start("loader", "--json", str(jobs), **variables)
     await until_blocks_are_in(database, 1)
     await stop(loading, number)
 
