@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from loader.loading.pipeline import load
+from loader.loading.pipeline import load_sources
 from loader.options import WORKERS, Options
+from loader.reading.source import Source, open_sources
 from loader.reporting.progress import Progress, on_terminal
 from loader.reporting.summary import Summary, render
 from service.core.database.connect import connect
@@ -24,25 +27,28 @@ from service.core.tables import TABLES, by_name
 
 
 class Delimiter(click.ParamType[str]):
-    """One character; a tab may be written as \\t."""
+    """One character; \\t and tab mean a tab."""
 
     name = "character"
 
     def convert(
         self, value: str, param: click.Parameter | None, context: click.Context | None
     ) -> str:
-        """The character; CR, LF and the quote mark are taken."""
+        """The character, which is not a CR, an LF, a quote or a space."""
         delimiter = {"\\t": "\t", "tab": "\t"}.get(value, value)
         if len(delimiter) != 1 or delimiter in '\r\n" ' or not delimiter.isascii():
-            self.fail(f"{value!r} is not one ASCII character to separate fields by", param, context)
+            self.fail(
+                f"{value!r} is not one ASCII character that can separate fields", param, context
+            )
         return delimiter
 
 
 @click.command(
-    help="Load CSV files into the database: FILES, or those of a folder that are named after the "
-    f"tables: {', '.join(table.name for table in TABLES)} (.csv or .csv.gz). What is there "
-    "already is compared, what breaks a rule is written to <file>.rejects.csv; corrected, that is "
-    "loaded in the same way. A load that was interrupted goes on where it stopped.",
+    help="Load CSV files into the database: FILES, or the files of a folder that are named after "
+    f"the tables: {', '.join(table.name for table in TABLES)} (.csv or .csv.gz). A row whose id "
+    "exists is compared with the row in the database. Rows that break a rule are written to "
+    "<file>.rejects.csv, which you can correct and load. An interrupted load continues where it "
+    "stopped.",
     epilog="Exit codes: 0 done (rejects are reported), 1 stopped, 2 wrong usage or input.",
 )
 @click.argument("files", nargs=-1)
@@ -53,20 +59,20 @@ class Delimiter(click.ParamType[str]):
 @click.option(
     "--table",
     type=click.Choice([table.name for table in TABLES]),
-    help="The table of FILES that are not named after one, or of - (standard input).",
+    help="The table of FILES with other names, and of - (standard input).",
 )
 @click.option(
-    "--delimiter", type=Delimiter(), default=",", show_default=True, help="Between fields."
+    "--delimiter", type=Delimiter(), default=",", show_default=True, help="Separates fields."
 )
 @click.option(
     "--on-conflict",
     type=click.Choice(["skip", "replace", "reject"]),
     default="reject",
     show_default=True,
-    help="What to do with a row whose id is there with other values.",
+    help="What to do with a row whose id exists with other values.",
 )
 @click.option("--assume-utc", is_flag=True, help="Take datetimes without an offset as UTC.")
-@click.option("--dry-run", is_flag=True, help="Judge everything, write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
     "--max-rejects",
     type=click.IntRange(min=0),
@@ -77,10 +83,12 @@ class Delimiter(click.ParamType[str]):
     type=click.IntRange(1, 64),
     default=WORKERS,
     show_default=True,
-    help="Transactions in flight at a time, each on a connection of its own.",
+    help="Transactions that run at the same time, each on its own connection.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
 def main(*, as_json: bool, **chosen: Any) -> None:
+    # Containers are stopped by SIGTERM. It has the effect of Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         settings = Settings.from_environment(os.environ)
         options = _options(settings, **chosen)
@@ -90,9 +98,9 @@ def main(*, as_json: bool, **chosen: Any) -> None:
     except HirebaseError as error:
         _stop(error, 1)
     except KeyboardInterrupt:
-        _stop("stopped. Started again, it goes on from here.", 1)
+        _stop("stopped. Run the same command again to continue.", 1)
     else:
-        click.echo(_json(summaries) if as_json else render(summaries))
+        _print(_json(summaries) if as_json else render(summaries))
 
 
 def _options(
@@ -107,24 +115,37 @@ def _options(
         data_dir or settings.data_dir,
         rejects_dir or settings.rejects_dir,
         table=by_name(table) if table else None,
-        patience=settings.mysql_wait,
+        reconnect_seconds=settings.mysql_wait,
         **chosen,
     )
 
 
 def _run(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
     collect_rarely()
-    return asyncio.run(_load(settings, options, progress))
+    # Outside the event loop, so that one Ctrl-C ends the wait for a pipe.
+    with open_sources(options.data_dir, options.files, options.table) as sources:
+        return asyncio.run(_load(settings, options, sources, progress))
 
 
-async def _load(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
+async def _load(
+    settings: Settings, options: Options, sources: Sequence[Source], progress: Progress
+) -> list[Summary]:
     async with connect(settings) as database:
         await migrate(database)
-        return await load(database, options, progress)
+        return await load_sources(database, sources, options, progress)
 
 
 def _json(summaries: list[Summary]) -> str:
     return msgspec.json.encode([summary.as_object() for summary in summaries]).decode()
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise  # click ends the program without a message
+    except OSError as error:
+        _stop(f"the run is complete, but its summary cannot be printed: {error.strerror}.", 1)
 
 
 def _stop(error: HirebaseError | str, code: int) -> None:

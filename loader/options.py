@@ -1,4 +1,4 @@
-"""How to load."""
+"""Options of a load."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.core.tables import Table
 from service.core.writes.merge import OnConflict
 
 WORKERS = min(max(os.cpu_count() or 2, 2), 4)
-"""Two keep a server busy that shares two cores with the loader; a third only adds contention."""
+"""Two keep a server busy that shares two cores with the loader. A third only adds contention."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says; `patience`: seconds to wait for a database that went away.
+    """Options from the command line.
 
-    small_blocks: in less memory, and slower.
+    reconnect_seconds: how long to wait for a lost database. small_blocks: use less memory; slower.
     """
 
     data_dir: Path
@@ -30,12 +30,11 @@ class Options:
     dry_run: bool = False
     max_rejects: int | None = None
     workers: int = WORKERS
-    patience: float = 30
+    reconnect_seconds: float = 30
     small_blocks: bool = False
 
     @property
-    def judgement(self) -> str:
-        """What decides, beside the file, what becomes of a row, and in which block."""
-        words = f"{self.on_conflict} {self.assume_utc} {self.delimiter}"
-        # A load is resumed at the blocks it had.
-        return f"{words} small" if self.small_blocks else words
+    def checkpoint_key(self) -> str:
+        """The options that decide the outcome of a row and the bounds of a block."""
+        key = f"{self.on_conflict} {self.assume_utc} {self.delimiter}"
+        return f"{key} small" if self.small_blocks else key

@@ -1,5 +1,5 @@
--- For SQLite, not for the server: what a dry run would have written, an id and a hash a row, in one
--- table for each of ours.
+-- For SQLite, not for the server: the rows that a load would write, as one id and one hash per row.
+-- Each table of the database has its own table here.
 
 -- name: create
 CREATE TABLE {name} (id INTEGER PRIMARY KEY, hash INTEGER);
@@ -10,7 +10,7 @@ SELECT id, hash FROM {name} WHERE id IN (?);
 -- name: put
 INSERT OR REPLACE INTO {name} VALUES (?, ?);
 
--- A temporary file: it need not survive a crash.
+-- A temporary file does not have to survive a crash.
 -- name: synchronous_off
 PRAGMA synchronous = OFF;
 

@@ -1,4 +1,4 @@
-"""What a load would do, without writing a row: the tables as they are, and the files above them."""
+"""Dry runs: the outcome of a load, computed without writing to the database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from loader.reading.splitter import Block
 from loader.reporting.progress import Progress
 from loader.reporting.summary import Summary
 from service.core.database.transactions import Database, Transaction
+from service.core.errors import StoppedError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject
 from service.core.tables import TABLES, Table
@@ -29,7 +30,7 @@ Tokens = dict[int, tuple[int, int]]
 
 
 class ShadowTables:
-    """The rows that would be in the tables, an id and a hash each, in a temporary file."""
+    """The rows that a load would write, as ids and hashes in a temporary file."""
 
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
@@ -37,31 +38,35 @@ class ShadowTables:
             connection.execute(sql.with_name(SQL["create"], table.name))
 
     def find(self, table: Table, ids: set[int]) -> Tokens:
-        """Those of the ids that it has, each with the row's hash."""
+        """The rows with these ids: id and hash, by id."""
         statement = sql.with_name(SQL["find"], table.name)
         return {
             row[0]: row
-            for part in chunks(sorted(ids))
-            for row in self._connection.execute(sql.with_in_list(statement, len(part)), part)
+            for chunk in chunks(sorted(ids))
+            for row in self._connection.execute(sql.with_in_list(statement, len(chunk)), chunk)
         }
 
     def put(self, table: Table, tokens: Tokens) -> None:
-        """Add rows, or change them."""
+        """Add or replace rows."""
         self._connection.executemany(sql.with_name(SQL["put"], table.name), tokens.values())
 
     def ids(self, table: Table, ids: set[int]) -> set[int]:
-        """Those of the ids that it has."""
+        """The ids among these that have a row."""
         return set(self.find(table, ids))
 
 
 @contextmanager
 def shadow_tables() -> Iterator[ShadowTables]:
-    """An empty shadow; gone at the end."""
+    """Shadow tables without rows, deleted at the end; StoppedError if the disk is full."""
     connection = sqlite3.connect("", isolation_level=None)
     try:
         connection.execute(SQL["synchronous_off"])
         connection.execute(SQL["journal_off"])
         yield ShadowTables(connection)
+    except sqlite3.Error as error:
+        raise StoppedError(
+            f"The dry run cannot write its temporary file (in TMPDIR): {error}."
+        ) from error
     finally:
         connection.close()
 
@@ -73,14 +78,14 @@ async def dry_run(
     on_conflict: OnConflict,
     progress: Progress,
 ) -> Summary:
-    """The summary of a load of this file."""
+    """The summary that a load of this file would have."""
     started = time.perf_counter()
     table = file.source.table
     summary = Summary(table, file.source.name, dry_run=True)
     blocks = file.blocks(file.start)
     with progress.file(file, summary) as advance:
         while block := await in_thread(next, blocks, None):
-            counts, rejects = await _try(database, rows, file.judge(block), block, on_conflict)
+            counts, rejects = await _try(database, rows, file.validate(block), block, on_conflict)
             summary.add(len(block.records), counts, rejects)
             advance(block.end.byte)
     summary.seconds = time.perf_counter() - started
@@ -88,18 +93,18 @@ async def dry_run(
 
 
 async def _try(
-    database: Database, rows: ShadowTables, judged: Batch, block: Block, on_conflict: OnConflict
+    database: Database, rows: ShadowTables, batch: Batch, block: Block, on_conflict: OnConflict
 ) -> tuple[Counts, list[Reject]]:
-    table = judged.table
+    table = batch.table
 
-    async def look(transaction: Transaction) -> tuple[Batch, Tokens]:
-        attempt = copy(judged)
-        attempt.rejects = list(judged.rejects)
+    async def compare(transaction: Transaction) -> tuple[Batch, Tokens]:
+        attempt = copy(batch)
+        attempt.rejects = list(batch.rejects)
         await check_parents(transaction, attempt, rows.ids)
         old = await merge.find_among(transaction, table, [row[0] for row in attempt.rows])
         return attempt, {key: (key, hash(row)) for key, row in old.items()}
 
-    attempt, old = await database.run(look, SECONDS)
+    attempt, old = await database.run(compare, SECONDS)
     tokens = [(row[0], hash(row)) for row in attempt.rows]
     old |= rows.find(table, {key for key, _ in tokens})
     decision = merge.decide(tokens, old, on_conflict)

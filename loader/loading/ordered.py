@@ -1,4 +1,4 @@
-"""Work on several blocks at once, results in the order of the blocks."""
+"""Runs jobs on several blocks at the same time; results come in the order of the blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.core.threads import ended
 T = TypeVar("T")
 
 RESULTS_PER_WORKER = 4
-"""Times as many results as workers are kept where one job holds up those behind it."""
+"""Results kept per worker while an earlier job is not done."""
 
 
 class Ids:
@@ -24,12 +24,12 @@ class Ids:
     def __init__(self, rows: Sequence[Row]):
         self._ids: list[int] = [row[0] for row in rows]
 
-    def meets(self, other: Ids) -> bool:
+    def overlap(self, other: Ids) -> bool:
         """Whether the two have an id in common."""
         if not self._ids or not other._ids:
             return False
-        apart = self._last < other._first or other._last < self._first
-        return not apart and not self._set.isdisjoint(other._set)
+        disjoint = self._last < other._first or other._last < self._first
+        return not disjoint and not self._set.isdisjoint(other._set)
 
     @cached_property
     def _first(self) -> int:
@@ -46,55 +46,55 @@ class Ids:
 
 @dataclass(frozen=True)
 class Job(Generic[T]):
-    """What to do with a block. Jobs that share an id are done one after the other."""
+    """The work on one block. Jobs that share an id run one after the other."""
 
     ids: Ids
     work: Callable[[], Coroutine[Any, Any, T]]
 
 
 async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator[T]:
-    """The results of jobs in their order; up to `workers` of them are in flight."""
-    flying: deque[Running[T]] = deque()
+    """The results of jobs in their order; up to `workers` jobs run at the same time."""
+    started: deque[Running[T]] = deque()
     try:
         async for job in jobs:
-            for result in _finished(flying):
+            for result in _finished(started):
                 yield result
-            while before := _blockers(flying, job, workers):
-                await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
-                for result in _finished(flying):
+            while blockers := _blockers(started, job, workers):
+                await asyncio.wait(blockers, return_when=asyncio.FIRST_COMPLETED)
+                for result in _finished(started):
                     yield result
-            flying.append(Running(job.ids, asyncio.create_task(job.work())))
-        while flying:
-            yield await flying[0].task
-            flying.popleft()
+            started.append(Running(job.ids, asyncio.create_task(job.work())))
+        while started:
+            yield await started[0].task
+            started.popleft()
     finally:
-        for flight in flying:
-            flight.task.cancel()
+        for running in started:
+            running.task.cancel()
         try:
-            await ended(*(flight.task for flight in flying))
+            await ended(*(running.task for running in started))
         finally:
             await jobs.aclose()
 
 
 @dataclass(frozen=True)
 class Running(Generic[T]):
-    """A job that was started and whose result is not given out yet."""
+    """A started job whose result is not yielded yet."""
 
     ids: Ids
     task: asyncio.Task[T]
 
 
-def _finished(flying: deque[Running[T]]) -> Iterator[T]:
-    """The results that are there and have none before them that is not."""
-    while flying and flying[0].task.done():
-        yield flying.popleft().task.result()
+def _finished(started: deque[Running[T]]) -> Iterator[T]:
+    """The results of the first jobs, up to one that is not done."""
+    while started and started[0].task.done():
+        yield started.popleft().task.result()
 
 
-def _blockers(flying: Sequence[Running[T]], job: Job[T], workers: int) -> list[asyncio.Task[T]]:
-    """One of these has to end before the job can start; none: it can."""
-    if len(flying) >= workers * RESULTS_PER_WORKER:
-        return [flying[0].task]
-    running = [flight for flight in flying if not flight.task.done()]
-    if len(running) >= workers or any(flight.ids.meets(job.ids) for flight in running):
-        return [flight.task for flight in running]
+def _blockers(started: Sequence[Running[T]], job: Job[T], workers: int) -> list[asyncio.Task[T]]:
+    """The tasks of which one must end before the job can start; empty if it can start."""
+    if len(started) >= workers * RESULTS_PER_WORKER:
+        return [started[0].task]
+    unfinished = [running for running in started if not running.task.done()]
+    if len(unfinished) >= workers or any(running.ids.overlap(job.ids) for running in unfinished):
+        return [running.task for running in unfinished]
     return []

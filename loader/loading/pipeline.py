@@ -1,10 +1,10 @@
-"""Source → batch → store: a transaction a block, several in flight, each block exactly once."""
+"""Source → batch → store: one transaction per block, several at a time, each block once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from copy import copy
 from functools import partial
@@ -17,7 +17,7 @@ from loader.loading.ordered import Ids, Job, in_order
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
 from loader.reading.file import CsvFile, at_lines
-from loader.reading.source import open_sources
+from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block, Position
 from loader.reporting.progress import Progress
 from loader.reporting.rejects_file import RejectsFile, check_folder
@@ -38,7 +38,7 @@ ATTEMPTS = 8
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a block."""
+    """The outcome of a block."""
 
     received: int
     counts: Counts
@@ -50,30 +50,44 @@ async def load(
     database: Database, options: Options, progress: Progress | None = None
 ) -> list[Summary]:
     """Load the files, parents first; InputError before anything is written."""
-    progress = progress or Progress()
     with open_sources(options.data_dir, options.files, options.table) as sources:
-        small = options.small_blocks or database.embedded
-        detect = partial(CsvFile.detect, options=options, small_blocks=small)
-        files = [await in_thread(detect, source) for source in sources]
-        if options.dry_run or options.max_rejects is not None:
-            rehearsed = await _dry_run(database, files, options, progress)
-            if options.dry_run:
-                return _with_skipped(rehearsed, options)
-        await in_thread(check_folder, options.rejects_dir)
-        loads = [Load(database, file, options) for file in files]
-        summaries = [await one.run(progress) for one in loads]
-        for one in loads:
-            await one.checkpoint.forget()
-        return _with_skipped(summaries, options)
+        return await load_sources(database, sources, options, progress or Progress())
+
+
+async def load_sources(
+    database: Database, sources: Sequence[Source], options: Options, progress: Progress
+) -> list[Summary]:
+    """Load sources that are open."""
+    small = options.small_blocks or database.embedded
+    detect = partial(CsvFile.detect, options=options, small_blocks=small)
+    files = [await in_thread(detect, source) for source in sources]
+    if options.dry_run or options.max_rejects is not None:
+        dry_summaries = await _dry_run(database, files, options, progress)
+        if options.dry_run:
+            return _with_skipped(dry_summaries, options)
+    await in_thread(check_folder, options.rejects_dir)
+    loads = [
+        Load(database, file, options, copy=_copies(files[:at], file))
+        for at, file in enumerate(files)
+    ]
+    summaries = [await one.run(progress) for one in loads]
+    for one in loads:
+        await one.checkpoint.forget()
+    return _with_skipped(summaries, options)
+
+
+def _copies(earlier: Sequence[CsvFile], file: CsvFile) -> int:
+    """How many earlier files have the same content and table."""
+    return sum(other.fingerprint == file.fingerprint for other in earlier)
 
 
 def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
-    """With the tables that the folder has no file for."""
+    """The summaries, and a note for each table that has no file in the folder."""
     if options.files:
         return summaries
     loaded = {summary.table for summary in summaries}
     skipped = [
-        Summary(table, None, notes=[f"No file for {table.name} in {options.data_dir}"])
+        Summary(table, None, notes=[f"No file for {table.name} in {printable(options.data_dir)}"])
         for table in TABLES
         if table not in loaded
     ]
@@ -83,17 +97,17 @@ def _with_skipped(summaries: list[Summary], options: Options) -> list[Summary]:
 async def _dry_run(
     database: Database, files: list[CsvFile], options: Options, progress: Progress
 ) -> list[Summary]:
-    """What a load would do; StoppedError if it would refuse more than it may."""
+    """The summaries of a dry run; StoppedError if it has more rejects than allowed."""
     with shadow_tables() as rows:
         summaries = [
             await dry_run(database, rows, file, options.on_conflict, progress) for file in files
         ]
     rejected = sum(summary.rejected for summary in summaries)
     if options.max_rejects is not None and rejected > options.max_rejects:
-        told = "\n".join(map(str, summaries))
+        details = "\n".join(map(str, summaries))
         raise StoppedError(
             f"{rejected} rows break a rule, --max-rejects allows {options.max_rejects}: "
-            f"nothing was loaded.\n{told}"
+            f"nothing was loaded.\n{details}"
         )
     return summaries
 
@@ -101,7 +115,7 @@ async def _dry_run(
 class Load:
     """The load of one file."""
 
-    def __init__(self, database: Database, file: CsvFile, options: Options):
+    def __init__(self, database: Database, file: CsvFile, options: Options, *, copy: int = 0):
         self._database = database
         self._file = file
         self._options = options
@@ -110,10 +124,15 @@ class Load:
             self._table, RejectOrigin("loader", file.source.short_name, file.fingerprint)
         )
         self._done: dict[int, Done] = {}
-        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, options.judgement)
+        # Each copy of a file that one run loads has its own checkpoint.
+        key = f"{options.checkpoint_key} {copy}" if copy else options.checkpoint_key
+        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, key)
 
     async def run(self, progress: Progress) -> Summary:
-        """Load what is not loaded yet; the summary and the rejects file are of the whole file."""
+        """Load the blocks that are not loaded yet.
+
+        The summary and the rejects file always describe the whole file.
+        """
         started = time.perf_counter()
         file = self._file
         summary = Summary(self._table, file.source.name)
@@ -131,7 +150,7 @@ class Load:
         return summary
 
     async def _outcomes(self, summary: Summary) -> AsyncGenerator[Outcome]:
-        """The outcome of every block, those of an earlier run first."""
+        """The outcomes of all blocks, beginning with those of an earlier run."""
         place = self._file.start
         line = await self.checkpoint.superseded()
         if line:
@@ -141,61 +160,61 @@ class Load:
             yield await self._recorded(done)
             place = done.end
         if place != self._file.start:
-            summary.notes.append(f"Went on at line {place.line}")
+            summary.notes.append(f"Continued at line {place.line}")
         async with aclosing(in_order(self._jobs(place), self._options.workers)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
     async def _jobs(self, start: Position) -> AsyncGenerator[Job[Outcome]]:
-        # In a thread: while a block is judged, those in flight are served.
-        blocks = self._judged(start)
-        while open_sources := await in_thread(next, blocks, None):
-            block, judged = open_sources
-            if judged:
-                yield Job(Ids(judged.rows), partial(self._write, block, judged))
+        # In a thread, so that the event loop serves the running transactions meanwhile.
+        blocks = self._validated(start)
+        while item := await in_thread(next, blocks, None):
+            block, batch = item
+            if batch:
+                yield Job(Ids(batch.rows), partial(self._write, block, batch))
             else:
                 yield Job(Ids(()), partial(self._recorded, self._done[block.start.byte]))
 
-    def _judged(self, start: Position) -> Iterator[tuple[Block, Batch | None]]:
-        """The blocks from `start` on, those that are not done with their verdicts."""
+    def _validated(self, start: Position) -> Iterator[tuple[Block, Batch | None]]:
+        """The blocks from `start` on, with a batch for each block that is not done."""
         for block in self._file.blocks(start):
-            yield block, None if block.start.byte in self._done else self._file.judge(block)
+            yield block, None if block.start.byte in self._done else self._file.validate(block)
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
         rejects = await self._log.between(self._database, lines)
         return Outcome(done.received, done.counts, rejects, done.end)
 
-    async def _write(self, block: Block, judged: Batch) -> Outcome:
-        """Write a block once, whoever else loads this file, and whatever becomes of the server."""
+    async def _write(self, block: Block, batch: Batch) -> Outcome:
+        """Write a block once, even if others load this file or the connection breaks."""
         for attempt in range(ATTEMPTS):
             try:
                 return await self._database.run(
-                    lambda transaction: self._put(transaction, block, judged), SECONDS
+                    lambda transaction: self._put(transaction, block, batch), SECONDS
                 )
             except (DuplicateError, UnavailableError) as error:
                 if attempt == ATTEMPTS - 1:
                     raise
-                await self._reachable(error)
+                await self._wait_for_database(error)
             if done := await self.checkpoint.find(block):
                 return await self._recorded(done)
         raise AssertionError
 
-    async def _put(self, transaction: Transaction, block: Block, judged: Batch) -> Outcome:
-        # A copy, because a deadlock runs this again and parents may exist by then.
-        attempt = copy(judged)
-        attempt.rejects = list(judged.rejects)
+    async def _put(self, transaction: Transaction, block: Block, batch: Batch) -> Outcome:
+        # A copy: after a deadlock this runs again, and parents may exist by then.
+        attempt = copy(batch)
+        attempt.rejects = list(batch.rejects)
         await self.checkpoint.claim(transaction, block)
         await check_parents(transaction, attempt)
         counts = await merge.put(transaction, attempt, self._options.on_conflict)
         rejects = at_lines(attempt.rejects, block)
         await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
-        await self.checkpoint.settle(transaction, block, counts, attempt.rows)
+        await self.checkpoint.record(transaction, block, counts, attempt.rows)
         return Outcome(len(block.records), counts, rejects, block.end)
 
-    async def _reachable(self, error: Exception) -> None:
-        """Wait for a server that has gone away; its error if it does not come back."""
-        end = time.monotonic() + self._options.patience
+    async def _wait_for_database(self, error: Exception) -> None:
+        """Wait until the database answers; raises `error` if it does not in time."""
+        end = time.monotonic() + self._options.reconnect_seconds
         while True:
             try:
                 return await self._database.ping()

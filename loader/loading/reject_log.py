@@ -1,4 +1,4 @@
-"""The rejects of a file in the database."""
+"""The rejects of a file in the table `rejects`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ from service.core.tables import Table
 from service.core.writes.rejects import RejectOrigin, log_rejects
 from sql import chunks
 
+STATEMENT = 2000
+"""Rejects in one INSERT."""
+
 _errors = msgspec.json.Decoder(list[Error])
 
 
 class RejectLog:
-    """The rejects table's rows of one file: what the last load of this content refused."""
+    """The rows of the table `rejects` that the last load of one file wrote."""
 
     def __init__(self, table: Table, origin: RejectOrigin):
         self._table = table
         self._origin = origin
 
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
-        """Make the log of these lines say what was refused; what it says already is left alone."""
-        known = {reject.position: reject for reject in await self._fetch(transaction, lines)}
-        fresh = [reject for reject in rejects if known.get(reject.position) != reject]
-        stale = known.keys() - {reject.position for reject in rejects}
-        stale |= known.keys() & {reject.position for reject in fresh}
-        for part in chunks(sorted(stale)):
-            statement = sql.with_in_list(SQL["forget_rejects"], len(part))
-            await transaction.execute(statement, (self._origin.fingerprint, *part))
-        await log_rejects(transaction, self._table, fresh, self._origin)
+        """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
+        logged = {reject.position: reject for reject in await self._fetch(transaction, lines)}
+        fresh = [reject for reject in rejects if logged.get(reject.position) != reject]
+        stale = logged.keys() - {reject.position for reject in rejects}
+        stale |= logged.keys() & {reject.position for reject in fresh}
+        for chunk in chunks(sorted(stale)):
+            statement = sql.with_in_list(SQL["forget_rejects"], len(chunk))
+            await transaction.execute(statement, (self._origin.fingerprint, *chunk))
+        for start in range(0, len(fresh), STATEMENT):
+            await log_rejects(
+                transaction, self._table, fresh[start : start + STATEMENT], self._origin
+            )
 
     async def between(self, database: Database, lines: range) -> list[Reject]:
         """The rejects of these lines, by line."""

@@ -1,4 +1,4 @@
-"""A file as it is loaded: opened, recognised, and its records judged."""
+"""A file to load: opened, its layout detected, its records validated."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from loader.reading.blocks import beginning, blocks
 from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.source import Source, Version
 from loader.reading.splitter import Block, Position
-from service.core.rules import batch
-from service.core.rules.batch import Batch, Records
+from service.core.rules.batch import Batch, Records, from_texts
 from service.core.rules.reject import Reject
 
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A source whose layout and fingerprint are known; `size`: bytes, unpacked."""
+    """A source with its layout and fingerprint; `size`: bytes, unpacked."""
 
     source: Source
     layout: CsvLayout
@@ -30,36 +29,38 @@ class CsvFile:
 
     @classmethod
     def detect(cls, source: Source, options: Options, *, small_blocks: bool = False) -> CsvFile:
-        """Read the file once; InputError for what cannot be read, or has a header that is wrong."""
+        """Read the file once; InputError if it cannot be read, or has a wrong header."""
         version = source.version()
         with source.open() as file:
             start, first = beginning(file, options.delimiter)
         layout = layout_of(source.table, first, options.delimiter)
         fingerprint, size = source.fingerprint()
-        known = (source, layout, start, fingerprint, size, version)
-        return cls(*known, options.assume_utc, small_blocks)
+        facts = (source, layout, start, fingerprint, size, version)
+        return cls(*facts, options.assume_utc, small_blocks)
 
     def blocks(self, start: Position) -> Iterator[Block]:
-        """The records from `start` on; StoppedError when the file changes meanwhile."""
+        """The records from `start` on; StoppedError if the file changes meanwhile."""
         with self.source.open() as file:
             for block in blocks(file, self.layout, start, small=self.small_blocks):
                 self.source.check_unchanged(self.version)
                 yield block
+        # A file that is cut at the end of a block has no further block.
+        self.source.check_unchanged(self.version)
 
-    def judge(self, block: Block) -> Batch:
-        """The rows of a block; its rejects carry the original text."""
+    def validate(self, block: Block) -> Batch:
+        """The batch of a block; its rejects carry the original text."""
         records = Records(lambda: block.texts, self.layout.original)
-        judged = batch.from_texts(
+        batch = from_texts(
             self.source.table, block.records, records=records, assume_utc=self.assume_utc
         )
-        for reject in judged.rejects:
+        for reject in batch.rejects:
             if error := block.malformed.get(reject.position):
                 reject.errors = [error]
-        return judged
+        return batch
 
 
 def at_lines(rejects: list[Reject], block: Block) -> list[Reject]:
-    """Rejects by the line on which each record begins."""
+    """The rejects, each with the line on which its record begins."""
     return [
         Reject(block.lines[reject.position], reject.record, reject.errors) for reject in rejects
     ]

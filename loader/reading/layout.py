@@ -1,4 +1,4 @@
-"""How a file is laid out: its delimiter, whether it has a header, which column is where."""
+"""The layout of a file: its delimiter, its header and its columns."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from service.core.errors import InputError
 from service.core.tables import Table
 
 REASONS = ("line", "errors")
-"""The first columns of a rejects file; they are no part of the record."""
+"""The first columns of a rejects file, which are not part of the record."""
 
 Record = Sequence[str]
 
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """The columns of a file in their order, and the order that the table wants.
+    """The columns of a file, and those of its table, each in their order.
 
-    `lead`: how many fields before them are no part of a row; `header`: the first record names them.
+    lead: the number of fields before the columns that are not part of a row; header: the first
+    record names the columns.
     """
 
     columns: tuple[str, ...]
-    wanted: tuple[str, ...]
+    table_columns: tuple[str, ...]
     delimiter: str = ","
     lead: int = 0
     header: bool = False
 
     @property
     def width(self) -> int:
-        """How many fields a record has."""
+        """The number of fields in a record."""
         return self.lead + len(self.columns)
 
     def arrange(self, records: list[Record]) -> list[Record]:
-        """The same records, fields in the table's order; those of another length as they are."""
-        if self.lead == 0 and self.columns == self.wanted:
+        """The records with their fields in the order of the table; others keep their order."""
+        if self.lead == 0 and self.columns == self.table_columns:
             return records
         width = self.width
-        pick = itemgetter(*(self.lead + self.columns.index(name) for name in self.wanted))
+        pick = itemgetter(*(self.lead + self.columns.index(name) for name in self.table_columns))
         return [pick(record) if len(record) == width else record[self.lead :] for record in records]
 
     def original(self, text: str) -> str:
-        """A record's text without what a rejects file put before it."""
+        """The text of a record without the columns that a rejects file adds."""
         match = self._before.match(text) if self.lead else None
         return text[match.end() :] if match else text
 
@@ -55,16 +56,16 @@ class CsvLayout:
 
 
 def layout_of(table: Table, first: Record, delimiter: str) -> CsvLayout:
-    """The layout that a file's first record tells; InputError for a header that does not fit."""
+    """The layout of a file by its first record; InputError for a header that does not fit."""
     names = tuple(field.strip().lower() for field in first)
     if "id" not in names or any(name.isdecimal() for name in names):
         return CsvLayout(table.columns, table.columns, delimiter)
     lead = len(REASONS) if names[: len(REASONS)] == REASONS else 0
-    _check(table, names[lead:])
+    _check_header(table, names[lead:])
     return CsvLayout(names[lead:], table.columns, delimiter, lead, header=True)
 
 
-def _check(table: Table, names: tuple[str, ...]) -> None:
+def _check_header(table: Table, names: tuple[str, ...]) -> None:
     faults = {
         "lacks": [name for name in table.columns if name not in names],
         "has the unknown column": [name for name in names if name not in table.columns],

@@ -1,10 +1,12 @@
-"""Where records come from: the files of a folder, files by name, pipes; gzip or plain."""
+"""Input files: the files of a folder, files by name, pipes; gzip or plain."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
+import stat
 import sys
 import tempfile
 import zlib
@@ -20,14 +22,15 @@ from service.core.tables import TABLES, Table
 CHUNK = 1 << 20
 STDIN = "-"
 GZIP = b"\x1f\x8b"
+SUFFIXES = (".csv", ".csv.gz")
 Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file and the table it belongs to; `name` is what people call it.
+    """A file and the table it belongs to; messages call it `name`.
 
-    piped: it came through a pipe, and `path` is a copy that can be read again.
+    piped: the input is a pipe, and `path` is a temporary copy of it.
     """
 
     table: Table
@@ -37,25 +40,25 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """What tells this file from others, whatever is in it."""
-        return self.name if self.piped else str(self.path.absolute())[-255:]
+        """Identifies this file, whatever its content; at most 255 characters."""
+        return self.name if self.piped else printable(self.path.absolute())[-255:]
 
     @property
     def short_name(self) -> str:
         """Its name without the folders."""
-        return self.name if self.piped else self.path.name
+        return self.name if self.piped else printable(self.path.name)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The content, unpacked; InputError for a file that cannot be read to its end."""
+        """The unpacked content; InputError if the file cannot be read to its end."""
         try:
             with self.path.open("rb") as raw:
                 packed = self.path.suffix == ".gz" or raw.peek(len(GZIP)).startswith(GZIP)
                 yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(f"{self.name} is no whole gzip file: {error}") from error
+            raise InputError(f"{self.name} is not a complete gzip file: {error}.") from error
         except OSError as error:
-            raise InputError(f"{self.name} cannot be read: {error.strerror}.") from error
+            raise _unreadable(self.name, error) from error
 
     def fingerprint(self) -> tuple[str, int]:
         """A hash of the table's name and the content, and the content's bytes; reads all of it."""
@@ -67,19 +70,23 @@ class Source:
         return digest.hexdigest(), size
 
     def version(self) -> Version:
-        """What changes when somebody writes to the file."""
-        stat = self.path.stat()
+        """Changes when another program writes to the file or replaces it; InputError."""
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def check_unchanged(self, version: Version) -> None:
-        """StoppedError if the file is no longer what it was when its load began."""
+        """StoppedError if the file is not the same as at the start of its load."""
         try:
             same = self.version() == version
-        except OSError:
+        except InputError:
             same = False
         if not same:
             raise StoppedError(
-                f"{self.name} was changed while it was loaded. What is in stays; load it again."
+                f"{self.name} was changed during its load. The rows loaded so far stay; load the "
+                "file again."
             )
 
 
@@ -90,68 +97,103 @@ def open_sources(
     """The sources of a run, parents first; InputError if one cannot be read."""
     with ExitStack() as copies:
         if files:
-            sources = [_named(file, table, copies) for file in files]
+            sources = [_from_name(file, table, copies) for file in files]
         else:
-            sources = [source for table in TABLES for source in _in_folder(folder, table, copies)]
-            _refuse_strays(folder, sources)
+            sources = _from_folder(folder, copies)
         for source in sources:
             with source.open() as file:
                 file.read(1)
         yield sorted(sources, key=lambda source: TABLES.index(source.table))
 
 
-def _in_folder(folder: Path, table: Table, copies: ExitStack) -> list[Source]:
-    paths = [folder / f"{table.name}.csv", folder / f"{table.name}.csv.gz"]
-    there = [path for path in paths if path.exists()]
-    if len(there) == 2:
-        raise InputError(f"There are both {there[0]} and {there[1]}: which one counts?")
-    return [_source(str(path), table, copies) for path in there]
+def printable(path: str | Path) -> str:
+    """A path as text that every output takes; bytes that are not UTF-8 as backslash escapes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _refuse_strays(folder: Path, sources: Sequence[Source]) -> None:
-    """InputError for a folder without a table's file, or with a file whose name may be misspelt."""
-    names = {table.name for table in TABLES}
-    strays = [name for name in _csv_files(folder) if name.split(".", 1)[0] not in names]
-    if strays:
-        raise InputError(
-            f"{folder} holds {', '.join(strays[:10])}, named after no table ({_names()}). Rename "
-            "such a file or move it elsewhere; --table loads a file of any name."
-        )
+def _from_folder(folder: Path, copies: ExitStack) -> list[Source]:
+    """The sources of a folder; InputError if it has none, or a CSV file with an unexpected name."""
+    names = _csv_files(folder)
+    _check_names(folder, names)
+    sources = []
+    for table in TABLES:
+        files = [folder / name for name in names if name in _file_names(table)]
+        if len(files) > 1:
+            raise InputError(
+                f"{printable(folder)} holds both {' and '.join(path.name for path in files)}. "
+                "Remove one of them."
+            )
+        sources += [_source(str(path), table, copies) for path in files]
     if not sources:
         raise InputError(
-            f"{folder} holds no file for any table, such as {TABLES[0].name}.csv or "
+            f"{printable(folder)} holds no file for any table, such as {TABLES[0].name}.csv or "
             f"{TABLES[0].name}.csv.gz. Check DATA_DIR."
         )
+    return sources
+
+
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    """InputError for a name that may be misspelt; `jobs.rejects.csv` and the like are allowed."""
+    expected = [name for table in TABLES for name in _file_names(table)]
+    tables = {table.name for table in TABLES}
+    misspelt = [
+        name
+        for name in names
+        if name.split(".", 1)[0] not in tables
+        or (name.lower() in expected and name not in expected)
+    ]
+    if misspelt:
+        raise InputError(
+            f"{printable(folder)} holds {', '.join(map(printable, misspelt[:10]))}, which is not "
+            f"the name of a table ({_table_names()}) with .csv or .csv.gz in lower case. Rename "
+            "such a file or move it elsewhere; --table loads a file of any name."
+        )
+
+
+def _file_names(table: Table) -> list[str]:
+    return [f"{table.name}{suffix}" for suffix in SUFFIXES]
 
 
 def _csv_files(folder: Path) -> list[str]:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}. Check DATA_DIR.") from error
-    return [name for name in names if name.lower().endswith((".csv", ".csv.gz"))]
+        raise InputError(f"{_unreadable(printable(folder), error)} Check DATA_DIR.") from error
+    return [name for name in names if name.lower().endswith(SUFFIXES)]
 
 
-def _names() -> str:
+def _table_names() -> str:
     return ", ".join(table.name for table in TABLES)
 
 
-def _named(file: str, table: Table | None, copies: ExitStack) -> Source:
+def _from_name(file: str, table: Table | None, copies: ExitStack) -> Source:
     if file == STDIN and table is None:
-        raise InputError("Standard input has no name: say --table.")
+        raise InputError("Standard input has no file name. Name its table with --table.")
     return _source(file, table or _table_of(file), copies)
 
 
 def _source(file: str, table: Table, copies: ExitStack) -> Source:
     path = Path(file)
-    if file == STDIN or path.is_fifo():
-        return Source(table, copies.enter_context(_copied(file)), file, piped=True)
-    return Source(table, path, file)
+    if file == STDIN or _is_pipe(path):
+        return Source(table, copies.enter_context(_copied(file)), printable(file), piped=True)
+    return Source(table, path, printable(file))
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise _unreadable(printable(path), error) from error
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InputError(f"{printable(path)} is a device. Name a file, a pipe or - instead.")
+    return stat.S_ISFIFO(mode)
 
 
 @contextmanager
 def _copied(file: str) -> Iterator[Path]:
-    """What comes out of a pipe, as a file that can be read again."""
+    """The content of a pipe as a temporary file, which can be read twice."""
+    if file == STDIN and sys.stdin is None:
+        raise InputError("Standard input is closed. Send the file there, or name a file.")
     with tempfile.NamedTemporaryFile(prefix="hirebase-") as copy:
         try:
             with nullcontext(sys.stdin.buffer) if file == STDIN else Path(file).open("rb") as pipe:
@@ -159,7 +201,9 @@ def _copied(file: str) -> Iterator[Path]:
             copy.flush()
         except OSError as error:
             where = f"TMPDIR, {tempfile.gettempdir()}"
-            raise InputError(f"{file} cannot be copied into {where}: {error.strerror}.") from error
+            raise InputError(
+                f"{printable(file)} cannot be copied into {where}: {error.strerror}."
+            ) from error
         yield Path(copy.name)
 
 
@@ -168,4 +212,11 @@ def _table_of(file: str) -> Table:
     for table in TABLES:
         if stem in (table.name, table.path):
             return table
-    raise InputError(f"{file} is named after no table ({_names()}): say --table.")
+    raise InputError(
+        f"{printable(file)} is not named after a table ({_table_names()}). Name its table with "
+        "--table."
+    )
+
+
+def _unreadable(name: str, error: OSError) -> InputError:
+    return InputError(f"{name} cannot be read: {error.strerror}.")

@@ -1,6 +1,6 @@
-"""Text into records: lines split all at once, and only those with a quote looked at one by one.
+"""Splits text into records: all lines in one pass, then each line with a quote by itself.
 
-A record that cannot be read is a reject on its own; the next line is read as if it had been right.
+A record that cannot be read becomes one reject, and reading continues on the next line.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from loader.reading.layout import Record
 from service.core.rules.fields import Error
 
 _line_end = re.compile(rb"\r\n|\r|\n")
+# A CR at the very end may be half of a CRLF.
+_certain_line_end = re.compile(rb"\r\n|\n|\r(?!\Z)")
 _surrogate = re.compile("[\ud800-\udfff]").search
 
 BLANK = [""]
-"""What a blank line splits into."""
+"""The fields of a blank line."""
 
-NEVER_CLOSED = "has a quoted field that is not closed, or a quote in one that is not doubled"
+NEVER_CLOSED = "has a quoted field that is not closed, or a quote inside it that is not doubled"
 NOT_UTF8 = "is not UTF-8"
-TOO_LONG = "is too long to be a record; this is its beginning"
+TOO_LONG = "is too long for a record; this is its beginning"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Position:
 
 @dataclass
 class Block:
-    """Records with the line each begins on and the text each was; `malformed` by index."""
+    """Records, with the first line and the text of each; `malformed`: errors by index."""
 
     start: Position
     end: Position
@@ -49,26 +51,26 @@ class Block:
         self.malformed[at] = Error(None, "malformed", message)
 
     def join(self, first: int, after: int, fields: Record) -> None:
-        """Make one record of several lines; the others are left blank."""
+        """Make one record of several lines; the lines after the first become blank."""
         self.records[first:after] = [fields, *[BLANK] * (after - first - 1)]
         self.texts[first] = "\n".join(self.texts[first:after])
 
-    def keep(self, wanted: Sequence[int]) -> None:
-        """Drop the records whose index is not wanted."""
-        self.records = [self.records[at] for at in wanted]
-        self.lines = [self.lines[at] for at in wanted]
-        self.texts = [self.texts[at] for at in wanted]
-        found = ((new, self.malformed.get(old)) for new, old in enumerate(wanted))
-        self.malformed = {at: error for at, error in found if error}
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Drop all records but these."""
+        self.records = [self.records[at] for at in indexes]
+        self.lines = [self.lines[at] for at in indexes]
+        self.texts = [self.texts[at] for at in indexes]
+        errors = ((new, self.malformed.get(old)) for new, old in enumerate(indexes))
+        self.malformed = {at: error for at, error in errors if error}
 
 
 class Splitter:
     """Splits at one delimiter.
 
-    width, key: how many fields a record has, and which of them is its id. A line that looks like a
-    record is one, even where an earlier quote is still open: that one was never meant to be closed
-    so far away. blank_rows: a line of spaces or of an empty quoted field is a record, as in a file
-    of one column.
+    width, key: the number of fields in a record, and the index of its id. A line that looks like a
+    record is a record, even if an earlier quote is still open: that quote is a mistake.
+    blank_rows: a line of spaces or of an empty quoted field is a record, as in a file of one
+    column.
     """
 
     def __init__(self, delimiter: str, width: int = 0, key: int = 0, *, blank_rows: bool = False):
@@ -86,35 +88,35 @@ class Splitter:
         self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", *self._blank[1:])
 
     def split(self, data: bytes, start: Position, *, last: bool, longest: bool) -> Block:
-        """The whole records at the beginning of `data`.
+        """The complete records at the beginning of `data`.
 
-        What may go on in the next bytes is left for later: a line without its end, a quoted field
-        that is not closed; unless these bytes are the `last`, or the `longest` that are looked at.
+        A line without its end and a quoted field that is not closed may continue in the next bytes.
+        They are left for the next block, unless `data` is the `last` or the `longest` possible.
         """
         data = data if last else data[: _last_line_end(data)]
-        text, broken = _decode(data)
+        text, invalid = _decode(data)
         lines = text.removesuffix("\n").split("\n") if text else []
         numbers = range(start.line, start.line + len(lines))
         block = Block(start, start, self._fields(text, lines), numbers, lines[:])
         read = self._read_quoted(block, text, lines, last=last, longest=longest)
-        if broken:
-            _refuse_broken(block)
+        if invalid:
+            _refuse_invalid_utf8(block)
         if read < len(lines) or BLANK in block.records:
             block.keep([at for at in range(read) if not self._is_blank(block, at)])
         used = len(data) if read == len(lines) else _length(data, read)
         block.end = Position(start.byte + used, start.line + read)
         return block
 
-    def too_long(self, data: bytes, start: Position, rest: int) -> Block:
-        """A line without an end as a record that cannot be read, `rest` more bytes skipped."""
+    def too_long(self, data: bytes, start: Position, length: int) -> Block:
+        """A line of `length` bytes that begins with `data`, as one malformed record."""
         text, _ = _decode(data)
-        end = Position(start.byte + len(data) + rest, start.line + 1)
+        end = Position(start.byte + length, start.line + 1)
         block = Block(start, end, [()], [start.line], [_printable(text)])
         block.refuse(0, TOO_LONG)
         return block
 
     def _is_blank(self, block: Block, at: int) -> bool:
-        """Whether a line is no record: blank, or the rest of an earlier one."""
+        """Whether a line is not a record: it is blank, or part of an earlier record."""
         record = block.records[at]
         kept = self._blank_rows and record is not BLANK and block.texts[at]
         return record == BLANK and not kept
@@ -129,46 +131,54 @@ class Splitter:
     def _read_quoted(
         self, block: Block, text: str, lines: list[str], *, last: bool, longest: bool
     ) -> int:
-        """Read the records with quotes again; the number of lines that were read to their end."""
+        """Read the records with quotes again; the number of lines that are complete."""
         if '"' not in text:
             return len(lines)
         starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
-        after = 0
+        # Quotes that are open at the ends of several lines close or fail at the same place. So a
+        # line before `failed` is read by itself, instead of reading the same text for each line.
+        after = failed = 0
         for at in [at for at, line in enumerate(lines) if '"' in line]:
             if at < after:
                 continue
-            fields, after = self._read_one(text, lines, at, starts[at])
-            if fields:
-                block.join(at, after, fields)
-            elif after == at and not last and not (longest and at == 0):
-                return at
+            if at < failed:
+                fields, end = self._record(lines[at], 0)[0], at + 1
             else:
-                after = at + 1
+                fields, end = self._read_one(text, lines, at, starts[at])
+                if not fields and end == len(lines) and not last and not (longest and at == 0):
+                    return at
+                failed = end
+            if fields:
+                block.join(at, end, fields)
+            else:
                 block.refuse(at, NEVER_CLOSED)
+            after = end if fields else at + 1
         return len(lines)
 
     def _read_one(
         self, text: str, lines: list[str], at: int, start: int
     ) -> tuple[list[str] | None, int]:
-        """The record of line `at`, None if it is malformed, and the line after it.
+        """The fields of the record that begins on line `at`, and the line after it.
 
-        The line itself if its last field is open to the end of the text.
+        If it is malformed: None, and the line before which other open quotes fail in the same way.
+        That is the number of lines if a field is open at the end of the text.
         """
         fields, stop = self._record(text, start)
-        if fields:
-            after = at + 1 + text.count("\n", start, stop)
-            own = any(map(self._looks_like_record, lines[at + 1 : after]))
-            return (None, at + 1) if own else (fields, after)
-        still_open = self._open.match(text, stop) is not None
-        own = still_open and any(map(self._looks_like_record, islice(lines, at + 1, None)))
-        return None, at if still_open and not own else at + 1
+        after = at + 1 + text.count("\n", start, stop)
+        if not fields and self._open.match(text, stop):
+            after = len(lines)
+        elif not fields:
+            return None, after - 1
+        following = reversed(range(at + 1, after))
+        other = next((line for line in following if self._looks_like_record(lines[line])), None)
+        return (fields, after) if other is None else (None, other)
 
     def _looks_like_record(self, line: str) -> bool:
         fields = line.split(self._delimiter)
         return len(fields) == self._width and fields[self._key].strip(' "').isdecimal()
 
     def _record(self, text: str, at: int) -> tuple[list[str] | None, int]:
-        """The fields of the record that begins there, None if it is malformed; where it ends."""
+        """The fields of the record at this offset, None if it is malformed, and its end."""
         fields = []
         while match := self._field.match(text, at):
             quoted, plain = match.groups()
@@ -181,9 +191,10 @@ class Splitter:
         return None, at
 
 
-def has_line_end(data: bytes) -> bool:
-    """Whether a line ends in here for certain."""
-    return _last_line_end(data) > 0
+def first_line_end(data: bytes) -> int:
+    """The length of the first line with its line end; 0 if `data` does not contain its end."""
+    match = _certain_line_end.search(data)
+    return match.end() if match else 0
 
 
 def _last_line_end(data: bytes) -> int:
@@ -192,29 +203,30 @@ def _last_line_end(data: bytes) -> int:
 
 
 def _length(data: bytes, lines: int) -> int:
-    """The bytes of the first lines."""
+    """The length of the first lines."""
     ends = islice(_line_end.finditer(data), lines - 1, None) if lines else iter(())
     return next((match.end() for match in ends), 0)
 
 
 def _decode(data: bytes) -> tuple[str, bool]:
-    """The text with LF alone at line ends, and whether some of its bytes are not UTF-8."""
+    """The text with LF line ends, and whether some bytes are not UTF-8."""
     try:
-        text, broken = data.decode(), False
+        text, invalid = data.decode(), False
     except UnicodeDecodeError:
-        text, broken = data.decode(errors="surrogateescape"), True
+        text, invalid = data.decode(errors="surrogateescape"), True
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text, broken
+    return text, invalid
 
 
-def _refuse_broken(block: Block) -> None:
+def _refuse_invalid_utf8(block: Block) -> None:
     for at, text in enumerate(block.texts):
         if block.records[at] != BLANK and _surrogate(text):
             block.refuse(at, NOT_UTF8)
-            block.texts[at] = _printable(text)
+            # A backslash is doubled, so that the rejects file can restore the bytes.
+            block.texts[at] = _printable(text.replace("\\", "\\\\"))
 
 
 def _printable(text: str) -> str:
-    """Bytes that are no text as the backslash escapes that Python shows."""
+    """The text with its invalid bytes as backslash escapes."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

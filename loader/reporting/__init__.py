@@ -1,1 +1,1 @@
-"""What a load reports: summary, progress, rejects."""
+"""Reports of a load: summary, progress, rejects file."""

@@ -1,4 +1,4 @@
-"""How far a load is, while it runs: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a running load: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rich.progress import Progress as Bars
 from loader.reading.file import CsvFile
 from loader.reporting.summary import Summary
 
-EVERY = 5
-"""Seconds from line to line."""
+INTERVAL = 5
+"""Seconds between two lines."""
 
 Advance = Callable[[int], None]
 
 
 class Progress:
-    """Says nothing."""
+    """Shows nothing."""
 
     @contextmanager
     def file(self, _file: CsvFile, _summary: Summary) -> Iterator[Advance]:
-        """What to call, with the number of bytes that are done, after every block of a file."""
+        """Yields a function to call after each block, with the number of bytes that are done."""
         yield lambda _done: None
 
 
@@ -34,13 +34,13 @@ class Lines(Progress):
 
     @contextmanager
     def file(self, file: CsvFile, summary: Summary) -> Iterator[Advance]:
-        started = said = time.monotonic()
+        started = printed = time.monotonic()
 
         def advance(done: int) -> None:
-            nonlocal said
+            nonlocal printed
             now = time.monotonic()
-            if now - said >= EVERY:
-                said = now
+            if now - printed >= INTERVAL:
+                printed = now
                 click.echo(_line(file, summary, done, now - started), err=True)
 
         yield advance
@@ -57,16 +57,16 @@ class Bar(Progress):
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             TimeRemainingColumn(),
         )
         started = time.monotonic()
         with Bars(*columns, console=self._console) as bars:
-            task = bars.add_task(summary.table.name, total=file.size, told="")
+            task = bars.add_task(summary.table.name, total=file.size, status="")
 
             def advance(done: int) -> None:
-                told = _told(summary, time.monotonic() - started)
-                bars.update(task, completed=done, told=told)
+                status = _status(summary, time.monotonic() - started)
+                bars.update(task, completed=done, status=status)
 
             yield advance
 
@@ -77,7 +77,7 @@ def on_terminal() -> Progress:
     return Bar(console) if console.is_terminal else Lines()
 
 
-def _told(summary: Summary, seconds: float) -> str:
+def _status(summary: Summary, seconds: float) -> str:
     rate = summary.read / seconds if seconds else 0
     return f"{summary.read:,} rows, {rate:,.0f} rows/s, {summary.rejected:,} rejects"
 
@@ -85,4 +85,4 @@ def _told(summary: Summary, seconds: float) -> str:
 def _line(file: CsvFile, summary: Summary, done: int, seconds: float) -> str:
     left = seconds * (file.size - done) / done if done else 0
     share = 100 * done // file.size if file.size else 100
-    return f"{summary.table.name}: {_told(summary, seconds)}, {share} %, {left:.0f} s left"
+    return f"{summary.table.name}: {_status(summary, seconds)}, {share} %, {left:.0f} s left"

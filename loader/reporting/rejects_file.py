@@ -1,4 +1,4 @@
-"""What was not loaded: logged in the rejects table, and as a CSV to correct and load again."""
+"""The rejects of a load as a CSV file, to correct and load again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from loader.reading.splitter import NOT_UTF8
 from service.core.errors import InputError, StoppedError
 from service.core.rules.reject import Reject
 
-_escaped_byte = re.compile(rb"\\x([89a-f][0-9a-f])")
+_escaped = re.compile(rb"\\(?:\\|x([89a-f][0-9a-f]))")
 
 
 class RejectsFile:
-    """`<file>.rejects.csv`: line and reasons, then the record as it was.
+    """`<file>.rejects.csv`: line and reasons, then the original record.
 
-    Nothing is to be seen of it before it is whole. A file that is there already stays: if it says
-    the same it is taken for this one, else this one gets a number.
+    The file appears only when it is complete. It never replaces another file: if a file of that
+    name has other content, this one gets a number.
     """
 
     def __init__(self, folder: Path, source: Source, layout: CsvLayout):
@@ -35,32 +35,32 @@ class RejectsFile:
         self._separator = layout.delimiter
         self._columns = layout.columns
         self._file: IO[bytes] | None = None
-        self._open = ExitStack()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._open.close()
+        self._stack.close()
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Append rejects whose records are text; StoppedError where there is no room."""
+        """Append rejects whose records are text; StoppedError if the disk is full."""
         if rejects:
             with self._writing():
                 self._file = self._file or self._begin()
                 self._file.writelines(map(self._line, rejects))
 
     def publish(self) -> Path | None:
-        """Give the file its name, if there is anything in it; that name, or StoppedError."""
+        """Give the file its name; None if it has no rejects; StoppedError."""
         if self._file is None:
             return None
-        with self._writing(), tempfile.NamedTemporaryFile(dir=self._folder) as whole:
+        with self._writing(), tempfile.NamedTemporaryFile(dir=self._folder) as copy:
             self._file.seek(0)
-            shutil.copyfileobj(self._file, whole)
-            whole.flush()
-            os.fsync(whole.fileno())
-            Path(whole.name).chmod(0o644)
-            return next(path for path in self._names() if _publish(Path(whole.name), path))
+            shutil.copyfileobj(self._file, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+            Path(copy.name).chmod(0o644)
+            return next(path for path in self._names() if _publish(Path(copy.name), path))
 
     def _names(self) -> Iterator[Path]:
         yield self._folder / f"{self._stem}.csv"
@@ -72,12 +72,12 @@ class RejectsFile:
             yield
         except OSError as error:
             raise StoppedError(
-                f"Rejects cannot be written into {self._folder}: {error.strerror}. What is in "
-                "stays; load it again once they can."
+                f"Rejects cannot be written into {self._folder}: {error.strerror}. The rows loaded "
+                "so far stay. Solve the problem and load the file again."
             ) from error
 
     def _begin(self) -> IO[bytes]:
-        file = self._open.enter_context(_nameless(self._folder))
+        file = self._stack.enter_context(_temporary_file(self._folder))
         header = self._separator.join((*REASONS, *self._columns))
         file.write(f"{header}\n".encode())
         return file
@@ -87,7 +87,7 @@ class RejectsFile:
         text: str = reject.record
         line = self._separator.join((str(reject.position), self._quoted(reasons), text)).encode()
         if any(error.message == NOT_UTF8 for error in reject.errors):
-            line = _escaped_byte.sub(lambda match: bytes.fromhex(match[1].decode()), line)
+            line = _escaped.sub(_unescape, line)
         return line + b"\n"
 
     def _quoted(self, text: str) -> str:
@@ -95,21 +95,26 @@ class RejectsFile:
         return text if plain else '"' + text.replace('"', '""') + '"'
 
 
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
+
+
 def check_folder(folder: Path) -> None:
-    """InputError unless rejects can be written there; it is made if it is not there yet."""
+    """Create the folder if it does not exist; InputError if it cannot take files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _nameless(folder):
+        with _temporary_file(folder):
             pass
     except OSError as error:
         raise InputError(
-            f"Rejects cannot be written into {folder}: {error.strerror}. Say --rejects-dir."
+            f"Rejects cannot be written into {folder}: {error.strerror}. Choose another "
+            "folder with --rejects-dir."
         ) from error
 
 
 @contextmanager
-def _nameless(folder: Path) -> Iterator[IO[bytes]]:
-    # Whoever is killed leaves nothing behind.
+def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
+    # Without a name: nothing remains of it if the loader is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
         yield file
 
@@ -119,14 +124,14 @@ def _stem(source: Source) -> str:
     return f"{name.removesuffix('.gz').removesuffix('.csv')}.rejects"
 
 
-def _publish(whole: Path, path: Path) -> bool:
-    """Whether `path` is now the same as `whole`, without anything having been overwritten."""
+def _publish(copy: Path, path: Path) -> bool:
+    """Whether `path` now has the content of `copy`; an existing file is not changed."""
     try:
-        path.hardlink_to(whole)
+        path.hardlink_to(copy)
     except FileExistsError:
-        return path.is_file() and filecmp.cmp(whole, path, shallow=False)
+        return path.is_file() and filecmp.cmp(copy, path, shallow=False)
     except OSError:
-        # A file system without links.
+        # The file system has no hard links.
         with path.open("xb") as file:
-            file.write(whole.read_bytes())
+            file.write(copy.read_bytes())
     return True

@@ -1,4 +1,4 @@
-"""What a load did: a summary a file, for people and as JSON."""
+"""The summary of a load, one per file, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from loader.reading.source import printable
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.merge import Counts
 
 SHOWN = 200
-"""Rejects that a summary carries; their file has all."""
+"""Rejects in a summary; the rejects file has all of them."""
 CHARACTERS = 1000
-"""Of a record in it."""
+"""Characters of a record in a summary."""
 
 
 @dataclass
 class Summary:
-    """One file's load; `notes`: what else is to be known; `first`: the first of its rejects.
+    """The load of one file; first: its first rejects; notes: remarks for people.
 
-    file: None for a table that there is no file for.
+    file: None for a table without a file.
     """
 
     table: Table
@@ -40,7 +41,7 @@ class Summary:
     seconds: float = 0.0
 
     def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
-        """Count a block: rejects under every field they failed on, errors under their codes."""
+        """Add a block: counts rejects by each wrong field, and errors by code."""
         self.read += received
         self.first += map(_shortened, rejects[: SHOWN - len(self.first)])
         self.counts += counts
@@ -50,7 +51,7 @@ class Summary:
         self.codes.update(error.code for reject in rejects for error in reject.errors)
 
     def as_object(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The summary for `--json`."""
         return {
             "table": self.table.name,
             "file": self.file,
@@ -62,7 +63,7 @@ class Summary:
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
             "codes": dict(sorted(self.codes.items())),
-            "rejects_file": str(self.rejects_file) if self.rejects_file else None,
+            "rejects_file": printable(self.rejects_file) if self.rejects_file else None,
             "dry_run": self.dry_run,
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
@@ -71,8 +72,8 @@ class Summary:
     def __str__(self) -> str:
         if self.file is None:
             return ". ".join(self.notes)
-        words = [f"{self.table.name}: {self.read} read", f"{self.counts.added} added"]
-        words += [
+        phrases = [f"{self.table.name}: {self.read} read", f"{self.counts.added} added"]
+        phrases += [
             f"{count} {name}"
             for name, count in (
                 ("changed", self.counts.changed),
@@ -83,10 +84,10 @@ class Summary:
         ]
         if self.rejected:
             reasons = ", ".join(f"{name} {count}" for name, count in self.reasons.most_common())
-            words.append(f"{self.rejected} rejected ({reasons})")
+            phrases.append(f"{self.rejected} rejected ({reasons})")
         if self.rejects_file:
-            words.append(f"see {self.rejects_file}")
-        return ". ".join([", ".join(words), *self.notes])
+            phrases.append(f"see {printable(self.rejects_file)}")
+        return ". ".join([", ".join(phrases), *self.notes])
 
 
 def _shortened(reject: Reject) -> Reject:
@@ -94,7 +95,7 @@ def _shortened(reject: Reject) -> Reject:
 
 
 def render(summaries: list[Summary]) -> str:
-    """The summaries for people."""
+    """The summaries as text."""
     lines = [str(summary) for summary in summaries]
     if any(summary.dry_run for summary in summaries):
         lines.append("Dry run: nothing was written.")
@@ -104,5 +105,5 @@ def render(summaries: list[Summary]) -> str:
 
 
 def changed_nothing(summaries: Iterable[Summary]) -> bool:
-    """Whether a load found everything there already."""
+    """Whether all rows were in the database already."""
     return not any(summary.counts.added or summary.counts.changed for summary in summaries)

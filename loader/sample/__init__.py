@@ -1,1 +1,1 @@
-"""Sample CSVs of the real data's shape, and the generator that wrote them."""
+"""Sample CSV files with the shape of the real data, and their generator."""

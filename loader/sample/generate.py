@@ -1,6 +1,6 @@
 """Writes the sample CSVs: 12 departments, 183 jobs, 1,999 hires of which 70 break a rule.
 
-Seeded, so the same bytes come out on every machine. The 70 rejects by code, which are 71 errors
+Seeded: the output is the same on every machine. The 70 rejects by code, which are 71 errors
 because one row lacks two fields: missing 44, type 4, too_long 2, out_of_range 5, format 5,
 control_character 3, not_found 4, duplicate 2, malformed 2. Spaces alone count as missing.
 
@@ -35,7 +35,7 @@ def _put(column: int, value: str, row: Row) -> Row:
     return [*row[:column], value, *row[column + 1 :]]
 
 
-def _take_id_of_earlier(row: Row) -> Row:
+def _copy_earlier_id(row: Row) -> Row:
     return _put(ID, str(int(row[ID]) - CLEAN_LEAD), row)
 
 
@@ -62,16 +62,16 @@ FAULTS: list[tuple[str, Fault]] = [
     *_faults("control_character", NAME, "Bell\x07 Ringer", "Tab\tStopp", "Page\x0bTurner"),
     *_faults("not_found", DEPARTMENT, "13", "99"),
     *_faults("not_found", JOB, "184", "999"),
-    ("duplicate", _take_id_of_earlier),
-    ("duplicate", _take_id_of_earlier),
+    ("duplicate", _copy_earlier_id),
+    ("duplicate", _copy_earlier_id),
     ("malformed", lambda row: row[:DEPARTMENT]),
     ("malformed", lambda row: [*row, "spare"]),
 ]
-"""(code, what makes a good row break that rule), one for each reject."""
+"""(code, a function that makes a valid row break that rule), one per reject."""
 
 STRIDE = HIRES // len(FAULTS)
 CLEAN_LEAD = 7
-"""Each stride of rows holds one fault, never among its first 7: a duplicate repeats a good row."""
+"""Each stride of rows has one fault, never in its first 7 rows: a duplicate repeats a valid row."""
 
 
 def generate(folder: Path) -> None:
@@ -82,7 +82,7 @@ def generate(folder: Path) -> None:
 
 
 def hires(random: Random) -> list[Row]:
-    """HIRES rows of text; in each stride of the first of them, one fault."""
+    """HIRES rows of text, with one fault in each of the first strides."""
     rows = [_hire(random, number) for number in range(1, HIRES + 1)]
     for at, (_, fault) in zip(_places(random), _shuffled(random, FAULTS), strict=True):
         rows[at] = fault(rows[at])
@@ -95,7 +95,7 @@ def _places(random: Random) -> list[int]:
 
 
 def _shuffled(random: Random, faults: list[tuple[str, Fault]]) -> list[tuple[str, Fault]]:
-    # Not random.shuffle: only random() and what getrandbits() gives are the same in every Python.
+    # Not random.shuffle: only random() and getrandbits() give the same in every Python version.
     keyed = [(random.random(), at) for at in range(len(faults))]
     return [faults[at] for _, at in sorted(keyed)]
 

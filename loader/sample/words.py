@@ -1,4 +1,4 @@
-"""What the sample is made of; all of it invented."""
+"""The words of the sample, all of them invented."""
 
 DEPARTMENTS = (
     "Field Operations",

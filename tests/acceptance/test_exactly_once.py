@@ -1,4 +1,4 @@
-"""The service is killed with -9 under its clients: after their retries, every row is there once."""
+"""The service is killed with -9 while clients post: after their retries, each row exists once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m loader as people and schedulers start it."""
+"""python -m loader as a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import engine, program
+from tests.support.csv_files import until_blocks_are_in
 
 REAL = program.ROOT.parent / "shared" / "data"
 COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70)}
@@ -23,7 +25,7 @@ COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70
 
 @pytest.fixture
 def variables(migrated: Settings, database: Database, tmp_path: Path) -> dict[str, str]:
-    """The environment of a loader whose rejects go to a folder of their own."""
+    """The environment of a loader, with its own folder for rejects."""
     return engine.environment(migrated) | {"REJECTS_DIR": str(tmp_path / "rejects")}
 
 
@@ -43,13 +45,13 @@ async def test_the_sample_is_loaded(variables: dict[str, str]) -> None:
     assert again.out.endswith("Everything was there already: nothing changed.\n")
 
 
-async def test_json_is_the_summary_alone(variables: dict[str, str]) -> None:
+async def test_json_prints_only_the_summary(variables: dict[str, str]) -> None:
     ended = await load(variables, "--json")
     assert (ended.code, ended.err) == (0, "")
     assert counts(ended) == COUNTS
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real data is not here")
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not available")
 @pytest.mark.parametrize("version", ["as it is", "CRLF", "BOM", "header", "gzip", "all"])
 async def test_the_real_data(variables: dict[str, str], tmp_path: Path, version: str) -> None:
     headers = {
@@ -95,6 +97,75 @@ async def test_standard_input(variables: dict[str, str], database: Database, pac
     assert await database.fetch("SELECT id, job FROM jobs") == [(1, "Clerk")]
 
 
+async def test_output_and_input_that_cannot_be_used(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    for command, message in (
+        ("- --table jobs <&-", "Standard input is closed."),
+        (f"{tmp_path}/jobs.csv >/dev/full", "its summary cannot be printed: No space left"),
+    ):
+        process = await asyncio.create_subprocess_shell(
+            f"exec {sys.executable} -m loader {command}",
+            cwd=program.ROOT,
+            env=program.environment(variables),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, error = await process.communicate()
+        assert process.returncode in {1, 2}
+        assert message in error.decode()
+        assert error.count(b"\n") == 1
+
+
+async def stop(loading: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal, and check how the loader ends."""
+    loading.send_signal(number)
+    async with asyncio.timeout(20):
+        _, error = await loading.communicate()
+    assert loading.returncode == 1
+    assert error == b"loader: stopped. Run the same command again to continue.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
+    variables: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    pipe = tmp_path / "jobs.csv"
+    os.mkfifo(pipe)
+    loading = await program.start("loader", str(pipe), **variables)
+    # This returns when the loader has opened the other end.
+    writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+    await asyncio.sleep(0.5)
+    await stop(loading, number)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_running_load(
+    variables: dict[str, str], database: Database, tmp_path: Path, number: signal.Signals
+) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("".join(f"{at},Clerk\n" for at in range(1, 400_000)))
+    loading = await program.start("loader", "--json", str(jobs), **variables)
+    await until_blocks_are_in(database, 1)
+    await stop(loading, number)
+
+
+async def test_a_dry_run_on_a_full_disk_stops(variables: dict[str, str], tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 300_000)))
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"ulimit -f 100; exec {sys.executable} -m loader --dry-run {jobs}"),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert "The dry run cannot write its temporary file" in error.decode()
+    assert b"Traceback" not in error
+
+
 async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_path: Path) -> None:
     pipe = tmp_path / "jobs.csv"
     os.mkfifo(pipe)
@@ -105,7 +176,7 @@ async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_p
     assert await database.fetch("SELECT origin FROM rejects") == [(str(pipe),)]
 
 
-async def test_a_folder_that_takes_no_rejects_is_told_before_anything_is_written(
+async def test_a_rejects_folder_that_cannot_be_used_ends_it_before_anything_is_written(
     variables: dict[str, str], database: Database
 ) -> None:
     ended = await load(variables | {"REJECTS_DIR": "/proc/rejects"})
@@ -115,7 +186,7 @@ async def test_a_folder_that_takes_no_rejects_is_told_before_anything_is_written
     assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
 
 
-async def test_a_disk_without_room_for_rejects_stops_it_and_it_goes_on(
+async def test_a_full_disk_for_rejects_stops_it_and_the_next_run_continues(
     variables: dict[str, str], database: Database, tmp_path: Path
 ) -> None:
     jobs = tmp_path / "jobs.csv"
@@ -127,10 +198,10 @@ async def test_a_disk_without_room_for_rejects_stops_it_and_it_goes_on(
         env=program.environment(variables),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, error = await process.communicate()
     assert process.returncode == 1
-    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in told.decode()
-    assert b"Traceback" not in told
+    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in error.decode()
+    assert b"Traceback" not in error
     again = await load(variables, str(jobs), "--json")
     assert counts(again) == {"jobs": (2, 3)}
 
@@ -152,15 +223,18 @@ async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Dat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--data-dir", "nowhere"], "nowhere cannot be read: No such file or directory."),
         (["--data-dir", "sql"], "sql holds no file for any table"),
         (["nowhere/jobs.csv"], "nowhere/jobs.csv cannot be read: No such file or directory."),
         (["loader", "--table", "jobs"], "loader cannot be read: Is a directory."),
+        (["n" * 300 + "/jobs.csv"], "jobs.csv cannot be read: File name too long."),
+        (["--data-dir", "n" * 300], "nnn cannot be read: File name too long."),
+        (["/dev/zero", "--table", "jobs"], "/dev/zero is a device."),
         (["/proc/self/mem", "--table", "jobs"], "mem cannot be read: Input/output error."),
-        (["-"], "say --table"),
-        (["README.md"], "say --table"),
+        (["-"], "Name its table with --table."),
+        (["README.md"], "Name its table with --table."),
         (["--on-conflict", "guess"], "Invalid value"),
         (["--delimiter", "::"], "not one ASCII character"),
         (["--workers", "0"], "Invalid value"),
@@ -168,15 +242,15 @@ async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Dat
     ids=str,
 )
 async def test_wrong_usage_is_code_2(
-    variables: dict[str, str], arguments: list[str], said: str
+    variables: dict[str, str], arguments: list[str], message: str
 ) -> None:
     ended = await load(variables, *arguments)
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert message in ended.err
     assert "Traceback" not in ended.err
 
 
-async def test_a_database_that_is_away_is_code_1(variables: dict[str, str]) -> None:
+async def test_an_unreachable_database_is_code_1(variables: dict[str, str]) -> None:
     away = variables | {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "9", "MYSQL_WAIT": "0"}
     ended = await load(away)
     assert (ended.code, ended.out) == (1, "")

@@ -1,4 +1,4 @@
-"""Loads whose loader or database is killed with -9: started again, they end as if undisturbed."""
+"""Loads whose loader or database is killed with -9: the next run ends as if undisturbed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ import pytest
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests.support import engine, program, servers
+from tests.support.csv_files import until_blocks_are_in
 from tests.support.servers import Embedded, Server
 from tests.support.sizes import sized
 
 ROUNDS = sized(short=1, full=10)
-PATIENCE = 300
+TIMEOUT = 300
 CHAOS_ROWS = sized(short=60_000, full=200_000)
-HELD = {table.name: ", ".join(f"`{name}`" for name in table.columns) for table in TABLES} | {
+COLUMNS = {table.name: ", ".join(f"`{name}`" for name in table.columns) for table in TABLES} | {
     "rejects": "position, record, errors",
     "loads": "load_key",
 }
-"""What a load leaves in the database."""
+"""The columns that a load writes, by table."""
 
 
 def write_files(folder: Path, count: int) -> None:
-    """Hires of which a few break a rule, and their parents."""
+    """Write hires, of which a few break a rule, and their parents."""
     folder.mkdir()
     (folder / "departments.csv").write_text(
         "".join(f"{at},Department {at}\n" for at in range(1, 9))
@@ -52,7 +52,7 @@ def write_files(folder: Path, count: int) -> None:
 
 @dataclass
 class Result:
-    """What a load leaves behind."""
+    """The results of a load."""
 
     summary: Any = None
     rejects: bytes = b""
@@ -79,7 +79,7 @@ class Loader:
         return await program.start(*self._arguments, **self._variables)
 
     async def finish(self) -> Result:
-        """Run to the end, and again where it could not reach the database."""
+        """Run to the end; once more if the database could not be reached."""
         ended = await program.run(*self._arguments, **self._variables)
         if ended.code == 1:
             ended = await program.run(*self._arguments, **self._variables)
@@ -92,20 +92,20 @@ class Loader:
             del file["seconds"], file["notes"]
         async with (
             connect(self.settings) as database,
-            database.transaction(PATIENCE) as transaction,
+            database.transaction(TIMEOUT) as transaction,
         ):
             checksums = [
                 await transaction.fetch(
                     f"SELECT COUNT(*), BIT_XOR(CRC32(CONCAT_WS('|', {columns}))) FROM {name}"
                 )
-                for name, columns in HELD.items()
+                for name, columns in COLUMNS.items()
             ]
         files = {path.name: path.read_bytes() for path in self._rejects.iterdir()}
         assert list(files) == ["hired_employees.rejects.csv"]
         return Result(summary, files["hired_employees.rejects.csv"], checksums)
 
-    async def start_anew(self) -> None:
-        """A database without rows, a folder without rejects."""
+    async def reset(self) -> None:
+        """Empty the database and the folder of rejects."""
         for path in self._rejects.glob("*"):
             path.unlink()
         await engine.create_database(self.settings)
@@ -113,21 +113,12 @@ class Loader:
             await migrate(database)
 
 
-async def until_blocks_are_in(database: Database, count: int) -> None:
-    """Until the load has recorded so many blocks."""
-    while True:
-        ((found,),) = await database.fetch("SELECT COUNT(*) FROM loads")
-        if found >= count:
-            return
-        await asyncio.sleep(0.005)
-
-
-async def test_a_killed_loader_goes_on(scratch: Settings, tmp_path: Path) -> None:
+async def test_a_killed_loader_continues(scratch: Settings, tmp_path: Path) -> None:
     write_files(tmp_path / "files", 60_000)
     loader = Loader(scratch, tmp_path / "files", tmp_path / "rejects")
-    await loader.start_anew()
+    await loader.reset()
     undisturbed = await loader.finish()
-    await loader.start_anew()
+    await loader.reset()
     async with connect(scratch) as database:
         for blocks in (3, 5):
             process = await loader.start()
@@ -138,11 +129,11 @@ async def test_a_killed_loader_goes_on(scratch: Settings, tmp_path: Path) -> Non
     assert await loader.finish() == undisturbed
 
 
-async def test_a_killed_embedded_database_goes_on(tmp_path: Path) -> None:
+async def test_a_load_continues_after_the_embedded_database_is_killed(tmp_path: Path) -> None:
     write_files(tmp_path / "files", 60_000)
     server = Embedded(tmp_path)
     loader = Loader(server.settings, tmp_path / "files", tmp_path / "rejects")
-    await loader.start_anew()
+    await loader.reset()
     process = await loader.start()
     with suppress(DatabaseError):
         async with connect(server.settings) as database:
@@ -177,22 +168,22 @@ async def test_killed_at_any_point(
     server: Server, files: Path, tmp_path: Path, victim: str
 ) -> None:
     loader = Loader(server.settings, files, tmp_path / "rejects")
-    await loader.start_anew()
+    await loader.reset()
     started = time.monotonic()
     undisturbed = await loader.finish()
     seconds = time.monotonic() - started
     points = random.Random(victim)
     for _ in range(ROUNDS):
-        await loader.start_anew()
+        await loader.reset()
         process = await loader.start()
-        said = asyncio.create_task(process.communicate())
+        communication = asyncio.create_task(process.communicate())
         await asyncio.sleep(points.uniform(0.1, 1) * seconds)
         if victim == "loader":
             with suppress(ProcessLookupError):
                 process.kill()
         else:
             await server.kill()
-        out, _ = await said
+        out, _ = await communication
         if process.returncode == 0:
             assert await loader.result(out.decode()) == undisturbed
         else:

@@ -1,4 +1,4 @@
-"""Writers in each other's way, and others that touch the parents of their rows: all get through."""
+"""Concurrent writers of the same parents, and updates of these parents: all succeed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EACH = sized(short=25, full=625)
 
 
 def shuffled(writer: int, number: int) -> bytes:
-    """Hires whose parents are all the parents there are, in any order; half have a key."""
+    """A request with hires of all parents in random order; half have an idempotency key."""
     rows = [
         hire(
             name=f"{writer}-{number}-{at}",
@@ -33,10 +33,10 @@ def shuffled(writer: int, number: int) -> bytes:
     return request("POST", "/employees", msgspec.json.encode(rows), **key)
 
 
-async def touch(database: Database, done: list[int]) -> None:
-    """Rename parents, several in a transaction and in any order, until cancelled.
+async def rename_parents(database: Database, done: list[int]) -> None:
+    """Rename parents, several per transaction and in random order, until cancelled.
 
-    They write new ones first: of two in a deadlock, the one that has written less is undone.
+    Each transaction inserts rows first: a deadlock rolls back the transaction with fewer changes.
     """
 
     async def rename(transaction: Transaction) -> None:
@@ -54,7 +54,7 @@ async def touch(database: Database, done: list[int]) -> None:
 
 async def test_no_deadlock_reaches_a_client(server: Server, stocked: Database) -> None:
     service = await started(server.settings)
-    touched: list[int] = []
+    renames: list[int] = []
     slowest = 0.0
 
     async def write(writer: int) -> None:
@@ -66,21 +66,21 @@ async def test_no_deadlock_reaches_a_client(server: Server, stocked: Database) -
             slowest = max(slowest, reply.seconds)
         line.close()
 
-    touchers = [asyncio.create_task(touch(stocked, touched)) for _ in range(2)]
+    tasks = [asyncio.create_task(rename_parents(stocked, renames)) for _ in range(2)]
     try:
         await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
     finally:
-        for toucher in touchers:
-            toucher.cancel()
-        await asyncio.gather(*touchers, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     (metrics,) = await in_turn(service.port, request("GET", "/metrics"), 1)
     told(
         f"{WRITERS * EACH} overlapping batches",
         retries=figures(metrics.body)["hirebase_retries"],
-        renames=len(touched),
-        renames_again=stocked.retries,
+        renames=len(renames),
+        rename_retries=stocked.retries,
         slowest_s=slowest,
     )
-    assert touched
+    assert renames
     assert await count(stocked, "hired_employees") == WRITERS * EACH * ROWS
     assert (await service.end()).code == 0

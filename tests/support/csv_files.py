@@ -1,7 +1,8 @@
-"""Files to load, and what a load leaves behind."""
+"""Files to load, and the results of a load."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ def hire(number: int, name: str = "Ana", department: object = 1, job: object = 1
 
 
 class Folder:
-    """A folder of files to load, and one for their rejects."""
+    """A folder with files to load, and a folder for their rejects."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -41,16 +42,16 @@ class Folder:
 
 
 async def state(database: Database) -> list[Any]:
-    """All rows and all that is logged."""
-    found: list[Any] = []
+    """All rows of the tables, and the log of rejects."""
+    rows: list[Any] = []
     for table in TABLES:
         columns = ", ".join(f"`{column}`" for column in table.columns)
-        found.append(await database.fetch(f"SELECT {columns} FROM {table.name} ORDER BY id"))
+        rows.append(await database.fetch(f"SELECT {columns} FROM {table.name} ORDER BY id"))
     logged = await database.fetch(
         "SELECT source, origin, origin_key, table_name, position, record, errors FROM rejects "
         "ORDER BY origin_key, position"
     )
-    return [*found, [(*row, msgspec.json.decode(error)) for *row, error in logged]]
+    return [*rows, [(*row, msgspec.json.decode(error)) for *row, error in logged]]
 
 
 async def names(database: Database) -> dict[int, str]:
@@ -61,17 +62,17 @@ async def lines_logged(database: Database) -> list[int]:
     return [line for (line,) in await database.fetch("SELECT position FROM rejects ORDER BY 1")]
 
 
-def told(summaries: list[Summary]) -> list[Any]:
-    """What a summary says of the file, apart from how the load went."""
-    own = ("seconds", "notes", "rejects_file", "dry_run")
+def outcomes(summaries: list[Summary]) -> list[Any]:
+    """The parts of the summaries that do not depend on how the load went."""
+    varying = ("seconds", "notes", "rejects_file", "dry_run")
     return [
-        {name: value for name, value in summary.as_object().items() if name not in own}
+        {name: value for name, value in summary.as_object().items() if name not in varying}
         for summary in summaries
     ]
 
 
 def dirty(count: int) -> list[str]:
-    """Hires with a bit of everything wrong in them."""
+    """Hires with every kind of fault."""
     faults: dict[int, Callable[[int], str]] = {
         3: lambda at: hire(at, department=9),
         5: lambda at: f'{at},"open,2021-01-01T00:00:00Z,1,1',
@@ -83,7 +84,7 @@ def dirty(count: int) -> list[str]:
 
 
 class Interrupted(Exception):
-    """Ends a load after some blocks, as a kill would."""
+    """Ends a load after some blocks."""
 
 
 class StopAfter(Progress):
@@ -105,3 +106,12 @@ async def empty(database: Database) -> None:
     async with database.transaction() as transaction:
         for name in ("loads", "rejects", "hired_employees", "jobs", "departments"):
             await transaction.execute(f"DELETE FROM {name}")
+
+
+async def until_blocks_are_in(database: Database, count: int) -> None:
+    """Wait until a load has recorded `count` blocks."""
+    while True:
+        ((done,),) = await database.fetch("SELECT COUNT(*) FROM loads")
+        if done >= count:
+            return
+        await asyncio.sleep(0.005)

@@ -153,7 +153,7 @@ def _judged_csv(
 
     def record(at: int) -> Any:
         whole = len(rows[at]) == layout.width and at not in errors
-        return dict(zip(layout.wanted, rows[at], strict=True)) if whole else texts[at]
+        return dict(zip(layout.table_columns, rows[at], strict=True)) if whole else texts[at]
 
     body = "\n".join(texts).encode()
     return Part(_with_errors(judged, record, errors), body, block.end.byte)

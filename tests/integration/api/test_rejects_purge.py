@@ -19,7 +19,7 @@ from service.core.writes.rejects import (
     purge_rejects,
 )
 from tests.support import program
-from tests.support.csv_files import Folder, Interrupted, StopAfter, dirty, empty, state, told
+from tests.support.csv_files import Folder, Interrupted, StopAfter, dirty, empty, outcomes, state
 from tests.support.load import started
 from tests.support.waiting import until
 
@@ -80,7 +80,7 @@ async def test_a_load_goes_on_to_the_same_end_after_a_purge(
     await age(database, 1000)
     assert await purge(database, 1) == 7
     assert await left(database) == logged
-    assert told(await load(database, folder.options())) == told(undisturbed)
+    assert outcomes(await load(database, folder.options())) == outcomes(undisturbed)
     assert await state(database) == wanted
     assert file.read_text() == text
     assert await purge(database, 1) == logged

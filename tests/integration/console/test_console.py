@@ -126,7 +126,7 @@ async def test_a_files_name_leads_nowhere_else(
         (b'[{"job": "Clerk"}]', "NDJSON"),
         (b"id,nonsense\n1,a\n", "its columns are"),
         (b"job\n\xff\n", "UTF-8"),
-        (gzip.compress(b"1,Clerk\n")[:-9], "jobs.csv is no whole gzip file"),
+        (gzip.compress(b"1,Clerk\n")[:-9], "jobs.csv is not a complete gzip file"),
     ],
 )
 async def test_what_cannot_be_loaded_says_why(

@@ -1,4 +1,4 @@
-"""Loads: what ends up in the tables, in the log, in the rejects file and in the summary."""
+"""Loads: the tables, the log, the rejects file and the summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.core.errors import StoppedError
 from service.core.settings import Settings
 from tests.conftest import calling
 from tests.support import hires
-from tests.support.csv_files import Folder, dirty, hire, lines_logged, names, state, told
+from tests.support.csv_files import Folder, dirty, hire, lines_logged, names, outcomes, state
 
 
 async def test_parents_come_first_and_a_second_load_changes_nothing(
@@ -76,7 +76,7 @@ async def test_rows_that_were_deleted_are_loaded_again(database: Database, folde
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("mode", ["reject", "skip", "replace"])
-async def test_a_dry_run_says_what_a_load_does_and_writes_nothing(
+async def test_a_dry_run_gives_the_summary_of_a_load_and_writes_nothing(
     database: Database, folder: Folder, mode: Any
 ) -> None:
     folder.write(hired_employees=[hire(2, name="Before")])
@@ -86,10 +86,10 @@ async def test_a_dry_run_says_what_a_load_does_and_writes_nothing(
     dry = await load(database, folder.options(on_conflict=mode, dry_run=True))
     assert await state(database) == before
     assert list(folder.rejects.iterdir()) == []
-    assert told(dry) == told(await load(database, folder.options(on_conflict=mode)))
+    assert outcomes(dry) == outcomes(await load(database, folder.options(on_conflict=mode)))
 
 
-async def test_more_rejects_than_allowed_leave_nothing(database: Database, folder: Folder) -> None:
+async def test_more_rejects_than_allowed_load_nothing(database: Database, folder: Folder) -> None:
     folder.write(hired_employees=[hire(1), hire(2, department=9), hire(3, department=9)])
     before = await state(database)
     with pytest.raises(StoppedError, match="2 rows break a rule"):
@@ -99,7 +99,9 @@ async def test_more_rejects_than_allowed_leave_nothing(database: Database, folde
     assert (summary.counts.added, summary.rejected) == (1, 2)
 
 
-async def test_the_api_stays_usable(database: Database, migrated: Settings, folder: Folder) -> None:
+async def test_the_api_stays_usable_during_a_load(
+    database: Database, migrated: Settings, folder: Folder
+) -> None:
     folder.write(hired_employees=[hire(number) for number in range(1, 30_001)])
     async with calling(migrated) as client:
         loading = asyncio.create_task(load(database, folder.options()))
@@ -114,7 +116,7 @@ async def test_the_api_stays_usable(database: Database, migrated: Settings, fold
     assert set(answers) == {(201, True, 200)}
 
 
-async def test_parents_that_come_while_it_runs_count(database: Database, folder: Folder) -> None:
+async def test_parents_of_the_same_run_count(database: Database, folder: Folder) -> None:
     folder.write(departments=["1,Sales", "7,New"], hired_employees=[hire(1, department=7)])
     *_, summary = await load(database, folder.options())
     assert (summary.counts.added, summary.rejected) == (1, 0)

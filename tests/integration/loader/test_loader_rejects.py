@@ -1,4 +1,4 @@
-"""Rejects: in the log, and in a file to correct and load."""
+"""Rejects: the log, and the file to correct and load."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ async def test_the_rejects_file_is_corrected_and_loaded(database: Database, fold
     assert sorted(await names(database)) == [1, 2, 3, 4]
 
 
-async def test_bytes_that_are_no_text_come_back_in_the_rejects_file(
+async def test_the_rejects_file_keeps_bytes_that_are_not_utf8(
     database: Database, folder: Folder
 ) -> None:
     path = folder.path / "jobs.csv"
-    path.write_bytes(b"1,Clerk\n2,Caf\xe9\n3,Caf\\xe9\n")
+    path.write_bytes(b"1,Clerk\n2,Caf\xe9\n3,Caf\\xe9\n4,\\xe9 \\\xe9 \\\\\n")
     _, summary, _ = await load(database, folder.options())
-    assert (summary.counts.added, summary.rejected) == (2, 1)
+    assert (summary.counts.added, summary.rejected) == (2, 2)
     assert summary.rejects_file
-    assert summary.rejects_file.read_bytes().endswith(b"2,is not UTF-8,2,Caf\xe9\n")
-    (logged,) = await database.fetch("SELECT record FROM rejects")
+    assert summary.rejects_file.read_bytes().splitlines()[1:] == [
+        b"2,is not UTF-8,2,Caf\xe9",
+        b"4,is not UTF-8,4,\\xe9 \\\xe9 \\\\",
+    ]
+    logged, _ = await database.fetch("SELECT record FROM rejects ORDER BY position")
     assert logged == ("2,Caf\\xe9",)
 
 
@@ -52,12 +55,23 @@ async def test_rejects_of_an_earlier_run_are_not_overwritten(
     for department in (8, 9, 8):
         folder.write(hired_employees=[hire(1, department=department)])
         await load(database, folder.options())
-    found = {path.name: path.read_text() for path in folder.rejects.iterdir()}
-    assert sorted(found) == ["hired_employees.rejects-2.csv", "hired_employees.rejects.csv"]
-    assert "department_id 8" in found["hired_employees.rejects.csv"]
+    files = {path.name: path.read_text() for path in folder.rejects.iterdir()}
+    assert sorted(files) == ["hired_employees.rejects-2.csv", "hired_employees.rejects.csv"]
+    assert "department_id 8" in files["hired_employees.rejects.csv"]
 
 
-async def test_what_is_loaded_later_is_no_longer_logged(database: Database, folder: Folder) -> None:
+async def test_a_block_with_tens_of_thousands_of_rejects(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(jobs=["x"] * 40_000)
+    (summary,) = await load(database, folder.options(files=(str(folder.path / "jobs.csv"),)))
+    assert summary.rejected == 40_000
+    assert await database.fetch("SELECT COUNT(*) FROM rejects") == [(40_000,)]
+
+
+async def test_a_reject_that_is_loaded_later_leaves_the_log(
+    database: Database, folder: Folder
+) -> None:
     folder.write(hired_employees=[hire(1), hire(2, department=3)])
     await load(database, folder.options())
     assert await lines_logged(database) == [2]
@@ -68,7 +82,7 @@ async def test_what_is_loaded_later_is_no_longer_logged(database: Database, fold
 
 
 @pytest.mark.parametrize("on_conflict", ["reject", "replace"])
-async def test_a_row_that_only_the_server_refuses_costs_no_other(
+async def test_a_row_that_only_the_server_refuses_does_not_stop_the_others(
     scratch: Settings, folder: Folder, on_conflict: str
 ) -> None:
     async with connect(scratch) as database:
@@ -79,8 +93,8 @@ async def test_a_row_that_only_the_server_refuses_costs_no_other(
             await transaction.execute(
                 "ALTER TABLE hired_employees ADD CONSTRAINT no_bob CHECK (name NOT LIKE 'Bob%')"
             )
-        called = ["Ana", "Bob", "Bob", "Cleo", "Dan", "Bob"]
-        folder.write(hired_employees=[hire(at, name) for at, name in enumerate(called, 1)])
+        given_names = ["Ana", "Bob", "Bob", "Cleo", "Dan", "Bob"]
+        folder.write(hired_employees=[hire(at, name) for at, name in enumerate(given_names, 1)])
         *_, summary = await load(database, folder.options(on_conflict=on_conflict))
         replaced = on_conflict == "replace"
         assert (summary.counts.added, summary.counts.changed) == (2, 1 if replaced else 0)
@@ -88,6 +102,6 @@ async def test_a_row_that_only_the_server_refuses_costs_no_other(
             [2, 3, 6] if replaced else [2, 3, 4, 6]
         )
         assert summary.codes["malformed"] == (3 if replaced else 2)
-        found = await names(database)
-        assert sorted(found) == [1, 2, 4, 5]
-        assert found[2] == "Ana 2"
+        stored = await names(database)
+        assert sorted(stored) == [1, 2, 4, 5]
+        assert stored[2] == "Ana 2"

@@ -1,17 +1,20 @@
-"""Loads that are interrupted, or not alone."""
+"""Interrupted loads, and loads at the same time."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from loader.loading.pipeline import load
 from loader.reading.blocks import SMALL_BLOCK
 from loader.reading.file import CsvFile
+from loader.reading.source import open_sources
 from loader.reporting.progress import Advance, Progress
 from loader.reporting.summary import Summary
 from service.core.database.connect import connect
@@ -28,21 +31,21 @@ from tests.support.csv_files import (
     empty,
     hire,
     names,
+    outcomes,
     state,
-    told,
 )
 from tests.support.tcp_proxy import Wire
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("mode", ["reject", "replace"])
-async def test_an_interrupted_load_goes_on_to_the_same_end(
+async def test_an_interrupted_load_continues_to_the_same_result(
     database: Database, folder: Folder, mode: Any
 ) -> None:
     folder.write(hired_employees=dirty(300))
     options = folder.options(on_conflict=mode)
     undisturbed = await load(database, options)
-    wanted, file = await state(database), undisturbed[-1].rejects_file
+    expected, file = await state(database), undisturbed[-1].rejects_file
     assert file
     text = file.read_text()
     for blocks in (0, 1, 4, 9):
@@ -52,16 +55,16 @@ async def test_an_interrupted_load_goes_on_to_the_same_end(
             await load(database, options, StopAfter(blocks))
         assert not file.exists()
         resumed = await load(database, options)
-        assert told(resumed) == told(undisturbed)
-        assert await state(database) == wanted
+        assert outcomes(resumed) == outcomes(undisturbed)
+        assert await state(database) == expected
         assert file.read_text() == text
         if blocks:
-            assert "Went on at line" in resumed[-1].notes[0]
+            assert "Continued at line" in resumed[-1].notes[0]
         assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_rows_that_vanish_before_a_load_goes_on_are_loaded_again(
+async def test_rows_that_are_deleted_before_a_load_continues_are_loaded_again(
     database: Database, folder: Folder
 ) -> None:
     folder.write(hired_employees=[hire(number) for number in range(1, 60)])
@@ -74,7 +77,9 @@ async def test_rows_that_vanish_before_a_load_goes_on_are_loaded_again(
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_file_that_changed_since_is_noticed(database: Database, folder: Folder) -> None:
+async def test_a_file_that_changed_after_an_interrupted_load_has_a_note(
+    database: Database, folder: Folder
+) -> None:
     folder.write(hired_employees=[hire(number) for number in range(1, 60)])
     with pytest.raises(Interrupted):
         await load(database, folder.options(), StopAfter(4))
@@ -87,41 +92,79 @@ async def test_a_file_that_changed_since_is_noticed(database: Database, folder: 
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_file_that_changes_meanwhile_stops_the_load(
-    database: Database, folder: Folder
+@pytest.mark.parametrize("mode", ["a", "w"])
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_file_that_changes_during_its_load_stops_the_load(
+    database: Database, folder: Folder, mode: str, dry_run: bool
 ) -> None:
-    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    # More than the file object reads ahead.
+    folder.write(hired_employees=[hire(number) for number in range(1, 5000)])
 
     class Write(Progress):
         @contextmanager
         def file(self, file: CsvFile, _summary: Summary) -> Iterator[Advance]:
             def advance(_done: int) -> None:
-                with file.source.path.open("a") as target:
-                    target.write(f"{hire(99)}\n")
+                with file.source.path.open(mode) as target:
+                    target.write(f"{hire(99)}\n" if mode == "a" else "")
 
             yield advance if file.source.table is HIRES else lambda _done: None
 
-    with pytest.raises(StoppedError, match="was changed while it was loaded"):
-        await load(database, folder.options(), Write())
+    with pytest.raises(StoppedError, match="was changed during its load"):
+        await load(database, folder.options(dry_run=dry_run), Write())
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_two_loads_at_once_do_no_harm(
+async def test_a_file_that_is_cut_at_the_end_of_a_block_stops_the_load(
+    database: Database, folder: Folder
+) -> None:
+    folder.write(hired_employees=[hire(number) for number in range(1, 60)])
+    options = folder.options()
+    with open_sources(folder.path) as sources:
+        file = CsvFile.detect(sources[-1], options)
+    read = file.blocks(file.start)
+    end = next(read).end.byte
+    os.truncate(file.source.path, end)
+    with pytest.raises(StoppedError, match="was changed during its load"):
+        list(read)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("mode", ["reject", "replace"])
+async def test_rejects_that_are_deleted_before_a_load_continues_are_logged_again(
+    database: Database, folder: Folder, mode: Any
+) -> None:
+    folder.write(hired_employees=dirty(100))
+    options = folder.options(on_conflict=mode)
+    (*_, undisturbed), expected = await load(database, options), await state(database)
+    await empty(database)
+    with pytest.raises(Interrupted):
+        await load(database, options, StopAfter(6))
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM rejects ORDER BY position LIMIT 1")
+    *_, summary = await load(database, options)
+    assert await state(database) == expected
+    assert summary.read == summary.rejected + sum(astuple(summary.counts))
+    if mode == "reject":
+        assert summary.rejected == undisturbed.rejected
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_two_loads_of_one_file_at_the_same_time(
     database: Database, migrated: Settings, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(200))
     await load(database, folder.options())
-    wanted = await state(database)
+    expected = await state(database)
     await empty(database)
     async with connect(migrated) as other:
         both = await asyncio.gather(load(database, folder.options()), load(other, folder.options()))
-    assert await state(database) == wanted
+    assert await state(database) == expected
     assert [summary.read for summary in both[0]] == [summary.read for summary in both[1]]
     assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_load_outlives_a_connection_that_breaks(
+async def test_a_load_survives_broken_connections(
     migrated: Settings, database: Database, wire: Wire, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(120))
@@ -132,12 +175,12 @@ async def test_a_load_outlives_a_connection_that_breaks(
             yield lambda _done: wire.cut() if summary.read and summary.read % 5 == 0 else None
 
     undisturbed = await load(database, folder.options())
-    wanted = await state(database)
+    expected = await state(database)
     await empty(database)
     async with connect(engine.over(wire, migrated)) as cut:
         summaries = await load(cut, folder.options(), Cut())
-    assert told(summaries) == told(undisturbed)
-    assert await state(database) == wanted
+    assert outcomes(summaries) == outcomes(undisturbed)
+    assert await state(database) == expected
 
 
 async def test_seekdb_gets_small_blocks(database: Database, folder: Folder) -> None:

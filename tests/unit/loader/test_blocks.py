@@ -1,10 +1,11 @@
-"""Files into records: any CSV, each record with its line and its text, in blocks that join up."""
+"""Reading records from CSV files: fields, lines and texts, in blocks."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import time
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ JOBS, HIRES = by_name("jobs"), by_name("hired_employees")
 
 
 class Read(NamedTuple):
-    """A record as it was read."""
+    """A record, its line and its error."""
 
     line: int
     fields: list[str]
@@ -75,6 +76,7 @@ def test_every_line_end_and_byte_order_mark(end: str, last: str, mark: bytes) ->
     ("line", "fields"),
     [
         ("1, Cook ", ["1", "Cook"]),
+        ("1,Cook ", ["1", "Cook"]),
         ('1,"Cook, head"', ["1", "Cook, head"]),
         ('1 , "The ""Cook""" ', ["1", 'The "Cook"']),
         ('1,"a\nb"', ["1", "a\nb"]),
@@ -87,7 +89,7 @@ def test_every_line_end_and_byte_order_mark(end: str, last: str, mark: bytes) ->
         ("1," + "x" * 200_000, ["1", "x" * 200_000]),
         ('1,"' + "x" * 200_000 + '"', ["1", "x" * 200_000]),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_fields(line: str, fields: list[str]) -> None:
     lines = 1 + line.count("\n")
@@ -95,6 +97,7 @@ def test_fields(line: str, fields: list[str]) -> None:
         Read(1, fields, line, None),
         Read(1 + lines, ["2", "next"], "2,next", None),
     ]
+    assert read(line.encode()) == [Read(1, fields, line, None)]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_fields(line: str, fields: list[str]) -> None:
         (b'2,"Caf\xe9, x"', NOT_UTF8),
     ],
 )
-def test_a_record_that_cannot_be_read_costs_no_other(line: bytes, message: str) -> None:
+def test_a_malformed_record_does_not_affect_the_next_ones(line: bytes, message: str) -> None:
     found = read(b'1,a\n%b\n3,"c, d"\n4,e\n' % line)
     assert [(one.line, one.malformed) for one in found] == [
         (1, None),
@@ -118,7 +121,7 @@ def test_a_record_that_cannot_be_read_costs_no_other(line: bytes, message: str) 
     assert found[1].text == line.decode(errors="backslashreplace")
 
 
-def test_quotes_left_open_do_not_pair_up_around_good_records() -> None:
+def test_open_quotes_do_not_swallow_the_records_between_them() -> None:
     lines = ["1,a", '2,"', "3,c", '4,"', "5,e", '6,f"', '7,"g', '8,5 feet 6"', '9,"x, ""y"""']
     found = read("\n".join(lines).encode())
     assert [one.line for one in found if one.malformed] == [2, 4, 7]
@@ -126,7 +129,7 @@ def test_quotes_left_open_do_not_pair_up_around_good_records() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_an_unclosed_quote_is_looked_for_only_so_far() -> None:
+def test_the_search_for_a_closing_quote_has_a_limit() -> None:
     rest = [f"plain {number}" for number in range(2, 60)]
     found = read("\n".join(['1,"open', *rest]).encode())
     assert found[0] == Read(1, [], '1,"open', NEVER_CLOSED)
@@ -135,9 +138,25 @@ def test_an_unclosed_quote_is_looked_for_only_so_far() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_line_without_an_end_is_one_reject() -> None:
-    found = read(b"1,a\n" + b"x" * 1000 + b"\n3,c\n")
-    assert [(one.line, one.malformed) for one in found] == [(1, None), (2, TOO_LONG), (3, None)]
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("length", [61, 62, 64, 65, 79, 80, 81, 1000])
+def test_a_line_that_is_too_long_is_one_reject(end: bytes, length: int) -> None:
+    found = read(b"1,a" + end + b"x" * length + end + b"3,c" + end)
+    assert [one.line for one in found] == [1, 2, 3]
+    assert [one.malformed for one in found] == [None, TOO_LONG if length > 63 else None, None]
+    assert found[2].fields == ["3", "c"]
+
+
+@pytest.mark.parametrize("line", ['z",x,"q', 'x,"'])
+@pytest.mark.parametrize("last", ["", "5,a\n", '"junk\n', '"\n'])
+def test_the_time_for_open_quotes_is_linear(line: str, last: str) -> None:
+    def seconds(count: int) -> float:
+        started = time.process_time()
+        read((f"{line}\n" * count + last).encode())
+        return time.process_time() - started
+
+    seconds(500)
+    assert seconds(8000) < 16 * 6 * max(seconds(500), 0.001)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\r\n  \n"])
@@ -157,7 +176,7 @@ def test_a_header_in_any_order(content: str) -> None:
     assert found == Read(2, ["7", "N", "D", "3", "4"], "7;N;4;3;D", None)
 
 
-def test_the_reasons_of_a_rejects_file_are_no_part_of_the_record() -> None:
+def test_the_reasons_of_a_rejects_file_are_not_part_of_the_record() -> None:
     content = 'line,errors,id,job\n9,"a, b",1,Cook\n12,why,3\n13,why,4,"a, b"\n'
     layout = layout_of(JOBS, ["line", "errors", "id", "job"], ",")
     found = read(content.encode())
@@ -177,7 +196,7 @@ plain = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
 
 
 @given(st.lists(st.lists(plain, min_size=2, max_size=3), max_size=8), st.sampled_from(",;|\t"))
-def test_what_a_csv_writer_writes_is_read_back(rows: list[list[str]], delimiter: str) -> None:
+def test_the_output_of_a_csv_writer_is_read_back(rows: list[list[str]], delimiter: str) -> None:
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
     blank = " " if delimiter == "\t" else " \t"
@@ -188,7 +207,7 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[list[str]], delimiter:
 
 
 @given(st.lists(st.sampled_from([b"1,a", b'"', b"\n", b"\r", b"\r\n", b'"x"', b",", b"\xe9"])))
-def test_blocks_join_up_however_they_are_cut(parts: list[bytes]) -> None:
+def test_small_blocks_have_the_records_of_one_large_block(parts: list[bytes]) -> None:
     content = b"".join([b"0,0\n", *parts])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "LONGEST", 1 << 10)
@@ -202,7 +221,7 @@ def test_blocks_join_up_however_they_are_cut(parts: list[bytes]) -> None:
             assert rest == cut[at:]
 
 
-def test_places_are_where_blocks_begin() -> None:
+def test_each_block_starts_where_the_one_before_ends() -> None:
     found = read_blocks(b"".join(b"%d,x\r\n" % number for number in range(1, 200_000)))
     assert len(found) > 2
     for one, other in pairwise(found):
@@ -211,14 +230,14 @@ def test_places_are_where_blocks_begin() -> None:
     assert found[0].start == Position()
 
 
-def test_packed_content_has_the_same_blocks() -> None:
+def test_gzip_content_has_the_same_blocks() -> None:
     content = b"".join(b"%d,x\n" % number for number in range(1, 100_000))
     with gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(content, 1))) as packed:
         layout = layout_of(JOBS, ("1", "x"), ",")
         assert list(blocks(packed, layout, Position())) == read_blocks(content)  # type: ignore[arg-type]
 
 
-def test_small_blocks_are_a_quarter_of_the_usual_and_have_the_same_records() -> None:
+def test_blocks_for_seekdb_are_a_quarter_as_large_and_have_the_same_records() -> None:
     content = b"".join(b"%d,x\n" % number for number in range(1, 100_000))
     layout = layout_of(JOBS, ["1", "x"], ",")
     small = list(blocks(io.BytesIO(content), layout, Position(), small=True))

@@ -1,4 +1,4 @@
-"""Blocks in work at once: results in order, none waits for ever, equal ids one after another."""
+"""Concurrent jobs: results in order, limited waiting, common ids one after the other."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FAR = 3 * WORKERS * RESULTS_PER_WORKER
 
 
 class Failure(Exception):
-    """Of a job."""
+    """The error of a job."""
 
 
 @pytest.mark.parametrize(
     "slow", [0, 1, WORKERS * RESULTS_PER_WORKER - 1, WORKERS * RESULTS_PER_WORKER, FAR - 1]
 )
-async def test_one_slow_job_holds_up_the_rest_for_a_while_only(slow: int) -> None:
+async def test_one_slow_job_delays_only_a_limited_number_of_jobs(slow: int) -> None:
     started: list[int] = []
     ahead: list[int] = []
 
@@ -42,14 +42,14 @@ async def test_one_slow_job_holds_up_the_rest_for_a_while_only(slow: int) -> Non
     assert ahead[0] < WORKERS * RESULTS_PER_WORKER
 
 
-async def test_jobs_with_an_id_in_common_are_done_one_after_the_other() -> None:
-    at_work: set[int] = set()
+async def test_jobs_with_a_common_id_run_one_after_the_other() -> None:
+    running: set[int] = set()
 
     async def work(number: int) -> int:
-        assert not at_work & {number % 2}
-        at_work.add(number % 2)
+        assert not running & {number % 2}
+        running.add(number % 2)
         await asyncio.sleep(0.01)
-        at_work.remove(number % 2)
+        running.remove(number % 2)
         return number
 
     async def jobs() -> AsyncGenerator[Job[int]]:
@@ -59,7 +59,7 @@ async def test_jobs_with_an_id_in_common_are_done_one_after_the_other() -> None:
     assert [number async for number in in_order(jobs(), WORKERS)] == list(range(10))
 
 
-async def test_a_job_that_fails_ends_all() -> None:
+async def test_a_failed_job_ends_all_jobs() -> None:
     ended: list[int] = []
 
     async def work(number: int) -> int:
