@@ -75,14 +75,17 @@ class BackupStore:
     def list(self) -> list[Listed]:
         """All of them, oldest first; StorageError."""
         with _usable():
-            return [
-                Listed(path.name, _kind(path.name), path.stat().st_size, _made_at(path.name))
-                for path in self._paths()
-            ]
+            sizes = [(path.name, _size(path)) for path in self._paths()]
+        return [
+            Listed(name, _kind(name), size, _made_at(name))
+            for name, size in sizes
+            if size is not None
+        ]
 
     def open(self, name: str) -> IO[bytes]:
         """A backup by its name; NotFoundError for anything that is none, StorageError."""
-        with _usable():
+        # Another process may remove it meanwhile.
+        with _usable(), suppress(FileNotFoundError):
             if name in {path.name for path in self._paths()}:
                 return (self._folder / name).open("rb")
         raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
@@ -106,8 +109,10 @@ class BackupStore:
         """Make the folder, and remove what a killed program left there."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.glob(f"{PARTIAL}*"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            # Another process may do the same, or publish its own.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
     def _publish(self, partial: Path, name: str) -> None:
         partial.rename(self._folder / name)
@@ -118,8 +123,13 @@ class BackupStore:
             os.close(folder)
 
     def _prune(self, name: str, keep: int) -> None:
-        alike = [path for path in self._paths() if _kind(path.name) == _kind(name)]
-        for path in alike[:-keep]:
+        """Remove older backups of the same kind, never `name` itself or a newer one.
+
+        Another process may save at the same time, and the clock may have been set back.
+        """
+        kind, made = _kind(name), _made_at(name)
+        alike = [path for path in self._paths() if _kind(path.name) == kind]
+        for path in [path for path in alike if _made_at(path.name) <= made][:-keep]:
             path.unlink(missing_ok=True)
 
     def _paths(self) -> Sequence[Path]:
@@ -173,6 +183,14 @@ def _manifest(name: str, file: IO[bytes]) -> Manifest:
     return Manifest(
         origin.program, origin.schema_version, origin.snapshot_at, reader.codec, {table.name: part}
     )
+
+
+def _size(path: Path) -> int | None:
+    """None if another process removed the file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _kind(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from service.core.backups.sources import Source, reader_of
 from service.core.backups.table_checksum import checksum_of
 from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
 from service.core.database.transactions import Database, Transaction
-from service.core.errors import BackupError, DuplicateError, RowsRefused
+from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
@@ -132,27 +132,28 @@ class _Restore:
                 ids.add(row[0] for row in judged.rows)
                 await self._orphans.in_file(self._parents, judged)
                 if self._dry_run or not self._orphans.count:
-                    counts += await self._put(judged)
+                    counts += await self._put(judged, position)
                 position += judged.received
         reader.check()
         if (twice := ids.repeated()) is not None:
             raise BackupError(f"Id {twice} stands twice in this backup of {reader.table.path}.")
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
-    async def _put(self, judged: Batch) -> Counts:
+    async def _put(self, judged: Batch, position: int) -> Counts:
         judged.rejects = []
         if not judged.rows:
             return Counts()
         try:
             if await self._is_free(judged):
-                await merge.insert(self._transaction, judged.table, judged.rows)
-                return Counts(added=len(judged.rows))
+                with suppress(DataError):  # put() finds which rows the server refuses
+                    await merge.insert(self._transaction, judged.table, judged.rows)
+                    return Counts(added=len(judged.rows))
             counts = await merge.put(self._transaction, judged, "replace")
         except DuplicateError:
             # Others added rows with these ids since the snapshot: they are what is replaced.
             await merge.replace(self._transaction, judged.table, judged.rows)
             return Counts(changed=len(judged.rows))
-        _refuse(judged, 0)
+        _refuse(judged, position)
         return counts
 
     async def _is_free(self, judged: Batch) -> bool:

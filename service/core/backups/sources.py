@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import IO, TYPE_CHECKING
@@ -18,6 +17,7 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.zip_archive import CHUNK, MANIFEST, Archive
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
+from service.core.temporary_files import temporary_file
 from service.core.threads import in_thread
 
 if TYPE_CHECKING:
@@ -121,21 +121,14 @@ def _entries(archive: Archive, stack: ExitStack) -> list[Source]:
     for table in TABLES:
         name = f"{table.name}.avro"
         if name in archive.names:
-            file = _extracted(archive, name, stack)
+            file = stack.enter_context(temporary_file())
+            archive.extract(name, file)
             found.append((table, file))
             if manifest:
                 _compare(file, table, manifest.tables[table.name])
     if not found:
         raise BackupError("This ZIP holds no table.")
     return found
-
-
-def _extracted(archive: Archive, name: str, stack: ExitStack) -> IO[bytes]:
-    with ExitStack() as opening:
-        file = opening.enter_context(tempfile.TemporaryFile())
-        archive.extract(name, file)
-        stack.push(opening.pop_all())
-        return file
 
 
 def _compare_names(archive: Archive, manifest: Manifest) -> None:

@@ -16,6 +16,7 @@ from service.core.backups.format.codecs import CODECS, Codec
 from service.core.errors import BackupError
 from service.core.rules.avro_records import validate
 from tests.support.backup_files import EMPLOYEES, JOBS, avro_file, records, verified
+from tests.support.hostile_files import SCHEMA, block, header
 
 ROWS = records(EMPLOYEES, 50)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -171,11 +172,34 @@ def test_moments_out_of_range_are_a_row_s_own_error() -> None:
         ({"id": "double", "job": "string"}, "id is of type double"),
         ({"id": "int", "job": ["null", "int", "string"]}, "union"),
         ({"id": "int", "job": {"type": "array", "items": "string"}}, "array"),
+        ({"id": {"type": "int", "logicalType": "date"}, "job": "string"}, "id is a date"),
+        ({"id": {"type": "long", "logicalType": "timestamp-millis"}, "job": "string"}, "timestamp"),
+        (
+            {"id": "int", "job": {"type": "bytes", "logicalType": "decimal", "precision": 9}},
+            "job is a decimal, not a plain bytes",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(BackupError, match=says):
         Reader(JOBS, io.BytesIO(written(fields, [])))
+
+
+@pytest.mark.parametrize("logical", ["date", "decimal", "timestamp-millis", "timestamp-nanos"])
+def test_a_logical_type_of_another_type_is_ignored(logical: str) -> None:
+    """As Avro demands: `"x" * 1000` is no number of microseconds."""
+    kinds = {name: {"type": "string", "logicalType": logical} for name in ("name", "datetime")}
+    rows = [{**row, "datetime": row["datetime"].isoformat()} for row in DATES]
+    content = written({**PLAIN, "name": "string", "datetime": "string"}, rows, "null")
+    schema = fastavro.reader(io.BytesIO(content)).writer_schema
+    assert isinstance(schema, dict)
+    fields = [{**one, "type": kinds.get(one["name"], one["type"])} for one in schema["fields"]]
+    body = fastavro.schemaless_writer
+    out = io.BytesIO()
+    for row in rows:
+        body(out, schema, row)
+    hostile = header({**SCHEMA, "fields": fields}) + block(len(rows), out.getvalue())
+    assert taken(hostile) == WANTED
 
 
 def test_a_long_without_a_unit_is_no_moment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import zipfile
 from contextlib import ExitStack
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from service.core.backups.format.avro import Reader
+from service.core.backups.format.avro import Reader, Writer
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.sources import sources
-from service.core.errors import HirebaseError
+from service.core.errors import BackupError, HirebaseError
 from tests.support.backup_files import (
     DEPARTMENTS,
     EMPLOYEES,
     JOBS,
     MOMENT,
     avro_file,
+    origin,
     records,
     verified,
     zip_file,
@@ -103,6 +105,20 @@ def test_a_block_left_out_or_twice_is_found() -> None:
     assert not passes(head)
     assert not passes(head + rows + rows)
     assert not passes(two[: two.index(two[-16:], 1) + 16])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_blocks_in_another_order_are_found(codec: Codec) -> None:
+    writer = Writer(JOBS, codec, origin(JOBS, records(JOBS, 9)))
+    blocks = [writer.block(records(JOBS, 9)[at : at + 3]) for at in (0, 3, 6)]
+    for order in itertools.product(range(3), repeat=3):
+        content = writer.header + b"".join(blocks[at] for at in order)
+        if order == (0, 1, 2):
+            assert passes(content)
+            continue
+        wrong = next(at for at in range(3) if order[at] <= (order[at - 1] if at else -1))
+        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* its first id is"):
+            verified(content)
 
 
 def test_rows_exchanged_for_others_are_found() -> None:

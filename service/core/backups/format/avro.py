@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import fastavro
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.core.backups.format import avro_schema, codecs, container
 from service.core.backups.format.avro_schema import WrittenSchema
@@ -32,14 +32,17 @@ END = write_long(0)
 Records = list[dict[str, Any]]
 
 
+Short = Annotated[str, Meta(max_length=100)]
+
+
 class BackupMetadata(Struct, frozen=True):
     """What a file says of itself, as its metadata has it."""
 
     rows: int
-    checksum: str
-    snapshot_at: str
+    checksum: Short
+    snapshot_at: Short
     schema_version: int
-    program: str
+    program: Short
 
     def metadata(self) -> dict[str, bytes]:
         """As entries of the header."""
@@ -97,9 +100,12 @@ class Reader:
         self._sum = TableChecksum(table)
         self.table, self.codec = table, self._container.codec
         self.origin = BackupMetadata.of(self._container) if self._container.ours else None
+        if self.origin and written.fields["id"].optional:
+            raise BackupError("This Avro file is damaged: its schema allows rows without an id.")
         self.rows = 0
         self.checksum = Checksum()
-        """Of the rows read so far, where the file claims one."""
+        """Of the rows read so far, if the file claims one."""
+        self._last_id = 0
 
     def scan(self) -> None:
         """Count the rows and check every block's frame; nothing is decoded."""
@@ -112,18 +118,18 @@ class Reader:
 
     def inflated(self) -> int:
         """The number of bytes of all rows."""
-        return sum(len(self._container.rows(block)) for block in self._container.blocks())
+        return sum(len(data) for _, data in self._blocks())
 
     def __iter__(self) -> Iterator[Records]:
         """Records, ten thousand at most at a time, moments in microseconds or as text."""
-        total, self.checksum = 0, Checksum()
-        for block in self._container.blocks():
-            data = self._container.rows(block)
-            total += len(data)
-            if total > container.MAX_INFLATED:
-                raise BackupError("This Avro file inflates to more than 16 GiB, the limit.")
+        self.checksum, self._last_id = Checksum(), 0
+        for block, data in self._blocks():
             for records in self._decode(block, data):
-                yield self._counted(records)
+                _convert(records, self._conversions)
+                if self.origin:
+                    self._check_order(block, records)
+                    self.checksum += self._sum(records)
+                yield records
 
     def check(self) -> None:
         """After the last record: BackupError unless the rows are those that were backed up."""
@@ -133,11 +139,23 @@ class Reader:
                 f"{self.checksum}, its header says {self.origin.checksum}."
             )
 
-    def _counted(self, records: Records) -> Records:
-        _convert(records, self._conversions)
-        if self.origin:
-            self.checksum += self._sum(records)
-        return records
+    def _blocks(self) -> Iterator[tuple[Block, bytes]]:
+        """Every block and its inflated rows."""
+        total = 0
+        for block in self._container.blocks():
+            data = self._container.rows(block)
+            total += len(data)
+            if total > container.MAX_INFLATED:
+                raise BackupError("This Avro file inflates to more than 16 GiB, the limit.")
+            yield block, data
+
+    def _check_order(self, block: Block, records: Records) -> None:
+        """The writer sorts rows by id; a checksum alone does not notice blocks that moved."""
+        if records[0]["id"] <= self._last_id:
+            raise _damaged(
+                block, f"its first id is {records[0]['id']}, after {self._last_id} before it"
+            )
+        self._last_id = records[-1]["id"]
 
     def _decode(self, block: Block, data: bytes) -> Iterator[Records]:
         if block.count > len(data):  # a row has one byte at least

@@ -39,10 +39,15 @@ UNITS: dict[str, Conversion] = {
 
 
 _LOGICAL = {
-    **{f"{local}timestamp-{unit}": "timestamp" for unit in UNITS for local in ("", "local-")},
-    "date": "date",
-    "decimal": "decimal",
+    **{
+        ("long", f"{local}timestamp-{unit}"): "timestamp"
+        for unit in UNITS
+        for local in ("", "local-")
+    },
+    ("int", "date"): "date",
+    ("bytes", "decimal"): "decimal",
 }
+"""(type, logical type) and what it means. Avro ignores a logical type of any other type."""
 NEEDED: dict[type[Kind], tuple[str, str]] = {
     Moment: ("long", "timestamp"),
     Date: ("int", "date"),
@@ -122,7 +127,7 @@ class _Type:
 
     def __init__(self, written: Any):
         self.base, logical, scale = _base(written)
-        self.logical = _LOGICAL.get(logical, "")
+        self.logical = _LOGICAL.get((self.base, logical), "")
         plain = "bytes" if self.logical == "decimal" else READ_AS.get(self.base, "")
         self.conversion: Conversion | None = None
         if self.logical == "timestamp" and not logical.endswith("micros"):
@@ -132,18 +137,22 @@ class _Type:
         elif self.logical == "decimal":
             self.conversion = partial(_decimal, scale)
         self.read_as: Any = plain
-        if isinstance(written, list):
+        self.optional = isinstance(written, list)
+        if self.optional:
             self.read_as = ["null" if one == "null" else plain for one in written]
 
     def complaints(self, field: Field) -> list[str]:
         """Why a column cannot be read from it."""
         taken = field.kind.taken
         if self.base not in taken:
-            return [f"{field.name} is of type {self.base}, not {' or '.join(taken)}"]
+            return [f"{field.name} is of type {self.base[:64]}, not {' or '.join(taken)}"]
         base, logical = NEEDED.get(type(field.kind), ("", ""))
-        if self.base == base and self.logical != logical:
-            return [f"{field.name} is a {base} without a {logical}'s logicalType"]
-        return []
+        needed = logical if self.base == base else ""
+        if self.logical == needed:
+            return []
+        if needed:
+            return [f"{field.name} is a {base} without a {needed}'s logicalType"]
+        return [f"{field.name} is a {self.logical}, not a plain {self.base}"]
 
 
 class _Field(Struct):

@@ -9,23 +9,19 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 import zipfile
 from contextlib import ExitStack
 from typing import IO, Any, Self
 
-from service.core.errors import BackupError
+from service.core.errors import BackupError, StorageError
 from service.core.tables import TABLES
+from service.core.temporary_files import storage_errors
 
 MANIFEST = "manifest.json"
 NAMES = frozenset({MANIFEST, *(f"{table.name}.avro" for table in TABLES)})
 MAX_MANIFEST = 1 << 20
-MAX_DIRECTORY = 1 << 20
 MAX_RATIO = 20
 CHUNK = 1 << 20
-
-_IN_ZIP64 = 0xFFFFFFFF
-"""The directory's size where its true one stands in the ZIP64 record."""
 
 
 class ArchiveWriter:
@@ -95,16 +91,14 @@ class Archive:
     """A ZIP of backups; BackupError says what is wrong with it."""
 
     def __init__(self, file: IO[bytes]):
-        self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        count = _entries_claimed(file)
         try:
-            self._zip = zipfile.ZipFile(file)
+            self._zip = zipfile.ZipFile(_InChunks(file))
+        except BackupError:
+            raise
         except Exception as error:  # zipfile raises whatever a broken directory leads to
             raise BackupError(f"This is no whole ZIP: {error}") from None
         self._infos = {info.filename: info for info in self._zip.infolist()}
-        if len(self._zip.infolist()) != count:
-            raise BackupError("This ZIP is damaged: its directory does not hold what it says.")
         self._refuse_strangers()
 
     @property
@@ -120,6 +114,8 @@ class Archive:
         try:
             with self._zip.open(info) as entry:
                 _copy(entry, file, info.file_size)
+        except StorageError:
+            raise
         except Exception as error:  # as above
             raise BackupError(f"The entry {name} of this ZIP is damaged: {error}") from None
 
@@ -141,6 +137,8 @@ class Archive:
                     f"A ZIP of backups does not hold {info.filename[:80]!r}, only "
                     f"{', '.join(sorted(NAMES))}."
                 )
+            if info.comment:  # a wrong length makes a comment of the entries that follow
+                raise BackupError(f"The entry {info.filename} has a comment.")
             if info.flag_bits & 0x41:
                 raise BackupError(f"The entry {info.filename} is encrypted.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -149,29 +147,29 @@ class Archive:
             raise BackupError("This ZIP has two entries of one name.")
 
 
-def _entries_claimed(file: IO[bytes]) -> int:
-    """The number of entries, before zipfile makes an object of each; BackupError for too many."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - (1 << 16) - 22))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) < at + 22:
-        raise BackupError("This is no whole ZIP: its directory is missing.")
-    count, length = struct.unpack("<HL", tail[at + 10 : at + 16])
-    if count == 0xFFFF or length == _IN_ZIP64:
-        at = tail.rfind(b"PK\x06\x06")
-        if at < 0 or len(tail) < at + 56:
-            raise BackupError("This is no whole ZIP: its directory is missing.")
-        count, length = struct.unpack("<QQ", tail[at + 32 : at + 48])
-    if count > len(NAMES) or length > MAX_DIRECTORY:
-        raise BackupError(f"This ZIP has {count} entries, {len(NAMES)} are the limit.")
-    return int(count)
+class _InChunks:
+    """A file that is read in chunks: zipfile reads a directory of any size at once."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > CHUNK:
+            raise BackupError(
+                f"This ZIP is damaged, or no backup: its directory has {size} bytes, "
+                f"{CHUNK} are the limit."
+            )
+        return self._file.read(size)
 
 
 def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:
     left = size
     while chunk := entry.read(CHUNK):
         left -= len(chunk)
-        file.write(chunk)
+        with storage_errors():
+            file.write(chunk)
+    with storage_errors():
+        file.flush()
     if left:
         raise EOFError("it is not as long as the directory says")
