@@ -14,7 +14,7 @@ from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.table_checksum import checksum_of
 from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
-from service.core.database.transactions import Database, Transaction
+from service.core.database.transactions import SQL, Database, Transaction
 from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate
@@ -73,6 +73,8 @@ async def restore(
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
+        # First of all: the snapshot must show what an earlier restore has written.
+        await transaction.execute(SQL["lock_restores"])
         own = await in_thread(readers, sources)
         results.append(await _Restore(transaction, mode, dry_run=dry_run).run(own))
         if dry_run:
