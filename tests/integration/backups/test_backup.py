@@ -12,8 +12,7 @@ import fastavro
 import pytest
 from httpx import AsyncClient as Client
 
-from service.core.backups import backup
-from service.core.backups.format import checksum
+from service.core.backups import backup, table_checksum
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import Database
@@ -95,7 +94,7 @@ async def test_the_checksum_goes_range_by_range(
     async with filled.snapshot(30) as snapshot:
         whole = await checksum_of(snapshot, EMPLOYEES)
         for size in (1, 7, 59, 60, 61):
-            monkeypatch.setattr(checksum, "RANGE", size)
+            monkeypatch.setattr(table_checksum, "RANGE", size)
             assert await checksum_of(snapshot, EMPLOYEES) == whole
 
 

@@ -9,9 +9,9 @@ import tracemalloc
 import pytest
 from httpx import AsyncClient as Client
 
+from service.core.backups import restore as restoring
 from service.core.backups.restore import restore
 from service.core.database.transactions import Database
-from service.core.writes import insert
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 from tests.support.restores import COUNTS, archive, contents, post
 
@@ -190,6 +190,19 @@ async def test_a_backup_in_the_folder_is_restored_by_name(client: Client, filled
         assert reply.status_code in (400, 404, 422)
 
 
+@pytest.mark.parametrize("second", [b"", b"more"])
+async def test_a_form_with_two_files_is_refused(
+    client: Client, database: Database, second: bytes
+) -> None:
+    first = avro_file(JOBS, records(JOBS, 4))
+    reply = await client.post(
+        "/avro/restore/jobs",
+        files=[("file", ("one.avro", first)), ("file", ("two.avro", second))],
+    )
+    assert (reply.status_code, "it has 2" in reply.json()["detail"]) == (400, True)
+    assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(0,)]
+
+
 async def test_what_else_a_form_holds_is_dropped(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post(
@@ -221,7 +234,7 @@ async def test_memory_stays_flat_however_many_rows_are_removed(database: Databas
 async def test_pages_of_rows_to_remove_count_all_orphans_and_change_nothing(
     client: Client, filled: Database, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(insert, "LOOKUP", 1)
+    monkeypatch.setattr(restoring, "CHUNK", 1)
     before = await contents(filled)
     kept = [row for row in records(JOBS, 5) if row["id"] == at]
     told = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
