@@ -48,9 +48,10 @@ async def test_they_cost_little_and_leave_nothing(
         await client.post("/avro/verify", content=b"Obj")
         idle, before = peak(service.pid), temporary_files(service.pid, tmp_path)
         for name in [*hostile_files.AVRO, *hostile_files.ZIPS]:
+            content = hostile_files.content(name)
             for path in ("restore/employees", "restore/all", "verify"):
                 started = time.perf_counter()
-                reply = await client.post(f"/avro/{path}", content=hostile_files.content(name))
+                reply = await client.post(f"/avro/{path}", content=content)
                 assert 400 <= reply.status_code < 500, (name, path, reply.text)
                 assert time.perf_counter() - started < SECONDS, (name, path)
         assert peak(service.pid) - idle <= MEBIBYTES

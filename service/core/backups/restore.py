@@ -110,7 +110,7 @@ class _Restore:
         """Parents' rows before children's; their removals the other way round."""
         # What was empty has nothing to remove: then its rows need not be counted.
         filled = {reader.table for reader in readers if await self._has_rows(reader.table)}
-        done = [await self._put_all(reader) for reader in readers]
+        done = [await self._put_all_or_damaged(reader) for reader in readers]
         if self._mode == "replace":
             for reader, (result, ids) in reversed([*zip(readers, done, strict=True)]):
                 if reader.table in filled:
@@ -125,6 +125,14 @@ class _Restore:
 
     async def _has_rows(self, table: Table) -> bool:
         return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
+
+    async def _put_all_or_damaged(self, reader: Reader) -> tuple[Restored, IdSet]:
+        try:
+            return await self._put_all(reader)
+        except RowsRefused:
+            # A damaged file is the better reason.
+            await in_thread(reader.read_and_check)
+            raise
 
     async def _put_all(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0

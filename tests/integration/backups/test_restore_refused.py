@@ -79,10 +79,10 @@ async def test_hostile_archives_change_nothing(client: Client, filled: Database,
 async def test_a_damaged_backup_changes_nothing(client: Client, filled: Database) -> None:
     before = await contents(filled)
     content = avro_file(EMPLOYEES, records(EMPLOYEES, 300))
-    for at in range(0, len(content), len(content) // 20):
+    for at in range(0, len(content), len(content) // 50):
         damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
         reply = await post(client, "restore/employees", damaged)
-        assert reply.status_code == 422
+        assert (reply.status_code, "damaged" in reply.json()["detail"]) == (422, at > 0)
     assert await contents(filled) == before
 
 

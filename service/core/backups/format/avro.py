@@ -131,6 +131,12 @@ class Reader:
                     self.checksum += self._sum(records)
                 yield records
 
+    def read_and_check(self) -> None:
+        """Read all records, then check them."""
+        for _ in self:
+            pass
+        self.check()
+
     def check(self) -> None:
         """After the last record: BackupError unless the rows are those that were backed up."""
         if self.origin and str(self.checksum) != self.origin.checksum:
