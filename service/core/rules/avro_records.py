@@ -1,4 +1,4 @@
-"""Records out of Avro, judged: moments as numbers on the quick way, as dates where that fails."""
+"""Validates records from Avro: datetimes as numbers first, as datetimes if that fails."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MICROS = Whole((EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECON
 
 
 def validate(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
-    """The batch of records whose moments are microseconds since 1970, or ISO text."""
+    """The batch of records whose datetimes are microseconds since 1970, or ISO text."""
     # A type made at run time.
-    kind = list[_quick(table)]  # type: ignore[misc,valid-type]
-    convert = partial(msgspec.convert, type=kind, dec_hook=decode)
+    rows_type = list[_quick(table)]  # type: ignore[misc,valid-type]
+    convert = partial(msgspec.convert, type=rows_type, dec_hook=decode)
     rows = batch.all_at_once(convert, records)
     if rows is None:
         return batch.from_records(table, [_with_dates(table, record) for record in records])
@@ -65,4 +65,4 @@ def _date(micros: int) -> datetime:
     try:
         return EPOCH + timedelta(microseconds=micros)
     except OverflowError:
-        return datetime.min  # as far out of range  # noqa: DTZ901
+        return datetime.min  # out of range, too  # noqa: DTZ901

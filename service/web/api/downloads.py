@@ -1,4 +1,4 @@
-"""Streams out: closed with the connection, broken off visibly when they fail."""
+"""Downloads: closed with the connection. A failure aborts the transfer, so the client notices."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Download(ASGIStreamingResponse):
 
 
 async def download(
-    source: AsyncGenerator[bytes], media_type: str, name: str, patience: float
+    source: AsyncGenerator[bytes], media_type: str, name: str, idle_timeout: float
 ) -> Download:
-    """An attachment. What fails before the first piece is an error like any other.
+    """An attachment. An error before the first chunk becomes an error reply.
 
-    patience: seconds until it is given up where the client takes nothing.
+    idle_timeout: seconds after which the download ends if the client reads nothing.
     """
-    pieces = buffered(source, patience)
-    first = await anext(pieces, b"")
+    chunks = buffered(source, idle_timeout)
+    first = await anext(chunks, b"")
     return Download(
-        iterator=_joined(first, pieces),
-        source=pieces,
+        iterator=_joined(first, chunks),
+        source=chunks,
         media_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
@@ -59,5 +59,5 @@ async def download(
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     if first:
         yield first
-    async for piece in rest:
-        yield piece
+    async for chunk in rest:
+        yield chunk

@@ -1,4 +1,4 @@
-"""Files in: a body or a form's field, into a temporary file that is gone afterwards."""
+"""Uploads: copies a body or a form's field into a temporary file."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_milliseconds_are_read(unit: str) -> None:
 def test_many_rows_in_one_block_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     from service.core.backups.format import avro
 
-    monkeypatch.setattr(avro, "AT_ONCE", 7)
+    monkeypatch.setattr(avro, "DECODED_ROWS", 7)
     assert taken(written(PLAIN, DATES)) == WANTED
     assert taken(avro_file(EMPLOYEES, ROWS)) == WANTED
 

@@ -1,7 +1,7 @@
-"""A ZIP of Avro files: written as a stream, entries stored; read with nothing taken on trust.
+"""ZIP archives of Avro files: written as a stream, and read without trusting them.
 
-The manifest has the size and the SHA-256 of every entry. Archives of other programs are read too,
-if they hold only the entries that ours do.
+Entries are stored, not compressed. The manifest has the size and the SHA-256 of every entry.
+Archives of other programs are read too, if they have no entries but those of ours.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ CHUNK = 1 << 20
 
 
 class ArchiveWriter:
-    """A ZIP in the making: entry after entry, then the directory; each call gives its bytes.
+    """Writes a ZIP: entry after entry, then the directory. Each call returns the bytes to send.
 
-    Use it as a context manager: it may be abandoned in the middle.
+    It is a context manager, so that it can be abandoned in the middle.
     """
 
     def __init__(self) -> None:
@@ -42,34 +42,34 @@ class ArchiveWriter:
         self._open.close()
 
     def begin(self, name: str) -> bytes:
-        """What stands before an entry's data."""
-        # The date is fixed, so that the same rows make the same archive.
+        """Begin an entry: the bytes before its data."""
+        # The date is fixed: the same rows make the same archive.
         info = zipfile.ZipInfo(name)
         info.external_attr = 0o100600 << 16
         self._entry = self._open.enter_context(self._zip.open(info, "w", force_zip64=True))
         self._size, self._hash = 0, hashlib.sha256()
-        return self._out.take()
+        return self._out.drain()
 
     def data(self, data: bytes) -> bytes:
-        """A piece of the entry's data, as it is stored."""
+        """A chunk of the entry's data."""
         self._entry.write(data)
         self._size += len(data)
         self._hash.update(data)
-        return self._out.take()
+        return self._out.drain()
 
     def end(self) -> tuple[bytes, int, str]:
-        """(what stands after the entry's data, the size of the data, its SHA-256)."""
+        """End the entry: (the bytes after its data, the size of the data, its SHA-256)."""
         self._entry.close()
-        return self._out.take(), self._size, self._hash.hexdigest()
+        return self._out.drain(), self._size, self._hash.hexdigest()
 
     def finish(self) -> bytes:
         """The directory."""
         self._open.close()
-        return self._out.take()
+        return self._out.drain()
 
 
 class _Stream(io.RawIOBase):
-    """A write-only stream that holds what was written until it is taken."""
+    """A write-only stream that keeps its bytes until they are drained."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -81,14 +81,14 @@ class _Stream(io.RawIOBase):
         self._written += data
         return len(data)
 
-    def take(self) -> bytes:
-        taken = bytes(self._written)
+    def drain(self) -> bytes:
+        data = bytes(self._written)
         self._written.clear()
-        return taken
+        return data
 
 
 class Archive:
-    """A ZIP of backups; BackupError says what is wrong with it."""
+    """Reads a ZIP of backups; BackupError says what is wrong with it."""
 
     def __init__(self, file: IO[bytes]):
         self._size = file.seek(0, os.SEEK_END)
@@ -96,10 +96,10 @@ class Archive:
             self._zip = zipfile.ZipFile(_InChunks(file))
         except BackupError:
             raise
-        except Exception as error:  # zipfile raises whatever a broken directory leads to
-            raise BackupError(f"This is no whole ZIP: {error}") from None
+        except Exception as error:  # zipfile raises many errors for a broken directory
+            raise BackupError(f"This ZIP is damaged: {error}") from None
         self._infos = {info.filename: info for info in self._zip.infolist()}
-        self._refuse_strangers()
+        self._check_entries()
 
     @property
     def names(self) -> frozenset[str]:
@@ -107,7 +107,7 @@ class Archive:
         return frozenset(self._infos)
 
     def extract(self, name: str, file: IO[bytes]) -> None:
-        """Copy an entry into a file, its CRC-32 checked."""
+        """Copy an entry into a file and check its CRC-32."""
         info = self._infos[name]
         if info.file_size > MAX_RATIO * self._size:
             raise BackupError(f"The entry {name} of this ZIP inflates more than {MAX_RATIO} times.")
@@ -129,12 +129,12 @@ class Archive:
         self.extract(MANIFEST, content)
         return content.getvalue()
 
-    def _refuse_strangers(self) -> None:
+    def _check_entries(self) -> None:
         infos = self._zip.infolist()
         for info in infos:
             if info.filename not in NAMES:
                 raise BackupError(
-                    f"A ZIP of backups does not hold {info.filename[:80]!r}, only "
+                    f"A ZIP of backups must not hold {info.filename[:80]!r}, only "
                     f"{', '.join(sorted(NAMES))}."
                 )
             if info.comment:  # a wrong length makes a comment of the entries that follow
@@ -144,7 +144,7 @@ class Archive:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise BackupError(f"The entry {info.filename} is neither stored nor deflated.")
         if len(self._infos) < len(infos):
-            raise BackupError("This ZIP has two entries of one name.")
+            raise BackupError("This ZIP has two entries with the same name.")
 
 
 class _InChunks:
@@ -157,8 +157,8 @@ class _InChunks:
     def read(self, size: int = -1, /) -> bytes:
         if size > CHUNK:
             raise BackupError(
-                f"This ZIP is damaged, or no backup: its directory has {size} bytes, "
-                f"{CHUNK} are the limit."
+                f"This ZIP is damaged, or is not a backup: its directory has {size} bytes, "
+                f"the limit is {CHUNK}."
             )
         return self._file.read(size)
 
@@ -172,4 +172,4 @@ def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:
     with storage_errors():
         file.flush()
     if left:
-        raise EOFError("it is not as long as the directory says")
+        raise EOFError("its length differs from the directory")
