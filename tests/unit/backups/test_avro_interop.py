@@ -168,7 +168,7 @@ def test_moments_out_of_range_are_a_row_s_own_error() -> None:
     ("fields", "says"),
     [
         ({"id": "int"}, "job is missing"),
-        ({"id": "int", "job": "string", "pay": "int"}, "pay is no field"),
+        ({"id": "int", "job": "string", "pay": "int"}, "pay is not one"),
         ({"id": "double", "job": "string"}, "id is of type double"),
         ({"id": "int", "job": ["null", "int", "string"]}, "union"),
         ({"id": "int", "job": {"type": "array", "items": "string"}}, "array"),
