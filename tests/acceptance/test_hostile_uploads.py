@@ -1,4 +1,4 @@
-"""Hostile files sent to a service of its own: refused in time, in little memory, and gone."""
+"""Hostile uploads are refused quickly, in little memory, and leave no file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def temporary_files(pid: int, folder: Path) -> list[str]:
     ]
 
 
-async def test_they_cost_little_and_leave_nothing(
+async def test_hostile_uploads_are_cheap_and_leave_nothing(
     service: Service, database: Database, tmp_path: Path
 ) -> None:
     async with service.client(USER, PASSWORD) as client:

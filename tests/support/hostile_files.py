@@ -1,4 +1,4 @@
-"""Files that mean harm, each small: what they would do is in their names."""
+"""Small hostile files. Their names say what they attack."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _zstandard_bomb() -> bytes:
 
 
 def write_bare(value: int) -> bytes:
-    """A number as snappy has it: seven bits a byte, no zigzag."""
+    """A number as in snappy: seven bits a byte, no zigzag."""
     return write_long(value // 2) if value % 2 == 0 else b""
 
 

@@ -1,4 +1,4 @@
-"""Restores: all or nothing, ids kept, no orphans, the same rules as any other way in."""
+"""Restores write all rows or none, keep ids and leave no orphans."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_parents_that_hires_need_are_not_removed(client: Client, filled: D
         assert await contents(filled) == before
 
 
-async def test_a_dry_run_tells_and_changes_nothing(client: Client, filled: Database) -> None:
+async def test_a_dry_run_reports_and_changes_nothing(client: Client, filled: Database) -> None:
     before = await contents(filled)
     reply = await post(client, "restore/all?dry_run=true", archive((JOBS, 9), (EMPLOYEES, 20)))
     jobs, hires = reply.json()["tables"]
@@ -126,7 +126,7 @@ async def test_ids_may_move_under_hires_that_move_along(client: Client, filled: 
     assert await filled.fetch("SELECT MIN(id), MAX(id) FROM departments") == [(51, 53)]
 
 
-async def test_a_form_is_taken_as_well(client: Client, database: Database) -> None:
+async def test_a_form_is_read_as_well(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post("/avro/restore/jobs", files={"file": ("jobs.avro", content)})
     assert reply.json()["added"] == 4
@@ -203,7 +203,7 @@ async def test_a_form_with_two_files_is_refused(
     assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(0,)]
 
 
-async def test_what_else_a_form_holds_is_dropped(client: Client, database: Database) -> None:
+async def test_other_fields_of_a_form_are_dropped(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post(
         "/avro/restore/jobs",
@@ -237,8 +237,8 @@ async def test_pages_of_rows_to_remove_count_all_orphans_and_change_nothing(
     monkeypatch.setattr(restoring, "CHUNK", 1)
     before = await contents(filled)
     kept = [row for row in records(JOBS, 5) if row["id"] == at]
-    told = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
-    assert (told["removed"], told["orphaned"]) == (4, 24)
+    report = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
+    assert (report["removed"], report["orphaned"]) == (4, 24)
     refused = await post(client, "restore/jobs", avro_file(JOBS, kept))
     assert (refused.status_code, refused.json()["orphans"]) == (409, 24)
     assert await contents(filled) == before

@@ -1,4 +1,4 @@
-"""Files that are not restored: why, and that nothing has changed."""
+"""Refused files: the reply gives the reason, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.hostile_files import block, header
 from tests.support.restores import contents, post
 
 
-async def test_rows_that_break_a_rule_are_told(client: Client, filled: Database) -> None:
+async def test_rows_that_break_a_rule_are_listed(client: Client, filled: Database) -> None:
     before = await contents(filled)
     rows = records(EMPLOYEES, 200)
     rows[150] |= {"name": " " * 300, "job_id": 0}
@@ -46,7 +46,7 @@ async def test_long_values_make_no_long_reply(client: Client, filled: Database, 
     assert len(reply.content) < 10 * 700
 
 
-async def test_an_id_that_stands_twice_is_refused(client: Client, filled: Database) -> None:
+async def test_a_duplicate_id_is_refused(client: Client, filled: Database) -> None:
     before = await contents(filled)
     rows = records(EMPLOYEES, 30)
     for page in (100, 10):
@@ -153,7 +153,7 @@ async def test_too_large_a_transaction_is_refused_before_it_starts(filled: Datab
     assert done.added == 10
 
 
-async def test_a_form_that_cannot_be_read_is_told(client: Client, database: Database) -> None:
+async def test_a_form_that_cannot_be_read_is_refused(client: Client, database: Database) -> None:
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
         reply = await client.post(
             "/avro/restore/jobs", content=b"no form", headers={"Content-Type": kind}

@@ -1,4 +1,4 @@
-"""Every change of a row and every cut is found; what is whole is proven so."""
+"""Verification finds every changed row and every truncation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FILES["zip"] = archive()
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_what_is_whole_is_verified(kind: str) -> None:
+def test_a_whole_backup_is_verified(kind: str) -> None:
     found = verified(FILES[kind])
     assert found.verified
     assert found.tables[-1].rows == (30 if kind == "zip" else 120)
@@ -85,7 +85,7 @@ def test_every_truncation_is_found(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_what_is_appended_is_found(kind: str) -> None:
+def test_appended_bytes_are_found(kind: str) -> None:
     assert not passes(FILES[kind] + b"\x00")
 
 
@@ -96,7 +96,7 @@ def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
     assert found.tables[-1].rows == (30 if path.suffix == ".zip" else 120)
 
 
-def test_a_block_left_out_or_twice_is_found() -> None:
+def test_a_missing_or_repeated_block_is_found() -> None:
     one, two = (avro_file(JOBS, records(JOBS, 5), page=size) for size in (5, 4))
     head, sync = one[: one.index(one[-16:]) + 16], one[-16:]
     rows = one[len(head) :]
@@ -121,8 +121,8 @@ def test_blocks_in_another_order_are_found(codec: Codec) -> None:
             verified(content)
 
 
-def test_rows_exchanged_for_others_are_found() -> None:
-    """Two rows changed alike: what a plain XOR of CRCs does not see."""
+def test_exchanged_values_are_found() -> None:
+    """Two rows with the same change, which a plain XOR of CRCs does not notice."""
     from service.core.backups.format.checksum import TableChecksum
 
     rows = records(EMPLOYEES, 10)
