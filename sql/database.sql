@@ -73,6 +73,12 @@ ON DUPLICATE KEY UPDATE version = VALUES(version);
 -- name: lock_migrations
 SELECT version FROM schema_migrations WHERE version = 0 FOR UPDATE;
 
+-- Row -1 is the lock of restores: they run one at a time. Each changes the row, so that OceanBase
+-- and seekdb refuse it to a transaction whose snapshot is older than the last restore.
+-- name: lock_restores
+INSERT INTO schema_migrations (version, name) VALUES (-1, 'restore')
+ON DUPLICATE KEY UPDATE applied_at = CURRENT_TIMESTAMP(6);
+
 -- name: applied_migrations
 SELECT version FROM schema_migrations WHERE version > 0;
 

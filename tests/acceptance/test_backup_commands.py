@@ -1,4 +1,4 @@
-"""`python -m service backup`, `verify` and `restore`, as cron and people run them."""
+"""The commands backup, verify and restore, run as processes."""
 
 from __future__ import annotations
 
@@ -82,17 +82,17 @@ async def test_what_cannot_be_read_or_written_ends_in_one_line_and_1(
     variables: dict[str, str],
 ) -> None:
     variables["BACKUP_DIR"] = "/proc/backups"
-    for arguments, said in (
+    for arguments, message in (
         (["backup"], "BACKUP_DIR) cannot be used: No such file or directory."),
         (["restore", "/proc/self/mem"], "cannot be read or written: Input/output error."),
         (["verify", "/proc/self/mem"], "cannot be read or written: Input/output error."),
     ):
         ended = await run("service", *arguments, **variables)
         assert (ended.code, ended.err.count("\n")) == (1, 1)
-        assert said in ended.err
+        assert message in ended.err
 
 
-async def test_a_backup_that_is_killed_leaves_nothing_that_counts(
+async def test_a_killed_backup_leaves_no_listed_file(
     variables: dict[str, str],
 ) -> None:
     folder = Path(variables["BACKUP_DIR"])

@@ -22,7 +22,7 @@ NAMES = ("Ana Gómez", "Zoë O'Neil", '李 "小" 龙', "back\\slash", "50% off")
 
 
 def records(table: Table, count: int) -> list[dict[str, Any]]:
-    """Rows as Avro carries them: of hires one in three has a fraction of a second."""
+    """Records as in Avro files. One hire in three has a fraction of a second."""
     if table is not EMPLOYEES:
         return [{"id": at, table.fields[0].name: f"Name {at}"} for at in range(1, count + 1)]
     return [
@@ -47,7 +47,7 @@ def avro_file(
 
 
 def origin(table: Table, rows: list[dict[str, Any]]) -> BackupMetadata:
-    """What its header says."""
+    """The metadata in its header."""
     total = TableChecksum(table)(rows) if rows else Checksum()
     return BackupMetadata(total.rows, str(total), MOMENT, 1, PROGRAM)
 
@@ -60,9 +60,14 @@ def zip_file(files: dict[Table, bytes]) -> bytes:
         end, size, sha256 = archive.end()
         out += end
         rows = [row for page in _reader(table, content) for row in page]
-        said = origin(table, rows)
+        metadata = origin(table, rows)
         parts[table.name] = Part(
-            f"{table.name}.avro", said.rows, size, sha256, said.checksum, avro_schema.schema(table)
+            f"{table.name}.avro",
+            metadata.rows,
+            size,
+            sha256,
+            metadata.checksum,
+            avro_schema.schema(table),
         )
     manifest = Manifest(PROGRAM, 1, MOMENT, "deflate", parts)
     out += archive.begin(MANIFEST) + archive.data(msgspec.json.encode(manifest))
@@ -70,7 +75,7 @@ def zip_file(files: dict[Table, bytes]) -> bytes:
 
 
 def verified(content: bytes) -> Verification:
-    """The verdict on a file."""
+    """The verification of a file."""
     return _verify(io.BytesIO(content))
 
 

@@ -1,4 +1,4 @@
-"""Files that mean harm, each small: what they would do is in their names."""
+"""Small hostile files. Their names say what they attack."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from service.core.backups.format import avro_schema
+from service.core.backups.format import avro_schema, container
 from service.core.backups.format.codecs import compress
 from service.core.backups.format.container import MAGIC, write_long
-from tests.support.backup_files import EMPLOYEES, avro_file, records
+from tests.support.backup_files import EMPLOYEES, avro_file, origin, records
 
 SYNC = bytes(range(16))
 GOOD = records(EMPLOYEES, 3)
@@ -63,7 +63,7 @@ def _zstandard_bomb() -> bytes:
 
 
 def write_bare(value: int) -> bytes:
-    """A number as snappy has it: seven bits a byte, no zigzag."""
+    """A number as in snappy: seven bits a byte, no zigzag."""
     return write_long(value // 2) if value % 2 == 0 else b""
 
 
@@ -80,6 +80,19 @@ def _deep_array() -> bytes:
 def _zero_fields() -> bytes:
     schema = {"type": "record", "name": "nothing", "fields": []}
     return header(schema) + block(1 << 40, b"\x00")
+
+
+def _ours(id_type: Any, id_: bytes) -> bytes:
+    """A row of this service by its header, with an id of another type."""
+    fields = [{"name": "id", "type": id_type}, *SCHEMA["fields"][1:]]
+    head, sync = container.write_header(
+        {
+            "avro.schema": json.dumps({**SCHEMA, "fields": fields}).encode(),
+            "avro.codec": b"null",
+            **origin(EMPLOYEES, GOOD[:1]).metadata(),
+        }
+    )
+    return head + container.write_block(1, id_ + b"\x02a\x02\x02\x02", sync)
 
 
 AVRO: dict[str, Callable[[], bytes]] = {
@@ -108,6 +121,11 @@ AVRO: dict[str, Callable[[], bytes]] = {
         {**SCHEMA, "fields": [*SCHEMA["fields"], SCHEMA["fields"][0]]}
     ),
     "text that is no UTF-8": lambda: HEAD + block(1, b"\x02\x04\xff\xfe\x02\x02\x02"),
+    "ours without ids": lambda: _ours(["null", "int"], b"\x00"),
+    "ours with dates for ids": lambda: _ours({"type": "int", "logicalType": "date"}, b"\x02"),
+    "a type with a long name": lambda: header(
+        {**SCHEMA, "fields": [{**one, "type": "x" * 100_000} for one in SCHEMA["fields"]]}
+    ),
     "codec unknown": lambda: header(SCHEMA, "lzma9"),
     "another table's": lambda: avro_file(EMPLOYEES, GOOD).replace(b"job_id", b"bob_id"),
     "rows beyond the block": lambda: HEAD + block(1, b"\x02\x02a\x02\x02\x02" + b"rest"),
@@ -140,6 +158,18 @@ def _overlapping() -> bytes:
     return content[: at + 42] + struct.pack("<L", 0) + content[at + 46 :]
 
 
+def _zip64(count: int) -> bytes:
+    """An end record that names one entry, a ZIP64 record that names many."""
+    content = _zip(("hired_employees.avro", ROWS))
+    at, end = content.rindex(b"PK\x01\x02"), content.rindex(b"PK\x05\x06")
+    directory = content[at:end] * count
+    record = struct.pack(
+        "<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), at
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(directory), 1)
+    return content[:at] + directory + record + locator + content[end:]
+
+
 ROWS = avro_file(EMPLOYEES, GOOD)
 
 
@@ -157,6 +187,7 @@ ZIPS: dict[str, Callable[[], bytes]] = {
     "nested": lambda: _zip(("hired_employees.avro", _zip(("hired_employees.avro", ROWS)))),
     "a ZIP beside": lambda: _zip(("more.zip", _zip())),
     "100,000 entries": lambda: _zip(*((f"{at}.avro", b"") for at in range(100_000))),
+    "500,000 entries in ZIP64": lambda: _zip64(500_000),
     "inflating entry": lambda: _zip(
         ("hired_employees.avro", bytes(1 << 28)), kind=zipfile.ZIP_DEFLATED
     ),

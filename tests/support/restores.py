@@ -15,7 +15,7 @@ COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
 
 
 async def fill(database: Database) -> None:
-    """So many rows into each table."""
+    """Fill each table with its number of rows."""
     async with database.transaction() as transaction:
         for table, count in COUNTS:
             rows = validate(table, records(table, count)).rows
@@ -36,5 +36,5 @@ async def post(client: Client, path: str, content: bytes) -> Any:
 
 
 def archive(*counts: tuple[Table, int]) -> bytes:
-    """A ZIP with so many rows of each table."""
+    """A ZIP with a number of rows of each table."""
     return zip_file({table: avro_file(table, records(table, count)) for table, count in counts})

@@ -1,4 +1,4 @@
-"""Backups: tables as Avro, out of one snapshot, streamed page by page."""
+"""Backups: streams tables as Avro from one snapshot, page by page."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ class Manifest(Struct, frozen=True):
 
 
 async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
-    """One table as an Avro file. The first piece is empty: it says that the snapshot stands."""
+    """One table as an Avro file. The first chunk is empty: the snapshot is open."""
     async with _snapshot(database) as snapshot:
         yield b""
-        async with aclosing(snapshot.pieces(await snapshot.writer(table, codec))) as pieces:
-            async for piece in pieces:
-                yield piece
+        async with aclosing(snapshot.chunks(await snapshot.writer(table, codec))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 async def stream_all(
     database: Database, codec: Codec, tables: Sequence[Table] = TABLES
 ) -> AsyncGenerator[bytes]:
-    """Tables as of one moment: a ZIP of Avro files, manifest.json last; first, an empty piece."""
+    """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
     async with _snapshot(database) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
-            async with aclosing(_archived(snapshot, archive, codec, tables)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
 
 async def _archived(
@@ -78,9 +78,9 @@ async def _archived(
     for table in tables:
         writer = await snapshot.writer(table, codec)
         yield archive.begin(f"{table.name}.avro")
-        async with aclosing(snapshot.pieces(writer)) as pieces:
-            async for piece in pieces:
-                yield archive.data(piece)
+        async with aclosing(snapshot.chunks(writer)) as chunks:
+            async for chunk in chunks:
+                yield archive.data(chunk)
         end, size, sha256 = archive.end()
         parts[table.name] = _part(writer, size, sha256)
         yield end
@@ -114,17 +114,17 @@ class _Snapshot:
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
 
     async def writer(self, table: Table, codec: Codec) -> Writer:
-        """A writer whose header says what the database counted and added up."""
+        """A writer whose header has the count and the checksum that the database computed."""
         total = await checksum_of(self._transaction, table)
         origin = BackupMetadata(total.rows, str(total), self._at, self._schema_version, PROGRAM)
         return Writer(table, codec, origin)
 
-    async def pieces(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """A file: its header, then its blocks; the server builds a page while one is encoded."""
+    async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
+        """The chunks of a file: header, then blocks. The server builds the next page meanwhile."""
         yield writer.header
         pages = _Pages(self._transaction, writer.table)
-        coming: AsyncGenerator[str | bytes] = prefetch(pages.next)
-        async with aclosing(coming) as texts:
+        prefetched: AsyncGenerator[str | bytes] = prefetch(pages.next)
+        async with aclosing(prefetched) as texts:
             async for text in texts:
                 yield await in_thread(_block, writer, text)
 
@@ -133,16 +133,16 @@ class _Snapshot:
 
 
 class _Pages:
-    """A table's pages as the server builds them, by keyset."""
+    """A table's pages by keyset. The server builds them."""
 
     def __init__(self, transaction: Transaction, table: Table):
         self._transaction, self._table, self._after = transaction, table, 0
-        # The longest rows must fit the server's reply and a block.
+        # A page of the longest rows must fit the server's reply and a block.
         texts = sum(isinstance(field.kind, Text) for field in table.fields)
         self._size = PAGE // max(1, texts)
 
     async def next(self) -> str | bytes | None:
-        """The JSON objects of the next page, with commas between; None after the last."""
+        """The JSON objects of the next page, separated by commas; None after the last page."""
         last: int | None
         text: str | bytes
         ((last, text),) = await self._transaction.fetch(
@@ -157,6 +157,6 @@ class _Pages:
 def _block(writer: Writer, text: str | bytes) -> bytes:
     array = f"[{text if isinstance(text, str) else text.decode()}]"
     records = msgspec.json.decode(array, type=list[dict[str, Any]])
-    # The server does not promise an order inside the aggregate.
+    # The server guarantees no order inside the aggregate.
     records.sort(key=itemgetter("id"))
     return writer.block(records)

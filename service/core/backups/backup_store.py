@@ -1,4 +1,4 @@
-"""The folder of backups: written under a temporary name, verified, and only then named."""
+"""The folder of backups. A backup gets its name only after it is written and verified."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _named = re.compile(r"([a-z_]+)-\d{8}T\d{6}\.\d{6}Z\.(?:avro|zip)").fullmatch
 
 
 class Saved(Manifest, frozen=True, kw_only=True):
-    """The manifest of a backup on disk, and its name there."""
+    """The manifest, the name and the size of a backup on disk."""
 
     name: str
     size: int
 
 
 class Listed(Struct, frozen=True):
-    """A backup on disk: what it holds, and when it was made (UTC)."""
+    """A backup on disk: its tables, its size in bytes and its time (UTC)."""
 
     name: str
     tables: str
@@ -50,7 +50,7 @@ class Listed(Struct, frozen=True):
 
 
 class BackupStore:
-    """Backups in a folder, newest last."""
+    """Backups in a folder, oldest first."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -58,7 +58,7 @@ class BackupStore:
     async def save(
         self, database: Database, table: Table | None, codec: Codec, keep: int | None = None
     ) -> Saved:
-        """Back up a table, or all; BackupError if it does not read back, StorageError."""
+        """Back up one table or all; BackupError if verification fails, StorageError."""
         made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{table.path}-{made}.avro" if table else f"{ALL}-{made}.zip"
         stream = (
@@ -66,23 +66,26 @@ class BackupStore:
             if table
             else backup.stream_all(database, codec, TABLES)
         )
-        with _usable():
+        with _storage_errors():
             saved = await self._write(name, stream)
             if keep is not None:
                 await in_thread(self._prune, name, keep)
         return saved
 
     def list(self) -> list[Listed]:
-        """All of them, oldest first; StorageError."""
-        with _usable():
-            return [
-                Listed(path.name, _kind(path.name), path.stat().st_size, _made_at(path.name))
-                for path in self._paths()
-            ]
+        """All backups, oldest first; StorageError."""
+        with _storage_errors():
+            sizes = [(path.name, _size(path)) for path in self._paths()]
+        return [
+            Listed(name, _kind(name), size, _made_at(name))
+            for name, size in sizes
+            if size is not None
+        ]
 
     def open(self, name: str) -> IO[bytes]:
-        """A backup by its name; NotFoundError for anything that is none, StorageError."""
-        with _usable():
+        """Open a backup by its name; NotFoundError, StorageError."""
+        # Another process may remove the file at the same time.
+        with _storage_errors(), suppress(FileNotFoundError):
             if name in {path.name for path in self._paths()}:
                 return (self._folder / name).open("rb")
         raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
@@ -97,17 +100,19 @@ class BackupStore:
                 saved = await in_thread(_saved, name, file)
             await in_thread(self._publish, partial, name)
         finally:
-            # What cannot be removed now is stale tomorrow; why the backup failed matters more.
+            # A file that cannot be removed now is removed as stale later. Keep the first error.
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
         return saved
 
     def _prepare(self) -> None:
-        """Make the folder, and remove what a killed program left there."""
+        """Create the folder and remove files that killed programs left in it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.glob(f"{PARTIAL}*"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            # Another process may remove or publish the file at the same time.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
     def _publish(self, partial: Path, name: str) -> None:
         partial.rename(self._folder / name)
@@ -118,40 +123,45 @@ class BackupStore:
             os.close(folder)
 
     def _prune(self, name: str, keep: int) -> None:
-        alike = [path for path in self._paths() if _kind(path.name) == _kind(name)]
-        for path in alike[:-keep]:
+        """Remove older backups of the same kind, never `name` itself or a newer one.
+
+        Another process may save at the same time, and the clock may have been set back.
+        """
+        kind, made = _kind(name), _made_at(name)
+        alike = [path for path in self._paths() if _kind(path.name) == kind]
+        for path in [path for path in alike if _made_at(path.name) <= made][:-keep]:
             path.unlink(missing_ok=True)
 
     def _paths(self) -> Sequence[Path]:
         if not self._folder.is_dir():
             return []
-        found = [path for path in self._folder.iterdir() if _named(path.name) and path.is_file()]
-        return sorted(found, key=lambda path: _made_at(path.name))
+        paths = [path for path in self._folder.iterdir() if _named(path.name) and path.is_file()]
+        return sorted(paths, key=lambda path: _made_at(path.name))
 
 
 @contextmanager
-def _usable() -> Iterator[None]:
+def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"The folder of backups (BACKUP_DIR) cannot be used: {error.strerror}. Give it room, "
-            "and the right to read and write there."
+            f"The folder of backups (BACKUP_DIR) cannot be used: {error.strerror}. Check its free "
+            "space and its permissions."
         ) from error
 
 
 async def _fill(path: Path, stream: AsyncGenerator[bytes]) -> None:
     with _private(path) as file:
         async with aclosing(stream):
-            async for piece in stream:
-                await in_thread(file.write, piece)
+            async for chunk in stream:
+                await in_thread(file.write, chunk)
         file.flush()
         await in_thread(os.fsync, file.fileno())
 
 
 @contextmanager
 def _private(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that only its owner reads: backups hold people's names."""
+    """A new file that only its owner can read: backups contain names of people."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         yield file
 
@@ -163,16 +173,24 @@ def _saved(name: str, file: IO[bytes]) -> Saved:
 
 
 def _manifest(name: str, file: IO[bytes]) -> Manifest:
-    """Of an Avro file that stands alone."""
+    """The manifest of a single Avro file."""
     table = table_of(file)
     reader = Reader(table, file)
     if (origin := reader.origin) is None:
-        raise BackupError(f"{name} is no backup of ours.")
+        raise BackupError(f"{name} is not a backup of hirebase.")
     digest, size = digest_of(file)
     part = Part(name, origin.rows, size, digest, origin.checksum, reader.schema)
     return Manifest(
         origin.program, origin.schema_version, origin.snapshot_at, reader.codec, {table.name: part}
     )
+
+
+def _size(path: Path) -> int | None:
+    """None if another process removed the file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _kind(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The ids of a file: millions of them, four bytes each."""
+"""A set of the ids in a file: millions of ids, four bytes each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 BUCKET = 16
-"""Ids that share their upper bits are sorted together: the sort holds few at a time."""
+"""Low bits of an id. Ids with equal high bits are sorted together, to sort few at a time."""
 
 
 class IdSet:
-    """A growing set of ids that notices repeats."""
+    """A growing set of ids that finds duplicates."""
 
     def __init__(self) -> None:
         self._ids = array("i")
@@ -23,14 +23,14 @@ class IdSet:
         return len(self._ids)
 
     def add(self, ids: Iterable[int]) -> None:
-        """Take more ids."""
+        """Add ids."""
         start = len(self._ids)
         self._ids.extend(ids)
         fresh = self._ids[max(0, start - 1) :]
         self._in_order = self._in_order and all(one < other for one, other in pairwise(fresh))
 
-    def repeated(self) -> int | None:
-        """An id that came twice, if one did; the ids are in order then."""
+    def duplicate(self) -> int | None:
+        """An id that was added twice, if any. Call it before `in`: it sorts the ids."""
         if self._in_order:
             return None
         self._sort()

@@ -1,4 +1,4 @@
-"""Rows that a restore would leave without their parent: counted, and the first of them named."""
+"""Rows that a restore would leave without their parent: their count, and the first of them."""
 
 from __future__ import annotations
 
@@ -13,71 +13,73 @@ from service.core.rules.fields import Error
 from service.core.tables import Table, by_name, children
 from sql import chunks
 
-NAMED = 100
-"""Orphans that are told one by one."""
+LISTED = 100
+"""Orphans that an error lists."""
 
 
 class Orphans:
-    """What a restore found."""
+    """The orphans of a restore."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._named: list[dict[str, Any]] = []
+        self._listed: list[dict[str, Any]] = []
 
     def refuse(self) -> None:
         """OrphansError if there are any."""
         if self.count:
-            first = self._named[0]
+            first = self._listed[0]
             raise OrphansError(
-                f"{self.count} rows would be without their parent, such as row {first['id']} of "
+                f"{self.count} rows would lose their parent, such as row {first['id']} of "
                 f"{first['table']}, whose {first['field']} is {first['parent']}. Restore the "
                 "tables together, or parents first; nothing was changed.",
                 self.count,
-                self._named,
+                self._listed,
             )
 
-    async def in_file(self, parents: Parents, judged: Batch) -> None:
-        """Take the rows whose parents do not exist out of a batch."""
-        table, lost = judged.table, {}
+    async def reject_in(self, parents: Parents, batch: Batch) -> None:
+        """Reject the rows of a batch whose parents do not exist."""
+        table, errors = batch.table, {}
         for at, field in table.parents:
-            missing = await parents.missing(field.references or "", judged.parent_ids(at))
-            for index, row in enumerate(judged.rows if missing else ()):
+            missing = await parents.missing(field.references or "", batch.parent_ids(at))
+            for index, row in enumerate(batch.rows if missing else ()):
                 if row[at] in missing:
-                    lost[index] = [Error(field.name, "not_found", "has no parent")]
-                    self._name(table, row[0], field.name, row[at])
-        self.count += len(lost)
-        if lost:
-            judged.reject(lost)
+                    errors[index] = [Error(field.name, "not_found", "has no parent")]
+                    self._list(table, row[0], field.name, row[at])
+        self.count += len(errors)
+        if errors:
+            batch.reject(errors)
 
-    async def left_by(self, transaction: Transaction, table: Table, ids: Sequence[int]) -> None:
-        """Count the rows that refer to rows which are about to be removed."""
+    async def count_children(
+        self, transaction: Transaction, table: Table, ids: Sequence[int]
+    ) -> None:
+        """Count the rows that refer to rows with these ids, which are to be removed."""
         for child, field in children(table):
             for part in chunks(ids):
                 ((count,),) = await transaction.fetch(
                     sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
                 )
                 self.count += count
-                if count and len(self._named) < NAMED:
+                if count and len(self._listed) < LISTED:
                     statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
                     for key, parent in await transaction.fetch(statement, part):
-                        self._name(child, key, field.name, parent)
+                        self._list(child, key, field.name, parent)
 
-    def _name(self, table: Table, key: int, field: str, parent: int) -> None:
-        if len(self._named) < NAMED:
-            self._named.append({"table": table.path, "id": key, "field": field, "parent": parent})
+    def _list(self, table: Table, key: int, field: str, parent: int) -> None:
+        if len(self._listed) < LISTED:
+            self._listed.append({"table": table.path, "id": key, "field": field, "parent": parent})
 
 
 class Parents:
-    """Which rows exist in the tables that others refer to, each asked for once."""
+    """Caches which parents exist, so that each is looked up once."""
 
     def __init__(self, transaction: Transaction):
         self._transaction = transaction
         self._known: dict[str, set[int]] = {}
 
-    async def missing(self, name: str, wanted: set[int]) -> set[int]:
-        """Those ids that the table of that name lacks."""
+    async def missing(self, name: str, ids: set[int]) -> set[int]:
+        """The ids that do not exist in the table of that name."""
         known = self._known.setdefault(name, set())
-        unseen = wanted - known
+        unseen = ids - known
         known.update(await self._existing(by_name(name), unseen))
         return unseen - known
 

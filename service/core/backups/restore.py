@@ -1,9 +1,9 @@
-"""Restoring tables from Avro: in one transaction, ids kept, no orphans, all or nothing."""
+"""Restores tables from Avro in one transaction: all rows or none, with their ids, no orphans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -14,8 +14,8 @@ from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.table_checksum import checksum_of
 from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
-from service.core.database.transactions import Database, Transaction
-from service.core.errors import BackupError, DuplicateError, RowsRefused
+from service.core.database.transactions import SQL, Database, Transaction
+from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
@@ -29,16 +29,16 @@ Mode = Literal["replace", "merge"]
 
 SECONDS = 6 * 3600
 ATTEMPTS = 20
-"""Hours are for a large file, not for trying a small one again and again."""
+"""The deadline of hours is for a large file. It must not allow endless retries."""
 REPORTED = 100
-"""Refused rows that are told one by one."""
+"""Refused rows that an error lists."""
 
 
 class Restored(Struct):
-    """What a restore did to a table, or would do.
+    """What a restore did to a table, or what a dry run would do.
 
-    orphaned counts over all tables, and only a dry run gets to tell it. verified: the file is one
-    of ours, and its rows and now the table's have the checksum that the database once computed.
+    orphaned: the orphans in all tables; not 0 only in a dry run. verified: the file is one of ours,
+    and its rows and those of the table have the checksum that the database computed for the backup.
     """
 
     table: str
@@ -51,7 +51,7 @@ class Restored(Struct):
 
 
 class _DryRun(Exception):
-    """Undoes what was only tried."""
+    """Rolls a dry run back."""
 
 
 async def restore(
@@ -62,17 +62,19 @@ async def restore(
     dry_run: bool = False,
     limits: TransactionLimits | None = None,
 ) -> list[Restored]:
-    """Make tables what files say, in one transaction; the tables parents first.
+    """Write the rows of files into their tables, in one transaction. Sources: parents first.
 
-    replace removes rows that the file lacks, merge keeps them. BackupError for a file that is no
-    backup of its table, RowsRefused for rows that break a rule, OrphansError where rows would
-    lose a parent, TransactionTooLarge above `limits`: the tables are then as they were.
+    replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
+    backup of its table, RowsRefused if rows break a rule, OrphansError if rows would lose a parent,
+    TransactionTooLarge above `limits`: no table is changed then.
     """
     scanned = await in_thread(_scanned, sources)
     await refuse_too_large(database, scanned, mode, limits or TransactionLimits())
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
+        # The first statement: the snapshot must include what an earlier restore wrote.
+        await transaction.execute(SQL["lock_restores"])
         own = await in_thread(readers, sources)
         results.append(await _Restore(transaction, mode, dry_run=dry_run).run(own))
         if dry_run:
@@ -86,7 +88,7 @@ async def restore(
 
 
 def readers(sources: Sequence[Source]) -> list[Reader]:
-    """Readers for one attempt, which share nothing with those of another."""
+    """Readers for one attempt. Attempts share no reader."""
     return [reader_of(table, file) for table, file in sources]
 
 
@@ -98,15 +100,15 @@ def _scanned(sources: Sequence[Source]) -> list[Reader]:
 
 
 class _Restore:
-    """One attempt, inside its transaction."""
+    """One attempt in its transaction."""
 
     def __init__(self, transaction: Transaction, mode: Mode, *, dry_run: bool):
         self._transaction, self._mode, self._dry_run = transaction, mode, dry_run
         self._orphans, self._parents = Orphans(), Parents(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
-        """Parents' rows before children's; their removals the other way round."""
-        # What was empty has nothing to remove: then its rows need not be counted.
+        """Write parents before children, remove children before parents."""
+        # A table that was empty has no rows to remove.
         filled = {reader.table for reader in readers if await self._has_rows(reader.table)}
         done = [await self._put_all(reader) for reader in readers]
         if self._mode == "replace":
@@ -125,41 +127,52 @@ class _Restore:
         return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
 
     async def _put_all(self, reader: Reader) -> tuple[Restored, IdSet]:
+        try:
+            return await self._put_batches(reader)
+        except RowsRefused:
+            # If the file is damaged, say so instead.
+            await in_thread(reader.read_and_check)
+            raise
+
+    async def _put_batches(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0
-        async with aclosing(_judged(reader)) as batches:
-            async for judged in batches:
-                _refuse(judged, position)
-                ids.add(row[0] for row in judged.rows)
-                await self._orphans.in_file(self._parents, judged)
+        async with aclosing(_validated(reader)) as batches:
+            async for batch in batches:
+                _refuse(batch, position)
+                ids.add(row[0] for row in batch.rows)
+                await self._orphans.reject_in(self._parents, batch)
                 if self._dry_run or not self._orphans.count:
-                    counts += await self._put(judged)
-                position += judged.received
+                    counts += await self._put(batch, position)
+                position += batch.received
         reader.check()
-        if (twice := ids.repeated()) is not None:
-            raise BackupError(f"Id {twice} stands twice in this backup of {reader.table.path}.")
+        if (duplicate := ids.duplicate()) is not None:
+            raise BackupError(
+                f"This backup of {reader.table.path} has two rows with id {duplicate}."
+            )
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
-    async def _put(self, judged: Batch) -> Counts:
-        judged.rejects = []
-        if not judged.rows:
+    async def _put(self, batch: Batch, position: int) -> Counts:
+        batch.rejects = []
+        if not batch.rows:
             return Counts()
         try:
-            if await self._is_free(judged):
-                await merge.insert(self._transaction, judged.table, judged.rows)
-                return Counts(added=len(judged.rows))
-            counts = await merge.put(self._transaction, judged, "replace")
+            if await self._is_free(batch):
+                with suppress(DataError):  # put() finds which rows the server refuses
+                    await merge.insert(self._transaction, batch.table, batch.rows)
+                    return Counts(added=len(batch.rows))
+            counts = await merge.put(self._transaction, batch, "replace")
         except DuplicateError:
-            # Others added rows with these ids since the snapshot: they are what is replaced.
-            await merge.replace(self._transaction, judged.table, judged.rows)
-            return Counts(changed=len(judged.rows))
-        _refuse(judged, 0)
+            # Others added rows with these ids after the snapshot. Replace them.
+            await merge.replace(self._transaction, batch.table, batch.rows)
+            return Counts(changed=len(batch.rows))
+        _refuse(batch, position)
         return counts
 
-    async def _is_free(self, judged: Batch) -> bool:
-        """Whether no row stands where these go."""
-        ids = {row[0] for row in judged.rows}
-        first = await self._transaction.fetch(judged.table.sql["nth"], (min(ids) - 1, 0))
-        return len(ids) == len(judged.rows) and (not first or first[0][0] > max(ids))
+    async def _is_free(self, batch: Batch) -> bool:
+        """Whether the table has no row between the first and the last id of the batch."""
+        ids = {row[0] for row in batch.rows}
+        first = await self._transaction.fetch(batch.table.sql["nth"], (min(ids) - 1, 0))
+        return len(ids) == len(batch.rows) and (not first or first[0][0] > max(ids))
 
     async def _remove_others(self, table: Table, keep: IdSet) -> int:
         ((count,),) = await self._transaction.fetch(table.sql["count"])
@@ -169,8 +182,8 @@ class _Restore:
         while page := await self._transaction.fetch(table.sql["ids"], (after, CHUNK)):
             after = page[-1][0]
             others = [key for (key,) in page if key not in keep]
-            await self._orphans.left_by(self._transaction, table, others)
-            # With orphans all is undone in the end; until then the rest is counted.
+            await self._orphans.count_children(self._transaction, table, others)
+            # With orphans the transaction is rolled back; then only count the others.
             if self._orphans.count == before:
                 await merge.delete(self._transaction, table, others)
             removed += len(others)
@@ -189,18 +202,18 @@ class _Restore:
         return True
 
 
-def _judged(reader: Reader) -> AsyncGenerator[Batch]:
-    """Batches of a file: one is decoded and judged in a thread while another is written."""
+def _validated(reader: Reader) -> AsyncGenerator[Batch]:
+    """Batches of a file: one is decoded and validated in a thread while another is written."""
     batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
     return prefetch(lambda: in_thread(next, batches, None))
 
 
-def _refuse(judged: Batch, position: int) -> None:
-    if judged.rejects:
-        table, count = judged.table.path, len(judged.rejects)
+def _refuse(batch: Batch, position: int) -> None:
+    if batch.rejects:
+        table, count = batch.table.path, len(batch.rejects)
         raise RowsRefused(
-            f"{count} of the rows {position} to {position + judged.received - 1} of this backup of "
+            f"{count} of the rows {position} to {position + batch.received - 1} of this backup of "
             f"{table} break a rule; nothing was restored.",
-            [reject.clipped(position) for reject in judged.rejects[:REPORTED]],
+            [reject.clipped(position) for reject in batch.rejects[:REPORTED]],
             count=count,
         )

@@ -1,11 +1,10 @@
-"""Where a restore or a check reads from: an Avro file, or the entries of an archive of them."""
+"""The files that a restore or a verification reads: an Avro file, or the entries of a ZIP."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import IO, TYPE_CHECKING
@@ -18,6 +17,7 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.zip_archive import CHUNK, MANIFEST, Archive
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
+from service.core.temporary_files import temporary_file
 from service.core.threads import in_thread
 
 if TYPE_CHECKING:
@@ -29,39 +29,39 @@ ZIP = b"PK"
 
 @asynccontextmanager
 async def opened(file: IO[bytes]) -> AsyncIterator[list[Source]]:
-    """(table, Avro file) of each table in a backup, parents first; an archive is checked."""
+    """(table, Avro file) of each table in a backup, parents first. A ZIP is checked first."""
     with ExitStack() as stack:
         yield await in_thread(sources, file, stack)
 
 
 @asynccontextmanager
 async def opened_for(table: Table, file: IO[bytes]) -> AsyncIterator[list[Source]]:
-    """The same for one table: a file of its own, or its entry of an archive."""
+    """The same for one table: the file itself, or the table's entry in a ZIP."""
     if not is_archive(file):
         yield [(table, file)]
         return
-    async with opened(file) as found:
-        own = [source for source in found if source[0] is table]
+    async with opened(file) as all_tables:
+        own = [source for source in all_tables if source[0] is table]
         if not own:
             raise BackupError(f"This ZIP has no backup of {table.path}.")
         yield own
 
 
 def is_archive(file: IO[bytes]) -> bool:
-    """Whether a file begins as a ZIP does."""
+    """Whether a file begins like a ZIP."""
     file.seek(0)
     return file.read(len(ZIP)) == ZIP
 
 
 def sources(file: IO[bytes], stack: ExitStack) -> list[Source]:
-    """What `opened` gives, its temporary files on a stack; BackupError says what is wrong."""
+    """The same as `opened`, with temporary files on a stack; BackupError says what is wrong."""
     if is_archive(file):
         return _entries(Archive(file), stack)
     return [(avro.table_of(file), file)]
 
 
 def manifest_of(archive: Archive) -> Manifest | None:
-    """The manifest of an archive, if it has one."""
+    """The manifest of a ZIP, if it has one."""
     text = archive.manifest()
     if text is None:
         return None
@@ -72,15 +72,15 @@ def manifest_of(archive: Archive) -> Manifest | None:
 
 
 def reader_of(table: Table, file: IO[bytes]) -> Reader:
-    """A reader of a file of its own: others that read the file do not move its position."""
+    """A reader with its own position in the file, independent of other readers."""
     if isinstance(file, io.BytesIO):
         return Reader(table, io.BytesIO(file.getvalue()))
-    file.flush()  # what was just written to it is read from below its buffer
+    file.flush()  # the reader bypasses the file's buffer
     return Reader(table, io.BufferedReader(_Positional(file.fileno())))
 
 
 class _Positional(io.RawIOBase):
-    """An open file with a position of its own; a duplicated descriptor would share it."""
+    """An open file with its own position. A duplicated descriptor would share the position."""
 
     def __init__(self, descriptor: int):
         self._descriptor, self._at = descriptor, 0
@@ -117,33 +117,26 @@ def _entries(archive: Archive, stack: ExitStack) -> list[Source]:
     manifest = manifest_of(archive)
     if manifest:
         _compare_names(archive, manifest)
-    found: list[Source] = []
+    entries: list[Source] = []
     for table in TABLES:
         name = f"{table.name}.avro"
         if name in archive.names:
-            file = _extracted(archive, name, stack)
-            found.append((table, file))
+            file = stack.enter_context(temporary_file())
+            archive.extract(name, file)
+            entries.append((table, file))
             if manifest:
                 _compare(file, table, manifest.tables[table.name])
-    if not found:
+    if not entries:
         raise BackupError("This ZIP holds no table.")
-    return found
-
-
-def _extracted(archive: Archive, name: str, stack: ExitStack) -> IO[bytes]:
-    with ExitStack() as opening:
-        file = opening.enter_context(tempfile.TemporaryFile())
-        archive.extract(name, file)
-        stack.push(opening.pop_all())
-        return file
+    return entries
 
 
 def _compare_names(archive: Archive, manifest: Manifest) -> None:
     named = {part.file for part in manifest.tables.values()} | {MANIFEST}
-    wanted = {f"{name}.avro" for name in manifest.tables} | {MANIFEST}
-    if not archive.names == named == wanted:
+    expected = {f"{name}.avro" for name in manifest.tables} | {MANIFEST}
+    if not archive.names == named == expected:
         raise BackupError(
-            f"This ZIP is not whole: it holds {', '.join(sorted(archive.names))}, "
+            f"This ZIP is incomplete: it holds {', '.join(sorted(archive.names))}, "
             f"its {MANIFEST} names {', '.join(sorted(named))}."
         )
 
@@ -152,14 +145,14 @@ def _compare(file: IO[bytes], table: Table, part: Part) -> None:
     digest, size = digest_of(file)
     reader = Reader(table, file)
     rows, checksum = (reader.origin.rows, reader.origin.checksum) if reader.origin else (0, "none")
-    for what, found, wanted in (
+    for fact, actual, expected in (
         ("size", size, part.bytes),
         ("SHA-256", digest, part.sha256),
         ("number of rows", rows, part.rows),
         ("checksum", checksum, part.checksum),
         ("schema", reader.schema, part.schema),
     ):
-        if found != wanted:
+        if actual != expected:
             raise BackupError(
-                f"{part.file} is not what the {MANIFEST} says: its {what} is {found}, not {wanted}."
+                f"{part.file} differs from the {MANIFEST}: its {fact} is {actual}, not {expected}."
             )

@@ -1,4 +1,4 @@
-"""The content checksum of a table, computed by the database range by range."""
+"""The content checksum of a table. The database computes it, one range of ids at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.core.database.transactions import Transaction
 from service.core.tables import Table
 
 RANGE = 100_000
-"""Rows in one query: a client that goes away is noticed between two."""
+"""Rows in one query. Between two queries a cancellation takes effect."""
 
 
 async def checksum_of(transaction: Transaction, table: Table) -> Checksum:
@@ -22,7 +22,7 @@ async def checksum_of(transaction: Transaction, table: Table) -> Checksum:
 
 
 async def _ranges(transaction: Transaction, table: Table) -> AsyncIterator[tuple[int, int]]:
-    """(first, last] ids of a hundred thousand rows each."""
+    """(first, last] ids of ranges with at most a hundred thousand rows."""
     first: int | None = -(1 << 31)
     while first is not None:
         ends = await transaction.fetch(table.sql["nth"], (first, RANGE - 1))

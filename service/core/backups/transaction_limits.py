@@ -1,4 +1,4 @@
-"""How large a transaction may be: some engines have limits, and fail at the end of one."""
+"""Limits on the size of a transaction: some engines have them, and fail only at COMMIT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.core.threads import in_thread
 
 
 class TransactionLimits(Struct, frozen=True):
-    """The engine's limits on one transaction, as settings have them; None: no limit."""
+    """The engine's limits on one transaction, from the settings; None: no limit."""
 
     rows: int | None = None
     bytes: int | None = None
@@ -26,9 +26,9 @@ async def refuse_too_large(
     mode: Literal["replace", "merge"],
     limits: TransactionLimits,
 ) -> None:
-    """TransactionTooLarge if a restore may write more than the engine takes at once.
+    """TransactionTooLarge if a restore may write more than one transaction allows.
 
-    It may write every row of the files, and replacing may remove every row of the tables.
+    It may write every row of the files, and `replace` may remove every row of the tables.
     """
     if limits == TransactionLimits():
         return
@@ -45,8 +45,8 @@ def _compare(name: str, size: int, limit: int | None) -> None:
         unit = name.rpartition("_")[2].lower()
         raise TransactionTooLarge(
             f"This restore may write {size} {unit} in one transaction, {name} allows {limit}. "
-            "Nothing was changed. Restore fewer tables at once, merge, or use a server that "
-            "takes more."
+            "Nothing was changed. Restore fewer tables at once, use mode=merge, or raise the "
+            "limit if the server allows more."
         )
 
 

@@ -1,4 +1,4 @@
-"""Verifying backups end to end, the tables not touched."""
+"""Verifies backups from end to end, without the database."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from service.core.threads import in_thread
 
 
 class Verdict(Struct, frozen=True):
-    """A table's backup that was read to its end.
+    """The result for one table of a backup.
 
-    verified: count and checksum are those that the database computed when it was made. A file of
-    another program carries none; it can be read, and that is all there is to say.
+    verified: its count and checksum are those that the database computed for the backup. A file of
+    another program has no checksum: it is readable, but not verified.
     """
 
     table: str
@@ -31,14 +31,14 @@ class Verdict(Struct, frozen=True):
 
 
 class Verification(Struct, frozen=True):
-    """What a backup holds; a damaged one is a BackupError instead."""
+    """The result for a backup. A damaged one raises BackupError instead."""
 
     verified: bool
     tables: list[Verdict]
 
 
 async def verify(file: IO[bytes]) -> Verification:
-    """Read a backup, an Avro file or a ZIP of them; BackupError says what is wrong and where."""
+    """Read an Avro file or a ZIP to its end; BackupError says what is wrong and where."""
     return await in_thread(_verify, file)
 
 

@@ -25,7 +25,7 @@ MICROS = Whole((EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECON
 
 
 def validate(table: Table, records: Sequence[dict[str, Any]]) -> Batch:
-    """The batch of records whose moments are microseconds since 1970, or ISO text."""
+    """The batch of records whose datetimes are microseconds since 1970, or ISO text."""
     # A type made at run time.
     kind = list[_quick(table)]  # type: ignore[misc,valid-type]
     convert = partial(msgspec.convert, type=kind, dec_hook=decode)

@@ -1,4 +1,4 @@
-"""Backups out, restores in."""
+"""Routes for backups, restores and verification."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ from service.web.openapi.schemas import Listing, RestoredAll
 from service.web.traffic.metrics import Metrics
 
 BackupName = Annotated[
-    str | None, QueryParameter(name="backup", description="a backup on the server, for no body")
+    str | None,
+    QueryParameter(name="backup", description="a backup on the server, instead of a body"),
 ]
-Keep = Annotated[int | None, QueryParameter(ge=1, description="so many of its kind are kept")]
+Keep = Annotated[
+    int | None, QueryParameter(ge=1, description="how many backups of this kind to keep")
+]
 
 
 @get(
@@ -45,20 +48,19 @@ async def send(
     if table == "all":
         stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
     else:
-        found = by_path(table)
-        stream = backup.stream_table(database, found, codec)
-        kind, name = "application/avro", f"{found.name}.avro"
-    patience = state.settings.api_download_patience
-    passing = state.streams.passing(_counted(stream, state.metrics))
-    return await download(passing, kind, name, patience)
+        one = by_path(table)
+        stream = backup.stream_table(database, one, codec)
+        kind, name = "application/avro", f"{one.name}.avro"
+    limited = state.streams.passing(_counted(stream, state.metrics))
+    return await download(limited, kind, name, state.settings.api_download_patience)
 
 
 async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:
     with metrics.copying("backup"):
         async with aclosing(stream):
-            async for piece in stream:
-                metrics.backup_bytes.inc(len(piece))
-                yield piece
+            async for chunk in stream:
+                metrics.backup_bytes.inc(len(chunk))
+                yield chunk
 
 
 @post(
@@ -74,9 +76,9 @@ async def save(
     codec: FromQuery[Codec] = "deflate",
     keep: Keep = None,
 ) -> Saved:
-    found = None if table == "all" else by_path(table)
+    one = None if table == "all" else by_path(table)
     with state.streams.entered(), state.metrics.copying("backup"):
-        saved = await _depot(state).save(database, found, codec, keep)
+        saved = await _store(state).save(database, one, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
@@ -88,13 +90,13 @@ async def save(
     operation_class=operations.BACKUPS,
 )
 async def listed(state: State) -> Listing:
-    return Listing(await in_thread(_depot(state).list))
+    return Listing(await in_thread(_store(state).list))
 
 
 @post(
     "/restore/all",
     operation_id="restore_all",
-    summary="Make the tables what a ZIP of backups says, in one transaction",
+    summary="Restore the tables from a ZIP of backups, in one transaction",
     status_code=200,
     request_max_body_size=MAX_UPLOAD,
     operation_class=operations.RESTORE_ALL,
@@ -107,18 +109,20 @@ async def restore_all(
     backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> RestoredAll:
-    # A place only once the file is here: an upload may take as long as its client likes.
+    # Enter the limiter after the upload, which may take a long time.
     async with _file(request, state, backup) as file:
         with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
-            async with opened(file) as all_:
-                done = await restore(database, all_, mode, dry_run=dry_run, limits=_limits(state))
+            async with opened(file) as sources:
+                done = await restore(
+                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
+                )
     return RestoredAll(all(one.verified for one in done), done)
 
 
 @post(
     "/restore/{table:str}",
     operation_id="restore",
-    summary="Make a table what an Avro file says",
+    summary="Restore a table from an Avro file",
     status_code=200,
     request_max_body_size=MAX_UPLOAD,
     operation_class=operations.RESTORE,
@@ -132,18 +136,20 @@ async def restore_table(
     backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> Restored:
-    found = by_path(table)
+    one = by_path(table)
     async with _file(request, state, backup) as file:
         with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
-            async with opened_for(found, file) as only:
-                done = await restore(database, only, mode, dry_run=dry_run, limits=_limits(state))
+            async with opened_for(one, file) as sources:
+                done = await restore(
+                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
+                )
     return done[0]
 
 
 @post(
     "/verify",
     operation_id="verify",
-    summary="Read a backup from end to end; the tables are not touched",
+    summary="Verify a backup from end to end, without changing the tables",
     status_code=200,
     request_max_body_size=MAX_UPLOAD,
     operation_class=operations.VERIFY,
@@ -164,11 +170,11 @@ async def _file(
         async with received(request) as file:
             yield file
     else:
-        with await in_thread(_depot(state).open, name) as file:
+        with await in_thread(_store(state).open, name) as file:
             yield file
 
 
-def _depot(state: State) -> BackupStore:
+def _store(state: State) -> BackupStore:
     return BackupStore(state.settings.backup_dir)
 
 

@@ -1,48 +1,63 @@
-"""Streams out: closed with the connection, broken off visibly when they fail."""
+"""Downloads: closed with the connection. A failure aborts the transfer, so the client notices."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litestar.response.streaming import ASGIStreamingResponse
 
 from service.core.prefetch import buffered
 
 if TYPE_CHECKING:
-    from litestar.types import Send
+    from litestar.types import Receive, Scope, Send
 
 
 class Download(ASGIStreamingResponse):
-    """A stream whose source is closed as soon as its reader is gone, or it ends."""
+    """A stream whose source is closed as soon as its client leaves, or it ends.
 
-    __slots__ = ()
+    source: the generator to close, if it is another than the iterator.
+    """
 
-    async def _stream(self, send: Send) -> None:
-        async with aclosing(self.iterator):  # type: ignore[type-var]
-            await super()._stream(send)
+    __slots__ = ("_source",)
+
+    def __init__(
+        self,
+        *,
+        iterator: AsyncGenerator[bytes],
+        source: AsyncGenerator[bytes] | None = None,
+        **options: Any,
+    ):
+        super().__init__(iterator=iterator, **options)
+        self._source = source or iterator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The client may leave before the first chunk is read: a generator that was never started
+        # closes nothing.
+        async with aclosing(self._source):
+            await super().__call__(scope, receive, send)
 
 
 async def download(
-    source: AsyncGenerator[bytes], media_type: str, name: str, patience: float
+    source: AsyncGenerator[bytes], media_type: str, name: str, idle_timeout: float
 ) -> Download:
-    """An attachment. What fails before the first piece is an error like any other.
+    """An attachment. An error before the first chunk becomes an error reply.
 
-    patience: seconds until it is given up where the client takes nothing.
+    idle_timeout: seconds after which the download ends if the client reads nothing.
     """
-    pieces = buffered(source, patience)
-    first = await anext(pieces)
+    chunks = buffered(source, idle_timeout)
+    first = await anext(chunks, b"")
     return Download(
-        iterator=_joined(first, pieces),
+        iterator=_joined(first, chunks),
+        source=chunks,
         media_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    async with aclosing(rest):
-        if first:
-            yield first
-        async for piece in rest:
-            yield piece
+    if first:
+        yield first
+    async for chunk in rest:
+        yield chunk

@@ -1,16 +1,16 @@
-"""Files in: a body or a form's field, into a temporary file that is gone afterwards."""
+"""Uploads: copies a body or a form's field into a temporary file."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import IO, Any
 
 from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from service.core.errors import MalformedError, StorageError, TooLargeError
+from service.core.errors import MalformedError, TooLargeError
+from service.core.temporary_files import storage_errors, temporary_file
 from service.core.threads import in_thread
 
 MAX_UPLOAD = 1 << 30
@@ -19,46 +19,39 @@ SEGMENTS = 10
 
 @asynccontextmanager
 async def received(request: Request[Any, Any, Any]) -> AsyncIterator[IO[bytes]]:
-    """What was sent, as a file; MalformedError, TooLargeError, StorageError."""
-    with tempfile.TemporaryFile() as file:
-        try:
-            if request.content_type[0] == "multipart/form-data":
-                await _receive_field(request, file)
-            else:
-                await _receive_body(request, file)
-            file.flush()
-        except OSError as error:
-            raise StorageError(
-                f"The upload cannot be kept (TMPDIR): {error.strerror}. Make room there."
-            ) from error
+    """The uploaded file; MalformedError, TooLargeError, StorageError."""
+    is_form = request.content_type[0] == "multipart/form-data"
+    chunks = _file_field(request) if is_form else _chunks(request)
+    with temporary_file() as file:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                with storage_errors():
+                    await in_thread(file.write, chunk)
+        with storage_errors():
+            await in_thread(file.flush)
         yield file
 
 
-async def _receive_body(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    async for chunk in _chunks(request):
-        await in_thread(file.write, chunk)
-
-
-async def _receive_field(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
-    """The form's `file`; what else is in it is read and dropped, however large."""
+async def _file_field(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes]:
+    """The content of the form's field `file`; other fields are read and dropped."""
     boundary = request.content_type[1].get("boundary", "")
-    found = wanted = False
+    files, in_file = 0, False
     try:
         with PushMultipartParser(boundary, max_segment_count=SEGMENTS) as parser:
             async for chunk in _chunks(request):
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
-                        wanted = event.name == "file"
-                        found = found or wanted
-                    elif event and wanted:
-                        await in_thread(file.write, event)
+                        in_file = event.name == "file"
+                        files += in_file
+                    elif event and in_file:
+                        yield bytes(event)
     except (MultipartError, ValueError) as error:
         raise MalformedError(f"The form cannot be read: {error}") from None
-    if not found:
-        raise MalformedError("The form has no field `file` with a file in it.")
+    if files != 1:
+        raise MalformedError(f"The form must have one field `file`; it has {files}.")
 
 
-async def _chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+async def _chunks(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes]:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)

@@ -1,4 +1,4 @@
-"""Backups, restores and loads share half the pool; batches have the other half."""
+"""Backups, restores and loads share half of the pool; batches use the other half."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def small(migrated: Settings, database: Database) -> AsyncIterator[httpx.A
 
 @asynccontextmanager
 async def locked(database: Database) -> AsyncIterator[None]:
-    """Nobody restores departments meanwhile."""
+    """Lock the departments, so that restores wait."""
     with suppress(Undone):
         async with database.transaction(60) as transaction:
             await transaction.execute("UPDATE departments SET department = 'Locked'")
@@ -60,8 +60,8 @@ async def restoring(client: httpx.AsyncClient, database: Database) -> AsyncItera
 
 
 async def _full(client: httpx.AsyncClient) -> bool:
-    told = await figures(client)
-    return told["hirebase_pool_connections"] - told["hirebase_pool_free"] == 2
+    metrics = await figures(client)
+    return metrics["hirebase_pool_connections"] - metrics["hirebase_pool_free"] == 2
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,7 @@ async def test_a_third_is_refused_while_two_run_and_batches_go_on(
     assert (await small.get("/avro/backup/jobs")).status_code == 200
 
 
-async def test_a_job_of_the_console_waits_for_a_place(
-    small: httpx.AsyncClient, database: Database
-) -> None:
+async def test_a_console_job_waits_for_a_slot(small: httpx.AsyncClient, database: Database) -> None:
     async with restoring(small, database):
         jobs = [
             (await small.post(url, content=body)).json()["job"]
@@ -111,7 +109,7 @@ async def test_a_job_of_the_console_waits_for_a_place(
     assert [(await ended(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
 
 
-async def test_a_place_is_free_again_after_an_error_and_a_client_that_left(
+async def test_errors_and_clients_that_leave_free_their_slots(
     small: httpx.AsyncClient, database: Database
 ) -> None:
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Backups over HTTP: one moment, streamed, in every codec, and gone with their reader."""
+"""Backups over HTTP: of one moment, streamed, in every codec, closed with their client."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import fastavro
 import pytest
 from httpx import AsyncClient as Client
 
-from service.core.backups import backup
-from service.core.backups.format import checksum
+from service.core.backups import backup, table_checksum
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import Database
@@ -50,7 +49,7 @@ async def test_a_table_is_backed_up_in_every_codec(
     assert [row["id"] for row in _read(reply.content)] == [*range(1, 61)]
 
 
-async def test_all_tables_come_as_a_zip_with_a_manifest_at_its_end(
+async def test_all_tables_are_a_zip_that_ends_with_a_manifest(
     client: Client, filled: Database
 ) -> None:
     reply = await client.get("/avro/backup/all")
@@ -75,13 +74,13 @@ async def test_an_empty_table_is_backed_up(client: Client, database: Database) -
 
 
 @pytest.mark.parametrize("path", ["/avro/backup/nothing", "/avro/backup/jobs?codec=lzma"])
-async def test_what_there_is_not_is_a_problem(client: Client, path: str) -> None:
+async def test_an_unknown_table_or_codec_is_a_problem(client: Client, path: str) -> None:
     reply = await client.get(path)
     assert reply.status_code in (400, 404)
     assert reply.headers["content-type"] == "application/problem+json"
 
 
-async def test_the_database_and_a_file_add_up_to_the_same(filled: Database) -> None:
+async def test_the_database_and_a_file_have_the_same_checksum(filled: Database) -> None:
     for table in TABLES:
         async with filled.snapshot(30) as snapshot:
             total = await checksum_of(snapshot, table)
@@ -89,13 +88,13 @@ async def test_the_database_and_a_file_add_up_to_the_same(filled: Database) -> N
         assert (total.rows, verified(content).verified) == (verified(content).tables[0].rows, True)
 
 
-async def test_the_checksum_goes_range_by_range(
+async def test_the_checksum_is_the_same_for_any_range_size(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with filled.snapshot(30) as snapshot:
         whole = await checksum_of(snapshot, EMPLOYEES)
         for size in (1, 7, 59, 60, 61):
-            monkeypatch.setattr(checksum, "RANGE", size)
+            monkeypatch.setattr(table_checksum, "RANGE", size)
             assert await checksum_of(snapshot, EMPLOYEES) == whole
 
 
@@ -106,7 +105,7 @@ async def test_pages_follow_one_another(filled: Database, monkeypatch: pytest.Mo
         assert verified(b"".join(pieces)).tables[0].rows == 60
 
 
-async def test_a_reader_who_goes_away_frees_the_connection(
+async def test_a_client_that_leaves_frees_the_connection(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "PAGE", 1)

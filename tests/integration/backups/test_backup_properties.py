@@ -1,4 +1,4 @@
-"""Any valid rows → backup → restore → equal, whatever the time zone of the process."""
+"""A restored backup equals any valid rows, in any time zone of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams over a real socket: broken off visibly, freed with their reader, the loop unhindered."""
+"""Streams over a real socket: errors abort the transfer, leaving clients free the connection."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def served(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, A
 
 
 async def until(met: Callable[[], bool]) -> None:
-    """Wait for what has no event."""
+    """Wait for a condition that has no event."""
     for _ in range(1000):
         if met():
             return
@@ -60,7 +60,7 @@ async def until(met: Callable[[], bool]) -> None:
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
-    """Make pages take their time, and break at one of them."""
+    """Make pages slow, and fail at one of them."""
     encode, pages = backup._block, iter(range(ROWS + 1))
 
     def block(writer: Any, text: str) -> bytes:
@@ -73,7 +73,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
 
 
 @pytest.mark.parametrize("table", ["jobs", "all"])
-async def test_a_reader_who_goes_away_frees_the_connection_within_a_second(
+async def test_a_client_that_leaves_frees_the_connection_within_a_second(
     filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     slowly(monkeypatch)
@@ -88,7 +88,7 @@ async def test_a_reader_who_goes_away_frees_the_connection_within_a_second(
 
 
 @pytest.mark.parametrize("table", ["jobs", "all"])
-async def test_an_error_in_mid_stream_breaks_the_transfer(
+async def test_an_error_in_mid_stream_aborts_the_transfer(
     filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     slowly(monkeypatch, fail_after=5)

@@ -1,4 +1,4 @@
-"""Text that JSON, SQL or Avro might spoil comes through a backup as it is."""
+"""Backups keep texts that JSON, SQL or Avro might change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile input over every endpoint: refused in one shape, nothing written, nothing told."""
+"""Hostile input to every route: refused in one shape, nothing written, nothing internal leaked."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ BODIES: dict[str, bytes] = {
     "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x07builtin\x94.",
     "XML": b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
 }
-"""JSON that is none, or none that a table takes."""
+"""Malformed JSON, and JSON that is not valid for a table."""
 
 
 def batches() -> Iterator[Attack]:
@@ -227,13 +227,13 @@ async def test_every_attack_is_refused_and_changes_nothing(
             reply = await client.request(
                 attack.method, attack.path, content=attack.content, headers=attack.headers
             )
-            if complaint := judge(attack, reply):
+            if complaint := complaint_about(attack, reply):
                 wrong[attack.name] = (complaint, reply.text[:200])
     assert wrong == {}
     assert await contents(database) == before
 
 
-def judge(attack: Attack, reply: httpx.Response) -> str | None:
+def complaint_about(attack: Attack, reply: httpx.Response) -> str | None:
     """What is wrong with a reply, if anything is."""
     if not 400 <= reply.status_code < 500:
         return f"status {reply.status_code}"
@@ -241,6 +241,6 @@ def judge(attack: Attack, reply: httpx.Response) -> str | None:
     body = json.loads(reply.text, parse_int=str)
     if not ({"title", "status", "detail"} <= set(body) or {"received", "failures"} <= set(body)):
         return "another shape"
-    told = reply.text if "detail" in body else str([one["errors"] for one in body["failures"]])
-    leaks = [word for word in INTERNAL if word in told and word not in attack.name]
+    visible = reply.text if "detail" in body else str([one["errors"] for one in body["failures"]])
+    leaks = [word for word in INTERNAL if word in visible and word not in attack.name]
     return f"tells {leaks}" if leaks else None

@@ -1,4 +1,4 @@
-"""Restores: all or nothing, ids kept, no orphans, the same rules as any other way in."""
+"""Restores write all rows or none, keep ids and leave no orphans."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import tracemalloc
 import pytest
 from httpx import AsyncClient as Client
 
+from service.core.backups import restore as restoring
 from service.core.backups.restore import restore
 from service.core.database.transactions import Database
-from service.core.writes import insert
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 from tests.support.restores import COUNTS, archive, contents, post
 
@@ -93,7 +93,7 @@ async def test_parents_that_hires_need_are_not_removed(client: Client, filled: D
         assert await contents(filled) == before
 
 
-async def test_a_dry_run_tells_and_changes_nothing(client: Client, filled: Database) -> None:
+async def test_a_dry_run_reports_and_changes_nothing(client: Client, filled: Database) -> None:
     before = await contents(filled)
     reply = await post(client, "restore/all?dry_run=true", archive((JOBS, 9), (EMPLOYEES, 20)))
     jobs, hires = reply.json()["tables"]
@@ -126,7 +126,7 @@ async def test_ids_may_move_under_hires_that_move_along(client: Client, filled: 
     assert await filled.fetch("SELECT MIN(id), MAX(id) FROM departments") == [(51, 53)]
 
 
-async def test_a_form_is_taken_as_well(client: Client, database: Database) -> None:
+async def test_a_form_is_read_as_well(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post("/avro/restore/jobs", files={"file": ("jobs.avro", content)})
     assert reply.json()["added"] == 4
@@ -190,7 +190,20 @@ async def test_a_backup_in_the_folder_is_restored_by_name(client: Client, filled
         assert reply.status_code in (400, 404, 422)
 
 
-async def test_what_else_a_form_holds_is_dropped(client: Client, database: Database) -> None:
+@pytest.mark.parametrize("second", [b"", b"more"])
+async def test_a_form_with_two_files_is_refused(
+    client: Client, database: Database, second: bytes
+) -> None:
+    first = avro_file(JOBS, records(JOBS, 4))
+    reply = await client.post(
+        "/avro/restore/jobs",
+        files=[("file", ("one.avro", first)), ("file", ("two.avro", second))],
+    )
+    assert (reply.status_code, "it has 2" in reply.json()["detail"]) == (400, True)
+    assert await database.fetch("SELECT COUNT(*) FROM jobs") == [(0,)]
+
+
+async def test_other_fields_of_a_form_are_dropped(client: Client, database: Database) -> None:
     content = avro_file(JOBS, records(JOBS, 4))
     reply = await client.post(
         "/avro/restore/jobs",
@@ -221,11 +234,11 @@ async def test_memory_stays_flat_however_many_rows_are_removed(database: Databas
 async def test_pages_of_rows_to_remove_count_all_orphans_and_change_nothing(
     client: Client, filled: Database, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(insert, "LOOKUP", 1)
+    monkeypatch.setattr(restoring, "CHUNK", 1)
     before = await contents(filled)
     kept = [row for row in records(JOBS, 5) if row["id"] == at]
-    told = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
-    assert (told["removed"], told["orphaned"]) == (4, 24)
+    report = (await post(client, "restore/jobs?dry_run=true", avro_file(JOBS, kept))).json()
+    assert (report["removed"], report["orphaned"]) == (4, 24)
     refused = await post(client, "restore/jobs", avro_file(JOBS, kept))
     assert (refused.status_code, refused.json()["orphans"]) == (409, 24)
     assert await contents(filled) == before

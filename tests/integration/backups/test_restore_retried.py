@@ -1,4 +1,4 @@
-"""A restore whose transaction is undone and repeated: each attempt reads the file by itself."""
+"""Retried restores: each attempt reads the file independently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def undone_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """The server undoes the first attempt after so many blocks, with this error number."""
+    """The server rolls the first attempt back after a number of blocks, with an error number."""
     insert = merge.insert
 
     def arrange(at: int, number: int) -> None:
@@ -69,7 +69,7 @@ def undone_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 @pytest.mark.parametrize("number", [1205, 1213])
 @pytest.mark.parametrize("at", range(BLOCKS))
-async def test_an_attempt_never_reads_along_with_the_one_before(
+async def test_an_attempt_does_not_disturb_the_next(
     database: Database,
     file: IO[bytes],
     slow_disk: None,
@@ -110,9 +110,7 @@ async def test_a_file_whose_checksum_is_wrong_is_refused_at_every_attempt(
 
 
 @pytest.mark.parametrize("rows", [1, ROWS, 3000])
-async def test_an_archive_of_others_without_a_manifest_comes_in(
-    database: Database, rows: int
-) -> None:
+async def test_a_zip_without_a_manifest_is_restored(database: Database, rows: int) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("departments.avro", avro_file(DEPARTMENTS, records(DEPARTMENTS, rows)))

@@ -1,4 +1,4 @@
-"""Backup of everything, changes, restore: the tables are what they were, as the server counts."""
+"""Backup, changes, restore: the tables equal those before, by the server's checksums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMPTY_FIRST = list(reversed(TABLES))
 
 
 async def checksums(database: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Of every table, by SQL of this test's own: every byte of every column of every row."""
+    """Checksums of every table, by separate SQL, over every byte of every column."""
     found = {}
     for table in TABLES:
         columns = ", ".join(f"HEX(`{name}`)" for name in table.columns)
@@ -66,8 +66,8 @@ async def backup(client: AsyncClient, table: str) -> bytes:
 async def restore(client: AsyncClient, table: str, content: bytes) -> dict[str, Any]:
     reply = await client.post(f"/avro/restore/{table}", content=content)
     assert reply.status_code == 200, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    result: dict[str, Any] = reply.json()
+    return result
 
 
 async def post_five_hundred(client: AsyncClient) -> None:
@@ -76,7 +76,7 @@ async def post_five_hundred(client: AsyncClient) -> None:
     await post(client, "employees", hires(departments, jobs, 300))
 
 
-async def test_after_a_restore_the_tables_are_what_they_were(
+async def test_a_restore_brings_the_tables_back(
     client: AsyncClient, database: Database, history: None
 ) -> None:
     before = await checksums(database)
@@ -84,9 +84,9 @@ async def test_after_a_restore_the_tables_are_what_they_were(
     await post_five_hundred(client)
     assert await checksums(database) != before
     for table in EMPTY_FIRST:
-        told = await restore(client, table.path, files[table])
-        assert told["verified"]
-        assert told["removed"] in (100, 300)
+        result = await restore(client, table.path, files[table])
+        assert result["verified"]
+        assert result["removed"] in (100, 300)
     assert await checksums(database) == before
 
 
@@ -112,13 +112,13 @@ async def test_an_empty_table_is_a_valid_file_that_restores(
     assert records(content) == []
     if table is not by_path("employees"):
         await post(client, table.path, [{table.fields[0].name: "New"}] * 3)
-    told = await restore(client, table.path, content)
-    assert told["restored"] == 0
+    result = await restore(client, table.path, content)
+    assert result["restored"] == 0
     assert await database.fetch(f"SELECT COUNT(*) FROM {table.name}") == [(0,)]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-async def test_what_is_no_backup_of_the_table_changes_nothing(
+async def test_a_wrong_file_changes_nothing(
     client: AsyncClient, database: Database, history: None, table: Table
 ) -> None:
     before = await checksums(database)

@@ -1,4 +1,4 @@
-"""Hostile files: refused within seconds and within memory, whatever they claim."""
+"""Hostile files are refused quickly and in little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Others read what we write, and we read what others write, by the rules of schema resolution."""
+"""Other programs read our files, and we read theirs by Avro's schema resolution."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from service.core.backups.format.codecs import CODECS, Codec
 from service.core.errors import BackupError
 from service.core.rules.avro_records import validate
 from tests.support.backup_files import EMPLOYEES, JOBS, avro_file, records, verified
+from tests.support.hostile_files import SCHEMA, block, header
 
 ROWS = records(EMPLOYEES, 50)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATES = [{**row, "datetime": EPOCH + timedelta(microseconds=row["datetime"])} for row in ROWS]
 NAIVE = [{**row, "datetime": row["datetime"].replace(tzinfo=None)} for row in DATES]
-WANTED = validate(EMPLOYEES, ROWS).rows
+EXPECTED = validate(EMPLOYEES, ROWS).rows
 
 
-def taken(content: bytes) -> list[Any]:
+def rows_of(content: bytes) -> list[Any]:
     """The rows that a restore would write."""
     reader = Reader(EMPLOYEES, io.BytesIO(content))
     reader.scan()
@@ -34,7 +35,7 @@ def taken(content: bytes) -> list[Any]:
 
 
 def written(fields: dict[str, Any], rows: list[dict[str, Any]], codec: str = "deflate") -> bytes:
-    """A file of fastavro's, its fields in this order and of these types."""
+    """A file that fastavro writes, with fields of this order and these types."""
     schema = {
         "type": "record",
         "name": "theirs",
@@ -86,7 +87,7 @@ def test_apache_avro_writes_what_we_read() -> None:
     for row in DATES:
         writer.append(row)
     writer.flush()
-    assert taken(out.getvalue()) == WANTED
+    assert rows_of(out.getvalue()) == EXPECTED
 
 
 def test_polars_reads_ours_and_writes_what_we_read() -> None:
@@ -97,7 +98,7 @@ def test_polars_reads_ours_and_writes_what_we_read() -> None:
     for codec in ("uncompressed", "deflate", "snappy"):
         out = io.BytesIO()
         polars.DataFrame(NAIVE).write_avro(out, codec)
-        assert taken(out.getvalue()) == WANTED
+        assert rows_of(out.getvalue()) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,8 @@ def test_polars_reads_ours_and_writes_what_we_read() -> None:
         *[lambda codec=codec: written(PLAIN, DATES, codec) for codec in CODECS],
     ],
 )
-def test_their_rows_are_ours(content: Callable[[], bytes]) -> None:
-    assert taken(content()) == WANTED
+def test_files_of_other_writers_give_the_same_rows(content: Callable[[], bytes]) -> None:
+    assert rows_of(content()) == EXPECTED
     assert not verified(content()).verified
 
 
@@ -137,25 +138,25 @@ def test_milliseconds_are_read(unit: str) -> None:
         if unit.startswith("t")
         else [{**row, "datetime": row["datetime"].replace(tzinfo=None)} for row in WHOLE]
     )
-    assert taken(written({**PLAIN, "datetime": kind}, moments)) == validate(EMPLOYEES, whole).rows
+    assert rows_of(written({**PLAIN, "datetime": kind}, moments)) == validate(EMPLOYEES, whole).rows
 
 
-def test_many_rows_in_one_block_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_blocks_are_read_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     from service.core.backups.format import avro
 
-    monkeypatch.setattr(avro, "AT_ONCE", 7)
-    assert taken(written(PLAIN, DATES)) == WANTED
-    assert taken(avro_file(EMPLOYEES, ROWS)) == WANTED
+    monkeypatch.setattr(avro, "DECODED_ROWS", 7)
+    assert rows_of(written(PLAIN, DATES)) == EXPECTED
+    assert rows_of(avro_file(EMPLOYEES, ROWS)) == EXPECTED
 
 
-def test_a_null_is_a_row_s_own_error() -> None:
+def test_a_null_is_an_error_of_its_row() -> None:
     content = written(NULLABLE, [{**DATES[0], "name": None}, DATES[1]])
     (page,) = Reader(EMPLOYEES, io.BytesIO(content))
     (reject,) = validate(EMPLOYEES, page).rejects
     assert [(error.field, error.code) for error in reject.errors] == [("name", "type")]
 
 
-def test_moments_out_of_range_are_a_row_s_own_error() -> None:
+def test_a_datetime_out_of_range_is_an_error_of_its_row() -> None:
     for micros in (-62_135_596_800_000_000, 2**62, -(2**62)):
         (reject,) = validate(EMPLOYEES, [{**ROWS[0], "datetime": micros}]).rejects
         assert [(error.field, error.code) for error in reject.errors] == [
@@ -167,23 +168,46 @@ def test_moments_out_of_range_are_a_row_s_own_error() -> None:
     ("fields", "says"),
     [
         ({"id": "int"}, "job is missing"),
-        ({"id": "int", "job": "string", "pay": "int"}, "pay is no field"),
+        ({"id": "int", "job": "string", "pay": "int"}, "pay is not one"),
         ({"id": "double", "job": "string"}, "id is of type double"),
         ({"id": "int", "job": ["null", "int", "string"]}, "union"),
         ({"id": "int", "job": {"type": "array", "items": "string"}}, "array"),
+        ({"id": {"type": "int", "logicalType": "date"}, "job": "string"}, "id is a date"),
+        ({"id": {"type": "long", "logicalType": "timestamp-millis"}, "job": "string"}, "timestamp"),
+        (
+            {"id": "int", "job": {"type": "bytes", "logicalType": "decimal", "precision": 9}},
+            "job is a decimal, not a plain bytes",
+        ),
     ],
 )
-def test_what_does_not_fit_is_named(fields: dict[str, Any], says: str) -> None:
+def test_a_wrong_field_is_named(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(BackupError, match=says):
         Reader(JOBS, io.BytesIO(written(fields, [])))
 
 
-def test_a_long_without_a_unit_is_no_moment() -> None:
+@pytest.mark.parametrize("logical", ["date", "decimal", "timestamp-millis", "timestamp-nanos"])
+def test_a_logical_type_of_another_type_is_ignored(logical: str) -> None:
+    """Avro demands it: `"x" * 1000` is not a number of microseconds."""
+    kinds = {name: {"type": "string", "logicalType": logical} for name in ("name", "datetime")}
+    rows = [{**row, "datetime": row["datetime"].isoformat()} for row in DATES]
+    content = written({**PLAIN, "name": "string", "datetime": "string"}, rows, "null")
+    schema = fastavro.reader(io.BytesIO(content)).writer_schema
+    assert isinstance(schema, dict)
+    fields = [{**one, "type": kinds.get(one["name"], one["type"])} for one in schema["fields"]]
+    body = fastavro.schemaless_writer
+    out = io.BytesIO()
+    for row in rows:
+        body(out, schema, row)
+    hostile = header({**SCHEMA, "fields": fields}) + block(len(rows), out.getvalue())
+    assert rows_of(hostile) == EXPECTED
+
+
+def test_a_long_without_a_unit_is_not_a_datetime() -> None:
     with pytest.raises(BackupError, match="logicalType"):
         Reader(EMPLOYEES, io.BytesIO(written({**PLAIN, "datetime": "long"}, [])))
 
 
-def test_the_schema_of_ours_is_fixed() -> None:
+def test_our_schema_is_fixed() -> None:
     assert avro_schema.schema(EMPLOYEES) == {
         "type": "record",
         "name": "hired_employees",

@@ -1,8 +1,9 @@
-"""Every change of a row and every cut is found; what is whole is proven so."""
+"""Verification finds every changed row and every truncation."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import zipfile
 from contextlib import ExitStack
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from service.core.backups.format.avro import Reader
+from service.core.backups.format.avro import Reader, Writer
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.sources import sources
-from service.core.errors import HirebaseError
+from service.core.errors import BackupError, HirebaseError
 from tests.support.backup_files import (
     DEPARTMENTS,
     EMPLOYEES,
     JOBS,
     MOMENT,
     avro_file,
+    origin,
     records,
     verified,
     zip_file,
@@ -60,7 +62,7 @@ FILES["zip"] = archive()
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_what_is_whole_is_verified(kind: str) -> None:
+def test_a_whole_backup_is_verified(kind: str) -> None:
     found = verified(FILES[kind])
     assert found.verified
     assert found.tables[-1].rows == (30 if kind == "zip" else 120)
@@ -83,7 +85,7 @@ def test_every_truncation_is_found(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_what_is_appended_is_found(kind: str) -> None:
+def test_appended_bytes_are_found(kind: str) -> None:
     assert not passes(FILES[kind] + b"\x00")
 
 
@@ -94,7 +96,7 @@ def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
     assert found.tables[-1].rows == (30 if path.suffix == ".zip" else 120)
 
 
-def test_a_block_left_out_or_twice_is_found() -> None:
+def test_a_missing_or_repeated_block_is_found() -> None:
     one, two = (avro_file(JOBS, records(JOBS, 5), page=size) for size in (5, 4))
     head, sync = one[: one.index(one[-16:]) + 16], one[-16:]
     rows = one[len(head) :]
@@ -105,8 +107,22 @@ def test_a_block_left_out_or_twice_is_found() -> None:
     assert not passes(two[: two.index(two[-16:], 1) + 16])
 
 
-def test_rows_exchanged_for_others_are_found() -> None:
-    """Two rows changed alike: what a plain XOR of CRCs does not see."""
+@pytest.mark.parametrize("codec", CODECS)
+def test_blocks_in_another_order_are_found(codec: Codec) -> None:
+    writer = Writer(JOBS, codec, origin(JOBS, records(JOBS, 9)))
+    blocks = [writer.block(records(JOBS, 9)[at : at + 3]) for at in (0, 3, 6)]
+    for order in itertools.product(range(3), repeat=3):
+        content = writer.header + b"".join(blocks[at] for at in order)
+        if order == (0, 1, 2):
+            assert passes(content)
+            continue
+        wrong = next(at for at in range(3) if order[at] <= (order[at - 1] if at else -1))
+        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* its first id is"):
+            verified(content)
+
+
+def test_exchanged_values_are_found() -> None:
+    """Two rows with the same change, which a plain XOR of CRCs does not notice."""
     from service.core.backups.format.checksum import TableChecksum
 
     rows = records(EMPLOYEES, 10)

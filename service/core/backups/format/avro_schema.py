@@ -1,7 +1,8 @@
-"""How an Avro file lays out a table's rows: our schema, and what others may write instead.
+"""The schema of a table's Avro files: ours, and the variants that other programs may write.
 
-Rows are flat, so a field is a primitive, or a union of one with null. Order and width are free,
-as Avro's schema resolution has them; a field too many or too few is an error.
+Rows are flat, so a field is a primitive, or a union of a primitive with null. Fields may have any
+order and any integer width, as in Avro's schema resolution. An unknown or a missing field is an
+error.
 """
 
 from __future__ import annotations
@@ -28,32 +29,37 @@ READ_AS = {
     "string": "string",
     "bytes": "string",
 }
-"""Types that can be read, and as what: their bytes are the same."""
+"""The types that can be read, and the types that read them: their bytes are the same."""
 
 UNITS: dict[str, Conversion] = {
     "millis": lambda value: value * 1000,
     "micros": lambda value: value,
     "nanos": lambda value: value // 1000 if value % 1000 == 0 else f"{value} nanoseconds",
 }
-"""To microseconds; nanoseconds that are none stay, as what no moment can be."""
+"""Conversions to microseconds. Finer values become a text that no datetime accepts."""
 
 
 _LOGICAL = {
-    **{f"{local}timestamp-{unit}": "timestamp" for unit in UNITS for local in ("", "local-")},
-    "date": "date",
-    "decimal": "decimal",
+    **{
+        ("long", f"{local}timestamp-{unit}"): "timestamp"
+        for unit in UNITS
+        for local in ("", "local-")
+    },
+    ("int", "date"): "date",
+    ("bytes", "decimal"): "decimal",
 }
+"""(type, logical type) and what it means. Avro ignores a logical type of any other type."""
 NEEDED: dict[type[Kind], tuple[str, str]] = {
     Moment: ("long", "timestamp"),
     Date: ("int", "date"),
     Fixed: ("bytes", "decimal"),
 }
-"""Types that only a logical type gives a meaning."""
+"""Fields whose base type needs a logical type."""
 EPOCH = date(1970, 1, 1).toordinal()
 
 
 def schema(table: Table) -> dict[str, Any]:
-    """The fixed schema of a table's backups; moments are microseconds of UTC."""
+    """The schema of a table's backups. It is fixed; datetimes are microseconds in UTC."""
     return {
         "type": "record",
         "name": table.name,
@@ -69,7 +75,7 @@ def _written(field: Field) -> dict[str, Any]:
 
 
 def plain_rows(table: Table) -> Any:
-    """What fastavro encodes a page with: an array of rows, moments and dates as bare numbers."""
+    """The schema that encodes a page: an array of rows; datetimes and dates are plain numbers."""
     return _rows([{"name": field.name, "type": _packed(field)} for field in table.stored_fields])
 
 
@@ -78,51 +84,53 @@ def _packed(field: Field) -> Any:
 
 
 def packings(table: Table) -> list[tuple[str, Conversion]]:
-    """(field, conversion) where a page's values are others than those that are encoded."""
+    """(field, conversion) for fields whose values are converted before they are encoded."""
     return [
         (field.name, _unscaled) for field in table.stored_fields if isinstance(field.kind, Fixed)
     ]
 
 
 class WrittenSchema:
-    """The fields of a file as they were written."""
+    """The schema in a file's header."""
 
     def __init__(self, text: str):
         self.fields = {name: _Type(kind) for name, kind in _fields(text).items()}
         self.schema: Any = msgspec.json.decode(text)
 
     def fits(self, table: Table) -> bool:
-        """Whether it has the fields of a table."""
+        """Whether it has exactly the fields of a table."""
         return self.fields.keys() == set(table.columns)
 
     def check(self, table: Table) -> None:
-        """BackupError that names each field that is missing, too many, or of another type."""
+        """BackupError that names each field that is missing, unknown or of a wrong type."""
         wrong = [f"{name} is missing" for name in table.columns if name not in self.fields]
         wrong += [
-            f"{name[:64]} is no field of it" for name in self.fields if name not in table.columns
+            f"{name[:64]} is not one of its fields"
+            for name in self.fields
+            if name not in table.columns
         ]
         for field in table.stored_fields:
             if field.name in self.fields:
                 wrong += self.fields[field.name].complaints(field)
         if wrong:
-            raise BackupError(f"This is no backup of {table.path}: {'; '.join(wrong[:10])}.")
+            raise BackupError(f"This is not a backup of {table.path}: {'; '.join(wrong[:10])}.")
 
     def rows(self) -> Any:
-        """What fastavro decodes an array of rows with."""
+        """The schema that decodes an array of rows."""
         return _rows([{"name": name, "type": kind.read_as} for name, kind in self.fields.items()])
 
     def conversions(self, table: Table) -> list[tuple[str, Conversion]]:
-        """(field, conversion) where values are judged as others than those that are read."""
+        """(field, conversion) for fields whose values are converted after they are read."""
         kinds = [(field.name, self.fields[field.name]) for field in table.stored_fields]
         return [(name, kind.conversion) for name, kind in kinds if kind.conversion]
 
 
 class _Type:
-    """The type of one field; `conversion`: of its values to those that are judged."""
+    """The type of one field. `conversion` turns its values into those that are validated."""
 
     def __init__(self, written: Any):
         self.base, logical, scale = _base(written)
-        self.logical = _LOGICAL.get(logical, "")
+        self.logical = _LOGICAL.get((self.base, logical), "")
         plain = "bytes" if self.logical == "decimal" else READ_AS.get(self.base, "")
         self.conversion: Conversion | None = None
         if self.logical == "timestamp" and not logical.endswith("micros"):
@@ -132,18 +140,22 @@ class _Type:
         elif self.logical == "decimal":
             self.conversion = partial(_decimal, scale)
         self.read_as: Any = plain
-        if isinstance(written, list):
+        self.optional = isinstance(written, list)
+        if self.optional:
             self.read_as = ["null" if one == "null" else plain for one in written]
 
     def complaints(self, field: Field) -> list[str]:
-        """Why a column cannot be read from it."""
-        readable = field.kind.readable
-        if self.base not in readable:
-            return [f"{field.name} is of type {self.base}, not {' or '.join(readable)}"]
+        """Reasons why a column cannot be read from it."""
+        taken = field.kind.readable
+        if self.base not in taken:
+            return [f"{field.name} is of type {self.base[:64]}, not {' or '.join(taken)}"]
         base, logical = NEEDED.get(type(field.kind), ("", ""))
-        if self.base == base and self.logical != logical:
-            return [f"{field.name} is a {base} without a {logical}'s logicalType"]
-        return []
+        needed = logical if self.base == base else ""
+        if self.logical == needed:
+            return []
+        if needed:
+            return [f"{field.name} is a {base} without a {needed}'s logicalType"]
+        return [f"{field.name} is a {self.logical}, not a plain {self.base}"]
 
 
 class _Field(Struct):
@@ -159,10 +171,10 @@ def _fields(text: str) -> dict[str, Any]:
     try:
         written = msgspec.json.decode(text, type=_Record).fields
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BackupError(f"The Avro schema is no record that can be read: {error}") from None
+        raise BackupError(f"The Avro schema cannot be read as a record: {error}") from None
     fields = {field.name: field.type for field in written}
     if len(fields) < len(written):
-        raise BackupError("The Avro schema has two fields of one name.")
+        raise BackupError("The Avro schema has two fields with the same name.")
     return fields
 
 
@@ -170,25 +182,25 @@ def _base(written: Any) -> tuple[str, str, int]:
     """(type, logical type, scale) of a primitive, bare, annotated or in a union with null."""
     if isinstance(written, list):
         others = [one for one in written if one != "null"]
-        written = others[0] if len(written) == 2 and len(others) == 1 else "a union of others"
+        written = others[0] if len(written) == 2 and len(others) == 1 else "another union"
     if isinstance(written, dict) and isinstance(written.get("type"), str):
         scale = written.get("scale", 0)
         known = type(scale) is int and 0 <= scale <= MAX_PRECISION
         logical = str(written.get("logicalType", "")) if known else ""
         return written["type"], logical, scale if known else 0
-    return (written, "", 0) if isinstance(written, str) else ("a nested one", "", 0)
+    return (written, "", 0) if isinstance(written, str) else ("a nested type", "", 0)
 
 
 def _day(days: int) -> str:
     try:
         return date.fromordinal(EPOCH + days).isoformat()
     except (ValueError, OverflowError):
-        return f"day {days}"  # as what no date can be
+        return f"day {days}"  # no date has this form
 
 
 def _decimal(scale: int, unscaled: bytes) -> str:
     if len(unscaled) > MAX_PRECISION:
-        return f"{len(unscaled)} bytes"  # as what no number can be
+        return f"{len(unscaled)} bytes"  # no number has this form
     number = int.from_bytes(unscaled, "big", signed=True)
     digits = f"{abs(number):0{scale + 1}}"
     whole, decimals = digits[: len(digits) - scale], digits[len(digits) - scale :]

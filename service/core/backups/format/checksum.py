@@ -1,8 +1,7 @@
-"""The content checksum of a table: computed by the database, and the same from a file's records.
+"""The content checksum of a table, computed from records as the database computes it from rows.
 
-A row's CRC-32 times its id, all rows XORed. The factor keeps equal changes to two rows from
-cancelling out, which a plain XOR of CRCs lets pass. The order of rows does not matter, so it is
-computed range by range.
+It is the XOR over all rows of CRC-32 times id. Without the factor, equal changes to two rows would
+cancel each other out. The order of rows does not matter, so that ranges can be computed separately.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from service.core.tables import Table
 
 
 class Checksum(Struct, frozen=True):
-    """Rows and what they add up to."""
+    """The number of rows and their checksum."""
 
     rows: int = 0
     value: int = 0
@@ -33,7 +32,7 @@ class Checksum(Struct, frozen=True):
 
 
 class TableChecksum:
-    """Adds up the rows of one table's records."""
+    """Computes the checksum of records of one table."""
 
     def __init__(self, table: Table):
         self._values = itemgetter(*table.columns)
@@ -44,14 +43,14 @@ class TableChecksum:
         )
 
     def __call__(self, records: Iterable[Mapping[str, Any]]) -> Checksum:
-        """The checksum of records whose moments are microseconds."""
+        """The checksum of records whose datetimes are microseconds."""
         rows = [*map(self._values, records)]
         if not self._plain:
-            rows = [tuple(map(_told, row)) for row in rows]
+            rows = [tuple(map(_as_stored, row)) for row in rows]
         crcs = [zlib.crc32((self._text % row).encode()) for row in rows]
         return Checksum(len(rows), reduce(xor, map(mul, crcs, [row[0] for row in rows]), 0))
 
 
-def _told(value: Any) -> Any:
-    """A NULL is told as an empty text, which no value is, and a boolean as 0 or 1."""
+def _as_stored(value: Any) -> Any:
+    """NULL as an empty text, which no value is; a boolean as 0 or 1."""
     return "" if value is None else int(value) if isinstance(value, bool) else value

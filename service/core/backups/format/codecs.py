@@ -1,4 +1,4 @@
-"""The codecs of Avro blocks: compressed here, and decompressed within bounds."""
+"""The codecs of Avro blocks: compression, and decompression with a limit."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 
 RAW_DEFLATE = -15
 ADLER = 4
-"""Other writers leave the last bytes of zlib's checksum behind the stream."""
+"""Size of zlib's checksum. Some writers leave it behind the stream."""
 ZSTD_WINDOW_LOG = 25
-"""A frame that wants more memory than 32 MiB to be read is refused."""
+"""Frames that need more than 32 MiB of memory are refused."""
 
 _SKIPPABLE = b"\x50\x2a\x4d\x18\x04\x00\x00\x00"
-"""How a skippable frame of four bytes begins: those of version 0.1.0 end in one."""
+"""The start of a skippable frame of four bytes. Version 0.1.0 ended its frames in one."""
 
 
 def compress(codec: Codec, data: bytes) -> bytes:
-    """A block's rows as they are stored."""
+    """Compress the rows of a block."""
     return _COMPRESS[codec](data)
 
 
 def inflate(codec: Codec, data: bytes, limit: int) -> bytes:
-    """A block's rows out of what is stored; BackupError if damaged, or above `limit` bytes."""
+    """Decompress the rows of a block; BackupError if it is damaged or exceeds `limit` bytes."""
     try:
         rows: bytes = _INFLATE[codec](data, limit)
     except BackupError:
         raise
-    except Exception as error:  # each library has errors of its own for damaged input
+    except Exception as error:  # each library raises its own errors for damaged input
         raise BackupError(f"{codec} cannot read it: {error}") from None
     if len(rows) > limit:
         raise _too_large(limit)

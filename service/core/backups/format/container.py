@@ -1,7 +1,7 @@
-"""Avro's object container file: written, and read with nothing taken on trust.
+"""Avro object container files: writes them, and reads them without trusting them.
 
 Sizes, counts and sync markers are checked here, before anything is inflated or decoded. The sync
-marker of our files is derived from their header, so that every block vouches for it.
+marker of our files is a hash of their header, so that every block proves the header.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.core.errors import BackupError
 MAGIC = b"Obj\x01"
 SYNC = 16
 OURS = "hirebase."
-"""What the keys of our metadata begin with."""
+"""The prefix of our metadata keys."""
 
 MAX_HEADER = 1 << 20
 MAX_ENTRIES = 1000
@@ -30,20 +30,20 @@ MAX_INFLATED = 16 << 30
 
 
 def write_header(metadata: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """(the header, its sync marker)."""
+    """(header, its sync marker)."""
     entries = [_sized(key.encode()) + _sized(value) for key, value in metadata.items()]
     head = MAGIC + write_long(len(entries)) + b"".join(entries) + write_long(0)
-    sync = _derived(head)
+    sync = _sync_marker(head)
     return head + sync, sync
 
 
 def write_block(count: int, data: bytes, sync: bytes) -> bytes:
-    """A block of `count` rows, compressed already."""
+    """A block of `count` rows that are already compressed."""
     return write_long(count) + _sized(data) + sync
 
 
 def write_long(value: int) -> bytes:
-    """A long as Avro has it: zigzag, seven bits a byte."""
+    """Encode a long as Avro does: zigzag, seven bits a byte."""
     value = value << 1 ^ value >> 63
     out = bytearray()
     while value > 0x7F:
@@ -55,7 +55,7 @@ def write_long(value: int) -> bytes:
 
 @dataclass(frozen=True)
 class Block:
-    """Where a block's compressed rows stand in the file."""
+    """The position of a block's compressed rows in the file."""
 
     number: int
     count: int
@@ -64,7 +64,7 @@ class Block:
 
 
 class Container:
-    """A container file: header, then blocks; BackupError says what is wrong and where."""
+    """A container file: a header, then blocks. BackupError says what is wrong and where."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -78,20 +78,20 @@ class Container:
 
     @property
     def ours(self) -> bool:
-        """Whether hirebase wrote it."""
+        """Whether hirebase wrote the file."""
         return any(key.startswith(OURS) for key in self.metadata)
 
     def text(self, key: str) -> str:
-        """A metadata value; BackupError if it is missing or no text."""
+        """A metadata value; BackupError if it is missing or not UTF-8."""
         try:
             return self.metadata[key].decode()
         except KeyError:
             raise BackupError(f"This Avro file is damaged: its header has no {key}.") from None
         except UnicodeDecodeError:
-            raise BackupError(f"This Avro file is damaged: its {key} is no text.") from None
+            raise BackupError(f"This Avro file is damaged: its {key} is not UTF-8.") from None
 
     def blocks(self) -> Iterator[Block]:
-        """Every block in turn, its frame checked."""
+        """Every block in turn. Its size and its sync marker are checked."""
         offset, rows = self._body, 0
         for number in range(1, MAX_BLOCKS + 2):
             if offset == self.size:
@@ -100,14 +100,14 @@ class Container:
             rows += block.count
             if rows > MAX_ROWS or number > MAX_BLOCKS:
                 raise BackupError(
-                    f"This Avro file is too large: {MAX_ROWS} rows in {MAX_BLOCKS} blocks "
-                    "are the limit."
+                    f"This Avro file is too large: the limit is {MAX_ROWS} rows in {MAX_BLOCKS} "
+                    "blocks."
                 )
             yield block
             offset = block.offset + block.size + SYNC
 
     def rows(self, block: Block) -> bytes:
-        """The rows of a block, inflated."""
+        """The inflated rows of a block."""
         data = self._read(block.offset, block.size)
         try:
             return codecs.inflate(self.codec, data, MAX_BLOCK)
@@ -116,20 +116,20 @@ class Container:
 
     def _read_metadata(self) -> dict[str, bytes]:
         try:
-            if self._head.take(len(MAGIC)) != MAGIC:
-                raise BackupError("This is no Avro file: it does not begin with Obj 1.")
+            if self._head.read(len(MAGIC)) != MAGIC:
+                raise BackupError("This is not an Avro file: it does not begin with Obj 1.")
             return dict(_entries(self._head))
         except (EOFError, UnicodeDecodeError):
-            raise BackupError("This is no whole Avro file: its header is damaged.") from None
+            raise BackupError("This Avro file is damaged: its header cannot be read.") from None
 
     def _read_sync(self) -> bytes:
-        head = self._head.seen()
+        head = self._head.consumed()
         try:
-            sync = self._head.take(SYNC)
+            sync = self._head.read(SYNC)
         except EOFError:
-            raise BackupError("This is no whole Avro file: its header is cut short.") from None
-        if self.ours and sync != _derived(head):
-            raise BackupError("This Avro file is damaged: its header is not as it was written.")
+            raise BackupError("This Avro file is damaged: its header is cut short.") from None
+        if self.ours and sync != _sync_marker(head):
+            raise BackupError("This Avro file is damaged: its header was changed.")
         return sync
 
     def _codec(self) -> Codec:
@@ -137,7 +137,7 @@ class Container:
         for codec in CODECS:
             if codec == name:
                 return codec
-        raise BackupError(f"The codec {name[:40]!r} is not known; known are {', '.join(CODECS)}.")
+        raise BackupError(f"The codec {name[:40]!r} is unknown. Use one of {', '.join(CODECS)}.")
 
     def _frame(self, number: int, offset: int) -> Block:
         start = _Bytes(self._read(offset, 20))
@@ -166,50 +166,50 @@ class Container:
 
 
 class _Bytes:
-    """Bytes read from the front; EOFError where they end."""
+    """Reads bytes from the front; EOFError at their end."""
 
     def __init__(self, data: bytes):
         self._data, self.at = data, 0
 
-    def take(self, count: int) -> bytes:
-        taken = self._data[self.at : self.at + count] if count >= 0 else b""
-        if len(taken) != count:
+    def read(self, count: int) -> bytes:
+        data = self._data[self.at : self.at + count] if count >= 0 else b""
+        if len(data) != count:
             raise EOFError
         self.at += count
-        return taken
+        return data
 
     def long(self) -> int:
         value = 0
         for shift in range(0, 70, 7):
-            byte = self.take(1)[0]
+            byte = self.read(1)[0]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value >> 1 ^ -(value & 1)
         raise EOFError
 
-    def seen(self) -> bytes:
+    def consumed(self) -> bytes:
         return self._data[: self.at]
 
 
 def _entries(head: _Bytes) -> Iterator[tuple[str, bytes]]:
-    seen = 0
+    total = 0
     while count := head.long():
         if count < 0:
-            head.long()  # the size in bytes, for those who skip
-        seen += abs(count)
-        if seen > MAX_ENTRIES:
+            head.long()  # the size in bytes, for readers that skip the entries
+        total += abs(count)
+        if total > MAX_ENTRIES:
             raise EOFError
         for _ in range(abs(count)):
-            yield head.take(head.long()).decode(), head.take(head.long())
+            yield head.read(head.long()).decode(), head.read(head.long())
 
 
 def _sized(data: bytes) -> bytes:
     return write_long(len(data)) + data
 
 
-def _derived(head: bytes) -> bytes:
+def _sync_marker(head: bytes) -> bytes:
     return hashlib.sha256(head).digest()[:SYNC]
 
 
-def _damaged(number: int, offset: int, why: str) -> BackupError:
-    return BackupError(f"This Avro file is damaged in block {number}, at byte {offset}: {why}.")
+def _damaged(number: int, offset: int, reason: str) -> BackupError:
+    return BackupError(f"This Avro file is damaged in block {number}, at byte {offset}: {reason}.")

@@ -1,7 +1,7 @@
-"""A ZIP of Avro files: written as a stream, entries stored; read with nothing taken on trust.
+"""ZIP archives of Avro files: written as a stream, and read without trusting them.
 
-The manifest has the size and the SHA-256 of every entry. Archives of other programs are read too,
-if they hold only the entries that ours do.
+Entries are stored, not compressed. The manifest has the size and the SHA-256 of every entry.
+Archives of other programs are read too, if they have no entries but those of ours.
 """
 
 from __future__ import annotations
@@ -9,29 +9,25 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 import zipfile
 from contextlib import ExitStack
 from typing import IO, Any, Self
 
-from service.core.errors import BackupError
+from service.core.errors import BackupError, StorageError
 from service.core.tables import TABLES
+from service.core.temporary_files import storage_errors
 
 MANIFEST = "manifest.json"
 NAMES = frozenset({MANIFEST, *(f"{table.name}.avro" for table in TABLES)})
 MAX_MANIFEST = 1 << 20
-MAX_DIRECTORY = 1 << 20
 MAX_RATIO = 20
 CHUNK = 1 << 20
 
-_IN_ZIP64 = 0xFFFFFFFF
-"""The directory's size where its true one stands in the ZIP64 record."""
-
 
 class ArchiveWriter:
-    """A ZIP in the making: entry after entry, then the directory; each call gives its bytes.
+    """Writes a ZIP: entry after entry, then the directory. Each call returns the bytes to send.
 
-    Use it as a context manager: it may be abandoned in the middle.
+    It is a context manager, so that it can be abandoned in the middle.
     """
 
     def __init__(self) -> None:
@@ -46,34 +42,34 @@ class ArchiveWriter:
         self._open.close()
 
     def begin(self, name: str) -> bytes:
-        """What stands before an entry's data."""
-        # The date is fixed, so that the same rows make the same archive.
+        """Begin an entry: the bytes before its data."""
+        # The date is fixed: the same rows make the same archive.
         info = zipfile.ZipInfo(name)
         info.external_attr = 0o100600 << 16
         self._entry = self._open.enter_context(self._zip.open(info, "w", force_zip64=True))
         self._size, self._hash = 0, hashlib.sha256()
-        return self._out.take()
+        return self._out.drain()
 
     def data(self, data: bytes) -> bytes:
-        """A piece of the entry's data, as it is stored."""
+        """A chunk of the entry's data."""
         self._entry.write(data)
         self._size += len(data)
         self._hash.update(data)
-        return self._out.take()
+        return self._out.drain()
 
     def end(self) -> tuple[bytes, int, str]:
-        """(what stands after the entry's data, the size of the data, its SHA-256)."""
+        """End the entry: (the bytes after its data, the size of the data, its SHA-256)."""
         self._entry.close()
-        return self._out.take(), self._size, self._hash.hexdigest()
+        return self._out.drain(), self._size, self._hash.hexdigest()
 
     def finish(self) -> bytes:
         """The directory."""
         self._open.close()
-        return self._out.take()
+        return self._out.drain()
 
 
 class _Stream(io.RawIOBase):
-    """A write-only stream that holds what was written until it is taken."""
+    """A write-only stream that keeps its bytes until they are drained."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -85,27 +81,25 @@ class _Stream(io.RawIOBase):
         self._written += data
         return len(data)
 
-    def take(self) -> bytes:
-        taken = bytes(self._written)
+    def drain(self) -> bytes:
+        data = bytes(self._written)
         self._written.clear()
-        return taken
+        return data
 
 
 class Archive:
-    """A ZIP of backups; BackupError says what is wrong with it."""
+    """Reads a ZIP of backups; BackupError says what is wrong with it."""
 
     def __init__(self, file: IO[bytes]):
-        self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        count = _entries_claimed(file)
         try:
-            self._zip = zipfile.ZipFile(file)
-        except Exception as error:  # zipfile raises whatever a broken directory leads to
-            raise BackupError(f"This is no whole ZIP: {error}") from None
+            self._zip = zipfile.ZipFile(_InChunks(file))
+        except BackupError:
+            raise
+        except Exception as error:  # zipfile raises many errors for a broken directory
+            raise BackupError(f"This ZIP is damaged: {error}") from None
         self._infos = {info.filename: info for info in self._zip.infolist()}
-        if len(self._zip.infolist()) != count:
-            raise BackupError("This ZIP is damaged: its directory does not hold what it says.")
-        self._refuse_strangers()
+        self._check_entries()
 
     @property
     def names(self) -> frozenset[str]:
@@ -113,13 +107,15 @@ class Archive:
         return frozenset(self._infos)
 
     def extract(self, name: str, file: IO[bytes]) -> None:
-        """Copy an entry into a file, its CRC-32 checked."""
+        """Copy an entry into a file and check its CRC-32."""
         info = self._infos[name]
         if info.file_size > MAX_RATIO * self._size:
             raise BackupError(f"The entry {name} of this ZIP inflates more than {MAX_RATIO} times.")
         try:
             with self._zip.open(info) as entry:
                 _copy(entry, file, info.file_size)
+        except StorageError:
+            raise
         except Exception as error:  # as above
             raise BackupError(f"The entry {name} of this ZIP is damaged: {error}") from None
 
@@ -133,45 +129,47 @@ class Archive:
         self.extract(MANIFEST, content)
         return content.getvalue()
 
-    def _refuse_strangers(self) -> None:
+    def _check_entries(self) -> None:
         infos = self._zip.infolist()
         for info in infos:
             if info.filename not in NAMES:
                 raise BackupError(
-                    f"A ZIP of backups does not hold {info.filename[:80]!r}, only "
+                    f"A ZIP of backups must not hold {info.filename[:80]!r}, only "
                     f"{', '.join(sorted(NAMES))}."
                 )
+            if info.comment:  # a wrong length makes a comment of the entries that follow
+                raise BackupError(f"The entry {info.filename} has a comment.")
             if info.flag_bits & 0x41:
                 raise BackupError(f"The entry {info.filename} is encrypted.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise BackupError(f"The entry {info.filename} is neither stored nor deflated.")
         if len(self._infos) < len(infos):
-            raise BackupError("This ZIP has two entries of one name.")
+            raise BackupError("This ZIP has two entries with the same name.")
 
 
-def _entries_claimed(file: IO[bytes]) -> int:
-    """The number of entries, before zipfile makes an object of each; BackupError for too many."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - (1 << 16) - 22))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) < at + 22:
-        raise BackupError("This is no whole ZIP: its directory is missing.")
-    count, length = struct.unpack("<HL", tail[at + 10 : at + 16])
-    if count == 0xFFFF or length == _IN_ZIP64:
-        at = tail.rfind(b"PK\x06\x06")
-        if at < 0 or len(tail) < at + 56:
-            raise BackupError("This is no whole ZIP: its directory is missing.")
-        count, length = struct.unpack("<QQ", tail[at + 32 : at + 48])
-    if count > len(NAMES) or length > MAX_DIRECTORY:
-        raise BackupError(f"This ZIP has {count} entries, {len(NAMES)} are the limit.")
-    return int(count)
+class _InChunks:
+    """A file that is read in chunks: zipfile reads a directory of any size at once."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > CHUNK:
+            raise BackupError(
+                f"This ZIP is damaged, or is not a backup: its directory has {size} bytes, "
+                f"the limit is {CHUNK}."
+            )
+        return self._file.read(size)
 
 
 def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:
     left = size
     while chunk := entry.read(CHUNK):
         left -= len(chunk)
-        file.write(chunk)
+        with storage_errors():
+            file.write(chunk)
+    with storage_errors():
+        file.flush()
     if left:
-        raise EOFError("it is not as long as the directory says")
+        raise EOFError("its length differs from the directory")

@@ -1,0 +1,35 @@
+"""Temporary files: nameless, in TMPDIR, gone when they are closed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from service.core.errors import StorageError
+
+
+@contextmanager
+def temporary_file() -> Iterator[IO[bytes]]:
+    """A new file; StorageError if it cannot be created. Write to it inside `storage_errors`."""
+    with storage_errors():
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, without an error
+    try:
+        yield file
+    finally:
+        # Closing writes what is still in the buffer, and raises again if the disk is full.
+        with suppress(OSError):
+            file.close()
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Raise StorageError if a temporary file cannot be created or written."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"A temporary file cannot be written (TMPDIR): {error.strerror}. Make room there, or "
+            "set TMPDIR to another folder."
+        ) from error
