@@ -114,7 +114,7 @@ async def test_a_backup_is_verified_and_downloaded(page: Page, database: Databas
         await page.get_by_role("link", name=re.compile("^jobs-")).first.click()
     assert (await (await download.value).path()).read_bytes().startswith(b"Obj\x01")
     await page.get_by_role("button", name=re.compile("^Verify jobs-")).first.click()
-    await expect(page.get_by_text("It is whole.")).to_be_visible()
+    await expect(page.get_by_text("The backup is complete and unchanged.")).to_be_visible()
 
 
 async def test_a_file_that_cannot_be_read_says_what_to_do(page: Page, database: Database) -> None:

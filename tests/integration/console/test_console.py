@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import html
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,68 @@ async def test_a_preview_tells_the_verdict_on_every_row(
     assert [why == "good" for _, why in rows] == [True, False, True]
     assert "Clerk" in rows[0][0]
     assert "missing" in rows[1][1] or "blank" in rows[1][1]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"job": 1e999}',
+        '{"job": "\\ud800", "\\ud800": 1}',
+        '{"job": ' + "9" * 5000 + "}",
+        '{"job": ' + "[" * 5000,
+        "{" + ", ".join(f'"{number}{"x" * 400}": 1' for number in range(50)) + "}",
+        '{"job": "' + "\\u0001" * 5000 + '"}',
+    ],
+)
+async def test_a_page_shows_any_row_in_a_limited_size(
+    client: httpx.AsyncClient, database: Database, row: str
+) -> None:
+    body = f'{row}\n{{"job": "Clerk"}}\n' * 250
+    job = await loaded(client, "jobs.ndjson", body.encode(), "jobs")
+    page = await shown(client, job)
+    assert "Done." in page
+    assert html.escape(row[:8], quote=False) in page.replace("&#34;", '"')
+    ((size,),) = await database.fetch("SELECT LENGTH(result) FROM console_jobs")
+    assert size < 1 << 20
+    assert await count(database, "jobs") == await count(database, "rejects") == 250
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "lines"),
+    [
+        ("jobs.csv", b'\njob\nClerk\n"Two\nlines"\n\n \nBaker\nA,B\n', ["4", "7", "9"]),
+        ("jobs.ndjson", b'\n{"job": "Clerk"}\n \n[]\n' + b'{"job": "A"}\n' * 1500 + b"{", 0),
+        ("jobs.csv", b'id,job\n1,Clerk\n"2","Two\nlines"\n\n3,\n4,Baker\n', ["3", "6"]),
+    ],
+)
+async def test_a_reject_has_the_line_of_the_file_everywhere(
+    client: httpx.AsyncClient, name: str, body: bytes, lines: list[str]
+) -> None:
+    lines = lines or ["4", "1505"]
+    job = await loaded(client, name, body, "jobs")
+    file = (await client.get(f"/console/jobs/{job}/rejects")).text
+    rows = (await client.get("/rejects")).json()["rows"]
+    page = (await shown(client, job)).partition('aria-label="Rejected rows"')[2]
+    assert [row[0] for row in csv.reader(io.StringIO(file))] == ["line", *lines]
+    assert [str(row["position"]) for row in rows] == lines
+    assert re.findall(r'<tr><td class="number">(\d+)<', page) == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "advice"),
+    [
+        ("jobs.csv", b"id,job\n1,\n2,Clerk\n", "load that file"),
+        ("jobs.csv", b"job\n \nClerk\n", "new file"),
+        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n"), "new file"),
+        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n'), "new file"),
+    ],
+)
+async def test_the_page_says_how_to_correct_rejects(
+    client: httpx.AsyncClient, database: Database, name: str, body: bytes, advice: str
+) -> None:
+    job = await loaded(client, name, body, "jobs")
+    assert advice in await shown(client, job)
+    assert await database.fetch("SELECT job FROM jobs") == [("Clerk",)]
 
 
 async def test_files_with_ids_keep_them(client: httpx.AsyncClient, database: Database) -> None:

@@ -6,19 +6,27 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from loader.loading import pipeline
+from loader.loading.pipeline import Load
+from service.core.database.connect import connect
 from service.core.database.transactions import Database
+from service.core.errors import UnavailableError
 from service.core.settings import Settings
+from service.core.writes import ingest
+from service.web.console import jobs as jobs_module
+from service.web.console import runs as runs_module
 from service.web.console.jobs import KEPT_SECONDS, SILENT_SECONDS, STOPPED, Job, Jobs
-from service.web.console.runs import BEAT_SECONDS
-from tests.conftest import calling
+from service.web.console.runs import HEARTBEAT_SECONDS, Runs
+from tests.conftest import USER, calling
 from tests.integration.console.test_console import HTML, begun, ended, shown
 from tests.support import engine
 from tests.support.hires import count
@@ -74,9 +82,9 @@ async def test_a_run_that_lost_its_job_stops_and_writes_no_more(
             reply = await client.post(f"/console/jobs/{job}/confirm", json={})
             assert reply.status_code == 201
             await _update(database, "run = 'of another'")
-            await asyncio.sleep(2 * BEAT_SECONDS)
+            await asyncio.sleep(2 * HEARTBEAT_SECONDS)
             raise Undone
-    await asyncio.sleep(BEAT_SECONDS)
+    await asyncio.sleep(HEARTBEAT_SECONDS)
     found = await database.fetch("SELECT state, run, message, result FROM console_jobs")
     assert found == [("running", "of another", "", "{}")]
     assert await count(database, "jobs") == 0
@@ -92,24 +100,74 @@ async def test_a_heartbeat_that_fails_unexpectedly_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    beat, broken = Jobs.beat, [True]
+    heartbeat, broken = Jobs.heartbeat, [True]
 
     async def failing(jobs: Jobs, job: Job) -> bool:
         if broken.pop() if broken else False:
             raise ValueError("unexpected")
-        return await beat(jobs, job)
+        return await heartbeat(jobs, job)
 
-    monkeypatch.setattr(Jobs, "beat", failing)
+    monkeypatch.setattr(Jobs, "heartbeat", failing)
     job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
     with suppress(Undone):
         async with database.transaction(60) as blocking:
             await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
             await client.post(f"/console/jobs/{job}/confirm", json={})
-            await asyncio.sleep(BEAT_SECONDS + 2)
+            await asyncio.sleep(HEARTBEAT_SECONDS + 2)
             assert await database.fetch("SELECT beats > 0 FROM console_jobs") == [(1,)]
             raise Undone
     assert "the heartbeat" in caplog.text
     assert (await ended(client, job))[-1]["state"] == "done"
+
+
+async def test_a_job_is_alive_while_its_work_uses_every_connection(
+    migrated: Settings,
+    database: Database,
+    client: httpx.AsyncClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_SECONDS", 2)
+    monkeypatch.setattr(runs_module, "HEARTBEAT_SECONDS", 0.5)
+    small = msgspec.structs.replace(migrated, mysql_pool_size=2)
+    async with connect(small) as full, full.reserved() as heartbeats:
+
+        async def work(_job: Job) -> None:
+            async with full.transaction(60), full.transaction(60):
+                await asyncio.sleep(4)
+
+        runs = Runs(Jobs(full, heartbeats, tmp_path))
+        job = Job(kind="load", title="Load", user=USER, role="writer", options={})
+        await runs.begin(job, work)
+        states = [event["state"] for event in await ended(client, job.id)]
+        await runs.close()
+    assert states == ["running", "done"]
+
+
+async def test_a_load_that_fails_and_runs_again_counts_its_rows_once(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"".join(b'{"job": "Clerk %d"}\n' % number for number in range(1500))
+    job = await begun(client, "/console/loads?table=jobs&name=j.ndjson", content=body)
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "ingest", _failing_after(1, ingest.ingest))
+        await begun(client, f"/console/jobs/{job}/confirm", json={})
+    assert await count(database, "jobs") == 1000
+    await begun(client, f"/console/jobs/{job}/confirm", json={})
+    assert await count(database, "jobs") == 1500
+    metrics = (await client.get("/metrics")).text
+    assert 'loader_rows_total{outcome="added",table="jobs"} 1500.0' in metrics
+
+
+def _failing_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    left = iter(range(calls))
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise UnavailableError("The database is not available.")
+        return await function(*args, **options)
+
+    return failing
 
 
 async def test_a_database_that_is_away_for_a_while_loses_no_job(
@@ -132,7 +190,7 @@ async def test_a_database_that_is_away_for_a_while_loses_no_job(
                     True,
                 )
                 assert (await client.get(f"/console/jobs/{job}")).status_code == 503
-                await asyncio.sleep(BEAT_SECONDS + 1)
+                await asyncio.sleep(HEARTBEAT_SECONDS + 1)
                 wire.refusing = False
                 raise Undone
         assert (await following)[-1]["state"] == "done"
@@ -175,7 +233,7 @@ async def test_what_is_older_than_a_day_goes_and_nothing_else(
         path.mkdir(exist_ok=True)
     for path in (old_stray, other, folder / kept):
         os.utime(path, (long_ago, long_ago))
-    jobs = Jobs(database, folder)
+    jobs = Jobs(database, database, folder)
     await asyncio.gather(jobs.tidy(), jobs.tidy())
     assert (await client.get(f"/console/jobs/{old}")).status_code == 404
     assert (await client.get(f"/console/jobs/{kept}")).status_code == 200
@@ -194,6 +252,28 @@ async def test_an_upload_that_cannot_be_kept_is_507_and_leaves_nothing(
     assert (reply.status_code, "REJECTS_DIR" in reply.text) == (507, True)
     assert str(tmp_path) not in reply.text
     assert await count(database, "console_jobs") == 0
+
+
+async def test_an_old_job_leaves_no_checkpoints(
+    migrated: Settings,
+    client: httpx.AsyncClient,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = b"".join(b"%d,Clerk\n" % number for number in range(1, 40_000))
+    job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=body)
+    other = "INSERT INTO loads (load_key, first_byte, next_byte, first_line, next_line, origin, "
+    other += "origin_key) VALUES ('k', 0, 1, 1, 2, '/data/jobs.csv', 'k')"
+    with monkeypatch.context() as patch:
+        patch.setattr(Load, "_put", _failing_after(1, Load._put))
+        patch.setattr(pipeline, "ATTEMPTS", 1)
+        await begun(client, f"/console/jobs/{job}/confirm", json={})
+    async with database.transaction() as transaction:
+        await transaction.execute(other)
+    assert await count(database, "loads") == 2
+    await _age(database, KEPT_SECONDS + 1)
+    await Jobs(database, database, migrated.rejects_dir / ".console").tidy()
+    assert await database.fetch("SELECT origin FROM loads") == [("/data/jobs.csv",)]
 
 
 @pytest.fixture
@@ -215,6 +295,36 @@ async def test_a_disk_that_fills_in_an_upload_is_507_and_leaves_no_folder(
         assert (reply.status_code, "No space left" in reply.text) == (507, True)
         assert list((tiny_disk / ".console").iterdir()) == []
         await begun(client, upload, content=b"1,Clerk\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "rows"),
+    [("j.csv", b"x,Clerk\n", 3000), ("j.ndjson", b'{"job": " "}\n', 1500)],
+)
+async def test_a_disk_that_fills_while_rejects_are_written_stops_the_load_and_loses_none(
+    migrated: Settings, database: Database, tiny_disk: Path, name: str, line: bytes, rows: int
+) -> None:
+    async with calling(msgspec.structs.replace(migrated, rejects_dir=tiny_disk)) as client:
+        upload = f"/console/loads?table=jobs&name={name}"
+        job = await begun(client, upload, content=line * rows)
+        filler = _filled(tiny_disk)
+        await begun(client, f"/console/jobs/{job}/confirm", json={})
+        last = (await ended(client, job))[-1]
+        assert (last["state"], "No space left" in last["message"]) == ("failed", True)
+        filler.write_bytes(b"")
+        await begun(client, f"/console/jobs/{job}/confirm", json={})
+        file = (await client.get(f"/console/jobs/{job}/rejects")).text
+    assert len(file.splitlines()) == rows + 1
+    assert await count(database, "rejects") == rows
+
+
+def _filled(folder: Path) -> Path:
+    """A file that leaves no room for another."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return path
 
 
 async def _update(database: Database, what: str) -> None:
