@@ -15,7 +15,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import PermissionDeniedException
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
@@ -160,13 +160,13 @@ async def confirm(
     request: Request[Any, Any, Any],
     state: State,
     job_id: FromPath[str],
-    data: JSONBody[Confirmation],
 ) -> Started:
     """Run a job after its preview, or run a failed job again."""
+    typed = _confirmation(await request.body())
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This job needs the role {job.role}.")
-    if job.state == "ready" and data.word.strip() != job.word:
+    if job.state == "ready" and typed.word.strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
         await _existing(_file_of(job, state))
@@ -174,6 +174,13 @@ async def confirm(
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
     return Started(job.id)
+
+
+def _confirmation(body: bytes) -> Confirmation:
+    try:
+        return msgspec.json.decode(body, type=Confirmation)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not a confirmation: {error}") from None
 
 
 def _file_of(job: Job, state: State) -> Path:

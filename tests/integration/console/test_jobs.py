@@ -58,6 +58,16 @@ async def test_a_job_that_is_confirmed_several_times_at_once_runs_once(
     assert await count(database, "jobs") == 1
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b'{"word": 1}', b"\xff", b'{"word": "\\ud800"}', b"[" * 100_000]
+)
+async def test_a_body_that_is_not_a_confirmation_is_refused(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    reply = await client.post(f"/console/jobs/{'0' * 16}/confirm", content=body)
+    assert reply.status_code == 400
+
+
 async def test_what_lost_its_process_is_finished_by_another_replica(
     replicas: tuple[httpx.AsyncClient, httpx.AsyncClient], database: Database
 ) -> None:
