@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import IO, Any, Literal
 
 import msgspec
@@ -21,7 +19,7 @@ from msgspec import Struct
 
 from service.core.backups.backup_store import ALL, BackupStore
 from service.core.backups.format.zip_archive import CHUNK
-from service.core.errors import MalformedError, NotFoundError, StorageError, UnavailableError
+from service.core.errors import MalformedError, NotFoundError, UnavailableError
 from service.core.reports import REPORTS
 from service.core.tables import by_path
 from service.core.threads import in_thread
@@ -32,15 +30,11 @@ from service.web.api.parameters import TheDatabase
 from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
+from service.web.console.job_files import existing, keep, safe_name, upload_of
 from service.web.console.jobs import Job, Jobs
-from service.web.console.rejects_file import storage_errors
 from service.web.console.runs import Work, place
 
 WATCH_SECONDS = 0.5
-FILE = "file"
-NAME_BYTES = 100
-"""File systems allow 255; the name of the rejects file is longer."""
-_unsafe = re.compile(r"[^\w.-]")
 
 
 class Confirmation(Struct):
@@ -64,7 +58,7 @@ async def begin_load(
     on_conflict: FromQuery[OnConflict] = "reject",
     assume_utc: FromQuery[bool] = False,
 ) -> Started:
-    name = _file_name(name)
+    name = safe_name(name)
     options = {
         "table": by_path(table).path,
         "name": name,
@@ -82,29 +76,12 @@ async def begin_load(
     folder = state.jobs.folder(job.id)
     try:
         async with received(request) as file:
-            await in_thread(_keep, file, folder / FILE / name)
+            await in_thread(keep, file, upload_of(job, state.jobs))
         await state.runs.begin(job, _work(state))
     except BaseException:
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
         raise
     return Started(job.id)
-
-
-def _file_name(sent: str) -> str:
-    """A safe name of at most NAME_BYTES; its end is kept, because it shows the format."""
-    name = _unsafe.sub("_", Path(sent).name).encode()[-NAME_BYTES:].decode(errors="ignore")
-    return name.lstrip(".") or "rows.csv"
-
-
-def _keep(file: IO[bytes], path: Path) -> None:
-    """Copy an upload into the folder that all replicas share; StorageError."""
-    with storage_errors():
-        path.parents[2].mkdir(parents=True, exist_ok=True)
-        path.parents[1].mkdir(mode=0o700)
-        path.parent.mkdir()
-        file.seek(0)
-        with path.open("wb") as copy:
-            shutil.copyfileobj(file, copy, CHUNK)
 
 
 @post("/backups", opt={ROLE: "operator"})
@@ -169,7 +146,7 @@ async def confirm(
     if job.state == "ready" and typed.word.strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
-        await _existing(_file_of(job, state))
+        await existing(upload_of(job, state.jobs))
     # A job with a word to type gets a new preview: the user confirms what is true now.
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
@@ -181,22 +158,6 @@ def _confirmation(body: bytes) -> Confirmation:
         return msgspec.json.decode(body, type=Confirmation)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not a confirmation: {error}") from None
-
-
-def _file_of(job: Job, state: State) -> Path:
-    """The upload of a load."""
-    return Path(state.jobs.folder(job.id) / FILE / job.options["name"])
-
-
-async def _existing(path: Path) -> Path:
-    """The path; StorageError if this replica cannot see the file."""
-    with storage_errors():
-        if await in_thread(path.is_file):
-            return path
-    raise StorageError(
-        "The file of this job is not on this server. Upload it again, and tell the operator "
-        "that all servers need the same folder as REJECTS_DIR."
-    )
 
 
 def _work(state: State) -> Work:
@@ -225,7 +186,7 @@ async def _restore(job: Job, state: State) -> None:
 
 
 async def _load(job: Job, state: State) -> None:
-    await loads.load(job, _file_of(job, state), state.database)
+    await loads.load(job, upload_of(job, state.jobs), state.database)
     # A load that fails is counted when it is complete: its next run reports all rows again.
     if not job.preview:
         state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
@@ -260,7 +221,7 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
     job = await state.jobs.find(job_id)
     if job.rejects is None:
         raise NotFoundError("This job has no rejects.")
-    path = await _existing(_file_of(job, state).with_name(job.rejects))
+    path = await existing(upload_of(job, state.jobs).with_name(job.rejects))
     return File(path, filename=job.rejects, media_type="text/csv")
 
 

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
 import msgspec
 
-from service.core.errors import StorageError
 from service.core.rules.fields import Error
 from service.web.console.file_batches import FileBatch
+from service.web.console.job_files import storage_errors
 from service.web.console.jobs import token
-
-
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Errors of the folder of uploads and rejects as StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"The folder of uploads and rejects (REJECTS_DIR) cannot be used: {error.strerror}. "
-            "Make room there and allow the service to read and write it, then try again."
-        ) from error
 
 
 class RejectsFile:
