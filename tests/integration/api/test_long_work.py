@@ -107,7 +107,7 @@ async def test_a_job_of_the_console_waits_for_a_place(
         ]
         await asyncio.sleep(1.5)
         for job in jobs:
-            assert "Waiting for a place" in await page(small, job)
+            assert "Waiting for other backups" in await page(small, job)
     assert [(await events(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
 
 
