@@ -1,4 +1,4 @@
--- Times are the database's: the clocks of replicas may differ.
+-- Times are from the database's clock: the clocks of replicas may differ.
 
 -- name: insert
 INSERT INTO console_jobs
@@ -6,7 +6,7 @@ INSERT INTO console_jobs
     result)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
 
--- The last column: whether it should run, but its owner has been silent for too long.
+-- The last column: whether the job is running but has had no heartbeat for too long.
 -- name: find
 SELECT id, kind, title, user_name, role, options, word, preview, state, run, message, progress,
     result, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at),
@@ -19,13 +19,13 @@ SELECT id, kind, title, user_name, role, options, word, preview, state, run, mes
     state = 'running' AND heartbeat_at < DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s SECOND)
 FROM console_jobs ORDER BY started_at DESC LIMIT %s;
 
--- What the page of a job that runs is told.
--- name: follow
+-- The page of a running job shows this.
+-- name: summary
 SELECT state, message, progress,
     state = 'running' AND heartbeat_at < DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s SECOND)
 FROM console_jobs WHERE id = %s;
 
--- Only if nobody has taken it since it was read: state and run are what was read then.
+-- Only if no other run has claimed the job since it was read: state and run are those read.
 -- name: claim
 UPDATE console_jobs SET state = 'running', run = %s, preview = %s, message = '', progress = '{}',
     result = '{}', started_at = CURRENT_TIMESTAMP(6), heartbeat_at = CURRENT_TIMESTAMP(6)
@@ -46,10 +46,18 @@ WHERE id = %s AND run = %s AND state = 'running';
 SELECT id FROM console_jobs
 WHERE heartbeat_at < DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s SECOND);
 
--- Still old: it may have been claimed since.
+-- Only if it is still old: another run may have claimed it.
 -- name: forget
 DELETE FROM console_jobs
 WHERE id = %s AND heartbeat_at < DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s SECOND);
 
--- name: known
+-- The origin of a checkpoint is the path of the upload. Deleted by the index, not by a scan: a
+-- scan would wait for every load that is running.
+-- name: checkpoints
+SELECT DISTINCT origin FROM loads WHERE origin LIKE %s;
+
+-- name: forget_checkpoints
+DELETE FROM loads WHERE origin = %s;
+
+-- name: existing
 SELECT id FROM console_jobs WHERE id IN (%s);

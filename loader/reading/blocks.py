@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from loader.reading.layout import CsvLayout, Record
-from loader.reading.splitter import Block, Position, Splitter, first_line_end
+from loader.reading.splitter import BLANK, Block, Position, Splitter, first_line_end
 
 BLOCK = 1 << 19
 """Bytes in a block: about 10,000 hires."""
@@ -29,7 +29,11 @@ def blocks(
     splitter = _splitter(layout)
     for block in _blocks(file, splitter, start, min(BLOCK, SMALL_BLOCK) if small else BLOCK):
         if header:
-            block.keep(range(1, len(block.records)))
+            # Blank lines may stand before the header.
+            first = next((at for at, one in enumerate(block.records) if one != BLANK), None)
+            if first is None:
+                continue
+            block.keep(range(first + 1, len(block.records)))
             header = False
         block.records = layout.arrange(block.records)
         yield block

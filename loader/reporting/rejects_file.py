@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Self
@@ -41,7 +41,9 @@ class RejectsFile:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._stack.close()
+        # On a full disk, closing writes once more and fails: that must not hide the first error.
+        with suppress(OSError):
+            self._stack.close()
 
     def add(self, rejects: Sequence[Reject]) -> None:
         """Append rejects whose records are text; StoppedError if the disk is full."""

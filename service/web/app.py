@@ -104,10 +104,10 @@ def create_app_from_environment() -> Litestar:
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open the database and run the background tasks while the application runs."""
-    async with connect(settings) as database:
+    async with connect(settings) as database, database.reserved() as heartbeats:
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
-        app.state.jobs = Jobs(database, settings.rejects_dir / ".console")
+        app.state.jobs = Jobs(database, heartbeats, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
         async with running(
             repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app, database)),

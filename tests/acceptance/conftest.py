@@ -1,4 +1,4 @@
-"""The console for tests in a browser: a service of its own, and a page that asks it alone."""
+"""The console for tests in a browser: a service, and a page that sends requests only to it."""
 
 from __future__ import annotations
 

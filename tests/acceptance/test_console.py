@@ -1,4 +1,4 @@
-"""The console in a real browser: what an operator does there."""
+"""The console in a real browser: the work of an operator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def done(page: Page) -> None:
 async def backed_up(page: Page, what: str = "all") -> None:
     await page.goto("/console/backups")
     await page.get_by_label("Back up").select_option(what)
-    await page.get_by_role("button", name="Take a backup").click()
+    await page.get_by_role("button", name="Make a backup").click()
     await done(page)
 
 
@@ -114,10 +114,10 @@ async def test_a_backup_is_verified_and_downloaded(page: Page, database: Databas
         await page.get_by_role("link", name=re.compile("^jobs-")).first.click()
     assert (await (await download.value).path()).read_bytes().startswith(b"Obj\x01")
     await page.get_by_role("button", name=re.compile("^Verify jobs-")).first.click()
-    await expect(page.get_by_text("It is whole.")).to_be_visible()
+    await expect(page.get_by_text("The backup is complete and unchanged.")).to_be_visible()
 
 
-async def test_a_file_that_cannot_be_read_says_what_to_do(page: Page, database: Database) -> None:
+async def test_a_file_that_cannot_be_read_gets_advice(page: Page, database: Database) -> None:
     await page.goto("/console/load")
     await page.locator("#file").set_input_files(
         {"name": "jobs.csv", "mimeType": "text/csv", "buffer": b"id,nonsense\n1,a\n"}

@@ -1,4 +1,4 @@
-"""Jobs of the console in real processes: killed, followed from another, bounded in memory."""
+"""Jobs of the console in real processes: killed, watched from another, limited in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from service.core.database.transactions import Database
@@ -21,6 +20,7 @@ from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
+from tests.support.console import events, start
 from tests.support.hires import count
 from tests.support.program import Service
 from tests.support.waiting import until
@@ -31,10 +31,10 @@ BAD_EVERY = 1000
 BAD_ROWS = 100_000
 MIB = 1 << 20
 ALLOWED = 60 * MIB
-"""Memory that a load may add to a service that has done one before."""
+"""Most memory that a load may add to a service that has done one before."""
 
 
-async def started(settings: Settings) -> Service:
+async def new_service(settings: Settings) -> Service:
     variables = engine.environment(settings)
     variables.pop("API_PORT", None)
     return await Service.started(**variables)
@@ -42,7 +42,7 @@ async def started(settings: Settings) -> Service:
 
 @pytest.fixture
 async def service(migrated: Settings, database: Database) -> AsyncIterator[Service]:
-    service = await started(migrated)
+    service = await new_service(migrated)
     yield service
     with suppress(ProcessLookupError):
         await service.end(signal.SIGKILL)
@@ -50,22 +50,10 @@ async def service(migrated: Settings, database: Database) -> AsyncIterator[Servi
 
 @pytest.fixture
 async def other(migrated: Settings, database: Database) -> AsyncIterator[Service]:
-    """Another on the same database and folders."""
-    service = await started(migrated)
+    """Another service on the same database and folders."""
+    service = await new_service(migrated)
     yield service
     await service.end()
-
-
-async def begun(client: httpx.AsyncClient, url: str, **request: Any) -> str:
-    reply = await client.post(url, **request, timeout=120)
-    assert reply.status_code == 201, reply.text
-    return str(reply.json()["job"])
-
-
-async def followed(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
-    """Every state that is told until the job runs no more."""
-    reply = await client.get(f"/console/jobs/{job}/events", timeout=200)
-    return [msgspec.json.decode(data) for data in re.findall(r"(?m)^data: (.*?)\r?$", reply.text)]
 
 
 async def states(database: Database) -> set[str]:
@@ -84,15 +72,15 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await begun(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
-        assert (await followed(two, job))[-1]["state"] == "ready"
+        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        assert (await events(two, job))[-1]["state"] == "ready"
         confirm = f"/console/jobs/{job}/confirm"
         replies = await asyncio.gather(
             one.post(confirm, json={}),
             *(client.post(confirm, json={}) for client in (two, one, two)),
         )
         assert sorted(reply.status_code for reply in replies) == [201, 409, 409, 409]
-        # Whichever of the two runs it is the one that is killed.
+        # The service that runs the job is killed.
         runs_here = replies[0].status_code == 201 or replies[2].status_code == 201
         killed, left = (service, two) if runs_here else (other, one)
         await until(lambda: _some(database), 60)
@@ -103,12 +91,12 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
                 f"INTERVAL {SILENT_SECONDS} SECOND)"
             )
         assert await count(database, "jobs") < ROWS - ROWS // BAD_EVERY
-        assert (await followed(left, job))[-1]["state"] == "failed"
-        await begun(left, confirm, json={})
-        told = await followed(left, job)
-        assert told[-1]["state"] == "done"
+        assert (await events(left, job))[-1]["state"] == "failed"
+        await start(left, confirm, json={})
+        progress = await events(left, job)
+        assert progress[-1]["state"] == "done"
         good = ROWS - ROWS // BAD_EVERY
-        ((row),) = told[-1]["rows"]
+        (row,) = progress[-1]["rows"]
         assert (row["read"], row["added"], row["rejected"]) == (ROWS, good, ROWS // BAD_EVERY)
         assert await count(database, "jobs") == good
         assert await count(database, "rejects") == ROWS // BAD_EVERY
@@ -120,24 +108,24 @@ async def _some(database: Database) -> bool:
     return await count(database, "jobs") > 0
 
 
-async def test_a_load_is_followed_from_another_process(
+async def test_a_load_is_watched_from_another_process(
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await begun(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
-        await followed(two, job)
-        await begun(one, f"/console/jobs/{job}/confirm", json={})
-        told = await followed(two, job)
-        assert told[-1]["state"] == "done"
-        assert len({one["share"] for one in told}) > 2, "it was told on the way"
+        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        await events(two, job)
+        await start(one, f"/console/jobs/{job}/confirm", json={})
+        progress = await events(two, job)
+        assert progress[-1]["state"] == "done"
+        assert len({one["share"] for one in progress}) > 2
         assert (await two.get(f"/console/jobs/{job}/rejects")).status_code == 200
 
 
 def memory(pid: int, name: str) -> int:
     """VmRSS or VmHWM of a process, bytes."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) * 1024
+    match = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match
+    return int(match[1]) * 1024
 
 
 def forget_peak(pid: int) -> None:
@@ -178,7 +166,9 @@ FILES = {
 }
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux shows peak memory"
+)
 @pytest.mark.parametrize("what", FILES)
 async def test_a_load_needs_the_same_memory_whatever_is_in_the_file(
     service: Service, database: Database, what: str
@@ -188,16 +178,16 @@ async def test_a_load_needs_the_same_memory_whatever_is_in_the_file(
         await _load(client, name, iter([b'{"job": "A"}\n' if "nd" in name else b"1,A\n"]))
         before = memory(service.pid, "VmRSS")
         forget_peak(service.pid)
-        job, told = await _load(client, name, pieces())
+        job, last = await _load(client, name, pieces())
         added = memory(service.pid, "VmHWM") - before
-        assert told["state"] == "done"
-        assert rejected in (told["rows"][0]["rejected"], None)
+        assert last["state"] == "done"
+        assert rejected in (last["rows"][0]["rejected"], None)
         assert added < ALLOWED
         rejects = await client.get(f"/console/jobs/{job}/rejects")
         if what == "long line":
             length = 200 * MIB + len('{"job": ""}')
             assert f"is {length} bytes long" in rejects.text
-            assert (told["rows"][0]["added"], told["rows"][0]["read"]) == (2, 3)
+            assert (last["rows"][0]["added"], last["rows"][0]["read"]) == (2, 3)
 
 
 async def _load(
@@ -207,13 +197,13 @@ async def _load(
         for piece in pieces:
             yield piece
 
-    job = await begun(client, f"/console/loads?table=jobs&name={name}", content=sent())
-    assert (await followed(client, job))[-1]["state"] == "ready"
-    await begun(client, f"/console/jobs/{job}/confirm", json={})
-    return job, (await followed(client, job))[-1]
+    job = await start(client, f"/console/loads?table=jobs&name={name}", content=sent())
+    assert (await events(client, job))[-1]["state"] == "ready"
+    await start(client, f"/console/jobs/{job}/confirm", json={})
+    return job, (await events(client, job))[-1]
 
 
-async def test_a_disk_that_is_full_in_an_upload_is_507_and_leaves_no_folder(
+async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(
     service: Service, migrated: Settings, database: Database
 ) -> None:
     folder = migrated.rejects_dir / ".console"

@@ -1,4 +1,4 @@
-"""Every page of the console: what axe-core finds, wide and narrow, light and dark."""
+"""Every page of the console is accessible: axe-core checks it, wide and narrow, light and dark."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-"""A folder for pictures of every page, if they are wanted."""
+"""The folder for screenshots of every page; none by default."""
 PAGES = {
     "overview": "/",
     "tables": "/console/tables/employees",
@@ -51,7 +51,7 @@ async def filled(
     async with connect(settings_here) as database:
         await empty(database)
         for table in TABLES:
-            # axe-core looks at every cell: a page of them is enough.
+            # axe-core checks every cell, so one page of rows is enough.
             whole = (Path(generate.__file__).parent / f"{table.name}.csv").read_text("utf-8")
             lines = whole.splitlines(keepends=True)[:200]
             (tmp / f"{table.name}.csv").write_text("".join(lines), "utf-8")
@@ -83,17 +83,17 @@ async def test_every_page_is_accessible(
         await _check(page, f"verdict-{width}-{scheme}")
         await page.goto("/console/backups")
         await page.get_by_role("button", name="Restore").first.click()
-        await expect(page.get_by_text("This is what it would do.")).to_be_visible()
+        await expect(page.get_by_text("This is a preview.")).to_be_visible()
         await _check(page, f"restore-{width}-{scheme}")
 
 
 async def _check(page: Page, name: str) -> None:
-    """No violation, and nothing that has to be scrolled for sideways."""
+    """No violation, and no horizontal scrolling."""
     if SCREENSHOTS:
         await page.screenshot(
             path=Path(SCREENSHOTS) / f"{name}.jpg", type="jpeg", quality=20, scale="css"
         )
-    found = await Axe().run(page)
-    assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    results = await Axe().run(page)
+    assert results.violations_count == 0, f"{name}: {results.generate_report()}"
     wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
     assert not wide, f"{name} is wider than the window"

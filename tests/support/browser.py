@@ -98,4 +98,4 @@ async def chosen(page: Page, name: str, content: str, table: str | None = None) 
     if table:
         await page.get_by_label("Table", exact=True).select_option(table)
     await page.get_by_role("button", name="Check the file").click()
-    await expect(page.get_by_text("This is what it would do.")).to_be_visible()
+    await expect(page.get_by_text("This is a preview.")).to_be_visible()

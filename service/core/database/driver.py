@@ -244,6 +244,10 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             self.waiting -= 1
         return connection
 
+    def sibling(self, size: int) -> Pool:
+        """Another pool to the same servers."""
+        return Pool(size, on_unreachable=self._unreached, **self._conn_kwargs)
+
     def close_free(self) -> None:
         """Close the connections that nobody uses; without a wait, so that nothing can go wrong."""
         while self._free:

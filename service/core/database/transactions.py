@@ -96,6 +96,16 @@ class Database:
         self._timeout = timeout
         self._snapshots: set[float] = set()
 
+    @asynccontextmanager
+    async def reserved(self) -> AsyncIterator[Database]:
+        """The same database over a connection that nothing else can occupy."""
+        pool = self.pool.sibling(1)
+        try:
+            yield Database(pool, self._timeout, embedded=self.embedded)
+        finally:
+            pool.terminate()
+            await pool.wait_closed()
+
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of one query outside any transaction."""
         async with self.session(self._timeout) as session:

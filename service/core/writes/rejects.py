@@ -21,11 +21,15 @@ REJECTS = sql.statements("rejects")
 
 
 class RejectOrigin(Struct, frozen=True):
-    """The source of rows: api, loader or restore; the file or request; the file's fingerprint."""
+    """Where rows came from: api, loader or restore; the file or request; a file's fingerprint.
+
+    lines: the line of each row of the batch in its file; without them, a position is an index.
+    """
 
     source: Literal["api", "loader", "restore"]
     name: str
     fingerprint: str | None = None
+    lines: Sequence[int] = ()
 
 
 async def log_rejects(
@@ -48,12 +52,13 @@ def _reject_row(table: Table, reject: Reject, origin: RejectOrigin) -> Row:
     text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
     errors = msgspec.json.encode(reject.errors).decode()
     name = origin.name[:255]
+    position = origin.lines[reject.position] if origin.lines else reject.position
     return (
         origin.source,
         name,
         origin.fingerprint,
         table.name,
-        reject.position,
+        position,
         text,
         errors,
     )

@@ -1,1 +1,1 @@
-"""The console: pages for people, drawn on the server."""
+"""The console: HTML pages, rendered on the server."""

@@ -1,27 +1,25 @@
-"""What the pages' scripts call: jobs begun, confirmed and watched; files to download."""
+"""Routes that the scripts of the pages call: begin, confirm and watch jobs; download files."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import IO, Any, Literal
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import PermissionDeniedException
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
 from service.core.backups.backup_store import ALL, BackupStore
 from service.core.backups.format.zip_archive import CHUNK
-from service.core.errors import MalformedError, NotFoundError, StorageError, UnavailableError
+from service.core.errors import MalformedError, NotFoundError, UnavailableError
 from service.core.reports import REPORTS
 from service.core.tables import by_path
 from service.core.threads import in_thread
@@ -32,25 +30,21 @@ from service.web.api.parameters import TheDatabase
 from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
+from service.web.console.job_files import existing, keep, safe_name, upload_of
 from service.web.console.jobs import Job, Jobs
-from service.web.console.rejects_file import writing
 from service.web.console.runs import Work, place
 
 WATCH_SECONDS = 0.5
-FILE = "file"
-NAME_BYTES = 100
-"""File systems take 255; the file of rejects has a longer name."""
-_odd = re.compile(r"[^\w.-]")
 
 
 class Confirmation(Struct):
-    """What was typed."""
+    """The word that the user typed."""
 
     word: str = ""
 
 
 class Started(Struct):
-    """Where to look."""
+    """The job that was started."""
 
     job: str
 
@@ -64,7 +58,7 @@ async def begin_load(
     on_conflict: FromQuery[OnConflict] = "reject",
     assume_utc: FromQuery[bool] = False,
 ) -> Started:
-    name = _file_name(name)
+    name = safe_name(name)
     options = {
         "table": by_path(table).path,
         "name": name,
@@ -73,7 +67,7 @@ async def begin_load(
     }
     job = Job(
         kind="load",
-        title=f"Load {name} into {table}",
+        title=f"Load {name} into {options['table']}",
         user=request.user,
         role="writer",
         options=options,
@@ -82,7 +76,7 @@ async def begin_load(
     folder = state.jobs.folder(job.id)
     try:
         async with received(request) as file:
-            await in_thread(_keep, file, folder / FILE / name)
+            await in_thread(keep, file, upload_of(job, state.jobs))
         await state.runs.begin(job, _work(state))
     except BaseException:
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
@@ -90,30 +84,13 @@ async def begin_load(
     return Started(job.id)
 
 
-def _file_name(sent: str) -> str:
-    """A name of at most NAME_BYTES that the disk takes; its end stays, for it tells the format."""
-    name = _odd.sub("_", Path(sent).name).encode()[-NAME_BYTES:].decode(errors="ignore")
-    return name.lstrip(".") or "rows.csv"
-
-
-def _keep(file: IO[bytes], path: Path) -> None:
-    """Copy an upload to where all replicas find it; StorageError."""
-    with writing():
-        path.parents[2].mkdir(parents=True, exist_ok=True)
-        path.parents[1].mkdir(mode=0o700)
-        path.parent.mkdir()
-        file.seek(0)
-        with path.open("wb") as copy:
-            shutil.copyfileobj(file, copy, CHUNK)
-
-
 @post("/backups", opt={ROLE: "operator"})
 async def begin_backup(
     request: Request[Any, Any, Any], state: State, table: FromQuery[str] = "all"
 ) -> Started:
     name = table if table == "all" else by_path(table).path
-    what = "all tables" if name == "all" else name
-    return await _begin(request, state, "backup", f"Back up {what}", {"table": name})
+    title = f"Back up {'all tables' if name == 'all' else name}"
+    return await _begin(request, state, "backup", title, {"table": name})
 
 
 @post("/backups/{name:str}/{kind:str}", opt={ROLE: "operator"})
@@ -123,16 +100,16 @@ async def begin_with_backup(
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
 ) -> Started:
-    known = {one.name: one for one in await in_thread(_depot(state).list)}
-    if name not in known:
+    backups = {one.name: one for one in await in_thread(_store(state).list)}
+    if name not in backups:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
     title = f"{kind.capitalize()} {name}"
-    more = (
-        {"word": known[name].tables.replace(ALL, "all"), "preview": True}
+    confirmation = (
+        {"word": backups[name].tables.replace(ALL, "all"), "preview": True}
         if kind == "restore"
         else {}
     )
-    return await _begin(request, state, kind, title, {"backup": name}, **more)
+    return await _begin(request, state, kind, title, {"backup": name}, **confirmation)
 
 
 async def _begin(
@@ -141,9 +118,16 @@ async def _begin(
     kind: Literal["backup", "verify", "restore"],
     title: str,
     options: dict[str, str],
-    **more: Any,
+    **confirmation: Any,
 ) -> Started:
-    job = Job(kind=kind, title=title, user=request.user, role="operator", options=options, **more)
+    job = Job(
+        kind=kind,
+        title=title,
+        user=request.user,
+        role="operator",
+        options=options,
+        **confirmation,
+    )
     await state.runs.begin(job, _work(state))
     return Started(job.id)
 
@@ -153,44 +137,36 @@ async def confirm(
     request: Request[Any, Any, Any],
     state: State,
     job_id: FromPath[str],
-    data: JSONBody[Confirmation],
 ) -> Started:
-    """Do for real what was previewed, or once more what failed."""
+    """Run a job after its preview, or run a failed job again."""
+    typed = _confirmation(await request.body())
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
-        raise PermissionDeniedException(f"This needs the role {job.role}.")
-    if job.state == "ready" and data.word.strip() != job.word:
+        raise PermissionDeniedException(f"This job needs the role {job.role}.")
+    if job.state == "ready" and typed.word.strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
-        await _existing(_file_of(job, state))
-    # What was to be typed is typed anew, with another look at what it is for.
+        await existing(upload_of(job, state.jobs))
+    # A job with a word to type gets a new preview: the user confirms what is true now.
     preview = job.state == "failed" and (job.preview or bool(job.word))
-    await state.runs.again(job, _work(state), preview=preview)
+    await state.runs.restart(job, _work(state), preview=preview)
     return Started(job.id)
 
 
-def _file_of(job: Job, state: State) -> Path:
-    """The upload of a load."""
-    return Path(state.jobs.folder(job.id) / FILE / job.options["name"])
-
-
-async def _existing(path: Path) -> Path:
-    """The same; StorageError where this replica does not have it."""
-    if not await in_thread(path.is_file):
-        raise StorageError(
-            "The file of this job is not on this server. Upload it again, and tell the operator "
-            "that all servers need the same folder as REJECTS_DIR."
-        )
-    return path
+def _confirmation(body: bytes) -> Confirmation:
+    try:
+        return msgspec.json.decode(body, type=Confirmation)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not a confirmation: {error}") from None
 
 
 def _work(state: State) -> Work:
-    """What a job does, by its kind."""
+    """The work of a job, by its kind."""
 
     async def work(job: Job) -> None:
         if job.kind == "verify":
             with state.metrics.copying("verify"):
-                await backup_jobs.check(job, state.settings)
+                await backup_jobs.verify_backup(job, state.settings)
             return
         async with place(state.streams, job):
             await _WORK[job.kind](job, state)
@@ -200,22 +176,20 @@ def _work(state: State) -> Work:
 
 async def _back_up(job: Job, state: State) -> None:
     with state.metrics.copying("backup"):
-        size = await backup_jobs.take(job, state.database, state.settings)
+        size = await backup_jobs.back_up(job, state.database, state.settings)
     state.metrics.backup_bytes.inc(size)
 
 
 async def _restore(job: Job, state: State) -> None:
     with state.metrics.copying("restore", dry_run=job.preview):
-        await backup_jobs.bring_back(job, state.database, state.settings)
+        await backup_jobs.restore_backup(job, state.database, state.settings)
 
 
 async def _load(job: Job, state: State) -> None:
-    try:
-        await loads.load(job, _file_of(job, state), state.database)
-    finally:
-        # Of a load that fails half-way, what was told last is in.
-        if not job.preview:
-            state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
+    await loads.load(job, upload_of(job, state.jobs), state.database)
+    # A load that fails is counted when it is complete: its next run reports all rows again.
+    if not job.preview:
+        state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
 
 
 _WORK = {"backup": _back_up, "restore": _restore, "load": _load}
@@ -223,23 +197,23 @@ _WORK = {"backup": _back_up, "restore": _restore, "load": _load}
 
 @get("/jobs/{job_id:str}/events")
 async def events(state: State, job_id: FromPath[str]) -> ServerSentEvent:
-    """The job's state whenever it changes, until it runs no more."""
-    return ServerSentEvent(_watched(state.jobs, job_id, await state.jobs.follow(job_id)))
+    """An event for each change of a job, until it is no longer running."""
+    return ServerSentEvent(_changes(state.jobs, job_id, await state.jobs.summary(job_id)))
 
 
-async def _watched(jobs: Jobs, job_id: str, facts: dict[str, Any]) -> AsyncGenerator[str]:
-    told = ""
+async def _changes(jobs: Jobs, job_id: str, summary: dict[str, Any]) -> AsyncGenerator[str]:
+    sent = ""
     while True:
-        now = msgspec.json.encode(facts).decode()
-        if now != told:
-            yield now
-            told = now
-        if facts["state"] != "running":
+        event = msgspec.json.encode(summary).decode()
+        if event != sent:
+            yield event
+            sent = event
+        if summary["state"] != "running":
             return
         await asyncio.sleep(WATCH_SECONDS)
-        # Away for a while: what was told last stays.
+        # While the database is not available, the last summary stays.
         with suppress(UnavailableError):
-            facts = await jobs.follow(job_id)
+            summary = await jobs.summary(job_id)
 
 
 @get("/jobs/{job_id:str}/rejects")
@@ -247,15 +221,15 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
     job = await state.jobs.find(job_id)
     if job.rejects is None:
         raise NotFoundError("This job has no rejects.")
-    path = await _existing(_file_of(job, state).with_name(job.rejects))
+    path = await existing(upload_of(job, state.jobs).with_name(job.rejects))
     return File(path, filename=job.rejects, media_type="text/csv")
 
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
-    file = await in_thread(_depot(state).open, name)
-    patience = state.settings.api_download_patience
-    return await download(_chunks(file), "application/octet-stream", name, patience)
+    file = await in_thread(_store(state).open, name)
+    idle_timeout = state.settings.api_download_patience
+    return await download(_chunks(file), "application/octet-stream", name, idle_timeout)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
@@ -276,7 +250,7 @@ async def report_file(
     raise NotFoundError(f"There is no report {name[:100]!r}.")
 
 
-def _depot(state: State) -> BackupStore:
+def _store(state: State) -> BackupStore:
     return BackupStore(state.settings.backup_dir)
 
 

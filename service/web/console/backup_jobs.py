@@ -1,4 +1,4 @@
-"""Backups from the console: taken, verified, restored."""
+"""Backup jobs of the console: make, verify, restore."""
 
 from __future__ import annotations
 
@@ -16,43 +16,45 @@ from service.core.threads import in_thread
 from service.web.console.jobs import Job
 
 
-async def take(job: Job, database: Database, settings: Settings) -> int:
-    """A backup into BACKUP_DIR; its bytes."""
+async def back_up(job: Job, database: Database, settings: Settings) -> int:
+    """Make a backup in BACKUP_DIR; its size in bytes."""
     name = job.options["table"]
     saved = await BackupStore(settings.backup_dir).save(
         database, None if name == "all" else by_path(name), "deflate"
     )
     job.rows = [
-        {"table": table, "rows": part.rows, "bytes": part.bytes, "checksum": part.checksum}
-        for table, part in saved.tables.items()
+        {"table": table, "rows": one.rows, "bytes": one.bytes, "checksum": one.checksum}
+        for table, one in saved.tables.items()
     ]
     job.message = f"{saved.name}: {saved.size} bytes, verified."
     return saved.size
 
 
-async def check(job: Job, settings: Settings) -> None:
+async def verify_backup(job: Job, settings: Settings) -> None:
     """Read a backup from end to end."""
-    depot = BackupStore(settings.backup_dir)
-    with await in_thread(depot.open, job.options["backup"]) as file:
-        found = await verify(file)
-    job.rows = [msgspec.structs.asdict(verdict) for verdict in found.tables]
+    store = BackupStore(settings.backup_dir)
+    with await in_thread(store.open, job.options["backup"]) as file:
+        result = await verify(file)
+    job.rows = [msgspec.structs.asdict(table) for table in result.tables]
     job.message = (
-        "It is whole." if found.verified else "It can be read, but carries no checksum to verify."
+        "The backup is complete and unchanged."
+        if result.verified
+        else "The backup can be read, but has no checksum to verify."
     )
 
 
-async def bring_back(job: Job, database: Database, settings: Settings) -> None:
-    """Restore a backup, or in a preview only tell what that would do."""
-    depot = BackupStore(settings.backup_dir)
+async def restore_backup(job: Job, database: Database, settings: Settings) -> None:
+    """Restore a backup; a preview only shows what that would change."""
+    store = BackupStore(settings.backup_dir)
     limits = TransactionLimits(
         settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
     )
-    with await in_thread(depot.open, job.options["backup"]) as file:
-        async with opened(file) as found:
-            done = await restore(database, found, "replace", dry_run=job.preview, limits=limits)
-    job.rows = [msgspec.structs.asdict(one) for one in done]
-    if job.preview and any(one.orphaned for one in done):
+    with await in_thread(store.open, job.options["backup"]) as file:
+        async with opened(file) as backup:
+            tables = await restore(database, backup, "replace", dry_run=job.preview, limits=limits)
+    job.rows = [msgspec.structs.asdict(table) for table in tables]
+    if job.preview and any(table.orphaned for table in tables):
         job.message = (
-            "Rows would lose their department or job, so the restore would be refused. Restore a "
-            "backup of all tables instead, or change those rows first."
+            "The restore would be refused, because rows would lose their department or job. "
+            "Restore a backup of all tables instead, or change those rows first."
         )

@@ -1,91 +1,116 @@
-"""Files of rows without ids, batch after batch: never more of a file in memory than a batch."""
+"""Files of rows without ids, in batches: at most one batch of a file is in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import gzip
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from loader.reading import blocks
 from loader.reading.layout import CsvLayout
+from loader.reading.source import Source
 from loader.reading.splitter import Block
-from service.core.errors import MalformedError
+from service.core.errors import MalformedError, TooLargeError
 from service.core.rules import batch, formats
 from service.core.rules.batch import MAX_ROWS, Batch, Records
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
+from service.web.console.jobs import clipped
 
 BYTES = 1 << 18
-"""Of a batch; a row that is longer is a batch by itself."""
+"""Most bytes in a batch; a longer row is a batch by itself."""
 LONGEST = blocks.LONGEST
-"""Bytes that a line may have."""
+"""Most bytes in a line."""
 CLIPPED = 100_000
 """Characters of a rejected text that are logged; escaped, a batch of them still fits a reply."""
-SNIFFED = 1 << 16
+MAX_UNPACKED = 8 << 30
+"""Most bytes in a file after decompression."""
+PIECE = 1 << 20
 NDJSON, CSV = "NDJSON", "CSV"
 
 
-class Part(NamedTuple):
-    """A batch, its bytes, and how many bytes of the file are read after it."""
+class FileBatch(NamedTuple):
+    """A validated batch, the line of each row, the bytes sent, and the file offset behind it."""
 
-    judged: Batch
+    rows: Batch
+    lines: Sequence[int]
     body: bytes
     end: int
 
 
 class Line(NamedTuple):
-    """A line without its end; skipped: so many more bytes of it were not kept."""
+    """A line without its end; skipped: how many more bytes it has."""
 
+    number: int
     text: bytes
     skipped: int = 0
 
 
-def kind_of(table: Table, path: Path) -> str | None:
-    """The format of a file of rows without ids; None for one that the loader takes."""
-    with path.open("rb") as file:
-        start = file.read(SNIFFED).removeprefix(blocks.BOM).lstrip()
-    if start.startswith(b"{"):
-        return NDJSON
-    if start.startswith(b"["):
-        raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
-    header = start.partition(b"\n")[0].decode(errors="replace").strip().lower().split(",")
-    names = {name.strip().strip('"') for name in header}
-    return CSV if names == {field.name for field in table.fields} else None
+def size_of(source: Source) -> int:
+    """Bytes in a file after decompression; TooLargeError, InputError."""
+    size = 0
+    with source.open() as file:
+        if not isinstance(file, gzip.GzipFile):
+            return source.path.stat().st_size
+        while piece := file.read(PIECE):
+            size += len(piece)
+            if size > MAX_UNPACKED:
+                raise TooLargeError(
+                    f"Decompressed, the file has more than {MAX_UNPACKED >> 30} GiB. "
+                    "Split it into smaller files."
+                )
+    return size
 
 
-def parts(table: Table, kind: str, path: Path, *, assume_utc: bool = False) -> Iterator[Part]:
+def kind_of(source: Source) -> str | None:
+    """The format of a file of rows without ids; None for a file that the loader reads."""
+    with source.open() as file:
+        start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
+        if start.startswith(b"{"):
+            return NDJSON
+        if start.startswith(b"["):
+            raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
+        file.seek(0)
+        _, header = blocks.beginning(file, ",")
+    names = {field.name for field in source.table.fields}
+    return CSV if {name.strip().lower() for name in header} == names else None
+
+
+def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator[FileBatch]:
     """The batches of a file; where each ends depends on the content alone."""
-    with path.open("rb") as file:
+    with source.open() as file:
         if kind == NDJSON:
-            yield from _of_ndjson(table, file)
+            yield from _ndjson_batches(source.table, file)
         else:
-            yield from _of_csv(table, file, assume_utc=assume_utc)
+            yield from _csv_batches(source.table, file, assume_utc=assume_utc)
 
 
-def _of_ndjson(table: Table, file: IO[bytes]) -> Iterator[Part]:
+def _ndjson_batches(table: Table, file: IO[bytes]) -> Iterator[FileBatch]:
     lines: list[Line] = []
     size = 0
     for line in _lines(file):
         if lines and (len(lines) == MAX_ROWS or size + len(line.text) > BYTES):
-            yield _judged_ndjson(table, lines, file.tell())
+            yield _ndjson_batch(table, lines, file.tell())
             lines, size = [], 0
         lines.append(line)
         size += len(line.text)
     if lines:
-        yield _judged_ndjson(table, lines, file.tell())
+        yield _ndjson_batch(table, lines, file.tell())
 
 
 def _lines(file: IO[bytes]) -> Iterator[Line]:
     """The lines that are not blank."""
     if file.read(len(blocks.BOM)) != blocks.BOM:
         file.seek(0)
+    number = 0
     while text := file.readline(LONGEST + 1):
+        number += 1
         skipped = 0
         if len(text) > LONGEST and not text.endswith(b"\n"):
             skipped = _skip_line(file)
         if skipped or text.strip():
-            yield Line(text.rstrip(b"\n"), skipped)
+            yield Line(number, text.rstrip(b"\n"), skipped)
 
 
 def _skip_line(file: IO[bytes]) -> int:
@@ -97,17 +122,17 @@ def _skip_line(file: IO[bytes]) -> int:
     return skipped
 
 
-def _judged_ndjson(table: Table, lines: list[Line], end: int) -> Part:
-    # A line that is too long stands for itself by something that is no row.
+def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
+    # `null` is not a row: it keeps the place of a line that is too long.
     body = b"\n".join(b"null" if _too_long(line) else line.text for line in lines)
-    judged = formats.from_ndjson(table, body)
+    rows = formats.from_ndjson(table, body)
     errors = {at: _long_error(line) for at, line in enumerate(lines) if _too_long(line)}
-    known = judged.records
+    original = rows.records
 
     def record(at: int) -> Any:
-        return lines[at].text.decode(errors="backslashreplace") if at in errors else known[at]
+        return lines[at].text.decode(errors="backslashreplace") if at in errors else original[at]
 
-    return Part(_with_errors(judged, record, errors), body, end)
+    return FileBatch(_with_errors(rows, record, errors), [line.number for line in lines], body, end)
 
 
 def _too_long(line: Line) -> bool:
@@ -119,16 +144,16 @@ def _long_error(line: Line) -> Error:
     return Error(None, "malformed", f"is {length} bytes long; a line has at most {LONGEST}")
 
 
-def _of_csv(table: Table, file: BinaryIO, *, assume_utc: bool) -> Iterator[Part]:
+def _csv_batches(table: Table, file: BinaryIO, *, assume_utc: bool) -> Iterator[FileBatch]:
     start, header = blocks.beginning(file, ",")
     names = tuple(name.strip().lower() for name in header)
-    wanted = tuple(field.name for field in table.fields)
-    if sorted(names) != sorted(wanted):
-        raise MalformedError(f"The header of the file must name {', '.join(wanted)}, each once.")
-    layout = CsvLayout(names, wanted, header=True)
+    fields = tuple(field.name for field in table.fields)
+    if sorted(names) != sorted(fields):
+        raise MalformedError(f"The header of the file must name {', '.join(fields)}, each once.")
+    layout = CsvLayout(names, fields, header=True)
     for block in blocks.blocks(file, layout, start):
-        for slice_ in _slices(block.texts):
-            yield _judged_csv(table, layout, block, slice_, assume_utc=assume_utc)
+        for indexes in _slices(block.texts):
+            yield _csv_batch(table, layout, block, indexes, assume_utc=assume_utc)
 
 
 def _slices(texts: Sequence[str]) -> Iterator[range]:
@@ -143,38 +168,36 @@ def _slices(texts: Sequence[str]) -> Iterator[range]:
         yield range(first, len(texts))
 
 
-def _judged_csv(
-    table: Table, layout: CsvLayout, block: Block, where: range, *, assume_utc: bool
-) -> Part:
-    rows = [block.records[at] for at in where]
-    texts = [block.texts[at] for at in where]
-    errors = {at - where.start: block.malformed[at] for at in where if at in block.malformed}
-    judged = batch.from_texts(table, rows, with_id=False, assume_utc=assume_utc)
+def _csv_batch(
+    table: Table, layout: CsvLayout, block: Block, indexes: range, *, assume_utc: bool
+) -> FileBatch:
+    records = [block.records[at] for at in indexes]
+    texts = [block.texts[at] for at in indexes]
+    errors = {at - indexes.start: block.malformed[at] for at in indexes if at in block.malformed}
+    rows = batch.from_texts(table, records, with_id=False, assume_utc=assume_utc)
 
     def record(at: int) -> Any:
-        whole = len(rows[at]) == layout.width and at not in errors
-        return dict(zip(layout.table_columns, rows[at], strict=True)) if whole else texts[at]
+        whole = len(records[at]) == layout.width and at not in errors
+        return dict(zip(layout.table_columns, records[at], strict=True)) if whole else texts[at]
 
+    lines = [block.lines[at] for at in indexes]
     body = "\n".join(texts).encode()
-    return Part(_with_errors(judged, record, errors), body, block.end.byte)
+    return FileBatch(_with_errors(rows, record, errors), lines, body, block.end.byte)
 
 
-def _with_errors(judged: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:
-    """The batch with its records as they are shown, and lines that cannot be read as such."""
-    judged.records = Records(lambda: range(judged.received), record)
-    judged.rejects = [
+def _with_errors(rows: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:
+    """The batch with its records as a page shows them, and the errors of unreadable lines."""
+    rows.records = Records(lambda: range(rows.received), record)
+    rows.rejects = [
         Reject(
             one.position,
-            clipped(record(one.position), CLIPPED),
+            _clipped(record(one.position)),
             [errors[one.position]] if one.position in errors else one.errors,
         )
-        for one in judged.rejects
+        for one in rows.rejects
     ]
-    return judged
+    return rows
 
 
-def clipped(record: Any, characters: int) -> Any:
-    """A record that is text, cut where it is longer than so many characters."""
-    if isinstance(record, str) and len(record) > characters:
-        return f"{record[:characters]}…"
-    return record
+def _clipped(record: Any) -> Any:
+    return clipped(record, CLIPPED) if isinstance(record, str) else record

@@ -1,4 +1,4 @@
-"""A page, and what becomes of errors on the way to one."""
+"""Pages of the console, and errors as pages."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from service.web.access.cross_site import HEADERS
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
-NEXT = {
+ADVICE = {
     400: "Check the address, or start from the overview.",
     401: "Reload the page and type the user name and password of this service.",
     403: "Ask the operator for a user that has this role.",
-    404: "It may have gone meanwhile. Start from the overview.",
+    404: "It may have been deleted. Start from the overview.",
     429: "Wait a minute, then reload.",
-    503: "The database is away or busy. Reload in a moment; if it stays, see that it runs.",
+    503: "The database is not available or busy. Reload in a moment. If that does not help, check "
+    "that the database is running.",
 }
-"""What to do, by status."""
+"""What the user can do, by status."""
 
 
 def engine() -> TemplateConfig[Any]:
-    """Strict templates: what is not there is an error, what is there is escaped."""
+    """Strict templates: an undefined variable is an error, and every value is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -46,12 +47,12 @@ def engine() -> TemplateConfig[Any]:
     environment.filters["number"] = "{:,}".format
     environment.filters["size"] = size
     environment.filters["moment"] = moment
-    environment.filters["shown"] = shown
+    environment.filters["cell"] = cell
     return TemplateConfig(instance=JinjaTemplateEngine(engine_instance=environment))
 
 
-def shown(value: Any) -> Any:
-    """A value of a row: nothing for NULL, booleans as JSON has them."""
+def cell(value: Any) -> Any:
+    """A value of a row in a table: NULL is empty, booleans are as in JSON."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else value
@@ -59,18 +60,18 @@ def shown(value: Any) -> Any:
 
 def page(request: Request[Any, Any, Any], name: str, **context: Any) -> Template:
     """A page of the console."""
-    known = {
+    common = {
         "tables": TABLES,
         "path": request.scope["path"],
         "user": request.scope.get("user"),
         "roles": request.scope.get("auth") or frozenset(),
         "version": __version__,
     }
-    return Template(name, context=known | context, headers=HEADERS, media_type="text/html")
+    return Template(name, context=common | context, headers=HEADERS, media_type="text/html")
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """A number of bytes with its unit."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
@@ -80,37 +81,37 @@ def size(count: int) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of the clock, UTC."""
+    """A Unix time as date and time in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _as_page(request: Request[Any, Any, Any], problem: Response[bytes]) -> Response[Any]:
-    """A problem as a page, for those who read pages."""
+    """A problem as a page, if the client accepts HTML."""
     if "text/html" not in request.headers.get("Accept", ""):
         return problem
-    told = msgspec.json.decode(problem.content)
-    advice = NEXT.get(told["status"], "Go back and try again.")
-    shown = page(request, "error.html", problem=told, advice=advice)
-    shown.status_code = problem.status_code
-    shown.headers.update(problem.headers)
-    shown.headers.update(HEADERS)
-    return shown
+    details = msgspec.json.decode(problem.content)
+    advice = ADVICE.get(details["status"], "Go back and try again.")
+    template = page(request, "error.html", problem=details, advice=advice)
+    template.status_code = problem.status_code
+    template.headers.update(problem.headers)
+    template.headers.update(HEADERS)
+    return template
 
 
-def _of_ours(request: Request[Any, Any, Any], error: HirebaseError) -> Response[Any]:
+def _hirebase_error(request: Request[Any, Any, Any], error: HirebaseError) -> Response[Any]:
     return _as_page(request, problems.of_ours(request, error))
 
 
-def _of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     return _as_page(request, problems.of_http(request, error))
 
 
-def _of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def _unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return _as_page(request, problems.of_anything(request, error))
 
 
 ERRORS: dict[int | type[Exception], Any] = {
-    HirebaseError: _of_ours,
-    HTTPException: _of_http,
-    Exception: _of_anything,
+    HirebaseError: _hirebase_error,
+    HTTPException: _http_error,
+    Exception: _unexpected_error,
 }

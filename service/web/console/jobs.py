@@ -1,4 +1,18 @@
-"""Jobs of the console: their state in the database, so that every replica sees and follows them."""
+"""Jobs of the console: their state is in the database, so every replica sees and resumes them.
+
+States of a job; `claim` and `finish` change them, each in one UPDATE that names the state before:
+
+    (new) --> running --finish--> done          the work is complete
+                 |---finish--> ready            the preview is complete
+                 |---finish--> failed           an error, or the service stopped
+                 '---claim---> running          no heartbeat for SILENT_SECONDS: shown as failed
+    ready  --claim--> running                   a user confirmed the preview
+    failed --claim--> running                   a user tries again
+
+Every claim sets a new run token. A run writes heartbeats and its end only while the row has its
+token, so a run that lost its job changes nothing. `done` is final; after KEPT_SECONDS the job is
+deleted, with its files.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +20,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,22 +29,28 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database.transactions import Database, Row
+from service.core.database.transactions import Database, Row, Transaction
 from service.core.errors import KeyBusyError, NotFoundError
+from service.core.rules.fields import Error
 from service.core.threads import in_thread
 from service.web.access.users import Role
 from sql import chunks
 
 KEPT_SECONDS = 24 * 3600
 SILENT_SECONDS = 20
-"""A job whose run has had no heartbeat for so long has lost its process."""
-BEAT_TIMEOUT = 5.0
-"""Seconds for a heartbeat: it must not wait for as long as a request may."""
-STOPPED = "The service stopped while this ran. Start it again from here."
-TAKEN = "This runs already, or is done. Reload the page to see how far it is."
+"""A running job without a heartbeat for this long has lost its process."""
+HEARTBEAT_TIMEOUT = 5.0
+"""Seconds for a heartbeat; less than a request may take."""
+STOPPED = "The service stopped while this job ran. Start the job again here."
+BUSY = "This job is already running or done. Reload the page to see its progress."
+UNKNOWN_JOB = "There is no such job. Jobs are deleted after a day."
 CLAIMABLE = ("ready", "failed")
 MESSAGE = 2000
-"""Characters of a message that are kept."""
+"""Most characters of a stored message."""
+RECORD = 500
+"""Most characters of a stored record, and of each of its error messages."""
+ERRORS = 10
+"""Most errors stored of one record."""
 
 SQL = sql.statements("console_jobs")
 FIXED = ("id", "kind", "title", "user", "role", "options", "word")
@@ -40,8 +61,25 @@ State = Literal["running", "ready", "done", "failed"]
 
 
 def token() -> str:
-    """A new name that nobody guesses: of a job, or of a run."""
+    """A new random name of a job or a run."""
     return secrets.token_hex(8)
+
+
+def clipped(text: str, characters: int) -> str:
+    """The text, cut after so many characters."""
+    return text if len(text) <= characters else f"{text[:characters]}…"
+
+
+def verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
+    """A row as a page shows it. The record is text: not all JSON that users send can be read."""
+    text = record if isinstance(record, str) else _json(record)
+    reasons = [
+        {"code": error.code, "message": clipped(error.message, RECORD)} for error in errors[:ERRORS]
+    ]
+    if len(errors) > ERRORS:
+        more = f"{len(errors) - ERRORS} more errors"
+        reasons.append({"code": errors[ERRORS].code, "message": more})
+    return {"index": line, "record": clipped(text, RECORD), "errors": reasons}
 
 
 class Progress(Struct, kw_only=True):
@@ -51,20 +89,20 @@ class Progress(Struct, kw_only=True):
     total: int = 0
     rows: list[dict[str, Any]] = []
     codes: dict[str, int] = {}
-    """Of a load: how many errors of which code."""
+    """The number of errors by code, of a load."""
 
     @property
     def share(self) -> int:
-        """Per cent, as far as that can be told."""
+        """Per cent; 0 if the total is not known."""
         return min(100, 100 * self.done // self.total) if self.total else 0
 
     def progress(self) -> str:
-        """This as JSON."""
-        return _encoded(self, Progress.__struct_fields__)
+        """The progress as JSON."""
+        return _fields(self, Progress.__struct_fields__)
 
 
 class Job(Progress, kw_only=True):
-    """A job. Those with a preview run twice: `ready` is in between, until somebody confirms."""
+    """A job. A job with a preview runs twice; in between it is `ready` until a user confirms."""
 
     id: str = msgspec.field(default_factory=token)
     kind: Literal["load", "backup", "verify", "restore"]
@@ -79,87 +117,95 @@ class Job(Progress, kw_only=True):
     message: str = ""
     started: float = 0.0
     silent: bool = False
-    """It should run, but its run has no heartbeat: then it counts as failed."""
+    """It is running in the database, but has no heartbeat: it counts as failed."""
     failures: list[dict[str, Any]] = []
     verdicts: list[dict[str, Any]] = []
-    """Of a preview: the first rows, each with its errors or none."""
+    """The first rows of a preview, each with its errors."""
     rejects: str | None = None
 
-    def again(self, run: str, *, preview: bool) -> Job:
-        """The same job for another run: nothing of it is done yet."""
-        kept = {name: getattr(self, name) for name in FIXED}
-        return Job(**kept, run=run, preview=preview)
+    def restarted(self, run: str, *, preview: bool) -> Job:
+        """The same job for a new run, without results."""
+        fixed = {name: getattr(self, name) for name in FIXED}
+        return Job(**fixed, run=run, preview=preview)
 
 
 class Jobs:
-    """The table of jobs, and a folder each for those that have files; both are kept for a day."""
+    """The table of jobs, and a folder for each job with files; both are kept for a day.
 
-    def __init__(self, database: Database, folder: Path):
+    Heartbeats use a database of their own: the pool may be in use for longer than SILENT_SECONDS.
+    """
+
+    def __init__(self, database: Database, heartbeats: Database, folder: Path):
         self._database = database
+        self._heartbeats = heartbeats
         self._folder = folder
 
     def folder(self, job_id: str) -> Path:
-        """Where a job's files are, on all replicas that share REJECTS_DIR."""
+        """The folder of a job's files; all replicas share REJECTS_DIR."""
         return self._folder / job_id
 
     async def add(self, job: Job) -> None:
-        """Put a new job into the table; its run is the caller's."""
+        """Insert a new job; the caller runs it."""
         fixed = (job.id, job.kind, job.title, job.user, job.role, _json(job.options), job.word)
         state = (job.preview, job.state, job.run, job.message, job.progress(), "{}")
-        await self._execute("insert", *fixed, *state)
+        await self._execute(self._database, "insert", *fixed, *state)
 
     async def claim(self, job: Job, *, preview: bool) -> Job:
-        """The job as a new run of the caller's; KeyBusyError where another was quicker."""
+        """The job for a new run by the caller; KeyBusyError if another run has claimed it."""
         run, stored = token(), "running" if job.silent else job.state
-        seen = (job.id, job.run, stored, SILENT_SECONDS)
-        if job.state not in CLAIMABLE or not await self._execute("claim", run, preview, *seen):
-            raise KeyBusyError(TAKEN)
-        return job.again(run, preview=preview)
+        if job.state not in CLAIMABLE:
+            raise KeyBusyError(BUSY)
+        expected = (job.id, job.run, stored, SILENT_SECONDS)
+        if not await self._execute(self._database, "claim", run, preview, *expected):
+            raise KeyBusyError(BUSY)
+        return job.restarted(run, preview=preview)
 
     async def find(self, job_id: str) -> Job:
-        """A job as it is now; NotFoundError."""
+        """The current job; NotFoundError."""
         for row in await self._fetch("find", job_id):
             return _job(row)
-        raise NotFoundError("There is no such job; they are kept for a day.")
+        raise NotFoundError(UNKNOWN_JOB)
 
     async def latest(self, count: int) -> list[Job]:
         """The newest first, without their results."""
         return [_job(row) for row in await self._fetch("latest", count)]
 
-    async def follow(self, job_id: str) -> dict[str, Any]:
+    async def summary(self, job_id: str) -> dict[str, Any]:
         """State, message and progress; NotFoundError."""
-        for state, message, progress, silent in await self._fetch("follow", job_id):
-            told = msgspec.json.decode(progress, type=Progress)
+        for state, message, stored, silent in await self._fetch("summary", job_id):
+            progress = msgspec.json.decode(stored, type=Progress)
             return {
                 "state": "failed" if silent else state,
-                "share": told.share,
-                "rows": told.rows,
+                "share": progress.share,
+                "rows": progress.rows,
                 "message": message,
             }
-        raise NotFoundError("There is no such job; they are kept for a day.")
+        raise NotFoundError(UNKNOWN_JOB)
 
-    async def beat(self, job: Job) -> bool:
-        """Say that the run is alive, and how far it is; False where the job is another's now."""
-        said = (job.message[:MESSAGE], job.progress(), job.id, job.run)
-        return bool(await self._execute("heartbeat", *said, timeout=BEAT_TIMEOUT))
+    async def heartbeat(self, job: Job) -> bool:
+        """Write the progress of a run; False if another run has claimed the job."""
+        values = (job.message[:MESSAGE], job.progress(), job.id, job.run)
+        timeout = HEARTBEAT_TIMEOUT
+        return bool(await self._execute(self._heartbeats, "heartbeat", *values, timeout=timeout))
 
     async def finish(self, job: Job, state: State) -> bool:
-        """Say how the run ended; False where the job is another's now."""
-        told = (job.message[:MESSAGE], job.progress(), _encoded(job, RESULT))
-        return bool(await self._execute("finish", state, *told, job.id, job.run))
+        """Write the end of a run; False if another run has claimed the job."""
+        values = (job.message[:MESSAGE], job.progress(), _fields(job, RESULT))
+        run = (job.id, job.run)
+        return bool(await self._execute(self._heartbeats, "finish", state, *values, *run))
 
     async def tidy(self) -> None:
-        """Remove what is older than a day: jobs with their folders, and folders without a job."""
+        """Delete what is older than a day: jobs with their folders, and folders without a job."""
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
-            if await self._execute("forget", job_id, KEPT_SECONDS):
+            if await self._database.run(partial(_forget, job_id)):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
         for names in chunks(await in_thread(self._old_folders)):
-            known = await self._database.fetch(sql.with_in_list(SQL["known"], len(names)), names)
-            for name in {*names} - {name for (name,) in known}:
+            rows = await self._database.fetch(sql.with_in_list(SQL["existing"], len(names)), names)
+            for name in {*names} - {name for (name,) in rows}:
                 await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 
     def _old_folders(self) -> list[str]:
-        """Old enough that their job would be in the table if there were one."""
+        """Folders so old that the table has their job, if there is one."""
         now, paths = time.time(), self._folder.glob("*/")
         return [
             path.name
@@ -172,18 +218,29 @@ class Jobs:
             return []
         return await self._database.fetch(SQL[name], (SILENT_SECONDS, value))
 
-    async def _execute(self, name: str, *values: Any, timeout: float | None = None) -> int:
-        return await self._database.run(
+    async def _execute(
+        self, database: Database, name: str, *values: Any, timeout: float | None = None
+    ) -> int:
+        return await database.run(
             lambda transaction: transaction.execute(SQL[name], values), timeout
         )
+
+
+async def _forget(job_id: str, transaction: Transaction) -> int:
+    """Delete an old job, and the checkpoints of its load: nobody can resume that any more."""
+    deleted = await transaction.execute(SQL["forget"], (job_id, KEPT_SECONDS))
+    if deleted:
+        for origin in await transaction.fetch(SQL["checkpoints"], (f"%/{job_id}/%",)):
+            await transaction.execute(SQL["forget_checkpoints"], origin)
+    return deleted
 
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _encoded(job: Struct, names: tuple[str, ...]) -> str:
-    return _json({name: getattr(job, name) for name in names})
+def _fields(struct: Struct, names: tuple[str, ...]) -> str:
+    return _json({name: getattr(struct, name) for name in names})
 
 
 def _job(row: Row) -> Job:

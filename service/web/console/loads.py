@@ -1,9 +1,9 @@
-"""Loading a file from the console: rows with their ids as the loader does, others as batches."""
+"""Loads from the console: rows with ids as the loader does it, rows without ids in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ import msgspec
 from loader.loading import pipeline
 from loader.options import Options
 from loader.reading.file import CsvFile
+from loader.reading.source import Source
 from loader.reporting.progress import Advance, Progress
 from loader.reporting.summary import Summary
 from service.core.database.transactions import Database, Transaction
@@ -24,49 +25,53 @@ from service.core.writes import ingest
 from service.core.writes.idempotency import Key, Keys, Reply, hash_of
 from service.core.writes.merge import OnConflict
 from service.core.writes.rejects import RejectOrigin
-from service.web.console.file_batches import Part, clipped, kind_of, parts
-from service.web.console.jobs import Job
+from service.web.console.file_batches import FileBatch, batches, kind_of, size_of
+from service.web.console.jobs import Job, verdict
 from service.web.console.rejects_file import RejectsFile
 
 SHOWN = 200
-"""Rejects, and verdicts of a preview, that a page shows; the file has all rejects."""
-CHARACTERS = 500
-"""Of a record on a page."""
+"""Most rejects, and most verdicts of a preview, that a page shows; the file has all rejects."""
 WORKERS = 1
 """A load has one place among the long work, so it uses one connection."""
 KEY_HOURS = 24 * 30
 """A job is kept for a day after its last run, so its keys outlive it."""
+CORRECT_WITH_IDS = "Correct the rejects and load that file."
+CORRECT_WITHOUT_IDS = (
+    "Write the rejected rows, corrected, into a new file and load that file alone: if you load "
+    "the whole file again, its good rows are added a second time."
+)
 _errors = msgspec.json.Decoder(dict[int, list[Error]])
 
 
-class _Watched(Progress):
-    """Puts the loader's progress into a job."""
+class _JobProgress(Progress):
+    """Copies the loader's progress into a job."""
 
     def __init__(self, job: Job):
         self._job = job
-        self.found: CsvFile | None = None
+        self.csv_file: CsvFile | None = None
 
     @contextmanager
     def file(self, file: CsvFile, summary: Summary) -> Iterator[Advance]:
-        self.found = file
+        self.csv_file = file
         self._job.total = file.size
 
         def advance(done: int) -> None:
             self._job.done = done
-            self._job.rows, self._job.codes = [_told(summary)], dict(summary.codes)
+            self._job.rows, self._job.codes = [_counts(summary)], dict(summary.codes)
 
         yield advance
 
 
 async def load(job: Job, path: Path, database: Database) -> None:
-    """Load a file, or in a preview only judge it."""
-    table = by_path(job.options["table"])
-    kind = await in_thread(kind_of, table, path)
+    """Load a file; in a preview, only validate it."""
+    source = Source(by_path(job.options["table"]), path, path.name)
+    job.total = await in_thread(size_of, source)
+    kind = await in_thread(kind_of, source)
     if kind is None:
         with _without_paths(path.parent):
-            await _load_with_ids(job, table, path, database)
+            await _load_with_ids(job, source.table, path, database)
     else:
-        await _New(job, table, path, database).load(kind)
+        await _LoadWithoutIds(job, source, database).run(kind)
 
 
 async def _load_with_ids(job: Job, table: Table, path: Path, database: Database) -> None:
@@ -81,26 +86,29 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
         workers=WORKERS,
         small_blocks=True,
     )
-    watched = _Watched(job)
-    (summary,) = await pipeline.load(database, options, watched)
-    job.rows, job.codes = [_told(summary)], dict(summary.codes)
-    job.message = " ".join(f"{note}." for note in summary.notes)
-    job.failures = [_shown(one.position, one.record, one.errors) for one in summary.first]
-    job.rejects = summary.rejects_file.name if summary.rejects_file else None
-    if job.preview and watched.found:
-        first = await in_thread(_first_records, watched.found)
+    progress = _JobProgress(job)
+    (summary,) = await pipeline.load(database, options, progress)
+    job.rows, job.codes = [_counts(summary)], dict(summary.codes)
+    notes = [f"{note}." for note in summary.notes]
+    job.failures = [verdict(one.position, one.record, one.errors) for one in summary.first]
+    if summary.rejects_file:
+        job.rejects = summary.rejects_file.name
+        notes.append(CORRECT_WITH_IDS)
+    job.message = " ".join(notes)
+    if job.preview and progress.csv_file:
+        first = await in_thread(_first_records, progress.csv_file)
         errors = {one.position: one.errors for one in summary.first}
-        job.verdicts = [_shown(line, text, errors.get(line, ())) for line, text in first]
+        job.verdicts = [verdict(line, text, errors.get(line, ())) for line, text in first]
 
 
 @contextmanager
 def _without_paths(folder: Path) -> Iterator[None]:
-    """The loader names folders, as its users are on the server; the console's are not."""
+    """Removes the server's folders from the loader's error messages."""
     try:
         yield
     except (InputError, StoppedError) as error:
-        told = str(error).replace(f"{folder}/", "").replace(str(folder), "REJECTS_DIR")
-        raise StoppedError(told) from error
+        message = str(error).replace(f"{folder}/", "").replace(str(folder), "REJECTS_DIR")
+        raise StoppedError(message) from error
 
 
 def _assumes_utc(job: Job) -> bool:
@@ -116,71 +124,72 @@ def _first_records(file: CsvFile) -> list[tuple[int, str]]:
     return list(zip(block.lines, texts, strict=False))
 
 
-def _shown(index: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
-    """A row as a page shows it, however long it is."""
-    text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
-    short = record if len(text) <= CHARACTERS else clipped(text, CHARACTERS)
-    told = [{"code": error.code, "message": error.message} for error in errors]
-    return {"index": index, "record": short, "errors": told}
-
-
-def _told(summary: Summary) -> dict[str, Any]:
-    kept = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
+def _counts(summary: Summary) -> dict[str, Any]:
+    names = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
     facts = summary.as_object()
-    return {name: facts[name] for name in kept}
+    return {name: facts[name] for name in names}
 
 
 @dataclass
-class _New:
-    """A file of rows without ids: batch after batch, each inserted once however often it is run."""
+class _LoadWithoutIds:
+    """A load of rows without ids: each batch is inserted once, however often the load runs."""
 
     job: Job
-    table: Table
-    path: Path
+    source: Source
     database: Database
 
-    async def load(self, kind: str) -> None:
-        """All of it."""
-        counts: dict[str, Any] = {"table": self.table.name, "read": 0, "added": 0, "rejected": 0}
-        self.job.total, self.job.rows = self.path.stat().st_size, [counts]
-        batches = parts(self.table, kind, self.path, assume_utc=_assumes_utc(self.job))
-        with RejectsFile(self.path) as rejects:
-            while part := await in_thread(next, batches, None):
-                added, errors = await self._take(part, counts["read"])
+    async def run(self, kind: str) -> None:
+        """Load all batches."""
+        counts: dict[str, Any] = {
+            "table": self.source.table.name,
+            "read": 0,
+            "added": 0,
+            "rejected": 0,
+        }
+        self.job.rows = [counts]
+        with (
+            closing(batches(self.source, kind, assume_utc=_assumes_utc(self.job))) as remaining,
+            RejectsFile(self.source.path) as rejects,
+        ):
+            while batch := await in_thread(next, remaining, None):
+                errors = await self._write(batch, counts["read"])
                 if not self.job.preview:
-                    await in_thread(rejects.add, part.judged, counts["read"], errors)
-                self._show(part, counts["read"], errors)
-                counts["read"] += part.judged.received
-                counts["added"] += added
+                    await in_thread(rejects.add, batch, errors)
+                self._show(batch, errors, first=not counts["read"])
+                counts["read"] += batch.rows.received
+                counts["added"] += batch.rows.received - len(errors)
                 counts["rejected"] += len(errors)
-                self.job.done = part.end
+                self.job.done = batch.end
             self.job.rejects = await in_thread(rejects.publish)
+        if self.job.rejects:
+            self.job.message = CORRECT_WITHOUT_IDS
 
-    async def _take(self, part: Part, before: int) -> tuple[int, dict[int, list[Error]]]:
-        """(rows added, errors by index) of a batch."""
+    async def _write(self, batch: FileBatch, before: int) -> dict[int, list[Error]]:
+        """Write a batch that has so many rows before it; errors by the index of the row."""
 
         async def work(transaction: Transaction) -> Reply:
-            origin = RejectOrigin("api", f"console: {self.path.name}")
+            origin = RejectOrigin("api", f"console: {self.source.name}", lines=batch.lines)
             dry_run = self.job.preview
-            verdict = await ingest.ingest(transaction, part.judged, origin, dry_run=dry_run)
-            errors = {reject.position: reject.errors for reject in verdict.rejects}
+            written = await ingest.ingest(transaction, batch.rows, origin, dry_run=dry_run)
+            errors = {reject.position: reject.errors for reject in written.rejects}
             return Reply(200, msgspec.json.encode(errors))
 
         if self.job.preview:
             reply = await self.database.run(work)
         else:
-            key = Key(self.job.user, "console", f"{self.job.id}-{before}", hash_of(part.body))
+            key = Key(self.job.user, "console", f"{self.job.id}-{before}", hash_of(batch.body))
             reply = await Keys(self.database, KEY_HOURS).once(key, work)
-        errors = _errors.decode(reply.body)
-        return part.judged.received - len(errors), errors
+        return _errors.decode(reply.body)
 
-    def _show(self, part: Part, before: int, errors: dict[int, list[Error]]) -> None:
+    def _show(self, batch: FileBatch, errors: dict[int, list[Error]], *, first: bool) -> None:
         """Keep what a page shows of a batch."""
-        records = part.judged.records
-        if self.job.preview and not before:
-            first = range(min(SHOWN, part.judged.received))
-            self.job.verdicts = [_shown(at + 1, records[at], errors.get(at, ())) for at in first]
+        records = batch.rows.records
+        if self.job.preview and first:
+            self.job.verdicts = [
+                verdict(line, records[at], errors.get(at, ()))
+                for at, line in enumerate(batch.lines[:SHOWN])
+            ]
         for at in [*errors][: SHOWN - len(self.job.failures)]:
-            self.job.failures.append(_shown(before + at + 1, records[at], errors[at]))
-        for error in (error for found in errors.values() for error in found):
+            self.job.failures.append(verdict(batch.lines[at], records[at], errors[at]))
+        for error in (error for reasons in errors.values() for error in reasons):
             self.job.codes[error.code] = self.job.codes.get(error.code, 0) + 1

@@ -1,4 +1,4 @@
-"""The pages."""
+"""The pages of the console."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from service.web.api.rejects import as_object
 from service.web.api.reports import Year
 from service.web.console.html import page
 
-Any_ = Request[Any, Any, Any]
+AnyRequest = Request[Any, Any, Any]
 Source = Literal["api", "loader", "restore", ""]
 Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
 PAGE, RECENT = 50, 5
 SHOWN = 1000
-"""Characters of a rejected record, and of its errors in JSON: `/rejects/{id}` has all."""
+"""Most characters of a record, and of its errors as JSON; `/rejects/{id}` has all."""
 CODES = (
     "missing unknown_field type blank too_long out_of_range format control_character not_found "
     "duplicate malformed"
@@ -38,22 +38,22 @@ CODES = (
 
 
 @get("/")
-async def overview(request: Any_, database: TheDatabase, state: State) -> Template:
-    """All at a glance; also when the database is away."""
-    counts, rejects, jobs, health = {}, [], [], "The database answers."
+async def overview(request: AnyRequest, database: TheDatabase, state: State) -> Template:
+    """Counts, rejects, backups and jobs; also while the database is not available."""
+    counts, rejects, jobs, health = {}, [], [], "The database is available."
     try:
         counts = {table.path: await _count(database, table) for table in TABLES}
         rejects = await _rejects(database, MAX_AFTER, RECENT)
         jobs = await state.jobs.latest(RECENT)
     except UnavailableError as error:
-        health = f"{error} See that the database runs, then reload."
+        health = f"{error} Check that the database is running, then reload."
     return page(
         request,
         "overview.html",
         counts=counts,
         rejects=rejects,
         health=health,
-        well=bool(counts),
+        healthy=bool(counts),
         backups=await _backups(request, state, RECENT),
         jobs=jobs,
     )
@@ -61,35 +61,35 @@ async def overview(request: Any_, database: TheDatabase, state: State) -> Templa
 
 @get("/console/tables/{table:str}")
 async def rows(
-    request: Any_, database: TheDatabase, table: FromPath[str], after: After = 0
+    request: AnyRequest, database: TheDatabase, table: FromPath[str], after: After = 0
 ) -> Template:
-    found = by_path(table)
-    shown = await database.fetch(found.sql["page"], (after, PAGE))
-    following = shown[-1][0] if len(shown) == PAGE else None
-    listed = [found.as_object(row) for row in shown]
-    return page(request, "rows.html", table=found, rows=listed, after=after, following=following)
+    listed = by_path(table)
+    records = await database.fetch(listed.sql["page"], (after, PAGE))
+    following = records[-1][0] if len(records) == PAGE else None
+    objects = [listed.as_object(record) for record in records]
+    return page(request, "rows.html", table=listed, rows=objects, after=after, following=following)
 
 
 @get("/console/tables/{table:str}/{row_id:int}")
 async def row(
-    request: Any_, database: TheDatabase, table: FromPath[str], row_id: FromPath[int]
+    request: AnyRequest, database: TheDatabase, table: FromPath[str], row_id: FromPath[int]
 ) -> Template:
-    found = by_path(table)
-    shown = await database.fetch(found.sql["find"], (row_id,)) if row_id <= MAX_ID else []
-    if not shown:
-        raise NotFoundError(f"There is no row {row_id} in {found.path}.")
-    parents = {field.name: by_name(field.references or "").path for _, field in found.parents}
-    return page(request, "row.html", table=found, row=found.as_object(shown[0]), parents=parents)
+    owner = by_path(table)
+    records = await database.fetch(owner.sql["find"], (row_id,)) if row_id <= MAX_ID else []
+    if not records:
+        raise NotFoundError(f"There is no row {row_id} in {owner.path}.")
+    parents = {field.name: by_name(field.references or "").path for _, field in owner.parents}
+    return page(request, "row.html", table=owner, row=owner.as_object(records[0]), parents=parents)
 
 
 @get("/console/load")
-async def load(request: Any_, state: State) -> Template:
+async def load(request: AnyRequest, state: State) -> Template:
     jobs = await state.jobs.latest(PAGE)
     return page(request, "load.html", jobs=[job for job in jobs if job.kind == "load"])
 
 
 @get("/console/backups", opt={ROLE: "operator"})
-async def backups(request: Any_, state: State) -> Template:
+async def backups(request: AnyRequest, state: State) -> Template:
     jobs = await state.jobs.latest(PAGE)
     return page(
         request,
@@ -101,7 +101,7 @@ async def backups(request: Any_, state: State) -> Template:
 
 @get("/console/rejects")
 async def rejects(
-    request: Any_,
+    request: AnyRequest,
     database: TheDatabase,
     table: FromQuery[str] = "",
     source: FromQuery[Source] = "",
@@ -109,36 +109,35 @@ async def rejects(
     before: Before = None,
 ) -> Template:
     name = by_path(table).name if table else None
-    shown = await _rejects(database, before or MAX_AFTER, PAGE, name, source or None, code or None)
+    latest = await _rejects(database, before or MAX_AFTER, PAGE, name, source or None, code or None)
     return page(
         request,
         "rejects.html",
-        rejects=shown,
-        wanted={"table": table, "source": source, "code": code},
+        rejects=latest,
+        filters={"table": table, "source": source, "code": code},
         codes=CODES,
-        following=shown[-1]["id"] if len(shown) == PAGE else None,
+        following=latest[-1]["id"] if len(latest) == PAGE else None,
     )
 
 
 @get("/console/reports")
-async def figures(request: Any_, database: TheDatabase, year: Year = None) -> Template:
+async def report_page(request: AnyRequest, database: TheDatabase, year: Year = None) -> Template:
     years = await reports.years(database)
-    wanted = year or (years[-1] if years else None)
+    year = year or (years[-1] if years else None)
     return page(
         request,
         "reports.html",
         years=years,
-        year=wanted,
-        quarterly=await HIRES_BY_QUARTER.rows(database, wanted),
-        above=await DEPARTMENTS_ABOVE_MEAN.rows(database, wanted),
-        mean=await reports.mean(database, wanted) if wanted else 0.0,
+        year=year,
+        quarterly=await HIRES_BY_QUARTER.rows(database, year),
+        above=await DEPARTMENTS_ABOVE_MEAN.rows(database, year),
+        mean=await reports.mean(database, year) if year else 0.0,
     )
 
 
 @get("/console/jobs/{job_id:str}")
-async def job(request: Any_, state: State, job_id: FromPath[str]) -> Template:
-    found = await state.jobs.find(job_id)
-    return page(request, "job.html", job=found)
+async def job(request: AnyRequest, state: State, job_id: FromPath[str]) -> Template:
+    return page(request, "job.html", job=await state.jobs.find(job_id))
 
 
 async def _count(database: Database, table: Table) -> int:
@@ -154,17 +153,16 @@ async def _rejects(
     source: str | None = None,
     code: str | None = None,
 ) -> list[dict[str, Any]]:
-    wanted = msgspec.json.encode({"code": code}).decode() if code else None
-    parameters = (SHOWN, SHOWN, before, table, table, source, source, wanted, wanted, limit)
-    found = await database.fetch(REJECTS["latest"], parameters)
-    return [as_object(one) for one in found]
+    error = msgspec.json.encode({"code": code}).decode() if code else None
+    parameters = (SHOWN, SHOWN, before, table, table, source, source, error, error, limit)
+    return [as_object(one) for one in await database.fetch(REJECTS["latest"], parameters)]
 
 
-async def _backups(request: Any_, state: State, count: int) -> list[Listed]:
+async def _backups(request: AnyRequest, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
     listed = await in_thread(BackupStore(state.settings.backup_dir).list)
     return listed[::-1][:count]
 
 
-PAGES = [overview, rows, row, load, backups, rejects, figures, job]
+PAGES = [overview, rows, row, load, backups, rejects, report_page, job]

@@ -1,35 +1,24 @@
-"""The file of a load's rejects, written as they are found."""
+"""The file of a load's rejects, written while the load runs."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
 import msgspec
 
-from service.core.errors import StorageError
-from service.core.rules.batch import Batch
 from service.core.rules.fields import Error
+from service.web.console.file_batches import FileBatch
+from service.web.console.job_files import storage_errors
 from service.web.console.jobs import token
 
 
-@contextmanager
-def writing() -> Iterator[None]:
-    """Errors of the folder of uploads and rejects as StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"The folder of uploads and rejects (REJECTS_DIR) cannot be used: {error.strerror}. "
-            "Give it room, and the right to read and write there; then try again."
-        ) from error
-
-
 class RejectsFile:
-    """`<file>.rejects.csv` beside a file; nothing is to be seen of it before it is whole."""
+    """`<file>.rejects.csv` next to a file; it gets this name when it is complete."""
 
     def __init__(self, source: Path):
         self._path = source.with_name(f"{source.stem}.rejects.csv")
@@ -42,25 +31,28 @@ class RejectsFile:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._open.close()
+        # On a full disk, closing writes once more and fails: that must not hide the first error.
+        with suppress(OSError):
+            self._open.close()
 
-    def add(self, judged: Batch, before: int, errors: Mapping[int, Sequence[Error]]) -> None:
-        """Append the rejects of a batch that has so many rows before it."""
+    def add(self, batch: FileBatch, errors: Mapping[int, Sequence[Error]]) -> None:
+        """Append the rejects of a batch: errors by the index of the row."""
         if not errors:
             return
-        with writing():
+        with storage_errors():
             if self._file is None:
                 self._begin()
             for at, reasons in errors.items():
-                told = "; ".join(error.message for error in reasons)
-                self._csv.writerow((before + at + 1, told, _text(judged.records[at])))
+                messages = "; ".join(error.message for error in reasons)
+                self._csv.writerow((batch.lines[at], messages, _json(batch.rows.records[at])))
 
     def publish(self) -> str | None:
-        """Give the file its name, if there is anything in it; that name."""
+        """Give the file its name; None if it has no rejects."""
         if self._file is None:
             return None
-        with writing():
+        with storage_errors():
             self._file.flush()
+            os.fsync(self._file.fileno())
             self._partial.replace(self._path)
         return self._path.name
 
@@ -70,8 +62,8 @@ class RejectsFile:
         file = self._partial.open("x", newline="", encoding="utf-8")
         self._file = self._open.enter_context(file)
         self._csv = csv.writer(self._file)
-        self._csv.writerow(("row", "errors", "record"))
+        self._csv.writerow(("line", "errors", "record"))
 
 
-def _text(record: Any) -> str:
+def _json(record: Any) -> str:
     return msgspec.json.encode(record).decode()

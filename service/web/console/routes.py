@@ -1,4 +1,4 @@
-"""The console's place in the application."""
+"""The routes of the console."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from service.web.console.actions import ACTIONS
 from service.web.console.html import ERRORS, STATIC
 from service.web.console.pages import PAGES
 
-FILES = {path.name: path for path in STATIC.iterdir()}
+STATIC_FILES = {path.name: path for path in STATIC.iterdir()}
 
 
 @route("/static/{name:str}", http_method=["GET", "HEAD"], name="static")
 async def static(name: FromPath[str]) -> File:
-    """A file that the pages load. A name that is not one of theirs never reaches the disk."""
-    if name not in FILES:
-        raise NotFoundError(f"There is no {name[:100]!r} here.")
-    return File(FILES[name], content_disposition_type="inline")
+    """A file that the pages load. An unknown name never reaches the disk."""
+    if name not in STATIC_FILES:
+        raise NotFoundError(f"There is no static file {name[:100]!r}.")
+    return File(STATIC_FILES[name], content_disposition_type="inline")
 
 
 console = Router(

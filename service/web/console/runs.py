@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-import msgspec
-
 from service.core.errors import (
     ContentionError,
     DatabaseError,
@@ -17,28 +15,31 @@ from service.core.errors import (
     RowsRefused,
     UnavailableError,
 )
-from service.web.console.jobs import STOPPED, Job, Jobs, State
+from service.web.console.jobs import STOPPED, Job, Jobs, State, verdict
 from service.web.traffic.limiter import Limiter
 
 log = logging.getLogger("hirebase.console")
 
 PROGRESS_SECONDS = 0.5
-"""Progress is written this often at most."""
-BEAT_SECONDS = 2.0
-"""A run without progress has a heartbeat this often."""
-AGAIN_SECONDS = 1.0
+"""Shortest time between two writes of the progress."""
+HEARTBEAT_SECONDS = 2.0
+"""Time between two heartbeats of a run without progress."""
+RETRY_SECONDS = 1.0
 TIDY_SECONDS = 600
 STOP_SECONDS = 5
-"""So long a stop waits for runs to write that they were stopped."""
+"""Longest time that a stop waits for the runs to write their end."""
 
-BROKEN = "Something went wrong on our side. Try again; if it stays, tell the operator when it was."
-WAITING = "Waiting for a place: other backups, restores or loads are running."
+BROKEN = (
+    "The service failed unexpectedly. Try again. If it fails again, tell the operator the time "
+    "of the failure: the log has the reason."
+)
+WAITING = "Waiting for other backups, restores or loads to end."
 
 Work = Callable[[Job], Awaitable[None]]
 
 
 class Runs:
-    """Runs jobs; what becomes of them is in the table."""
+    """Runs jobs; the table of jobs has their state."""
 
     def __init__(self, jobs: Jobs):
         self._jobs = jobs
@@ -49,12 +50,12 @@ class Runs:
         await self._jobs.add(job)
         self._start(job, work)
 
-    async def again(self, job: Job, work: Work, *, preview: bool) -> None:
-        """Run a job that is ready or has failed; KeyBusyError where another was quicker."""
+    async def restart(self, job: Job, work: Work, *, preview: bool) -> None:
+        """Run a job that is ready or has failed; KeyBusyError if another run has claimed it."""
         self._start(await self._jobs.claim(job, preview=preview), work)
 
     async def close(self) -> None:
-        """Stop what runs, and say so in the table."""
+        """Stop all runs and write that they were stopped."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -69,65 +70,67 @@ class Runs:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, job: Job, work: Work) -> None:
-        doing = asyncio.ensure_future(work(job))
-        beating = asyncio.create_task(self._beat(job, doing))
+        running = asyncio.ensure_future(work(job))
+        heartbeats = asyncio.create_task(self._send_heartbeats(job, running))
         try:
-            state = await _outcome(job, doing)
+            state = await _outcome(job, running)
         finally:
-            beating.cancel()
+            heartbeats.cancel()
         await self._finish(job, state)
 
-    async def _beat(self, job: Job, doing: asyncio.Future[None]) -> None:
-        """Write progress and heartbeats; stop the work once the job is another's."""
-        told, at = "", 0.0
+    async def _send_heartbeats(self, job: Job, running: asyncio.Future[None]) -> None:
+        """Write progress and heartbeats; cancel the work if another run has claimed the job."""
+        written, at = "", 0.0
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            with _supervised(job):
-                now = job.message + job.progress()
-                if now == told and time.monotonic() - at < BEAT_SECONDS:
+            with _logged(job):
+                current = job.message + job.progress()
+                if current == written and time.monotonic() - at < HEARTBEAT_SECONDS:
                     continue
-                told, at = now, time.monotonic()
-                if not await self._jobs.beat(job):
-                    log.warning("job %s was taken over: this run of it stops", job.id)
-                    doing.cancel()
+                written, at = current, time.monotonic()
+                if not await self._jobs.heartbeat(job):
+                    log.warning("job %s: another run has claimed it, this run stops", job.id)
+                    running.cancel()
                     return
 
     async def _finish(self, job: Job, state: State) -> None:
-        """Write how it ended, as soon as the database takes it."""
+        """Write the end of a run; retry while the database is not available."""
         while True:
             try:
                 if not await self._jobs.finish(job, state):
-                    log.warning("job %s was taken over: the end of this run is not kept", job.id)
+                    log.warning("job %s: another run has claimed it, this end is dropped", job.id)
                 return
             except (UnavailableError, ContentionError) as error:
-                log.warning("the end of job %s cannot be written yet: %s", job.id, error)
-            except Exception:  # it would be refused again; without heartbeats the job has failed
-                log.exception("the end of job %s cannot be written", job.id)
+                log.warning("job %s: its end cannot be written yet: %s", job.id, error)
+            except Exception:  # a retry would fail too; without heartbeats the job counts as failed
+                log.exception("job %s: its end cannot be written", job.id)
                 return
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 @contextmanager
-def _supervised(job: Job) -> Iterator[None]:
-    """Log what fails and go on: without heartbeats another replica would take the job over."""
+def _logged(job: Job) -> Iterator[None]:
+    """Log any error and continue: without heartbeats another replica would claim the job."""
     try:
         yield
     except DatabaseError as error:
-        log.warning("the heartbeat of job %s failed: %s", job.id, error)
-    except Exception:  # as above, whatever it is
-        log.exception("the heartbeat of job %s failed", job.id)
+        log.warning("job %s: the heartbeat failed: %s", job.id, error)
+    except Exception:  # as above, for every error
+        log.exception("job %s: the heartbeat failed", job.id)
 
 
-async def _outcome(job: Job, doing: asyncio.Future[None]) -> State:
+async def _outcome(job: Job, running: asyncio.Future[None]) -> State:
     try:
-        await doing
+        await running
     except HirebaseError as error:
         job.message = str(error)
         if isinstance(error, RowsRefused):
-            job.failures = msgspec.to_builtins([one.as_failure() for one in error.rejects])
+            job.failures = [verdict(one.position, one.record, one.errors) for one in error.rejects]
     except asyncio.CancelledError:
         job.message = STOPPED
-    except Exception as error:  # nobody awaits it: its state is where it is told
+    except (
+        Exception
+    ) as error:  # no caller awaits the run: the job has the message, the log the rest
         log.exception("a %s failed", job.kind, exc_info=error)
         job.message = BROKEN
     else:
@@ -136,19 +139,19 @@ async def _outcome(job: Job, doing: asyncio.Future[None]) -> State:
 
 
 @asynccontextmanager
-async def place(gate: Limiter, job: Job) -> AsyncIterator[None]:
-    """A place among the long work; waits for one."""
-    with ExitStack() as inside:
-        while not _entered(gate, inside):
+async def place(limiter: Limiter, job: Job) -> AsyncIterator[None]:
+    """Wait for a place among the long work, and keep it."""
+    with ExitStack() as stack:
+        while not _entered(limiter, stack):
             job.message = WAITING
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         job.message = ""
         yield
 
 
-def _entered(gate: Limiter, inside: ExitStack) -> bool:
+def _entered(limiter: Limiter, stack: ExitStack) -> bool:
     try:
-        inside.enter_context(gate.entered())
+        stack.enter_context(limiter.entered())
     except UnavailableError:
         return False
     return True

@@ -13,8 +13,8 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import calling
-from tests.integration.console.test_console import begun, ended, shown
 from tests.integration.traffic.test_request_log import figures
+from tests.support.console import events, page, run
 from tests.support.hires import add_parents
 from tests.support.waiting import until
 
@@ -105,8 +105,8 @@ async def test_a_console_job_waits_for_a_slot(small: httpx.AsyncClient, database
         ]
         await asyncio.sleep(1.5)
         for job in jobs:
-            assert "Waiting for a place" in await shown(small, job)
-    assert [(await ended(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
+            assert "Waiting for other backups" in await page(small, job)
+    assert [(await events(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
 
 
 async def test_errors_and_clients_that_leave_free_their_slots(
@@ -120,4 +120,4 @@ async def test_errors_and_clients_that_leave_free_their_slots(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert (await small.post("/avro/backup?table=jobs")).status_code == 201
-        await begun(small, "/console/backups?table=jobs")
+        await run(small, "/console/backups?table=jobs")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.api.test_problems import INTERNAL
-from tests.integration.console.test_console import begun, ended
+from tests.support.console import events, run
 from tests.support.routes import ENDPOINTS, Endpoint
 
 TEXTS = {
@@ -175,12 +175,12 @@ async def test_a_file_of_any_name_is_checked(caller: httpx.AsyncClient, name: st
         "/console/loads", params={"table": "departments", "name": name}, content=BODY
     )
     assert reply.status_code == 201, reply.text
-    await ended(caller, reply.json()["job"])
+    await events(caller, reply.json()["job"])
 
 
 async def test_a_long_name_keeps_its_suffix(caller: httpx.AsyncClient) -> None:
     """It tells the format, and that a file is compressed."""
     name = "漢" * 256 + ".csv"
-    job = await begun(caller, f"/console/loads?table=departments&name={name}", content=BODY)
-    assert (await ended(caller, job))[-1]["state"] == "ready"
+    job = await run(caller, f"/console/loads?table=departments&name={name}", content=BODY)
+    assert (await events(caller, job))[-1]["state"] == "ready"
     assert ".csv" in (await caller.get(f"/console/jobs/{job}")).text

@@ -1,11 +1,13 @@
-"""The console without a browser: loads, backups, roles, and the state of long work."""
+"""The console without a browser: loads, backups, roles, and the state of jobs."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import html
+import io
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -16,44 +18,19 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.web.console.loads import SHOWN
 from tests.conftest import calling
+from tests.support.console import HTML, events, load, page, run
 from tests.support.hires import add_parents, count
-
-HTML = {"Accept": "text/html"}
-
-
-async def begun(client: httpx.AsyncClient, url: str, **request: Any) -> str:
-    reply = await client.post(url, **request)
-    assert reply.status_code == 201, reply.text
-    job: str = reply.json()["job"]
-    await ended(client, job)
-    return job
-
-
-async def ended(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
-    """Every state that is told until the job waits or has ended."""
-    text = (await client.get(f"/console/jobs/{job}/events")).text
-    return [msgspec.json.decode(data) for data in re.findall(r"(?m)^data: (.*?)\r?$", text)]
-
-
-async def loaded(client: httpx.AsyncClient, name: str, body: bytes, table: str) -> str:
-    """A file looked at, then loaded."""
-    job = await begun(client, f"/console/loads?table={table}&name={name}", content=body)
-    return await begun(client, f"/console/jobs/{job}/confirm", json={"word": ""})
-
-
-async def shown(client: httpx.AsyncClient, job: str) -> str:
-    return (await client.get(f"/console/jobs/{job}", headers=HTML)).text
 
 
 async def test_a_preview_writes_nothing_and_a_load_writes_once(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     body = b"".join(b'{"job": "Clerk %d"}\n' % n for n in range(2500)) + b'{"job": ""}\n'
-    job = await begun(client, "/console/loads?table=jobs&name=jobs.ndjson", content=body)
+    job = await run(client, "/console/loads?table=jobs&name=jobs.ndjson", content=body)
     assert await count(database, "jobs") == await count(database, "rejects") == 0
-    (told,) = {row["added"] for row in (await ended(client, job))[-1]["rows"]}
-    assert told == 2500
-    await begun(client, f"/console/jobs/{job}/confirm", json={})
+    (row,) = (await events(client, job))[-1]["rows"]
+    assert row["added"] == 2500
+    await run(client, f"/console/jobs/{job}/confirm", json={})
     assert await count(database, "jobs") == 2500
     again = await client.post(f"/console/jobs/{job}/confirm", json={})
     assert again.status_code == 409
@@ -70,12 +47,12 @@ async def test_a_preview_writes_nothing_and_a_load_writes_once(
         ("jobs.ndjson", b'{"job": "Clerk"}\n{"job": " "}\n{"job": "Baker"}\n'),
     ],
 )
-async def test_a_preview_tells_the_verdict_on_every_row(
+async def test_a_preview_shows_the_verdict_of_every_row(
     client: httpx.AsyncClient, database: Database, name: str, body: bytes
 ) -> None:
-    job = await begun(client, f"/console/loads?table=jobs&name={name}", content=body)
-    page = await shown(client, job)
-    table = page.partition('aria-label="Row by row"')[2].partition("</table>")[0]
+    job = await run(client, f"/console/loads?table=jobs&name={name}", content=body)
+    text = await page(client, job)
+    table = text.partition('aria-label="Row by row"')[2].partition("</table>")[0]
     rows = re.findall(
         r'<tr><td class="number">\d+</td><td>(.*?)</td><td>(.*?)</td>', table, re.DOTALL
     )
@@ -84,8 +61,70 @@ async def test_a_preview_tells_the_verdict_on_every_row(
     assert "missing" in rows[1][1] or "blank" in rows[1][1]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"job": 1e999}',
+        '{"job": "\\ud800", "\\ud800": 1}',
+        '{"job": ' + "9" * 5000 + "}",
+        '{"job": ' + "[" * 5000,
+        "{" + ", ".join(f'"{number}{"x" * 400}": 1' for number in range(50)) + "}",
+        '{"job": "' + "\\u0001" * 5000 + '"}',
+    ],
+)
+async def test_a_page_shows_any_row_in_a_limited_size(
+    client: httpx.AsyncClient, database: Database, row: str
+) -> None:
+    body = f'{row}\n{{"job": "Clerk"}}\n' * 250
+    job = await load(client, "jobs.ndjson", body.encode(), "jobs")
+    text = await page(client, job)
+    assert "Done." in text
+    assert html.escape(row[:8], quote=False) in text.replace("&#34;", '"')
+    ((size,),) = await database.fetch("SELECT LENGTH(result) FROM console_jobs")
+    assert size < 1 << 20
+    assert await count(database, "jobs") == await count(database, "rejects") == 250
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "lines"),
+    [
+        ("jobs.csv", b'\njob\nClerk\n"Two\nlines"\n\n \nBaker\nA,B\n', ["4", "7", "9"]),
+        ("jobs.ndjson", b'\n{"job": "Clerk"}\n \n[]\n' + b'{"job": "A"}\n' * 1500 + b"{", 0),
+        ("jobs.csv", b'id,job\n1,Clerk\n"2","Two\nlines"\n\n3,\n4,Baker\n', ["3", "6"]),
+    ],
+)
+async def test_a_reject_has_the_line_of_the_file_everywhere(
+    client: httpx.AsyncClient, name: str, body: bytes, lines: list[str]
+) -> None:
+    lines = lines or ["4", "1505"]
+    job = await load(client, name, body, "jobs")
+    file = (await client.get(f"/console/jobs/{job}/rejects")).text
+    rows = (await client.get("/rejects")).json()["rows"]
+    text = (await page(client, job)).partition('aria-label="Rejected rows"')[2]
+    assert [row[0] for row in csv.reader(io.StringIO(file))] == ["line", *lines]
+    assert [str(row["position"]) for row in rows] == lines
+    assert re.findall(r'<tr><td class="number">(\d+)<', text) == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "advice"),
+    [
+        ("jobs.csv", b"id,job\n1,\n2,Clerk\n", "load that file"),
+        ("jobs.csv", b"job\n \nClerk\n", "new file"),
+        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n"), "new file"),
+        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n'), "new file"),
+    ],
+)
+async def test_the_page_says_how_to_correct_rejects(
+    client: httpx.AsyncClient, database: Database, name: str, body: bytes, advice: str
+) -> None:
+    job = await load(client, name, body, "jobs")
+    assert advice in await page(client, job)
+    assert await database.fetch("SELECT job FROM jobs") == [("Clerk",)]
+
+
 async def test_files_with_ids_keep_them(client: httpx.AsyncClient, database: Database) -> None:
-    await loaded(client, "anything.csv", b"7,Sales\n9,Art\n9,Law\n", "departments")
+    await load(client, "anything.csv", b"7,Sales\n9,Art\n9,Law\n", "departments")
     found = await database.fetch("SELECT id, department FROM departments ORDER BY id")
     assert found == [(7, "Sales"), (9, "Art")]
     (reject,) = (await client.get("/rejects")).json()["rows"]
@@ -93,20 +132,20 @@ async def test_files_with_ids_keep_them(client: httpx.AsyncClient, database: Dat
 
 
 async def test_csv_without_ids_gets_new_ones(client: httpx.AsyncClient, database: Database) -> None:
-    await loaded(client, "new.csv", b'job\n"Clerk\nof works"\nBaker, Art\nBaker\n', "jobs")
+    await load(client, "new.csv", b'job\n"Clerk\nof works"\nBaker, Art\nBaker\n', "jobs")
     assert await count(database, "jobs") == 1
 
 
-async def test_a_page_shows_so_many_rejects_and_the_file_all(
+async def test_a_page_shows_the_first_rejects_and_the_file_has_all(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    job = await loaded(client, "d.csv", b"x,Sales\n" * 450, "departments")
-    assert (await shown(client, job)).count("<tr><td class") == SHOWN
+    job = await load(client, "d.csv", b"x,Sales\n" * 450, "departments")
+    assert (await page(client, job)).count("<tr><td class") == SHOWN
     assert len((await client.get(f"/console/jobs/{job}/rejects")).text.splitlines()) == 451
 
 
 @pytest.mark.parametrize("name", ["../../evil.csv", "..", "", "a/b.csv", "ü;|.csv", "x" * 300])
-async def test_a_files_name_leads_nowhere_else(
+async def test_a_file_name_cannot_leave_the_folder_of_its_job(
     client: httpx.AsyncClient, migrated: Settings, name: str
 ) -> None:
     before = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()}
@@ -114,7 +153,7 @@ async def test_a_files_name_leads_nowhere_else(
         "/console/loads", params={"table": "jobs", "name": name}, content=b"1,Clerk\n"
     )
     job = reply.json()["job"]
-    await ended(client, job)
+    await events(client, job)
     folder = migrated.rejects_dir / ".console" / job
     new = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()} - before
     assert {path.parent for path in new} == {folder / "file"}
@@ -129,26 +168,26 @@ async def test_a_files_name_leads_nowhere_else(
         (gzip.compress(b"1,Clerk\n")[:-9], "jobs.csv is not a complete gzip file"),
     ],
 )
-async def test_what_cannot_be_loaded_says_why(
+async def test_a_file_that_cannot_be_loaded_gets_a_reason(
     client: httpx.AsyncClient, migrated: Settings, body: bytes, advice: str
 ) -> None:
-    job = await begun(client, "/console/loads?table=jobs&name=jobs.csv", content=body)
-    text = await shown(client, job)
+    job = await run(client, "/console/loads?table=jobs&name=jobs.csv", content=body)
+    text = await page(client, job)
     assert advice in text
     assert str(migrated.rejects_dir) not in text
 
 
-async def test_a_restore_wants_its_word(client: httpx.AsyncClient, database: Database) -> None:
+async def test_a_restore_needs_its_word(client: httpx.AsyncClient, database: Database) -> None:
     await add_parents(database, range(1, 3))
-    await begun(client, "/console/backups?table=jobs")
+    await run(client, "/console/backups?table=jobs")
     name = (await client.get("/avro/backups")).json()["backups"][-1]["name"]
     await client.post("/jobs", json={"job": "New"})
-    job = await begun(client, f"/console/backups/{name}/restore")
+    job = await run(client, f"/console/backups/{name}/restore")
     for word in ("", "all", "JOBS"):
         refused = await client.post(f"/console/jobs/{job}/confirm", json={"word": word})
         assert (refused.status_code, "Type jobs" in refused.text) == (400, True)
     assert await count(database, "jobs") == 3
-    await begun(client, f"/console/jobs/{job}/confirm", json={"word": "jobs"})
+    await run(client, f"/console/jobs/{job}/confirm", json={"word": "jobs"})
     assert await count(database, "jobs") == 2
     assert (await client.get(f"/console/backups/{name}")).content.startswith(b"Obj\x01")
 
@@ -159,17 +198,17 @@ async def test_only_backups_are_sent(client: httpx.AsyncClient, name: str) -> No
     assert (await client.post(f"/console/backups/{name}/restore")).status_code == 404
 
 
-async def test_roles_decide_what_is_shown_and_done(
+async def test_roles_limit_what_a_user_sees_and_does(
     migrated: Settings, database: Database, tmp_path: Path
 ) -> None:
     phc = Argon2id(salt=b"x" * 16, length=32, iterations=1, lanes=1, memory_cost=64)
     users = tmp_path / "users"
     users.write_text(f"eve:reader:{phc.derive_phc_encoded(b'pass')}\n")
     async with calling(msgspec.structs.replace(migrated, api_users=users)) as client:
-        job = await begun(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
         eve = httpx.BasicAuth("eve", "pass")
-        page = (await client.get("/", auth=eve, headers=HTML)).text
-        assert "/console/backups" not in page
+        overview = (await client.get("/", auth=eve, headers=HTML)).text
+        assert "/console/backups" not in overview
         assert "writer" in (await client.get("/console/load", auth=eve, headers=HTML)).text
         for method, path in (
             ("GET", "/console/backups"),
@@ -182,7 +221,7 @@ async def test_roles_decide_what_is_shown_and_done(
             assert reply.status_code == 403
 
 
-async def test_a_database_that_is_away_is_told_on_the_overview(
+async def test_the_overview_says_that_the_database_is_not_available(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from service.core.errors import UnavailableError
@@ -193,4 +232,4 @@ async def test_a_database_that_is_away_is_told_on_the_overview(
     monkeypatch.setattr(Database, "fetch", away)
     reply = await client.get("/", headers=HTML)
     assert reply.status_code == 200
-    assert "See that the database runs" in reply.text
+    assert "Check that the database" in reply.text

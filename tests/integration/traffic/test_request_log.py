@@ -13,7 +13,7 @@ import structlog
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import calling
-from tests.integration.console.test_console import begun, loaded
+from tests.support.console import load, run
 
 SECRET = "Nobody Reads This"
 
@@ -83,13 +83,13 @@ async def test_metrics_include_the_pool(client: httpx.AsyncClient) -> None:
 
 async def test_metrics_count_loads_and_backups(client: httpx.AsyncClient) -> None:
     body = b"1,Sales\n2,Law\n3,\n"
-    await loaded(client, "departments.csv", body, "departments")
+    await load(client, "departments.csv", body, "departments")
     backup = (await client.get("/avro/backup/departments")).content
     saved = (await client.post("/avro/backup")).json()
     for url in ("restore/departments?dry_run=true", "restore/departments", "verify"):
         assert (await client.post(f"/avro/{url}", content=backup)).status_code == 200
     assert (await client.post("/avro/verify", content=backup[:-1])).status_code == 422
-    await begun(client, "/console/backups?table=jobs")
+    await run(client, "/console/backups?table=jobs")
     told = await figures(client)
     rows = {name: value for name, value in told.items() if "loader_rows_total" in name}
     assert rows['hirebase_loader_rows_total{outcome="added",table="departments"}'] == 2

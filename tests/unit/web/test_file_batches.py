@@ -1,21 +1,24 @@
-"""Files without ids in batches: every row once, whatever the text, and none larger than allowed."""
+"""Files of rows without ids in batches: each row once, for any text, in batches of limited size."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from loader.reading.source import GZIP, Source
+from service.core.errors import TooLargeError
 from service.core.rules import batch, formats
 from service.core.tables import Table, by_path
 from service.web.console import file_batches
-from service.web.console.file_batches import CSV, NDJSON, Part, kind_of, parts
+from service.web.console.file_batches import CSV, NDJSON, FileBatch, batches, kind_of, size_of
 
 JOBS = by_path("jobs")
 EMPLOYEES = by_path("employees")
@@ -23,7 +26,9 @@ LONGEST, BYTES, ROWS = 40, 60, 4
 
 LINES = st.lists(
     st.one_of(
-        st.binary(max_size=2 * LONGEST).map(lambda line: line.replace(b"\n", b"")),
+        st.binary(max_size=2 * LONGEST)
+        .map(lambda line: line.replace(b"\n", b""))
+        .filter(lambda line: not line.startswith(GZIP)),
         st.sampled_from([b'{"job": "Clerk"}', b'{"job": ""}', b" \t", b"\r", b"null"]),
         st.integers(LONGEST - 2, LONGEST + 2).map(lambda size: b"x" * size),
     )
@@ -31,7 +36,7 @@ LINES = st.lists(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small() -> Iterator[None]:
+def small_limits() -> Iterator[None]:
     """Limits so low that examples reach them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(file_batches, "LONGEST", LONGEST)
@@ -40,10 +45,14 @@ def small() -> Iterator[None]:
         yield
 
 
-def split(kind: str, content: bytes, table: Table = JOBS) -> list[Part]:
+def split(kind: str, content: bytes, table: Table = JOBS) -> list[FileBatch]:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(content)
-        return list(parts(table, kind, Path(file.name)))
+        return list(batches(source(Path(file.name), table), kind))
+
+
+def source(path: Path, table: Table = JOBS) -> Source:
+    return Source(table, path, path.name)
 
 
 @given(LINES, st.booleans())
@@ -51,27 +60,21 @@ def split(kind: str, content: bytes, table: Table = JOBS) -> list[Part]:
 @example([b" " * (3 * LONGEST), b'{"job": "Clerk"}' + b" " * LONGEST], True)
 def test_every_line_of_ndjson_is_one_row(lines: list[bytes], ended: bool) -> None:
     content = b"\n".join(lines) + (b"\n" if ended and lines else b"")
-    found = split(NDJSON, content)
-    rows = [line for line in lines if line.strip() or len(line) > LONGEST]
-    assert sum(part.judged.received for part in found) == len(rows)
-    verdicts = {
-        before + reject.position: reject.errors
-        for before, part in _numbered(found)
-        for reject in part.judged.rejects
+    split_batches = split(NDJSON, content)
+    rows = {
+        number: line for number, line in enumerate(lines, 1) if line.strip() or len(line) > LONGEST
     }
-    for at, line in enumerate(rows):
+    assert [number for one in split_batches for number in one.lines] == [*rows]
+    errors = {
+        one.lines[reject.position]: reject.errors
+        for one in split_batches
+        for reject in one.rows.rejects
+    }
+    for number, line in rows.items():
         if len(line) > LONGEST:
-            assert f"is {len(line)} bytes long" in verdicts[at][0].message
+            assert f"is {len(line)} bytes long" in errors[number][0].message
         else:
-            assert verdicts.get(at, []) == _alone(line)
-
-
-def _numbered(found: list[Part]) -> list[tuple[int, Part]]:
-    before, numbered = 0, []
-    for part in found:
-        numbered.append((before, part))
-        before += part.judged.received
-    return numbered
+            assert errors.get(number, []) == _alone(line)
 
 
 def _alone(line: bytes) -> list[object]:
@@ -80,13 +83,15 @@ def _alone(line: bytes) -> list[object]:
 
 
 @given(LINES)
-def test_no_batch_is_larger_than_allowed_and_all_are_the_same_again(lines: list[bytes]) -> None:
+def test_batches_have_a_limited_size_and_are_the_same_in_each_run(lines: list[bytes]) -> None:
     content = b"\n".join(lines)
-    found = split(NDJSON, content)
-    for part in found:
-        assert 1 <= part.judged.received <= ROWS
-        assert len(part.body) <= max(BYTES, LONGEST) + ROWS
-    assert [part.body for part in split(NDJSON, content)] == [part.body for part in found]
+    split_batches = split(NDJSON, content)
+    for one in split_batches:
+        assert 1 <= one.rows.received <= ROWS
+        assert len(one.body) <= max(BYTES, LONGEST) + ROWS
+    bodies = [one.body for one in split_batches]
+    assert [one.body for one in split(NDJSON, content)] == bodies
+    assert [one.body for one in split(NDJSON, gzip.compress(content))] == bodies
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30), min_size=1))
@@ -94,11 +99,11 @@ def test_rows_of_csv_are_those_that_a_csv_writer_wrote(names: list[str]) -> None
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([("job",), *((name,) for name in names)])
-    found = split(CSV, text.getvalue().encode())
-    assert sum(part.judged.received for part in found) == len(names)
-    good = [row[0] for part in found for row in part.judged.rows]
+    split_batches = split(CSV, text.getvalue().encode())
+    assert sum(one.rows.received for one in split_batches) == len(names)
+    good = [row[0] for one in split_batches for row in one.rows.rows]
     assert good == [name.strip(" \t") for name in names if _is_good(name)]
-    assert all(part.judged.received <= ROWS for part in found)
+    assert all(one.rows.received <= ROWS for one in split_batches)
 
 
 def _is_good(name: str) -> bool:
@@ -107,16 +112,52 @@ def _is_good(name: str) -> bool:
     return not batch.from_texts(JOBS, [[text]], with_id=False).rejects
 
 
-def test_columns_stand_in_any_order() -> None:
+def test_columns_may_have_any_order() -> None:
     text = b"job_id,Name,department_id,datetime\n1,Ana,2,2021-07-27T16:02:08Z\n"
-    (part,) = split(CSV, text, EMPLOYEES)
-    assert part.judged.rows == [("Ana", "2021-07-27T16:02:08", 2, 1)]
+    (one,) = split(CSV, text, EMPLOYEES)
+    assert one.rows.rows == [("Ana", "2021-07-27T16:02:08", 2, 1)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n", "  \n\t\n", '""\n', ' "" \n\n'])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_header_is_not_a_row_after_blank_lines_or_with_any_line_end(
+    tmp_path: Path, before: str, end: str, pack: Callable[[bytes], bytes]
+) -> None:
+    text = f'{before}Job\nClerk\n"Baker, \nArt"\nCook'.replace("\n", end)
+    (tmp_path / "file").write_bytes(pack(text.encode()))
+    assert kind_of(source(tmp_path / "file")) == CSV
+    split_batches = list(batches(source(tmp_path / "file"), CSV))
+    assert [row for one in split_batches for row in one.rows.rows] == [("Clerk",), ("Cook",)]
+    first = before.count("\n") + 2
+    lines = [number for one in split_batches for number in one.lines]
+    assert lines == [first, first + 1, first + 3]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_file_has_a_limited_size_after_decompression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: int
+) -> None:
+    monkeypatch.setattr(file_batches, "MAX_UNPACKED", 1 << 20)
+    (tmp_path / "file").write_bytes(gzip.compress(b"x" * ((1 << 20) + over)))
+    if over:
+        with pytest.raises(TooLargeError, match="Decompressed"):
+            size_of(source(tmp_path / "file"))
+    else:
+        assert size_of(source(tmp_path / "file")) == 1 << 20
 
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b'{"job": 1}', NDJSON), (b"\xef\xbb\xbf{", NDJSON), (b"job\nA", CSV), (b"1,Clerk", None)],
+    [
+        (b'{"job": 1}', NDJSON),
+        (b"\xef\xbb\xbf{", NDJSON),
+        (gzip.compress(b"{"), NDJSON),
+        (b"job\nA", CSV),
+        (b"1,Clerk", None),
+        (b"", None),
+    ],
 )
-def test_the_format_is_seen_at_the_beginning(tmp_path: Path, start: bytes, kind: str) -> None:
+def test_the_start_of_a_file_decides_its_format(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "file").write_bytes(start)
-    assert kind_of(JOBS, tmp_path / "file") == kind
+    assert kind_of(source(tmp_path / "file")) == kind

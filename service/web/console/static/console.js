@@ -1,29 +1,29 @@
-// Forms that begin or confirm work, and a job that is watched while it runs.
+// Forms that start or confirm jobs, and the progress of a running job.
 const find = (selector) => document.querySelector(selector);
 
-function complain(text) {
+function showError(text) {
   const place = find("#trouble");
   place.textContent = text;
   place.hidden = false;
   place.scrollIntoView({ block: "nearest" });
 }
 
-/** Begin or confirm work and go to its page, or say what to do instead. */
+/** Start or confirm a job and open its page, or show the error. */
 async function post(address, body, button) {
   button.disabled = true;
   try {
     const reply = await fetch(address, { method: "POST", body, headers: body instanceof File
       ? { "Content-Type": "application/octet-stream" } : { "Content-Type": "application/json" } });
-    const told = await reply.json();
+    const result = await reply.json();
     if (reply.ok) {
-      const there = `/console/jobs/${told.job}`;
-      if (location.pathname === there) location.reload();
-      else location.assign(there);
+      const page = `/console/jobs/${result.job}`;
+      if (location.pathname === page) location.reload();
+      else location.assign(page);
       return;
     }
-    complain(told.detail);
+    showError(result.detail);
   } catch {
-    complain("The service does not answer. See that it runs, then try again.");
+    showError("The service does not answer. Check that it is running, then try again.");
   }
   button.disabled = false;
 }
@@ -43,11 +43,11 @@ onSubmit("#confirm", (form, button) =>
 
 onSubmit("#load", (form, button) => {
   const file = find("#file").files[0];
-  const wanted = new URLSearchParams({
+  const query = new URLSearchParams({
     table: form.get("table"), name: file.name,
     on_conflict: form.get("on_conflict"), assume_utc: form.has("assume_utc"),
   });
-  post(`/console/loads?${wanted}`, file, button);
+  post(`/console/loads?${query}`, file, button);
 });
 
 for (const button of document.querySelectorAll("[data-post]"))
@@ -73,21 +73,21 @@ if (drop) {
     });
 }
 
-/** Show how far a job is, until it runs no more. */
+/** Show the progress of a job while it is running. */
 function watch(id) {
   const events = new EventSource(`/console/jobs/${id}/events`);
   events.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    if (told.state !== "running") {
+    const summary = JSON.parse(event.data);
+    if (summary.state !== "running") {
       events.close();
       location.reload();
       return;
     }
-    if (told.share) Object.assign(find("#progress"), { max: 100, value: told.share });
-    find("#counts").textContent = told.message || told.rows.map((row) =>
+    if (summary.share) Object.assign(find("#progress"), { max: 100, value: summary.share });
+    find("#counts").textContent = summary.message || summary.rows.map((row) =>
       Object.entries(row).map(([name, value]) => `${name} ${value.toLocaleString("en")}`).join(", ")).join("; ");
   };
-  // A refusal (the database is away) ends it for good, unlike a broken connection.
+  // The browser reconnects after a broken connection, but not after an error such as 503.
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) setTimeout(watch, 3000, id);
   };

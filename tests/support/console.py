@@ -1,0 +1,44 @@
+"""Jobs of the console for the tests: start them, follow them, show their pages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+
+HTML = {"Accept": "text/html"}
+SECONDS = 200
+"""Longest time for a request: a large upload, or the events of a long job."""
+
+
+async def start(client: httpx.AsyncClient, url: str, **request: Any) -> str:
+    """Start a job; its id."""
+    reply = await client.post(url, timeout=SECONDS, **request)
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["job"])
+
+
+async def run(client: httpx.AsyncClient, url: str, **request: Any) -> str:
+    """Start a job and wait until it is no longer running; its id."""
+    job = await start(client, url, **request)
+    await events(client, job)
+    return job
+
+
+async def events(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
+    """All events of a job until it is no longer running."""
+    reply = await client.get(f"/console/jobs/{job}/events", timeout=SECONDS)
+    return [msgspec.json.decode(data) for data in re.findall(r"(?m)^data: (.*?)\r?$", reply.text)]
+
+
+async def load(client: httpx.AsyncClient, name: str, body: bytes, table: str) -> str:
+    """Preview a file and load it; the id of the job."""
+    job = await run(client, f"/console/loads?table={table}&name={name}", content=body)
+    return await run(client, f"/console/jobs/{job}/confirm", json={"word": ""})
+
+
+async def page(client: httpx.AsyncClient, job: str) -> str:
+    """The page of a job."""
+    return (await client.get(f"/console/jobs/{job}", headers=HTML)).text
