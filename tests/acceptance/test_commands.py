@@ -14,7 +14,8 @@ import sql
 from service.core.database.connect import connect
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.program import ROOT, Ended, free_port, run
+from tests.support.processes import free_port
+from tests.support.program import ROOT, Ended, run
 
 SAMPLE = ROOT / "loader" / "sample"
 NAMES = ("departments", "jobs", "hired_employees")

@@ -26,10 +26,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    done = site.build(folder)
-    assert done.returncode == 0, done.stdout
-    return folder / "html"
+    return site.built(tmp_path_factory.mktemp("documentation") / "site")
 
 
 @pytest.fixture(scope="module")

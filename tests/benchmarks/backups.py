@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -27,7 +26,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
 from tests.benchmarks.figures import Figure, beside, single
-from tests.support import engine
+from tests.support import engine, processes
 
 HIRES, RUNS = 1_000_000, 3
 MORE = 5
@@ -252,16 +251,10 @@ async def peak(environment: dict[str, str]) -> None:
     """Print how much memory a backup takes on top of what was there before, in MiB."""
     async with connect(Settings.from_environment(environment)) as database:
         await database.ping()
-        idle = _high_water()
+        idle = processes.peak("self")
         async for _ in backup.stream_table(database, EMPLOYEES, "deflate"):
             pass
-        print(_high_water() - idle)
-
-
-def _high_water() -> float:
-    """The most memory this process had, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        print(processes.peak("self") - idle)
 
 
 async def main() -> None:

@@ -29,6 +29,7 @@ from service.core.settings import Settings
 from tests.benchmarks import server
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import engine
+from tests.support.processes import resident
 
 ROWS, CLIENTS, RUNS = 1000, 4, 9
 EMPLOYEES = tables.by_path("employees")
@@ -225,14 +226,9 @@ def _micros(work: Callable[[], object]) -> float:
 
 def _memory(port: int, pid: int, batches: int) -> list[Figure]:
     _post(port, 100)
-    early = _resident(pid)
+    early = resident(pid)
     _post(port, batches - 100)
-    return [single("memory grown, batch 100 to the last", [_resident(pid) - early], "MiB", "≤ 20")]
-
-
-def _resident(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    return [single("memory grown, batch 100 to the last", [resident(pid) - early], "MiB", "≤ 20")]
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -19,10 +19,10 @@ from tests.support.load import (
     paced,
     percentile,
     request,
-    resident,
     started,
     told,
 )
+from tests.support.processes import resident
 from tests.support.program import Service
 from tests.support.servers import Server
 from tests.support.sizes import sized

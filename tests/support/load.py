@@ -8,7 +8,6 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -170,18 +169,6 @@ def percentile(replies: list[Reply], percent: int) -> float:
 def p99(replies: list[Reply]) -> float:
     """Milliseconds that one in a hundred takes longer than."""
     return percentile(replies, 99)
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process holds."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def peak(pid: int) -> float:
-    """MiB of memory that a process has held at most."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def figures(text: bytes) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The application in this event loop, so that its requests really run at the same time."""
+"""The application in this event loop, so that requests can run at the same time."""
 
 from __future__ import annotations
 
@@ -14,36 +14,61 @@ from litestar import Litestar
 from service.core.settings import Settings
 from service.serve import PROTOCOL
 from service.web.app import create_app
-from tests.support.program import free_port
+from tests.support.processes import free_port
 from tests.support.waiting import until
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings and a pool of its own."""
+async def serving(
+    settings: Settings, *, raise_app_exceptions: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings and its own connection pool."""
     app = create_app(settings)
-    started, ended = asyncio.Event(), asyncio.Event()
-    # In a task of its own: a fixture's two halves run in two, which the framework does not allow.
-    living = asyncio.create_task(_live(app, started, ended))
-    starting = asyncio.create_task(started.wait())
-    await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
-    starting.cancel()
-    try:
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(cast("Any", app)),
+    async with (
+        running(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(
+                cast("Any", app), raise_app_exceptions=raise_app_exceptions
+            ),
             base_url="http://test",
             auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
             timeout=60,
-        ) as client:
-            yield client
+        ) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def running(app: Litestar) -> AsyncIterator[None]:
+    """The application from its start to its end.
+
+    It runs in its own task. A fixture may end in another task than it began, and the framework
+    does not allow that.
+    """
+    started, stopping = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        try:
+            async with app.lifespan():
+                started.set()
+                await stopping.wait()
+        finally:
+            started.set()
+
+    task = asyncio.create_task(run())
+    await started.wait()
+    if task.done():
+        await task
+    try:
+        yield
     finally:
-        ended.set()
-        await living
+        stopping.set()
+        await task
 
 
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the same over a socket, through the server that the service runs on."""
+    """A client that uses a socket, through the same server as the service (uvicorn)."""
     port = free_port()
     config = uvicorn.Config(
         cast("Any", create_app(settings)),
@@ -52,8 +77,8 @@ async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         **PROTOCOL,
     )
     server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    await until(lambda: _has_begun(server, running), 30)
+    task = asyncio.create_task(server.serve())
+    await until(lambda: _is_started(server, task), 30)
     try:
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
@@ -65,14 +90,8 @@ async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
     finally:
         server.should_exit = True
-        await running
+        await task
 
 
-async def _has_begun(server: uvicorn.Server, running: asyncio.Task[None]) -> bool:
-    return server.started or running.done()
-
-
-async def _live(app: Litestar, started: asyncio.Event, ended: asyncio.Event) -> None:
-    async with app.lifespan():
-        started.set()
-        await ended.wait()
+async def _is_started(server: uvicorn.Server, task: asyncio.Task[None]) -> bool:
+    return server.started or task.done()

@@ -1,4 +1,4 @@
-"""How much chaos: `make chaos` wants all of it, `make chaos CHAOS=short` a taste of each test."""
+"""The size of the chaos tests: `make chaos` runs all, `make chaos CHAOS=short` a part of each."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ FULL = os.environ.get("CHAOS") == "full"
 
 
 def sized(*, short: int, full: int) -> int:
-    """The one or the other."""
+    """One of the two, depending on CHAOS."""
     return full if FULL else short

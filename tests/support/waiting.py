@@ -1,4 +1,4 @@
-"""Waiting for what comes about by itself, with a limit."""
+"""Waiting for a condition that has no event."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(comes: Callable[[], Awaitable[bool]], limit: float) -> float:
-    """The seconds until it was so; TimeoutError after so many."""
+async def until(condition: Callable[[], Awaitable[bool]], timeout: float) -> float:
+    """Wait until the condition is true; the seconds it took. TimeoutError."""
     began = time.monotonic()
-    async with asyncio.timeout(limit):
+    async with asyncio.timeout(timeout):
         while True:
-            if await comes():
+            if await condition():
                 return time.monotonic() - began
             await asyncio.sleep(0.02)

@@ -145,10 +145,7 @@ def test_the_readme_is_short() -> None:
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built anew."""
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    done = site.build(folder)
-    assert done.returncode == 0, done.stdout
-    return folder / "html"
+    return site.built(tmp_path_factory.mktemp("documentation") / "site")
 
 
 def test_the_site_has_every_page_and_a_way_to_it(html: Path) -> None:
