@@ -18,7 +18,7 @@ from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.hires import count
-from tests.support.load import SUCCESS, Line, Reply, batch, request, started, told
+from tests.support.load import SUCCESS, Line, Reply, batch, report, request, started
 from tests.support.servers import Container, Server
 from tests.support.sizes import sized
 from tests.support.tcp_proxy import Wire
@@ -159,7 +159,7 @@ async def test_every_request_has_its_answer_in_time(
 async def judge(watched: Watched, ready: list[float], way: str) -> None:
     """Every reply is a verdict or a 503, in time; probes tell the truth."""
     replies = watched.replies
-    told(
+    report(
         f"{KILLS} KILLs, {RESTARTS} restarts, {way}",
         requests=len(replies),
         unavailable=sum(reply.sheds for reply in replies),

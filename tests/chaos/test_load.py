@@ -18,9 +18,9 @@ from tests.support.load import (
     p99,
     paced,
     percentile,
+    report,
     request,
     started,
-    told,
 )
 from tests.support.processes import resident
 from tests.support.program import Service
@@ -84,7 +84,7 @@ async def test_memory_stays_where_it_is(service: Service) -> None:
     replies = await soak
     grown = resident(service.pid) - early
     rate = len(replies) / SOAK_SECONDS
-    told("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
+    report("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
     assert rate > 0.9 * 0.8 * full
     assert {reply.status for reply in replies} <= ACCEPTED
     assert grown <= 10
@@ -101,7 +101,7 @@ async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
     flood = await flooded(service.port, message, 4 * full, FLOOD_SECONDS)
     accepted = [reply for reply in flood if reply.status == 201]
     shed = [reply for reply in flood if reply.sheds]
-    told(
+    report(
         f"overload, batches of {rows}",
         sustainable=full,
         sent=len(flood),

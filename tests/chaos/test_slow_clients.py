@@ -13,7 +13,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.tables import by_path
 from tests.support.hires import MOMENT, count
-from tests.support.load import batch, figures, in_turn, p99, read_reply, request, started, told
+from tests.support.load import batch, figures, in_turn, p99, read_reply, report, request, started
 from tests.support.program import Service
 from tests.support.servers import Server
 from tests.support.sizes import sized
@@ -96,7 +96,7 @@ async def test_a_byte_a_second_costs_no_connection_and_no_stop(
         began = time.monotonic()
         ended = await service.end(signal.SIGTERM)
         stopped = time.monotonic() - began
-    told(
+    report(
         f"{CROWD * len(SENT_AT_ONCE)} clients with a byte a second",
         posted=len(posted),
         p99_ms=p99(posted),
@@ -187,7 +187,7 @@ async def test_readers_that_never_read_get_half_the_pool_for_a_while(
     assert status == 200
     began = time.monotonic()
     ended = await service.end(signal.SIGTERM)
-    told(
+    report(
         f"{places} readers that never read",
         connections_free_after_s=freed,
         stopped_s=time.monotonic() - began,

@@ -24,12 +24,12 @@ SUCCESS = {200, 201, 207}
 IDLE_SECONDS = 4
 """The service hangs up after 5."""
 FIGURES: list[str] = []
-"""What the tests measured, told at the end of the run."""
+"""The figures of the tests, for the end of the run."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, and the seconds until it had."""
+    """A reply, and the seconds until it was complete."""
 
     status: int
     headers: dict[str, str]
@@ -38,19 +38,19 @@ class Reply:
 
     @property
     def sheds(self) -> bool:
-        """A 503 that says when to come again."""
+        """Whether it is a 503 with Retry-After."""
         return self.status == 503 and "retry-after" in self.headers
 
 
 async def started(settings: Settings, **variables: str) -> Service:
-    """The service on a database, in a process of its own."""
+    """Start the service on a database, in a separate process."""
     given = engine.environment(settings) | {"API_USER": USER, "API_PASS": PASSWORD}
     del given["API_PORT"]
     return await Service.started(**given | {"LOG_LEVEL": "error"} | variables)
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """A request as it goes over the wire; underscores in the names of headers are hyphens."""
+    """The bytes of a request. Underscores in names of headers become hyphens."""
     fields = {"host": "test", "authorization": CREDENTIALS, "content-length": str(len(body))}
     fields |= {"content-type": "application/json"} if body else {}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -59,12 +59,12 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 def batch(rows: int, **fields: Any) -> bytes:
-    """So many good hires."""
+    """The body of a batch of valid hires."""
     return msgspec.json.encode([hire(name=f"Ana Gómez {at}", **fields) for at in range(rows)])
 
 
 class Line:
-    """A connection to the service, opened anew where it was closed."""
+    """A connection to the service that opens again if it was closed."""
 
     def __init__(self, port: int):
         self._port = port
@@ -86,7 +86,7 @@ class Line:
         return Reply(status, headers, body, time.perf_counter() - started)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._streams:
             self._streams[1].close()
             self._streams = None
@@ -122,7 +122,7 @@ async def in_turn(port: int, message: bytes, replies: int, pause: float = 0) -> 
 async def paced(
     port: int, make: Callable[[int], bytes], rate: float, seconds: float, clients: int = 8
 ) -> list[Reply]:
-    """So many requests a second, from clients that wait for each reply; rate inf: all they can."""
+    """Send requests at a rate, from clients that wait for each reply. rate inf: no limit."""
     end = time.perf_counter() + seconds
     numbers = count()
     found: list[Reply] = []
@@ -141,7 +141,7 @@ async def paced(
 
 
 async def flooded(port: int, message: bytes, rate: float, seconds: float) -> list[Reply]:
-    """So many requests a second, whether or not the earlier ones have their replies."""
+    """Send requests at a rate, without waiting for earlier replies."""
     free: list[Line] = []
     started = time.perf_counter()
 
@@ -162,23 +162,23 @@ async def flooded(port: int, message: bytes, rate: float, seconds: float) -> lis
 
 
 def percentile(replies: list[Reply], percent: int) -> float:
-    """Milliseconds within which so many in a hundred came back."""
+    """A percentile of the reply times, in milliseconds."""
     return quantiles([reply.seconds for reply in replies], n=100)[percent - 1] * 1000
 
 
 def p99(replies: list[Reply]) -> float:
-    """Milliseconds that one in a hundred takes longer than."""
+    """The 99th percentile of the reply times, in milliseconds."""
     return percentile(replies, 99)
 
 
 def figures(text: bytes) -> dict[str, float]:
-    """The samples of /metrics by name."""
+    """The samples of /metrics, by name."""
     lines = (line for line in text.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def told(what: str, **found: Any) -> None:
-    """A line with the figures of a test, for the end of the run."""
+def report(what: str, **found: Any) -> None:
+    """Add a line with the figures of a test to the end of the run."""
     shown = (
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.items()

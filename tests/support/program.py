@@ -1,4 +1,4 @@
-"""The program as its users start it: a process of its own, with an environment of its own."""
+"""The program as users start it: a separate process with its own environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended, and what it said."""
+    """The exit code and the output of a process."""
 
     code: int | None
     out: str
@@ -28,7 +28,7 @@ class Ended:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Only what a process needs, and these variables."""
+    """These variables, and the few that each process needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"} | dict(variables)
 
@@ -36,7 +36,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 async def start(
     *arguments: str, where: str = str(ROOT), **variables: str
 ) -> asyncio.subprocess.Process:
-    """`python -m …`, at the head of a process group of its own; where: the program's folder."""
+    """Start `python -m …` in a new process group. where: the folder of the program."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
         cwd=where,
@@ -49,25 +49,25 @@ async def start(
 
 
 async def run(*arguments: str, where: str = str(ROOT), **variables: str) -> Ended:
-    """The same, to its end."""
+    """Run `python -m …` until it ends."""
     process = await start(*arguments, where=where, **variables)
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
 
 
 class Service:
-    """`python -m service serve`, from its greeting on."""
+    """A running `python -m service serve`, after its greeting."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int):
         self._process = process
         self.port = port
         self.greeting: list[str] = []
         assert process.stderr
-        self._complaints = asyncio.create_task(_overheard(process.stderr))
+        self._errors = asyncio.create_task(_read_all(process.stderr))
 
     @classmethod
     async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
-        """The service on a free port, once it has told its credentials and answers."""
+        """Start the service on a free port; wait until it is ready."""
         port = free_port()
         variables["API_PORT"] = str(port)
         process = await start("service", "serve", *options, where=where, **variables)
@@ -78,7 +78,7 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """Of the process that serves, where there is one worker."""
+        """The process that serves, if there is one worker."""
         return self._process.pid
 
     @property
@@ -86,13 +86,13 @@ class Service:
         return "\n".join(self.greeting)
 
     def told(self, name: str) -> str:
-        """What stands behind `name:` in the greeting."""
+        """The value of `name:` in the greeting."""
         return next(
             line.removeprefix(f"{name}:").strip() for line in self.greeting if line.startswith(name)
         )
 
     def client(self, user: str, password: str) -> httpx.AsyncClient:
-        """Real HTTP with these credentials."""
+        """An HTTP client with these credentials."""
         return httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}",
             auth=httpx.BasicAuth(user, password),
@@ -108,7 +108,7 @@ class Service:
         async with asyncio.timeout(30):
             assert self._process.stdout
             out = await self._process.stdout.read()
-            err = await self._complaints
+            err = await self._errors
             await self._process.wait()
         return Ended(self._process.returncode, out.decode(), err.decode())
 
@@ -130,10 +130,10 @@ class Service:
                 await asyncio.sleep(0.02)
 
 
-async def _overheard(stream: asyncio.StreamReader) -> bytes:
-    """All of it, and at once for whoever reads why a test failed.
+async def _read_all(stream: asyncio.StreamReader) -> bytes:
+    """Read all output. Copy it to standard error at once, for the report of a failed test.
 
-    A pipe that is full holds up whoever writes to it.
+    Without a reader, the pipe would fill and block the service.
     """
     said = bytearray()
     while piece := await stream.read(1 << 16):
