@@ -1,4 +1,4 @@
-"""What benchmarks run against: a durable MySQL 9.7 in a container, and the real service on it."""
+"""The servers of the benchmarks: a durable MySQL 9.7 in a container, and the real service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSWORD = "bench-password"
 
 @contextmanager
 def mysql() -> Iterator[str]:
-    """TEST_MYSQL_URL, or a container of its own with the server's default durability."""
+    """The server of TEST_MYSQL_URL, or a container with the default durability."""
     url = os.environ.get("TEST_MYSQL_URL")
     if url:
         yield url
@@ -29,7 +29,7 @@ def mysql() -> Iterator[str]:
 
 @contextmanager
 def service(settings: Settings, *, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """The service in a process of its own: its port and process id."""
+    """Run the service in a separate process; its port and process id."""
     port = free_port()
     environment = os.environ | {
         "MYSQL_HOST": settings.mysql_host or "",

@@ -1,4 +1,4 @@
-"""Service and database are killed with -9 under clients with keys: every row is there once."""
+"""Service and database are killed with -9 while clients retry: each row is stored once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KILLS = sized(short=4, full=30)
 BATCHES = sized(short=200, full=10_000)
 
 
-async def test_every_row_is_there_once(server: Server) -> None:
+async def test_every_row_is_stored_once(server: Server) -> None:
     async def disturb() -> None:
         for number, victim in enumerate(islice(cycle(["service", "database"]), KILLS)):
             await clients.wait_for_batches(BATCHES * number // KILLS)

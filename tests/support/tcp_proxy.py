@@ -57,7 +57,7 @@ class Wire:
         self._flowing.clear()
 
     def stall_at(self, said: bytes, *, heard: bool) -> None:
-        """Stall when a client sends these bytes. heard: the server gets them, the client no answer."""
+        """Stall when a client sends these bytes. heard: the server still gets them."""
         self._stall_at = said, heard
 
     def flow(self) -> None:
