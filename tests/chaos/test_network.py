@@ -22,7 +22,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.chaos
 DEADLINE, MARGIN = 2, 0.5
 SESSIONS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
-MOMENTS = [
+STALLS = [
     (b"SELECT COUNT(*) FROM departments", False),
     (b"INSERT INTO hired_employees", False),
     (b"INSERT INTO hired_employees", True),
@@ -47,16 +47,16 @@ async def sessions(database: Database) -> set[int]:
 
 
 @pytest.mark.parametrize("keyed", [False, True] if FULL else [True])
-@pytest.mark.parametrize(("moment", "heard"), MOMENTS)
+@pytest.mark.parametrize(("text", "heard"), STALLS)
 async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
-    far: httpx.AsyncClient, wire: Wire, database: Database, moment: bytes, heard: bool, keyed: bool
+    far: httpx.AsyncClient, wire: Wire, database: Database, text: bytes, heard: bool, keyed: bool
 ) -> None:
-    headers = {"Idempotency-Key": f"{moment!r} {heard}"} if keyed else {}
+    headers = {"Idempotency-Key": f"{text!r} {heard}"} if keyed else {}
     rows = [hire(name=f"{at}") for at in range(50)]
     own = await sessions(database)
     assert (await far.get("/health/ready")).status_code == 200
     pooled = await sessions(database) - own
-    wire.stall_at(moment, heard=heard)
+    wire.stall_at(text, heard=heard)
     began = time.monotonic()
     reply = await far.post("/employees", json=rows, headers=headers)
     assert time.monotonic() - began <= DEADLINE + MARGIN
@@ -69,7 +69,7 @@ async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
 
     await until(gone, 10)
     written = await count(database, "hired_employees")
-    assert written in ({0, 50} if moment == b"COMMIT" else {0})
+    assert written in ({0, 50} if text == b"COMMIT" else {0})
     again = await far.post("/employees", json=rows, headers=headers)
     assert again.status_code == 201
     assert await count(database, "hired_employees") == (50 if keyed else written + 50)
