@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import httpx
 import uvicorn
@@ -14,6 +14,7 @@ from litestar import Litestar
 from service.core.settings import Settings
 from service.serve import PROTOCOL
 from service.web.app import create_app
+from service.web.asgi import App
 from tests.support.processes import free_port
 from tests.support.waiting import until
 
@@ -69,25 +70,28 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client that uses a socket, through the same server as the service (uvicorn)."""
-    port = free_port()
-    config = uvicorn.Config(
-        cast("Any", create_app(settings)),
-        port=port,
-        lifespan="on",
-        **PROTOCOL,
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    await until(lambda: _is_started(server, task), 30)
-    try:
-        async with httpx.AsyncClient(
+    async with (
+        on_a_port(cast("Any", create_app(settings)), lifespan="on") as port,
+        httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
             auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
             limits=httpx.Limits(max_connections=None),
             trust_env=False,
             timeout=60,
-        ) as client:
-            yield client
+        ) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def on_a_port(app: App, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[int]:
+    """The port on which the server of the service runs an ASGI application."""
+    config = uvicorn.Config(cast("Any", app), port=free_port(), lifespan=lifespan, **PROTOCOL)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    await until(lambda: _is_started(server, task), 30)
+    try:
+        yield config.port
     finally:
         server.should_exit = True
         await task
