@@ -1,4 +1,4 @@
-"""The .sql files: named statements without comments that the driver and all engines support."""
+"""The .sql files: read by name, without comments, and fit for the driver and for every table."""
 
 from __future__ import annotations
 
@@ -45,52 +45,52 @@ FORBIDDEN = re.compile(
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_each_name_in_a_file_is_a_statement(file: str) -> None:
+def test_every_name_in_a_file_is_a_statement_of_its_own(file: str) -> None:
     text = (FOLDER / f"{file}.sql").read_text(encoding="utf-8")
-    names = re.findall(r"^-- name: (\w+)", text, re.MULTILINE)
-    assert names
-    assert list(sql.statements(file)) == names
+    named = re.findall(r"^-- name: (\w+)", text, re.MULTILINE)
+    assert named
+    assert list(sql.statements(file)) == named
 
 
 @pytest.mark.parametrize("statement", [*STATEMENTS, *MIGRATION_STATEMENTS])
-def test_a_statement_is_single_and_has_no_comment(statement: str) -> None:
+def test_a_statement_is_one_and_carries_no_comment(statement: str) -> None:
     assert statement
     assert ";" not in statement
     assert "--" not in statement
 
 
 @pytest.mark.parametrize("statement", [*STATEMENTS, *MIGRATION_STATEMENTS])
-def test_every_engine_supports_a_statement(statement: str) -> None:
+def test_a_statement_is_understood_by_every_engine(statement: str) -> None:
     assert not FORBIDDEN.search(statement)
 
 
 @pytest.mark.parametrize("name", BULK_INSERTS)
-def test_a_bulk_insert_uses_the_fast_path_of_the_driver(name: str) -> None:
+def test_an_insert_of_many_rows_takes_the_drivers_quick_way(name: str) -> None:
     assert RE_INSERT_VALUES.match(INSERTS[name])
 
 
-def test_only_inserts_of_single_rows_are_exempt() -> None:
+def test_only_inserts_of_a_single_row_may_take_another() -> None:
     assert {f"{table.name}.insert" for table in TABLES} <= set(BULK_INSERTS)
     assert set(INSERTS) >= ONE_ROW_AT_A_TIME
 
 
-def test_an_in_list_gets_a_placeholder_for_each_value() -> None:
+def test_an_in_list_takes_as_many_values_as_there_are() -> None:
     assert sql.expand("SELECT a FROM t WHERE id IN (%s)", 3).endswith("IN (%s, %s, %s)")
 
 
-def test_so_does_an_in_list_of_sqlite() -> None:
+def test_an_in_list_of_sqlite_does_too() -> None:
     assert sql.expand("SELECT a FROM t WHERE id IN (?)", 3).endswith("IN (?, ?, ?)")
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a b", "a;", "a.b", "x" * 65, "é"])
-def test_only_a_plain_name_may_become_part_of_a_statement(name: str) -> None:
+def test_only_a_plain_name_goes_into_a_statement(name: str) -> None:
     assert sql.about("SELECT 1 FROM {name}", "my_table$1") == "SELECT 1 FROM my_table$1"
     with pytest.raises(ValueError, match="is no plain name"):
         sql.about("SELECT 1 FROM {name}", name)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
-def test_each_table_has_the_same_statements(table: Table) -> None:
+def test_every_table_has_the_statements_of_the_others(table: Table) -> None:
     of_a_parent = ("count_by", "orphans_by")
     own = {f"{name}_{field.name}" for name in of_a_parent for _, field in table.parents}
     assert set(table.sql) - own == set(TABLES[0].sql)
@@ -110,7 +110,7 @@ def test_migrations_are_named_and_numbered_without_gaps() -> None:
 
 
 @pytest.mark.parametrize("statement", MIGRATION_STATEMENTS)
-def test_each_statement_of_a_migration_can_run_again(statement: str) -> None:
+def test_every_statement_of_a_migration_may_run_again(statement: str) -> None:
     assert REPEATABLE.match(statement)
 
 
