@@ -1,4 +1,4 @@
-"""Load on the service over plain sockets: cheap enough to leave the service the processor."""
+"""Load on the service over plain sockets, which need little processor time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ USER, PASSWORD = "admin", "load-password"
 CREDENTIALS = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 SUCCESS = {200, 201, 207}
 IDLE_SECONDS = 4
-"""The service hangs up after 5."""
+"""The service closes an idle connection after 5 s."""
 FIGURES: list[str] = []
-"""The figures of the tests, for the end of the run."""
+"""What the tests measured; printed at the end of the run."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Reply:
 
     @property
     def sheds(self) -> bool:
-        """Whether it is a 503 with Retry-After."""
+        """Whether it is 503 with Retry-After."""
         return self.status == 503 and "retry-after" in self.headers
 
 
 async def started(settings: Settings, **variables: str) -> Service:
-    """Start the service on a database, in a separate process."""
+    """The service on a database, in a process of its own."""
     given = engine.environment(settings) | {"API_USER": USER, "API_PASS": PASSWORD}
     del given["API_PORT"]
     return await Service.started(**given | {"LOG_LEVEL": "error"} | variables)
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """The bytes of a request. Underscores in names of headers become hyphens."""
+    """A request as it goes over the wire; underscores in the names of headers are hyphens."""
     fields = {"host": "test", "authorization": CREDENTIALS, "content-length": str(len(body))}
     fields |= {"content-type": "application/json"} if body else {}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -59,12 +59,12 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 def batch(rows: int, **fields: Any) -> bytes:
-    """The body of a batch of valid hires."""
+    """So many good hires."""
     return msgspec.json.encode([hire(name=f"Ana Gómez {at}", **fields) for at in range(rows)])
 
 
 class Line:
-    """A connection to the service that opens again if it was closed."""
+    """A connection to the service, opened anew where it was closed."""
 
     def __init__(self, port: int):
         self._port = port
@@ -122,7 +122,7 @@ async def in_turn(port: int, message: bytes, replies: int, pause: float = 0) -> 
 async def paced(
     port: int, make: Callable[[int], bytes], rate: float, seconds: float, clients: int = 8
 ) -> list[Reply]:
-    """Send requests at a rate, from clients that wait for each reply. rate inf: no limit."""
+    """Requests at this rate, from clients that wait for each reply; rate inf: no pauses."""
     end = time.perf_counter() + seconds
     numbers = count()
     found: list[Reply] = []
@@ -141,7 +141,7 @@ async def paced(
 
 
 async def flooded(port: int, message: bytes, rate: float, seconds: float) -> list[Reply]:
-    """Send requests at a rate, without waiting for earlier replies."""
+    """Requests at this rate, without waiting for earlier replies."""
     free: list[Line] = []
     started = time.perf_counter()
 
@@ -162,7 +162,7 @@ async def flooded(port: int, message: bytes, rate: float, seconds: float) -> lis
 
 
 def percentile(replies: list[Reply], percent: int) -> float:
-    """A percentile of the reply times, in milliseconds."""
+    """This percentile of the reply times, in milliseconds."""
     return quantiles([reply.seconds for reply in replies], n=100)[percent - 1] * 1000
 
 
@@ -172,13 +172,13 @@ def p99(replies: list[Reply]) -> float:
 
 
 def figures(text: bytes) -> dict[str, float]:
-    """The samples of /metrics, by name."""
+    """The samples of /metrics by name."""
     lines = (line for line in text.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 def report(what: str, **found: Any) -> None:
-    """Add a line with the figures of a test to the end of the run."""
+    """Add a line with the measurements of a test."""
     shown = (
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.items()

@@ -1,4 +1,4 @@
-"""The program as users start it: a separate process with its own environment."""
+"""Runs the program as users do: in a separate process with its own environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ended:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """These variables, and the few that each process needs."""
+    """These variables and the few that every process needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"} | dict(variables)
 
@@ -36,7 +36,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 async def start(
     *arguments: str, where: str = str(ROOT), **variables: str
 ) -> asyncio.subprocess.Process:
-    """Start `python -m …` in a new process group. where: the folder of the program."""
+    """Start `python -m …` in a new process group; where: the folder of the program."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
         cwd=where,
@@ -49,14 +49,14 @@ async def start(
 
 
 async def run(*arguments: str, where: str = str(ROOT), **variables: str) -> Ended:
-    """Run `python -m …` until it ends."""
+    """Run `python -m …` to its end."""
     process = await start(*arguments, where=where, **variables)
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
 
 
 class Service:
-    """A running `python -m service serve`, after its greeting."""
+    """A running `python -m service serve`."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int):
         self._process = process
@@ -67,7 +67,7 @@ class Service:
 
     @classmethod
     async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
-        """Start the service on a free port; wait until it is ready."""
+        """Start the service on a free port; return when it is ready."""
         port = free_port()
         variables["API_PORT"] = str(port)
         process = await start("service", "serve", *options, where=where, **variables)
@@ -78,7 +78,7 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The process that serves, if there is one worker."""
+        """The id of the serving process if there is one worker."""
         return self._process.pid
 
     @property
@@ -86,13 +86,13 @@ class Service:
         return "\n".join(self.greeting)
 
     def told(self, name: str) -> str:
-        """The value of `name:` in the greeting."""
+        """The text after `name:` in the greeting."""
         return next(
             line.removeprefix(f"{name}:").strip() for line in self.greeting if line.startswith(name)
         )
 
     def client(self, user: str, password: str) -> httpx.AsyncClient:
-        """An HTTP client with these credentials."""
+        """A client over HTTP with these credentials."""
         return httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}",
             auth=httpx.BasicAuth(user, password),
@@ -102,7 +102,7 @@ class Service:
         )
 
     async def end(self, how: signal.Signals = signal.SIGINT) -> Ended:
-        """Send a signal to the whole group, as a terminal does, and wait."""
+        """Send a signal to the process group, as a terminal does, and wait."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, how)
         async with asyncio.timeout(30):
@@ -131,12 +131,12 @@ class Service:
 
 
 async def _read_all(stream: asyncio.StreamReader) -> bytes:
-    """Read all output. Copy it to standard error at once, for the report of a failed test.
+    """Read the stream to its end, and copy it to the output of the test.
 
-    Without a reader, the pipe would fill and block the service.
+    A full pipe would block the process.
     """
-    said = bytearray()
-    while piece := await stream.read(1 << 16):
-        said += piece
-        sys.stderr.write(piece.decode(errors="replace"))
-    return bytes(said)
+    output = bytearray()
+    while chunk := await stream.read(1 << 16):
+        output += chunk
+        sys.stderr.write(chunk.decode(errors="replace"))
+    return bytes(output)

@@ -1,4 +1,4 @@
-"""The size of the chaos tests: `make chaos` runs all, `make chaos CHAOS=short` a part of each."""
+"""The size of chaos tests: full by `make chaos`, short by `make chaos CHAOS=short`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ FULL = os.environ.get("CHAOS") == "full"
 
 
 def sized(*, short: int, full: int) -> int:
-    """One of the two, depending on CHAOS."""
+    """The value for the size of this run."""
     return full if FULL else short

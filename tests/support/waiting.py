@@ -1,4 +1,4 @@
-"""Waiting for a condition that has no event."""
+"""Waits for a condition, with a time limit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout: float) -> float:
-    """Wait until the condition is true; the seconds it took. TimeoutError."""
+async def until(condition: Callable[[], Awaitable[bool]], limit: float) -> float:
+    """The seconds until the condition held; TimeoutError after `limit` seconds."""
     began = time.monotonic()
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(limit):
         while True:
             if await condition():
                 return time.monotonic() - began
