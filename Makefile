@@ -1,4 +1,4 @@
-# hirebase: `make help` says what there is.
+# hirebase: `make help` lists the targets.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 PIP_AUDIT_VERSION := 2.10.1
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-# Each stamp says that its lock file, and every smaller one, is installed.
+# Each stamp means that its lock file and all smaller ones are installed.
 EMBEDDED := $(VENV)/.embedded
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
@@ -17,42 +17,42 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 .PHONY: help run test check format docs bench chaos lock audit clean
 .DELETE_ON_ERROR:
 
-help: ## this list
+help: ## list the targets
 	@echo 'hirebase: make TARGET [ARGS="…"] [PYTHON=/path/to/python3]'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: $(EMBEDDED) ## database (embedded unless MYSQL_HOST is set), migrations, CSV load, API on :8000
+run: $(EMBEDDED) ## start the database (embedded unless MYSQL_HOST is set), migrate, load, serve on :8000
 	@exec $(BIN)/python -m service serve --load $(ARGS)
 
-test: $(DEV) ## the whole suite; ARGS go to pytest, TEST_MYSQL_URL picks the database
+test: $(DEV) ## run the whole suite; ARGS go to pytest, TEST_MYSQL_URL chooses the database
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(DEV) ## ruff, mypy --strict, import-linter, the documentation without a broken link
+check: $(DEV) ## run ruff, mypy --strict and import-linter, and build the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.site
 
-format: $(DEV) ## rewrites the code as `make check` wants it
+format: $(DEV) ## rewrite the code as `make check` requires
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(DEV) ## the documentation as a site, in .site/html; draws its tree of packages anew
+docs: $(DEV) ## draw the tree of packages again, and build the documentation in .site/html
 	@$(BIN)/python -m tests.support.tree
 	@$(BIN)/python -m tests.support.site
 
-bench: $(BENCH) ## every benchmark, each figure beside its floor
+bench: $(BENCH) ## run every benchmark, each figure beside its floor
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 chaos: CHAOS ?= full
-chaos: $(DEV) ## the tests that kill and cut what the service relies on; CHAOS=short: a few minutes
+chaos: $(DEV) ## run the tests that kill and overload the service and its database; CHAOS=short is quick
 	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
 
-# The largest set is solved first and binds the others, so that all files name the same versions.
+# The largest set is solved first and limits the others, so that all files have the same versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile pyproject.toml --universal \
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
-lock: $(VENV)/.created ## solves the dependencies anew; ARGS=--upgrade takes the newest versions
+lock: $(VENV)/.created ## solve the dependencies again; ARGS=--upgrade takes the newest versions
 	$(PIP) install uv==$(UV_VERSION)
 	$(COMPILE) --extra embedded --extra otel --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
 	$(COMPILE) --extra embedded --extra otel --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
@@ -60,13 +60,13 @@ lock: $(VENV)/.created ## solves the dependencies anew; ARGS=--upgrade takes the
 	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
 
-audit: $(VENV)/.created ## known vulnerabilities of what the service runs on; needs a network
+audit: $(VENV)/.created ## check the service's dependencies for known vulnerabilities; needs a network
 	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \
-		|| { echo 'make audit: $(ADVISORIES) cannot be asked, so nothing was audited. It needs a network.' >&2; exit 1; }
+		|| { echo 'make audit: $(ADVISORIES) does not answer, so nothing was audited. The audit needs a network.' >&2; exit 1; }
 	@$(PIP) install uv==$(UV_VERSION)
 	@$(BIN)/uv --quiet tool run pip-audit==$(PIP_AUDIT_VERSION) --vulnerability-service osv --strict --disable-pip --require-hashes -r requirements.lock $(ARGS)
 
-clean: ## removes the environment and the caches, not var/ (your data)
+clean: ## remove the environment and the caches, not var/ (your data)
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -77,16 +77,16 @@ $(VENV)/.created:
 	@touch $@
 
 $(EMBEDDED): requirements-embedded.lock | $(VENV)/.created
-	@echo 'Installing what the service needs ($<)'
+	@echo 'Installing the packages of the service ($<)'
 	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
 $(DEV): requirements-dev.lock | $(VENV)/.created
-	@echo 'Installing what the tests need ($<)'
+	@echo 'Installing the packages of the tests ($<)'
 	@$(PIP) install --require-hashes -r $<
 	@touch $(EMBEDDED) $@
 
 $(BENCH): requirements-bench.lock | $(VENV)/.created
-	@echo 'Installing what the benchmarks need ($<)'
+	@echo 'Installing the packages of the benchmarks ($<)'
 	@$(PIP) install --require-hashes -r $<
 	@touch $(EMBEDDED) $(DEV) $@

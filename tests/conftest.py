@@ -1,7 +1,7 @@
-"""The database for the tests: one server, one database a worker, rows deleted between tests.
+"""The database for the tests: one server, one database for each worker, empty before each test.
 
-`TEST_MYSQL_URL` names a server (`mysql://user:password@host:port`, or `embedded`). Without it:
-a `mysql:9.7` container where a container engine answers, else the embedded database.
+`TEST_MYSQL_URL` names a server (`mysql://user:password@host:port`, or `embedded`). Without it, the
+tests use a `mysql:9.7` container if a container engine answers, else the embedded database.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import httpx
 import hypothesis
 import msgspec
 import pytest
-from litestar import Litestar
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
@@ -27,22 +26,22 @@ from service.core.rules.fields import MAX_ID
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.access import users
-from service.web.app import create_app
 from tests.support import browser, engine
+from tests.support.serving import serving
 from tests.support.tcp_proxy import Wire
 
 USER, PASSWORD = "admin", "test-password"
-# An application a test is many; what they are served with hashes as the service does.
+# Each test starts an application, so the tests hash with little work. HASHED_WITH is the real cost.
 HASHED_WITH = dict(users.ARGON2)
 users.ARGON2.update(users.Cost(iterations=1, lanes=1, memory_cost=64))
-# How long an example takes says more of the machine than of the code.
+# The time of an example depends on the machine more than on the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 _stack = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server once, in the process that the workers are started from."""
+    """Start the server once, in the process that starts the workers."""
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         os.environ["TEST_SERVER"] = _stack.enter_context(engine.start())
 
@@ -73,7 +72,7 @@ def settings() -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def migrated(settings: Settings) -> Settings:
-    """The same, once the tables are there."""
+    """The same, after the migrations."""
     asyncio.run(_migrate(settings))
     return settings
 
@@ -96,7 +95,7 @@ async def database(migrated: Settings) -> AsyncIterator[Database]:
 
 
 async def _ids_are_used_up(database: Database) -> bool:
-    """Whether a test went near the last id: the next one generated would be beyond it."""
+    """Whether a test used ids near the last one, so that the next generated id may not fit."""
     highest = " UNION ALL ".join(f"SELECT MAX(id) FROM {table.name}" for table in TABLES)
     return any((number or 0) > MAX_ID // 2 for (number,) in await database.fetch(highest))
 
@@ -112,7 +111,7 @@ async def empty(database: Database) -> None:
 
 @pytest.fixture
 async def scratch(settings: Settings) -> AsyncIterator[Settings]:
-    """Settings of a database of one's own, without tables, gone afterwards."""
+    """Settings of a new database without tables, which is dropped afterwards."""
     name = f"{settings.mysql_database}_scratch"
     own = msgspec.structs.replace(settings, mysql_database=name)
     await engine.create_database(own)
@@ -127,41 +126,9 @@ async def wire(migrated: Settings) -> AsyncIterator[Wire]:
         yield wire
 
 
-@asynccontextmanager
-async def calling(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that runs in this loop; it sends the right credentials."""
-    app = create_app(settings)
-    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
-    auth = httpx.BasicAuth(settings.api_user, settings.api_pass)
-    async with (
-        _running(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test", auth=auth) as client,
-    ):
-        yield client
-
-
-@asynccontextmanager
-async def _running(app: Litestar) -> AsyncIterator[None]:
-    """The application from its start to its end, in a task of its own as it demands."""
-    started, enough = asyncio.Event(), asyncio.Event()
-
-    async def run() -> None:
-        try:
-            async with app.lifespan():
-                started.set()
-                await enough.wait()
-        finally:
-            started.set()
-
-    running = asyncio.create_task(run())
-    await started.wait()
-    if running.done():
-        await running
-    try:
-        yield
-    finally:
-        enough.set()
-        await running
+# A client of an application in this event loop, with the right credentials. It gets a reply for
+# each error of the application.
+calling = partial(serving, raise_app_exceptions=False)
 
 
 @pytest.fixture
@@ -173,7 +140,7 @@ async def client(migrated: Settings, database: Database) -> AsyncIterator[httpx.
 
 @pytest.fixture(scope="module")
 async def caller(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The same for requests that write nothing: one for all tests of a module."""
+    """The same for requests that write nothing: one client for all tests of a module."""
     async with connect(migrated) as database:
         await empty(database)
     async with calling(migrated) as client:

@@ -1,4 +1,4 @@
-"""`make audit` where there is no network."""
+"""`make audit` without a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from tests.support.program import ROOT
 
 
-def test_an_audit_that_cannot_be_made_says_so_and_fails() -> None:
+def test_an_audit_without_a_network_fails_and_says_so() -> None:
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
     kept = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""The commands as processes: what they say, and what they end with."""
+"""The commands as processes: their output and their exit codes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import sql
 from service.core.database.connect import connect
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.program import ROOT, Ended, free_port, run
+from tests.support.processes import free_port
+from tests.support.program import ROOT, Ended, run
 
 SAMPLE = ROOT / "loader" / "sample"
 NAMES = ("departments", "jobs", "hired_employees")
 
 
 def one_clear_line(ended: Ended) -> str:
-    """All that was said on the way out."""
+    """The error output, which must be one line without a traceback."""
     assert ended.err.count("\n") == 1, ended.err
     assert "Traceback" not in ended.err
     return ended.err.rstrip()
 
 
 async def tables(settings: Settings) -> dict[str, int]:
-    """Rows in each table that there is."""
+    """The number of rows in each existing table."""
     async with connect(settings) as database:
         names = [name for (name,) in await database.fetch("SHOW TABLES")]
         return {
@@ -58,10 +59,10 @@ async def test_loading_twice_changes_nothing_and_says_so(scratch: Settings) -> N
     assert "nothing changed" in second.out
 
 
-async def test_a_load_can_tell_its_summary_as_json(scratch: Settings) -> None:
+async def test_a_load_prints_its_summary_as_json(scratch: Settings) -> None:
     ended = await run("loader", "--json", **engine.environment(scratch))
-    told = msgspec.json.decode(ended.out, type=list[dict[str, Any]])
-    assert [(part["table"], part["added"], part["rejected"]) for part in told] == [
+    summaries = msgspec.json.decode(ended.out, type=list[dict[str, Any]])
+    assert [(part["table"], part["added"], part["rejected"]) for part in summaries] == [
         ("departments", 12, 0),
         ("jobs", 183, 0),
         ("hired_employees", 1929, 70),
@@ -69,7 +70,7 @@ async def test_a_load_can_tell_its_summary_as_json(scratch: Settings) -> None:
 
 
 @pytest.mark.parametrize("missing", NAMES)
-async def test_a_table_without_a_file_is_passed_over_and_told(
+async def test_a_table_without_a_file_is_skipped_and_the_summary_says_so(
     scratch: Settings, tmp_path: Path, missing: str
 ) -> None:
     for name in set(NAMES) - {missing}:
@@ -79,16 +80,16 @@ async def test_a_table_without_a_file_is_passed_over_and_told(
     ended = await run("loader", **(engine.environment(scratch) | folders))
     assert ended.code == 0, ended.err
     assert f"No file for {missing} in {tmp_path}" in ended.out.splitlines()
-    again = await run("loader", "--dry-run", "--json", **(engine.environment(scratch) | folders))
-    told = {one["table"]: one for one in msgspec.json.decode(again.out)}
-    assert list(told) == list(NAMES)
-    assert (told[missing]["file"], told[missing]["read"]) == (None, 0)
-    assert told[missing]["notes"] == [f"No file for {missing} in {tmp_path}"]
+    dry = await run("loader", "--dry-run", "--json", **(engine.environment(scratch) | folders))
+    by_table = {one["table"]: one for one in msgspec.json.decode(dry.out)}
+    assert list(by_table) == list(NAMES)
+    assert (by_table[missing]["file"], by_table[missing]["read"]) == (None, 0)
+    assert by_table[missing]["notes"] == [f"No file for {missing} in {tmp_path}"]
 
 
 @pytest.mark.parametrize("found", ["", "employees.csv", "Jobs.csv", "depatrments.csv.gz", "x.CSV"])
 @pytest.mark.parametrize("command", [("loader",), ("service", "serve", "--load")])
-async def test_a_folder_with_no_file_or_one_of_no_table_is_named_and_nothing_is_written(
+async def test_a_folder_without_files_or_with_an_unknown_file_is_refused_before_anything_is_written(
     scratch: Settings, tmp_path: Path, found: str, command: tuple[str, ...]
 ) -> None:
     if found:
@@ -106,7 +107,7 @@ async def test_a_folder_with_no_file_or_one_of_no_table_is_named_and_nothing_is_
 
 
 @pytest.mark.parametrize("command", [("loader",), ("service", "migrate"), ("service", "serve")])
-async def test_a_database_that_does_not_answer_is_named(command: tuple[str, ...]) -> None:
+async def test_the_message_names_a_database_that_does_not_answer(command: tuple[str, ...]) -> None:
     port = str(free_port())
     away = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": port, "MYSQL_WAIT": "0", "API_PASS": "x"}
     ended = await run(*command, **away)
@@ -117,7 +118,7 @@ async def test_a_database_that_does_not_answer_is_named(command: tuple[str, ...]
 
 
 @pytest.mark.parametrize("command", [("loader",), ("service", "migrate"), ("service", "serve")])
-async def test_a_bad_setting_stops_the_start_with_its_name(command: tuple[str, ...]) -> None:
+async def test_a_bad_setting_stops_the_start_and_is_named(command: tuple[str, ...]) -> None:
     ended = await run(*command, API_PORT="eighty")
     assert ended.code == 2
     assert re.match(r"(hirebase|loader): API_PORT: ", one_clear_line(ended))
@@ -131,7 +132,7 @@ async def test_a_bad_setting_stops_the_start_with_its_name(command: tuple[str, .
         ("loader", "--on-conflict", "perhaps"),
     ],
 )
-async def test_a_bad_command_line_is_told_how_to_do_better(command: tuple[str, ...]) -> None:
+async def test_a_bad_command_line_prints_the_usage(command: tuple[str, ...]) -> None:
     ended = await run(*command)
     assert ended.code == 2
     assert "Usage:" in ended.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +21,7 @@ from tests.conftest import PASSWORD, USER
 from tests.support import engine
 from tests.support.console import events, start
 from tests.support.hires import count
+from tests.support.processes import peak, resident
 from tests.support.program import Service
 from tests.support.waiting import until
 
@@ -30,8 +30,8 @@ ROWS = 200_000
 BAD_EVERY = 1000
 BAD_ROWS = 100_000
 MIB = 1 << 20
-ALLOWED = 60 * MIB
-"""Most memory that a load may add to a service that has done one before."""
+ALLOWED = 60
+"""MiB that a load may add to a service that has done one before."""
 
 
 async def new_service(settings: Settings) -> Service:
@@ -121,13 +121,6 @@ async def test_a_load_is_watched_from_another_process(
         assert (await two.get(f"/console/jobs/{job}/rejects")).status_code == 200
 
 
-def memory(pid: int, name: str) -> int:
-    """VmRSS or VmHWM of a process, bytes."""
-    match = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert match
-    return int(match[1]) * 1024
-
-
 def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -176,10 +169,10 @@ async def test_a_load_needs_the_same_memory_whatever_is_in_the_file(
     name, pieces, rejected = FILES[what]
     async with service.client(USER, PASSWORD) as client:
         await _load(client, name, iter([b'{"job": "A"}\n' if "nd" in name else b"1,A\n"]))
-        before = memory(service.pid, "VmRSS")
+        before = resident(service.pid)
         forget_peak(service.pid)
         job, last = await _load(client, name, pieces())
-        added = memory(service.pid, "VmHWM") - before
+        added = peak(service.pid) - before
         assert last["state"] == "done"
         assert rejected in (last["rows"][0]["rejected"], None)
         assert added < ALLOWED

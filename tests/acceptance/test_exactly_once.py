@@ -8,7 +8,7 @@ import random
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.hires import add_parents
-from tests.support.retrying_clients import RetryingClients, written_once
+from tests.support.retrying_clients import RetryingClients, assert_written_once
 
 KILLS = 3
 
@@ -26,4 +26,4 @@ async def test_a_killed_service_writes_every_row_once(
     await clients.start()
     await clients.post_while(disturb())
     assert clients.repeats >= KILLS
-    await written_once(database, clients)
+    await assert_written_once(database, clients)

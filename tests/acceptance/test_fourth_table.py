@@ -1,4 +1,4 @@
-"""The three steps of docs/architecture.md for a fourth table, and all that follows from them."""
+"""A fourth table, added by the three steps of docs/architecture.md, works everywhere."""
 
 from __future__ import annotations
 
@@ -56,33 +56,33 @@ async def company(
 
 @pytest.fixture
 async def ready(company: Company, settings: Settings) -> Company:
-    """The same, with one row in each of the other tables and none in the fourth."""
+    """The company with one row in each of the other tables and none in the fourth."""
     name = f"{settings.mysql_database}_fourth"
     own = msgspec.structs.replace(settings, mysql_database=name)
     async with connect(own) as database, database.transaction() as transaction:
         for table in ("contracts", "rejects", "loads"):
             await transaction.execute(f"DELETE FROM {table}")
-    ended = await company.load(**PARENTS)
-    assert ended.code == 0, ended.err
-    assert f"No file for contracts in {company.data}" in ended.out
+    finished = await company.load(**PARENTS)
+    assert finished.code == 0, finished.err
+    assert f"No file for contracts in {company.data}" in finished.out
     return company
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_every_format_takes_every_type(ready: Company, kind: str) -> None:
+async def test_each_format_accepts_each_type(ready: Company, kind: str) -> None:
     verdict = await ready.post([FULL, NULLS, BARE, ZEROS], kind)
     assert (verdict["inserted"], verdict["failures"]) == (4, [])
     found = await ready.rows()
     assert found == [{"id": key, **row} for key, row in zip(verdict["ids"], SHOWN, strict=True)]
     one = await ready.client.get(f"/contracts/{verdict['ids'][1]}")
     assert one.json() == found[1]
-    again = await ready.post([{k: v for k, v in row.items() if k != "id"} for row in found], kind)
-    assert again["inserted"] == 4
+    second = await ready.post([{k: v for k, v in row.items() if k != "id"} for row in found], kind)
+    assert second["inserted"] == 4
 
 
 @pytest.mark.parametrize("number", [12.5, 12, -0.01])
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "text/csv"])
-async def test_a_number_is_a_decimal_as_it_is_written(
+async def test_a_number_becomes_the_decimal_that_it_shows(
     ready: Company, kind: str, number: float
 ) -> None:
     verdict = await ready.post([FULL | {"salary": number}, FULL | {"salary": 0.125}], kind)
@@ -92,7 +92,9 @@ async def test_a_number_is_a_decimal_as_it_is_written(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_every_format_refuses_the_same_with_the_same_codes(ready: Company, kind: str) -> None:
+async def test_each_format_rejects_the_same_rows_with_the_same_codes(
+    ready: Company, kind: str
+) -> None:
     # MessagePack has no smaller number than a BIGINT.
     bad = [one for one in BAD if kind != "application/msgpack" or one[1] != -(2**63) - 1]
     wanted = [(field, code) for field, _, code in bad]
@@ -106,18 +108,22 @@ async def test_every_format_refuses_the_same_with_the_same_codes(ready: Company,
     assert len(logged.json()["rows"]) == len(rows) + 1
 
 
-async def test_the_loader_judges_as_the_api_does(ready: Company) -> None:
+async def test_the_loader_applies_the_rules_of_the_api(ready: Company) -> None:
     rows = [FULL, NULLS, ZEROS, *(FULL | {field: value} for field, value, _ in BAD)]
     names = ["id", *FULL]
     text = as_csv([{"id": at, **row} for at, row in enumerate(rows, 1)], names).decode()
     dry = await ready.load("--dry-run", "--json", **PARENTS, contracts=text)
     wet = await ready.load("--json", **PARENTS, contracts=text)
-    again = await ready.load("--json", **PARENTS, contracts=text)
-    assert dry.code == wet.code == again.code == 0, wet.err
-    tried, done, same = (msgspec.json.decode(one.out)[-1] for one in (dry, wet, again))
-    told_codes = sorted({code for _, _, code in BAD})
-    for told in (tried, done):
-        assert (told["added"], told["rejected"], sorted(told["codes"])) == (3, len(BAD), told_codes)
+    repeated = await ready.load("--json", **PARENTS, contracts=text)
+    assert dry.code == wet.code == repeated.code == 0, wet.err
+    tried, done, same = (msgspec.json.decode(one.out)[-1] for one in (dry, wet, repeated))
+    expected_codes = sorted({code for _, _, code in BAD})
+    for result in (tried, done):
+        assert (result["added"], result["rejected"], sorted(result["codes"])) == (
+            3,
+            len(BAD),
+            expected_codes,
+        )
     assert (same["added"], same["unchanged"], same["changed"]) == (0, 3, 0)
     found = await ready.rows()
     wanted = [SHOWN[0], SHOWN[1], SHOWN[3]]
@@ -125,18 +131,18 @@ async def test_the_loader_judges_as_the_api_does(ready: Company) -> None:
     assert len((await ready.client.get("/rejects?table=contracts")).json()["rows"]) == len(BAD)
 
 
-async def test_a_conflict_is_seen_in_every_type(ready: Company) -> None:
+async def test_a_conflict_is_detected_in_each_type(ready: Company) -> None:
     names = ["id", *FULL]
     first = as_csv([{"id": 1, **FULL}], names).decode()
     await ready.load(**PARENTS, contracts=first)
     for name, value in CHANGED.items():
         other = as_csv([{"id": 1, **FULL, name: value}], names).decode()
         for text in (other, first):
-            ended = await ready.load("--json", "--on-conflict", "replace", contracts=text)
-            assert msgspec.json.decode(ended.out)[-1]["changed"] == 1, name
+            finished = await ready.load("--json", "--on-conflict", "replace", contracts=text)
+            assert msgspec.json.decode(finished.out)[-1]["changed"] == 1, name
 
 
-async def test_a_backup_brings_everything_back(ready: Company) -> None:
+async def test_a_restore_brings_back_each_type(ready: Company) -> None:
     await ready.post([FULL, NULLS, BARE, ZEROS])
     before = await ready.rows()
     content = (await ready.client.get("/avro/backup/contracts")).content
@@ -149,29 +155,29 @@ async def test_a_backup_brings_everything_back(ready: Company) -> None:
     same = await ready.restore(content)
     assert (same["changed"], same["removed"], same["verified"]) == (0, 0, True)
     await ready.post([FULL])
-    told = await ready.restore(content, "?mode=merge")
-    assert (told["changed"], told["removed"]) == (0, 0)
-    told = await ready.restore(content)
-    assert (told["restored"], told["removed"], told["verified"]) == (4, 1, True)
+    result = await ready.restore(content, "?mode=merge")
+    assert (result["changed"], result["removed"]) == (0, 0)
+    result = await ready.restore(content)
+    assert (result["restored"], result["removed"], result["verified"]) == (4, 1, True)
     assert await ready.rows() == before
 
 
-async def test_an_archive_of_all_brings_everything_back_into_empty_tables(ready: Company) -> None:
+async def test_an_archive_restores_the_table(ready: Company) -> None:
     await ready.post([FULL, NULLS, ZEROS])
     before = await ready.rows()
     content = (await ready.client.get("/avro/backup/all")).content
     (ready.where / "all.zip").write_bytes(content)
-    ended = await ready.run("service", "verify", "all.zip")
-    assert ended.code == 0, ended.err
-    assert "contracts: 3 rows" in ended.out
+    finished = await ready.run("service", "verify", "all.zip")
+    assert finished.code == 0, finished.err
+    assert "contracts: 3 rows" in finished.out
     await ready.post([FULL])
-    ended = await ready.run("service", "restore", "all.zip")
-    assert ended.code == 0, ended.err
-    assert "table=contracts restored=3 added=0 changed=0 removed=1" in ended.out
+    finished = await ready.run("service", "restore", "all.zip")
+    assert finished.code == 0, finished.err
+    assert "table=contracts restored=3 added=0 changed=0 removed=1" in finished.out
     assert await ready.rows() == before
 
 
-async def test_rows_by_another_program_are_read_where_they_fit(ready: Company) -> None:
+async def test_a_file_of_another_program_can_be_restored(ready: Company) -> None:
     schema = {
         "type": "record",
         "name": "contracts",
@@ -183,8 +189,8 @@ async def test_rows_by_another_program_are_read_where_they_fit(ready: Company) -
     file = io.BytesIO()
     rows = [{"id": 5, **SHOWN[3]}, {"id": 6, **SHOWN[1]}]
     fastavro.writer(file, fastavro.parse_schema(schema), rows)
-    told = await ready.restore(file.getvalue())
-    assert (told["restored"], told["added"], told["verified"]) == (2, 2, False)
+    result = await ready.restore(file.getvalue())
+    assert (result["restored"], result["added"], result["verified"]) == (2, 2, False)
     assert await ready.rows() == rows
 
 
@@ -196,7 +202,7 @@ OTHERS = {
 }
 
 
-async def test_a_parent_in_use_is_not_restored_away(ready: Company) -> None:
+async def test_a_restore_keeps_parents_that_are_in_use(ready: Company) -> None:
     empty = (await ready.client.get("/avro/backup/employees")).content
     extra = await ready.client.post(
         "/employees",
@@ -211,7 +217,7 @@ async def test_a_parent_in_use_is_not_restored_away(ready: Company) -> None:
 
 
 async def backup_without_rows(company: Company) -> bytes:
-    """What empties the table again."""
+    """A file without rows, which empties the table."""
     schema = {
         "type": "record",
         "name": "contracts",
@@ -223,7 +229,7 @@ async def backup_without_rows(company: Company) -> bytes:
     return file.getvalue()
 
 
-async def test_the_document_and_the_console_know_it(ready: Company) -> None:
+async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     document = (await ready.client.get("/schema/openapi.json")).json()
     assert {"/contracts", "/contracts/{row_id}"} <= {path.rstrip("/") for path in document["paths"]}
     contract = document["components"]["schemas"]["Contract"]
@@ -245,14 +251,14 @@ async def test_the_document_and_the_console_know_it(ready: Company) -> None:
     assert "-99999999.99" in (await ready.client.get("/console/tables/contracts")).text
 
 
-async def test_the_tests_that_go_over_all_tables_pass_with_it(
+async def test_the_tests_of_all_tables_pass_with_it(
     company: Company,
 ) -> None:
     shutil.copytree(program.ROOT / "tests", company.where / "tests")
     shutil.copy(program.ROOT / "pyproject.toml", company.where)
     server = os.environ["TEST_SERVER"]
     url = "embedded" if server.startswith(engine.EMBEDDED) else server
-    ended = await program.run(
+    finished = await program.run(
         "pytest",
         *("-n0", "-q", "-p", "no:cacheprovider"),
         *("tests/unit/test_sql.py", "tests/unit/rules/test_batch_properties.py"),
@@ -261,4 +267,4 @@ async def test_the_tests_that_go_over_all_tables_pass_with_it(
         TEST_MYSQL_URL=url,
         PYTEST_XDIST_WORKER="fourth",
     )
-    assert ended.code == 0, ended.out[-3000:] + ended.err[-1000:]
+    assert finished.code == 0, finished.out[-3000:] + finished.err[-1000:]

@@ -13,6 +13,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests.conftest import PASSWORD, USER
 from tests.support import engine, hostile_files
+from tests.support.processes import open_files, peak
 from tests.support.program import Service
 
 SECONDS, MEBIBYTES = 5, 150
@@ -27,16 +28,9 @@ async def service(migrated: Settings, tmp_path: Path) -> AsyncIterator[Service]:
     await service.end()
 
 
-def peak(pid: int) -> int:
-    """The most memory the process had, in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) >> 10
-
-
 def temporary_files(pid: int, folder: Path) -> list[str]:
     """What the process holds open in a folder, nameless files included."""
-    open_files = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    return [name for name in open_files if name.startswith(str(folder))] + [
+    return [name for name in open_files(pid) if name.startswith(str(folder))] + [
         path.name for path in folder.iterdir()
     ]
 

@@ -1,10 +1,10 @@
-"""The commands of every page are run against the real service, and print what the page shows.
+"""The commands of each page run against the real service and print what the page shows.
 
-Each page gets a fresh service with the sample: the ids that it shows depend on no other page.
+Each page gets a fresh service with the sample data, so its ids depend on no other page.
 
-A `console` block holds commands, each after `$ ` (further lines of one after `> `), and what they
-print. `…` stands for what varies; white space does not count, so that long replies can be wrapped.
-`sh` blocks install things or start containers: what they name has to exist.
+A `console` block holds commands and their output. A command starts with `$ `, and its further lines
+with `> `. `…` stands for text that differs from run to run. White space does not count, so that
+long replies can be wrapped. `sh` blocks do not run; the services that they name must exist.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +25,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.processes import free_port, wait_until_ready
+
 ROOT = Path(__file__).parents[2]
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
@@ -36,12 +34,11 @@ PAGES = {
 }
 ADDRESS = "127.0.0.1:8000"
 START = "make run"
-READY_SECONDS = 90
 
 
 @dataclass(frozen=True)
 class Example:
-    """A command and what the page says it prints."""
+    """A command and the output that the page shows."""
 
     line: int
     command: str
@@ -49,13 +46,13 @@ class Example:
 
 
 def blocks(language: str, text: str) -> Iterator[tuple[int, str]]:
-    """(line, text) of a page's fenced blocks in that language."""
+    """(line, text) of each fenced block in a language."""
     for found in re.finditer(rf"(?ms)^```{language}\n(.*?)^```$", text):
         yield text.count("\n", 0, found.start(1)) + 1, found[1]
 
 
 def examples(page: str) -> list[Example]:
-    """What the console blocks of a page show, in their order."""
+    """The examples in the console blocks of a page, in their order."""
     return [
         Example(
             first + text.count("\n", 0, found.start()),
@@ -71,7 +68,7 @@ WITH_EXAMPLES = [page for page in PAGES if examples(page)]
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether a text is what is shown: `…` is anything up to a quote, white space is nothing."""
+    """Whether a text matches: `…` is any text without a quote, and white space does not count."""
     parts = ["".join(part.split()) for part in shown.split("…")]
     pattern = '[^"]*?'.join(map(re.escape, parts))
     return re.fullmatch(pattern, "".join(printed.split())) is not None
@@ -79,7 +76,7 @@ def matches(shown: str, printed: str) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder like a checkout, and a service that runs there."""
+    """A folder like a checkout, with a running service."""
 
     folder: Path
     port: int
@@ -90,7 +87,7 @@ class Place:
         return f"127.0.0.1:{self.port}"
 
     def run(self, command: str) -> str:
-        """What the command prints, as if the service had the address that the pages name."""
+        """The output of a command, with the address that the pages use."""
         if START in command:
             return self._started()
         command = command.replace(ADDRESS, self.address)
@@ -109,26 +106,20 @@ class Place:
 
     def _started(self) -> str:
         lines = self.greeting.read_text(encoding="utf-8").splitlines()
-        told = lines[: 1 + max(at for at, line in enumerate(lines) if "Password:" in line)]
-        return "\n".join(told).replace(self.address, ADDRESS)
+        greeting = lines[: 1 + max(at for at, line in enumerate(lines) if "Password:" in line)]
+        return "\n".join(greeting).replace(self.address, ADDRESS)
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """A shell's environment without settings of ours."""
+    """The environment of a shell, without settings of hirebase."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    # What a terminal shows: no progress bar, text in UTF-8.
+    # curl reads .curlrc there: no progress bar.
     return {**kept, "CURL_HOME": str(folder), "PYTHONUTF8": "1", **more}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """The service as `make run` starts it, on the sample and an embedded database of its own."""
+    """The service as `make run` starts it, with the sample and a new embedded database."""
     with tempfile.TemporaryDirectory(prefix="docs-") as name:
         folder = Path(name)
         for part in ("loader", "service", "sql"):
@@ -144,7 +135,7 @@ def serving(place: Place) -> Iterator[None]:
     recipe = re.search(
         r"^run:.*\n\t@exec \$\(BIN\)/python (.*) \$\(ARGS\)$", makefile(), re.MULTILINE
     )
-    assert recipe, "the Makefile's run is not what it was"
+    assert recipe, "the recipe of `make run` has changed: update this test"
     settings = environment(place.folder, API_PASS="secret", API_PORT=str(place.port))
     with place.greeting.open("w") as output:
         process = subprocess.Popen(
@@ -155,22 +146,14 @@ def serving(place: Place) -> Iterator[None]:
             stderr=subprocess.STDOUT,
         )
     try:
-        wait(place, process)
+        try:
+            wait_until_ready(process, place.port)
+        except RuntimeError:
+            pytest.fail(f"The service did not start:\n{place.greeting.read_text()}")
         yield
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
-
-
-def wait(place: Place, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + READY_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://{place.address}/health/ready", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"The service did not start:\n{place.greeting.read_text()}")
 
 
 def makefile() -> str:
@@ -187,14 +170,14 @@ def test_the_commands_print_what_is_shown(place: Place, page: str) -> None:
         )
 
 
-def test_every_console_block_is_run() -> None:
+def test_each_prompt_is_an_example() -> None:
     assert {"README.md", "docs/api.md", "docs/loader.md", "docs/backup.md"} <= set(WITH_EXAMPLES)
     for page, text in PAGES.items():
         prompts = re.findall(r"(?m)^ *\$ ", text)
         assert len(examples(page)) == len(prompts), page
 
 
-def test_compose_has_the_services() -> None:
+def test_compose_has_the_services_that_the_pages_name() -> None:
     compose: dict[str, Any] = msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes())
     text = "\n".join(text for page in PAGES.values() for _, text in blocks("sh", page))
     named = set(re.findall(r"docker compose (?:run --rm|exec|logs) ([a-z]+)", text))
@@ -213,5 +196,5 @@ def test_compose_has_the_services() -> None:
         ("one", "one two", False),
     ],
 )
-def test_drift_is_seen(shown: str, printed: str, same: bool) -> None:
+def test_different_output_does_not_match(shown: str, printed: str, same: bool) -> None:
     assert matches(shown, printed) is same

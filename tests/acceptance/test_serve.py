@@ -15,7 +15,8 @@ import pytest
 
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.program import ROOT, Ended, Service, run, servers_of
+from tests.support.processes import servers_of
+from tests.support.program import ROOT, Ended, Service, run
 from tests.support.tcp_proxy import Wire
 
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -70,7 +71,7 @@ async def tell(folder: Path) -> Story:
     async with one.client(user, f"{password}x") as client:
         other = (await client.get("/departments")).status_code
     end = await one.end()
-    left = await _left(folder)
+    left = await _left(folder / "var" / "seekdb")
     two, seconds = await started(variables)
     counts_again = await count(two, two.told("User"), two.told("Password"))
     return Story(

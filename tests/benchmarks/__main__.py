@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks: every figure beside its floor; worse than last time is marked."""
+"""python -m tests.benchmarks: each figure beside its floor, marked if it became worse."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.benchmarks.figures import Figure
 HISTORY = Path(__file__).parent / "history.jsonl"
 KEPT = 20
 WORSE = 0.9
-"""A ratio below this part of the last one is marked."""
+"""A ratio below this fraction of the last one is marked."""
 
 
-@click.command(help="Measure, print each figure beside its floor, keep the last runs.")
-@click.option("--json", "as_json", is_flag=True, help="Figures as JSON lines.")
-@click.option("--short", is_flag=True, help="A quick run that proves that they run at all.")
+@click.command(help="Measure, print each figure beside its floor, and store the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON lines.")
+@click.option("--short", is_flag=True, help="Run quickly, only to check that the benchmarks work.")
 @click.argument("names", nargs=-1)
 def main(as_json: bool, short: bool, names: tuple[str, ...]) -> None:
     with server.mysql() as url:
@@ -37,11 +37,11 @@ def main(as_json: bool, short: bool, names: tuple[str, ...]) -> None:
     for figure in measured:
         click.echo(msgspec.json.encode(figure).decode() if as_json else _line(figure, before))
     if not short:
-        _keep(measured)
+        _store(measured)
 
 
 def modules() -> list[str]:
-    """The modules that measure something."""
+    """The modules that have benchmarks."""
     names = sorted(module.name for module in iter_modules(here))
     return [name for name in names if hasattr(import_module(f"{__package__}.{name}"), "figures")]
 
@@ -59,7 +59,7 @@ def _last() -> dict[str, Figure]:
     return {figure.name: figure for run in decoded for figure in run}
 
 
-def _keep(measured: list[Figure]) -> None:
+def _store(measured: list[Figure]) -> None:
     runs = HISTORY.read_text().splitlines() if HISTORY.exists() else []
     runs.append(msgspec.json.encode(measured).decode())
     HISTORY.write_text("\n".join(runs[-KEPT:]) + "\n")

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -27,11 +26,11 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
 from tests.benchmarks.figures import Figure, beside, single
-from tests.support import engine
+from tests.support import engine, processes
 
 HIRES, RUNS = 1_000_000, 3
 MORE = 5
-"""Times as many rows, to see that memory stays."""
+"""This many times the rows, to check that memory does not grow."""
 STEP = 10_000
 EMPLOYEES = by_path("employees")
 INSERT = (
@@ -42,14 +41,14 @@ Row = tuple[int, str, str, int, int]
 
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
-    """All figures of this module, against the server at `url`."""
+    """All figures of this module, on the server at `url`."""
     hires, runs = (20_000, 1) if short else (HIRES, RUNS)
     settings = engine.settings(url, "bench_backups")
     await engine.create_database(settings)
     async with connect(settings) as database:
         await migrate(database)
         await _fill(database, hires)
-        content = await _taken(database)
+        content = await _backup_bytes(database)
         return [
             await _backup(database, content, hires, runs),
             *await _first_byte(database, runs),
@@ -62,7 +61,7 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
 
 
 def rows(first: int, number: int) -> list[Row]:
-    """Hires as the database takes them."""
+    """Rows of hires for an INSERT."""
     return [
         (
             n,
@@ -86,7 +85,7 @@ async def _fill(database: Database, hires: int, first: int = 1) -> None:
             await transaction.insert(INSERT, rows(start, min(STEP, first + hires - start)))
 
 
-async def _taken(database: Database) -> bytes:
+async def _backup_bytes(database: Database) -> bytes:
     return b"".join([piece async for piece in backup.stream_table(database, EMPLOYEES, "deflate")])
 
 
@@ -97,11 +96,11 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def _backup(database: Database, content: bytes, hires: int, runs: int) -> Figure:
-    """Beside fastavro writing the same rows from memory, as datetimes and as bare numbers."""
+    """A backup, beside fastavro writing the same rows from memory."""
     records = [*fastavro.reader(io.BytesIO(content))]
     ours, alone = [], []
     for _ in range(runs):
-        ours.append(hires / await _timed(lambda: _taken(database)))
+        ours.append(hires / await _timed(lambda: _backup_bytes(database)))
         alone.append(hires / _seconds(lambda: _write(records)))
     return beside(
         "backup, Avro/deflate",
@@ -124,7 +123,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 async def _first_byte(database: Database, runs: int) -> list[Figure]:
-    """Without the checksum, and what the checksum adds."""
+    """The time to the first byte without the checksum, and the time of the checksum."""
     sums, firsts = [], []
     for _ in range(runs):
         async with database.snapshot(600) as snapshot:
@@ -143,9 +142,9 @@ async def _first_byte(database: Database, runs: int) -> list[Figure]:
 
 
 async def _lag(database: Database) -> Figure:
-    """How late the event loop is while a backup runs."""
+    """The delay of the event loop while a backup runs."""
     lags: list[float] = []
-    running = asyncio.create_task(_taken(database))
+    running = asyncio.create_task(_backup_bytes(database))
     while not running.done():
         started = time.perf_counter()
         await asyncio.sleep(0.001)
@@ -154,7 +153,7 @@ async def _lag(database: Database) -> Figure:
 
 
 def _orm(settings: Settings, database: Database, hires: int) -> Figure:
-    """`query.all()` into fastavro, over a tenth of the rows."""
+    """`query.all()` into fastavro, with a tenth of the rows."""
     from tests.benchmarks.orm import back_up
 
     some = max(1000, hires // 10)
@@ -183,15 +182,15 @@ def _read(content: bytes) -> None:
 
 
 async def _restore(database: Database, content: bytes, hires: int, runs: int) -> list[Figure]:
-    """Into an empty table, beside aiomysql's own executemany in one transaction."""
-    taken = rows(1, hires)
-    ours, bare, again = [], [], []
+    """A restore into an empty table, beside aiomysql's executemany in one transaction."""
+    values = rows(1, hires)
+    ours, bare, repeated = [], [], []
     for _ in range(runs):
         await _empty(database)
-        bare.append(hires / await _timed(lambda: _executemany(database, taken)))
+        bare.append(hires / await _timed(lambda: _executemany(database, values)))
         await _empty(database)
         ours.append(hires / await _timed(lambda: _put_back(database, content)))
-        again.append(hires / await _timed(lambda: _put_back(database, content)))
+        repeated.append(hires / await _timed(lambda: _put_back(database, content)))
     return [
         beside(
             "restore into an empty table",
@@ -201,7 +200,7 @@ async def _restore(database: Database, content: bytes, hires: int, runs: int) ->
             floor_name="bare executemany, one transaction",
             wanted="≥ 0.90",
         ),
-        single("restore over the same rows", again, "rows/s"),
+        single("restore over the same rows", repeated, "rows/s"),
     ]
 
 
@@ -212,12 +211,12 @@ async def _empty(database: Database) -> None:
         await transaction.execute("SET FOREIGN_KEY_CHECKS = 1")
 
 
-async def _executemany(database: Database, taken: list[Row]) -> None:
+async def _executemany(database: Database, values: list[Row]) -> None:
     async with database.pool.acquire() as connection:
         await connection.begin()
         async with connection.cursor(aiomysql.Cursor) as cursor:
-            for start in range(0, len(taken), STEP):
-                await cursor.executemany(INSERT, taken[start : start + STEP])
+            for start in range(0, len(values), STEP):
+                await cursor.executemany(INSERT, values[start : start + STEP])
         await connection.commit()
 
 
@@ -229,7 +228,7 @@ async def _put_back(database: Database, content: bytes) -> None:
 async def _memory(
     settings: Settings, database: Database, hires: int, *, short: bool
 ) -> list[Figure]:
-    """Peak above idle of a process that backs up, at one size and at five times that."""
+    """The peak memory of a backup above idle, with these rows and with MORE times as many."""
     once = _peak(settings)
     for part in range(1, 2 if short else MORE):
         await _fill(database, hires, first=part * hires + 1)
@@ -249,28 +248,10 @@ def _peak(settings: Settings) -> float:
 
 
 async def peak(environment: dict[str, str]) -> None:
-    """Print how much memory a backup takes on top of what was there before, in MiB."""
+    """Print the peak memory of a backup above idle, in MiB."""
     async with connect(Settings.from_environment(environment)) as database:
         await database.ping()
-        idle = _high_water()
+        idle = processes.peak("self")
         async for _ in backup.stream_table(database, EMPLOYEES, "deflate"):
             pass
-        print(_high_water() - idle)
-
-
-def _high_water() -> float:
-    """The most memory this process had, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-async def main() -> None:
-    from tests.benchmarks import server
-
-    with server.mysql() as url:
-        for figure in await figures(url, short="--short" in sys.argv):
-            print(figure)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+        print(processes.peak("self") - idle)

@@ -1,4 +1,4 @@
-"""Batches over HTTP beside a bare loop of `executemany`, and beside an ORM."""
+"""Batches over HTTP, beside a bare loop of `executemany` and beside an ORM."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from service.core.settings import Settings
 from tests.benchmarks import server
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import engine
+from tests.support.processes import resident
 
 ROWS, CLIENTS, RUNS = 1000, 4, 9
 EMPLOYEES = tables.by_path("employees")
@@ -40,7 +41,7 @@ _keys = count()
 
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
-    """All figures of this module, against the server at `url`."""
+    """All figures of this module, on the server at `url`."""
     settings = engine.settings(url, "bench_batches")
     await engine.create_database(settings)
     async with connect(settings) as database:
@@ -66,7 +67,7 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
 
 
 def rows(number: int = ROWS) -> list[Row]:
-    """Hires as the database takes them."""
+    """Rows of hires for an INSERT."""
     start = datetime(2021, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     return [
         (
@@ -80,7 +81,7 @@ def rows(number: int = ROWS) -> list[Row]:
 
 
 def body(number: int = ROWS) -> bytes:
-    """The same as a client sends them."""
+    """The same rows as the body of a request."""
     names = ("name", "datetime", "department_id", "job_id")
     return msgspec.json.encode(
         [
@@ -109,14 +110,14 @@ async def _throughput(settings: Settings, port: int, port_2: int, batches: int) 
 
 
 def empty(settings: Settings) -> None:
-    """No hires, no keys."""
+    """Delete all hires, keys and rejects."""
     with _connection(settings) as connection, connection.cursor() as cursor:
         for table in ("hired_employees", "idempotency_keys", "rejects"):
             cursor.execute(f"TRUNCATE TABLE {table}")
 
 
 async def _bare(settings: Settings, batches: int) -> float:
-    """rows/s of aiomysql alone, the same rows ready to be sent."""
+    """Rows per second of aiomysql alone, with rows that are prepared before."""
     prepared, left = rows(), iter(range(batches))
     options = _options(settings)
     connections = [await aiomysql.connect(charset="utf8mb4", **options) for _ in range(CLIENTS)]
@@ -136,7 +137,7 @@ async def _bare(settings: Settings, batches: int) -> float:
 
 
 def _post(port: int, batches: int, number: int = ROWS) -> tuple[float, list[float]]:
-    """rows/s over HTTP and the seconds of each request, CLIENTS at a time."""
+    """Rows per second over HTTP with CLIENTS clients, and the seconds of each request."""
     content, left = body(number), iter(range(batches))
     started = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as threads:
@@ -197,20 +198,20 @@ async def _orm(url: str, settings: Settings, port: int, number: int) -> list[Fig
 
 
 def _cpu(port: int, pid: int, batches: int) -> list[Figure]:
-    """CPU µs a row of the service as a whole, and of its parts measured alone."""
+    """CPU time per row, in µs: of the whole service, and of its parts measured separately."""
     before = _cpu_seconds(pid)
     _post(port, batches)
     whole = (_cpu_seconds(pid) - before) / (batches * ROWS) * 1e6
     content, raw = body(), rows()
     decode = _micros(lambda: msgspec.json.decode(content, type=list[dict[str, object]]))
-    judge = _micros(lambda: batch.from_json(EMPLOYEES, content))
+    validate = _micros(lambda: batch.from_json(EMPLOYEES, content))
     sql = _micros(lambda: render("(%s, %s, %s, %s)", raw, lambda text: text))
     return [
         single("CPU of the service", [whole], "µs/row"),
         single("CPU, JSON alone", [decode], "µs/row"),
-        single("CPU, JSON and validation", [judge], "µs/row"),
+        single("CPU, JSON and validation", [validate], "µs/row"),
         single("CPU, SQL text", [sql], "µs/row"),
-        single("CPU, wire and the rest", [whole - judge - sql], "µs/row"),
+        single("CPU, wire and the rest", [whole - validate - sql], "µs/row"),
     ]
 
 
@@ -225,14 +226,9 @@ def _micros(work: Callable[[], object]) -> float:
 
 def _memory(port: int, pid: int, batches: int) -> list[Figure]:
     _post(port, 100)
-    early = _resident(pid)
+    early = resident(pid)
     _post(port, batches - 100)
-    return [single("memory grown, batch 100 to the last", [_resident(pid) - early], "MiB", "≤ 20")]
-
-
-def _resident(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    return [single("memory grown, batch 100 to the last", [resident(pid) - early], "MiB", "≤ 20")]
 
 
 def _cpu_seconds(pid: int) -> float:

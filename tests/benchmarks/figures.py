@@ -1,4 +1,4 @@
-"""A figure: what was measured, beside its floor, in one run."""
+"""A measured figure and its floor, from the same run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Figure(Struct, omit_defaults=True):
-    """Medians over `runs`, and the ratio's spread; floor is the best that could be had."""
+    """Medians of several runs, and the range of the ratio. floor: the best possible result."""
 
     name: str
     value: float
@@ -44,7 +44,7 @@ def beside(
     floor_name: str,
     wanted: str | None = None,
 ) -> Figure:
-    """A figure and its floor, measured in turn; the ratio is taken pair by pair."""
+    """A figure and its floor, measured alternately. Each pair of runs gives a ratio."""
     ratios = [value / base for value, base in zip(values, floor, strict=True)]
     return Figure(
         name,

@@ -1,4 +1,4 @@
-"""The loader beside the server's own bulk loader, beside itself on bad rows, and beside pandas."""
+"""The loader beside the server's bulk loader, beside itself with bad rows, and beside pandas."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BULK_LOAD = """
 
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
-    """All figures of this module, against the server at `url`."""
+    """All figures of this module, on the server at `url`."""
     settings = engine.settings(url, "bench_loader")
     await engine.create_database(settings)
     part = 20 if short else 1
@@ -62,7 +62,7 @@ async def _prepare(database: Database) -> None:
 
 
 class Bench:
-    """Loads of files into one database, each into an empty table."""
+    """Loads files, each into an empty table."""
 
     def __init__(self, settings: Settings, database: Database, folder: Path):
         self._settings = settings
@@ -70,7 +70,7 @@ class Bench:
         self._folder = folder
 
     async def beside_load_data(self, count: int, runs: int) -> list[Figure]:
-        """Rows a second of both, in turn; the peak memory of ours."""
+        """Rows per second of LOAD DATA and of the loader, and the loader's peak memory."""
         file = self._write("hires.csv", count)
         theirs, ours, peaks = [], [], []
         with _client(self._folder):
@@ -98,7 +98,7 @@ class Bench:
         ]
 
     async def bad_rows(self, count: int, runs: int) -> Figure:
-        """Rows a second where every row breaks a rule, beside where none does."""
+        """Rows per second if each row breaks a rule, beside the rate if none does."""
         good, bad = self._write("good.csv", count), self._write("bad.csv", count, "2021-02-30")
         rates: dict[Path, list[float]] = {good: [], bad: []}
         for _ in range(runs):
@@ -116,7 +116,7 @@ class Bench:
         )
 
     async def memory(self, count: int) -> Figure:
-        """The peak of a long load."""
+        """The peak memory of a long load."""
         await self._empty()
         file = self._write("many.csv", count)
         _, peak = await self._load(file)
@@ -125,7 +125,7 @@ class Bench:
         return single(f"loader, peak memory, {count:,} hires", [peak], "MiB", "<= 120")
 
     async def pandas(self, count: int) -> list[Figure]:
-        """Rows a second of `DataFrame.to_sql` as a user would write it."""
+        """Rows per second of `DataFrame.to_sql`, as a user would write it."""
         file = self._write("few.csv", count)
         kinds: dict[str, dict[str, Any]] = {
             "default": {},
@@ -156,7 +156,7 @@ class Bench:
         assert found == [(count,)], found
 
     async def _load(self, file: Path) -> tuple[float, float]:
-        """Seconds from the start of the process to its end, and its peak memory in MiB."""
+        """The seconds of a loader process, and its peak memory in MiB."""
         return await asyncio.to_thread(self._run_loader, file)
 
     def _run_loader(self, file: Path) -> tuple[float, float]:
@@ -211,7 +211,7 @@ def _timed(work: Callable[[], None]) -> float:
 
 @contextmanager
 def _client(folder: Path) -> Iterator[None]:
-    """A container with the server's own client, that sees the files and the server's port."""
+    """Run a container with MySQL's client. It sees the files and the server's port."""
     options = ["--network", "host", "-v", f"{folder}:/data:ro", "--entrypoint", "sleep"]
     subprocess.run(
         ["docker", "run", "-d", "--rm", "--name", CLIENT, *options, engine.IMAGE, "infinity"],

@@ -1,4 +1,4 @@
-"""What the usual solution does: SQLAlchemy's ORM, a row and a commit at a time."""
+"""The usual solution: SQLAlchemy's ORM with one commit for each row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Hire = type(
 
 
 def engine_of(settings: Settings) -> sa.Engine:
-    """A way to the database as SQLAlchemy's users have it."""
+    """An SQLAlchemy engine for the database."""
     address = sa.URL.create(
         "mysql+pymysql",
         settings.mysql_user,
@@ -43,7 +43,7 @@ def engine_of(settings: Settings) -> sa.Engine:
 
 
 def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]]) -> float:
-    """rows/s."""
+    """Insert rows with one commit for each; rows per second."""
     engine = engine_of(settings)
     with Session(engine) as session:
         session.execute(sa.text("SELECT 1"))
@@ -64,7 +64,7 @@ def insert_one_by_one(settings: Settings, rows: list[tuple[str, str, int, int]])
 
 
 def back_up(settings: Settings, number: int) -> float:
-    """All rows as objects, then into Avro: the seconds that `number` rows take."""
+    """Read rows as objects and write them as Avro; the seconds."""
     engine = engine_of(settings)
     names = ("id", "name", "datetime", "department_id", "job_id")
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Reports of a year in 1 M hires, over HTTP, beside a bare count of the same range."""
+"""Reports of a year with 1,000,000 hires over HTTP, beside a bare count of the same range."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOOR = "SELECT COUNT(*) FROM hired_employees WHERE `datetime` BETWEEN %s AND %s
 
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
-    """The seconds of each report where all hires fall into one year, the worst there is."""
+    """The time of each report if all hires are in one year, which is the worst case."""
     settings = engine.settings(url, "bench_reports")
     await engine.create_database(settings)
     async with connect(settings) as database:
@@ -62,7 +62,7 @@ def _hire(number: int) -> tuple[int, str, str, int, int]:
 
 
 def _get(port: int, path: str) -> float:
-    """Milliseconds of a request."""
+    """The milliseconds of a request."""
     token = b64encode(f"admin:{server.PASSWORD}".encode()).decode()
     connection = HTTPConnection("127.0.0.1", port)
     started = time.perf_counter()

@@ -1,28 +1,24 @@
-"""What benchmarks run against: a durable MySQL 9.7 in a container, and the real service on it."""
+"""The servers of the benchmarks: a durable MySQL 9.7 in a container, and the real service."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.processes import free_port, wait_until_ready
 
 PASSWORD = "bench-password"
-START_SECONDS = 60
 
 
 @contextmanager
 def mysql() -> Iterator[str]:
-    """TEST_MYSQL_URL, or a container of its own with the server's default durability."""
+    """The server of TEST_MYSQL_URL, or a container with the default durability."""
     url = os.environ.get("TEST_MYSQL_URL")
     if url:
         yield url
@@ -33,8 +29,8 @@ def mysql() -> Iterator[str]:
 
 @contextmanager
 def service(settings: Settings, *, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """The service in a process of its own: its port and process id."""
-    port = _free_port()
+    """Run the service in a separate process; its port and process id."""
+    port = free_port()
     environment = os.environ | {
         "MYSQL_HOST": settings.mysql_host or "",
         "MYSQL_PORT": str(settings.mysql_port),
@@ -48,26 +44,8 @@ def service(settings: Settings, *, workers: int = 1) -> Iterator[tuple[int, int]
     command = [sys.executable, "-m", "service", "serve", "--workers", str(workers)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
-        _wait(port)
+        wait_until_ready(process, port)
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(port: int) -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
-                return
-        except urllib.error.URLError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)

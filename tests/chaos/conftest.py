@@ -1,4 +1,4 @@
-"""Servers for the tests that do them harm."""
+"""Servers that chaos tests may damage."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A durable server of one's own that can be killed."""
+    """A durable server that the tests may kill."""
     with servers.running(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
 @pytest.fixture
 async def stocked(server: Server) -> AsyncIterator[Database]:
-    """Its tables, with twelve departments and jobs in them."""
+    """Its migrated tables, with twelve departments and twelve jobs."""
     await engine.create_database(server.settings)
     async with connect(server.settings) as database:
         await migrate(database)

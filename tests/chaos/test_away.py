@@ -1,4 +1,4 @@
-"""Connections are KILLed and the database restarts under requests: all have an answer in time."""
+"""Connections are killed and the database restarts: each request gets an answer in time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.hires import count
-from tests.support.load import SUCCESS, Line, Reply, batch, request, started, told
+from tests.support.load import SUCCESS, Line, Reply, batch, report, request, started
 from tests.support.servers import Container, Server
 from tests.support.sizes import sized
 from tests.support.tcp_proxy import Wire
@@ -34,18 +34,18 @@ SESSIONS = "SELECT id FROM information_schema.processlist WHERE db = %s"
 
 
 class Watched:
-    """Clients and probes of a service: what they were answered, and when."""
+    """Clients and probes of a service, with all their replies."""
 
     def __init__(self, port: int):
         self._port = port
-        self._enough = asyncio.Event()
+        self._stopping = asyncio.Event()
         self.replies: list[Reply] = []
         self.live: list[Reply] = []
         self.ready: list[Reply] = []
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Requests without end, until the end of this."""
+        """Send requests until the end of this block."""
         async with asyncio.TaskGroup() as group:
             for client in range(CLIENTS):
                 group.create_task(self._call(client))
@@ -54,7 +54,7 @@ class Watched:
             try:
                 yield
             finally:
-                self._enough.set()
+                self._stopping.set()
 
     async def is_ready(self) -> bool:
         line = Line(self._port)
@@ -65,7 +65,7 @@ class Watched:
     async def _call(self, client: int) -> None:
         line, rows = Line(self._port), batch(ROWS)
         for number, kind in zip(counted(), cycle(["keyed", "plain", "page", "report"])):
-            if self._enough.is_set():
+            if self._stopping.is_set():
                 break
             key = {"idempotency_key": f"{client}-{number}"} if kind == "keyed" else {}
             message = {
@@ -76,16 +76,16 @@ class Watched:
             await asyncio.sleep(0.01)
         line.close()
 
-    async def _probe(self, path: str, found: list[Reply]) -> None:
+    async def _probe(self, path: str, replies: list[Reply]) -> None:
         line = Line(self._port)
-        while not self._enough.is_set():
-            found.append(await line.send(request("GET", path)))
+        while not self._stopping.is_set():
+            replies.append(await line.send(request("GET", path)))
             await asyncio.sleep(0.05)
         line.close()
 
 
 async def kill_one(database: Database, name: str) -> bool:
-    """End a connection of the service, if it has one."""
+    """Kill one connection of the service, if it has one."""
     found = await database.fetch(SESSIONS, (name,))
     if not found:
         return False
@@ -95,7 +95,7 @@ async def kill_one(database: Database, name: str) -> bool:
 
 
 async def kill_connections(settings: Settings) -> None:
-    """So many, one after the other."""
+    """Kill KILLS connections, one after the other."""
     beside = msgspec.structs.replace(settings, mysql_database="information_schema")
     killed = 0
     async with connect(beside) as database:
@@ -105,7 +105,7 @@ async def kill_connections(settings: Settings) -> None:
 
 
 async def restart(server: Server, wire: Wire, number: int) -> None:
-    """The database is away and back: killed or asked to end; the embedded one is out of reach."""
+    """Kill or stop the database and start it again. The embedded one is only cut off."""
     if not isinstance(server, Container):
         wire.refusing = True
         wire.cut()
@@ -117,13 +117,13 @@ async def restart(server: Server, wire: Wire, number: int) -> None:
         await server.kill()
 
 
-async def answers(settings: Settings) -> None:
-    """Until the database does."""
-    patient = msgspec.structs.replace(settings, mysql_wait=0, mysql_timeout=1)
+async def wait_for_database(settings: Settings) -> None:
+    """Wait until the database answers."""
+    hurried = msgspec.structs.replace(settings, mysql_wait=0, mysql_timeout=1)
 
     async def answered() -> bool:
         with suppress(DatabaseError):
-            async with connect(patient):
+            async with connect(hurried):
                 return True
         return False
 
@@ -135,7 +135,7 @@ async def test_every_request_has_its_answer_in_time(
     server: Server, stocked: Database, way: str
 ) -> None:
     if way == "direct" and server.settings.embedded:
-        pytest.skip("the embedded database is out of reach by a wire only")
+        pytest.skip("the embedded database can be cut off only through a proxy")
     ready = []
     async with engine.wire(server.settings) as wire:
         over = engine.over(wire, server.settings) if way == "wire" else server.settings
@@ -147,19 +147,19 @@ async def test_every_request_has_its_answer_in_time(
                 if number % 3 == 2:
                     wire.cut()
                 await restart(server, wire, number)
-                await answers(over)
+                await wait_for_database(over)
                 ready.append(await until(watched.is_ready, 30))
                 await asyncio.sleep(random.uniform(0.2, 1))
         assert (await service.end()).code == 0
-    await judge(watched, ready, way)
+    await check(watched, ready, way)
     async with connect(server.settings) as database:
         assert await count(database, "hired_employees") % ROWS == 0
 
 
-async def judge(watched: Watched, ready: list[float], way: str) -> None:
-    """Every reply is a verdict or a 503, in time; probes tell the truth."""
+async def check(watched: Watched, ready: list[float], way: str) -> None:
+    """Every reply is a result or a 503, in time, and the probes are right."""
     replies = watched.replies
-    told(
+    report(
         f"{KILLS} KILLs, {RESTARTS} restarts, {way}",
         requests=len(replies),
         unavailable=sum(reply.sheds for reply in replies),

@@ -1,4 +1,4 @@
-"""As much work as there can be, for long, and more than there can be."""
+"""Sustained load for a long time, and overload."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.load import (
     p99,
     paced,
     percentile,
+    report,
     request,
-    resident,
     started,
-    told,
 )
+from tests.support.processes import resident
 from tests.support.program import Service
 from tests.support.servers import Server
 from tests.support.sizes import sized
@@ -37,11 +37,11 @@ CLIENTS = os.cpu_count() or 1
 LIGHT = 30
 """Requests a second that leave the processors idle most of the time."""
 SLOWER = 3
-"""Times as long as without load."""
+"""Accepted batches may take this many times as long as without load."""
 HELD = sized(short=90, full=99)
-"""The percentile held to that: of few replies, one in a hundred is a pause or two of a disk."""
+"""The percentile that must keep that limit. A short run has too few replies for the 99th."""
 EMBEDDED_MS = 2000
-"""Instead, where seekdb merges on the same cores when it likes, and makes all wait meanwhile."""
+"""The limit on seekdb, which merges data on the same cores at any time and delays all work."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
 
 
 async def sustainable(service: Service, make: Callable[[int], bytes], statuses: set[int]) -> float:
-    """Requests a second that as many clients get done as there are cores."""
+    """The requests per second that one client for each core achieves."""
     before = time.perf_counter()
     found = await paced(service.port, make, math.inf, MEASURED_SECONDS, CLIENTS)
     assert {reply.status for reply in found} <= statuses
@@ -60,12 +60,12 @@ async def sustainable(service: Service, make: Callable[[int], bytes], statuses: 
 
 
 def soaked(number: int) -> bytes:
-    """The same, with keys of its own."""
+    """The same requests with other keys."""
     return mixed(number + 1_000_000)
 
 
 def mixed(number: int) -> bytes:
-    """Mostly batches, half of them with keys; a page and a report now and then."""
+    """Mostly batches, half of them with keys; sometimes a page or a report."""
     if number % 10 == 8:
         return request("GET", f"/employees?after={number}&limit=100")
     if number % 500 == 9:
@@ -76,7 +76,7 @@ def mixed(number: int) -> bytes:
     return request("POST", "/employees", body, **key)
 
 
-async def test_memory_stays_where_it_is(service: Service) -> None:
+async def test_memory_does_not_grow(service: Service) -> None:
     full = await sustainable(service, mixed, ACCEPTED)
     soak = asyncio.create_task(paced(service.port, soaked, 0.8 * full, SOAK_SECONDS))
     await asyncio.sleep(WARM_SECONDS)
@@ -84,24 +84,24 @@ async def test_memory_stays_where_it_is(service: Service) -> None:
     replies = await soak
     grown = resident(service.pid) - early
     rate = len(replies) / SOAK_SECONDS
-    told("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
+    report("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
     assert rate > 0.9 * 0.8 * full
     assert {reply.status for reply in replies} <= ACCEPTED
     assert grown <= 10
 
 
 @pytest.mark.parametrize("rows", [100, sized(short=300, full=1000)])
-async def test_what_is_accepted_under_four_times_the_load_is_still_quick(
+async def test_accepted_batches_stay_fast_under_four_times_the_load(
     service: Service, server: Server, rows: int
 ) -> None:
-    """The flood takes as long as the calm before it: the server's own pauses fall on both."""
+    """Both phases take the same time, so that pauses of the server affect both."""
     message = request("POST", "/employees", batch(rows))
     full = await sustainable(service, lambda _: message, {201})
     light = await paced(service.port, lambda _: message, LIGHT, FLOOD_SECONDS, 1)
     flood = await flooded(service.port, message, 4 * full, FLOOD_SECONDS)
     accepted = [reply for reply in flood if reply.status == 201]
     shed = [reply for reply in flood if reply.sheds]
-    told(
+    report(
         f"overload, batches of {rows}",
         sustainable=full,
         sent=len(flood),

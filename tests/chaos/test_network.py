@@ -1,4 +1,4 @@
-"""A network that is slow, or holds everything back in the middle of a statement or a COMMIT."""
+"""A slow network, and a network that stalls in the middle of a statement or a COMMIT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.chaos
 DEADLINE, MARGIN = 2, 0.5
 SESSIONS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
-MOMENTS = [
+STALLS = [
     (b"SELECT COUNT(*) FROM departments", False),
     (b"INSERT INTO hired_employees", False),
     (b"INSERT INTO hired_employees", True),
@@ -35,7 +35,7 @@ MOMENTS = [
 async def far(
     wire: Wire, migrated: Settings, database: Database
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The service, with a wire between it and its database."""
+    """The service, with a proxy in front of its database."""
     await add_parents(database, range(1, 3))
     over = msgspec.structs.replace(engine.over(wire, migrated), mysql_timeout=DEADLINE)
     async with serving(over) as client:
@@ -47,16 +47,16 @@ async def sessions(database: Database) -> set[int]:
 
 
 @pytest.mark.parametrize("keyed", [False, True] if FULL else [True])
-@pytest.mark.parametrize(("moment", "heard"), MOMENTS)
+@pytest.mark.parametrize(("text", "heard"), STALLS)
 async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
-    far: httpx.AsyncClient, wire: Wire, database: Database, moment: bytes, heard: bool, keyed: bool
+    far: httpx.AsyncClient, wire: Wire, database: Database, text: bytes, heard: bool, keyed: bool
 ) -> None:
-    headers = {"Idempotency-Key": f"{moment!r} {heard}"} if keyed else {}
+    headers = {"Idempotency-Key": f"{text!r} {heard}"} if keyed else {}
     rows = [hire(name=f"{at}") for at in range(50)]
     own = await sessions(database)
     assert (await far.get("/health/ready")).status_code == 200
     pooled = await sessions(database) - own
-    wire.stall_at(moment, heard=heard)
+    wire.stall_at(text, heard=heard)
     began = time.monotonic()
     reply = await far.post("/employees", json=rows, headers=headers)
     assert time.monotonic() - began <= DEADLINE + MARGIN
@@ -69,13 +69,15 @@ async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
 
     await until(gone, 10)
     written = await count(database, "hired_employees")
-    assert written in ({0, 50} if moment == b"COMMIT" else {0})
+    assert written in ({0, 50} if text == b"COMMIT" else {0})
     again = await far.post("/employees", json=rows, headers=headers)
     assert again.status_code == 201
     assert await count(database, "hired_employees") == (50 if keyed else written + 50)
 
 
-async def test_probes_answer_while_all_is_stalled(far: httpx.AsyncClient, wire: Wire) -> None:
+async def test_probes_answer_while_the_database_is_stalled(
+    far: httpx.AsyncClient, wire: Wire
+) -> None:
     wire.stall()
     ready = asyncio.create_task(far.get("/health/ready"))
     for _ in range(20):
@@ -92,17 +94,17 @@ async def test_probes_answer_while_all_is_stalled(far: httpx.AsyncClient, wire: 
     await until(is_ready, 2)
 
 
-async def test_on_a_slow_network_everything_works(
+async def test_everything_works_on_a_slow_network(
     wire: Wire, migrated: Settings, database: Database
 ) -> None:
     await add_parents(database, range(1, 3))
     wire.delay = 0.05
     async with serving(engine.over(wire, migrated)) as far:
-        await work(far, database)
+        await use_all_routes(far, database)
 
 
-async def work(far: httpx.AsyncClient, database: Database) -> None:
-    """Some of everything."""
+async def use_all_routes(far: httpx.AsyncClient, database: Database) -> None:
+    """Use each kind of route."""
     rows = [hire(name=f"{at}" if at % 10 else " ") for at in range(100)]
     replies = await asyncio.gather(
         *(

@@ -10,7 +10,7 @@ import pytest
 
 from service.core.database.transactions import Database, Transaction
 from tests.support.hires import count, hire
-from tests.support.load import Line, figures, in_turn, request, started, told
+from tests.support.load import Line, figures, in_turn, report, request, started
 from tests.support.servers import Server
 from tests.support.sizes import sized
 
@@ -74,7 +74,7 @@ async def test_no_deadlock_reaches_a_client(server: Server, stocked: Database) -
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     (metrics,) = await in_turn(service.port, request("GET", "/metrics"), 1)
-    told(
+    report(
         f"{WRITERS * EACH} overlapping batches",
         retries=figures(metrics.body)["hirebase_retries"],
         renames=len(renames),

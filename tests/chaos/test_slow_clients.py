@@ -1,4 +1,4 @@
-"""Clients that send a byte a second, lie, hang up half or never read: the others do not notice."""
+"""Clients that are slow, lie about lengths, half-close or never read do not disturb others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.tables import by_path
 from tests.support.hires import MOMENT, count
-from tests.support.load import batch, figures, in_turn, p99, read_reply, request, started, told
+from tests.support.load import batch, figures, in_turn, p99, read_reply, report, request, started
 from tests.support.program import Service
 from tests.support.servers import Server
 from tests.support.sizes import sized
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 CROWD = sized(short=15, full=60)
 SECONDS = sized(short=3, full=20)
 STOP_SECONDS = 3
-PATIENCE = 2
+DOWNLOAD_SECONDS = 2
 LONG_ROWS = 60_000
 POST = request("POST", "/employees", batch(100))
 HEAD, BODY = POST[: POST.index(b"\r\n\r\n") + 4], POST[POST.index(b"\r\n\r\n") + 4 :]
@@ -38,11 +38,11 @@ SENT_AT_ONCE = {
 
 @pytest.fixture
 async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
-    # Warnings as usual: uvloop warns of lines open at the end, and hangs where that is an error.
+    # Warnings are no errors here: uvloop warns of open connections at the end, and would hang.
     service = await started(
         server.settings,
         MYSQL_TIMEOUT=str(STOP_SECONDS),
-        API_DOWNLOAD_PATIENCE=str(PATIENCE),
+        API_DOWNLOAD_PATIENCE=str(DOWNLOAD_SECONDS),
         PYTHONWARNINGS="default",
     )
     yield service
@@ -52,7 +52,7 @@ async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def crowd(port: int) -> AsyncIterator[None]:
-    """So many of each kind; all go on with a byte a second."""
+    """Open CROWD connections of each kind. Each continues with one byte per second."""
     async with asyncio.TaskGroup() as group:
         dripping = [
             group.create_task(drip(port, begun))
@@ -78,13 +78,13 @@ async def drip(port: int, begun: bytes) -> None:
 
 
 async def in_use(service: Service) -> float:
-    """Connections to the database that something holds."""
+    """The number of database connections in use."""
     (reply,) = await in_turn(service.port, request("GET", "/metrics"), 1)
     found = figures(reply.body)
     return found["hirebase_pool_connections"] - found["hirebase_pool_free"]
 
 
-async def test_a_byte_a_second_costs_no_connection_and_no_stop(
+async def test_a_byte_per_second_holds_no_connection_and_delays_no_stop(
     service: Service, stocked: Database
 ) -> None:
     posted, held = [], []
@@ -96,8 +96,8 @@ async def test_a_byte_a_second_costs_no_connection_and_no_stop(
         began = time.monotonic()
         ended = await service.end(signal.SIGTERM)
         stopped = time.monotonic() - began
-    told(
-        f"{CROWD * len(SENT_AT_ONCE)} clients with a byte a second",
+    report(
+        f"{CROWD * len(SENT_AT_ONCE)} clients that send a byte per second",
         posted=len(posted),
         p99_ms=p99(posted),
         most_connections_held=max(held),
@@ -112,7 +112,7 @@ async def test_a_byte_a_second_costs_no_connection_and_no_stop(
 
 
 async def exchange(service: Service, message: bytes, *, end: bool) -> bytes:
-    """All that comes back, within seconds; end: nothing more is sent."""
+    """Send bytes; all that comes back within two seconds. end: close the sending side."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     writer.write(message)
     if end:
@@ -128,15 +128,15 @@ async def exchange(service: Service, message: bytes, *, end: bool) -> bytes:
 
 @pytest.mark.parametrize("end", [False, True])
 @pytest.mark.parametrize("missing", [-20, 0, 20])
-async def test_lies_about_the_length_and_half_closed_lines_leave_nothing_behind(
+async def test_wrong_lengths_and_half_closed_connections_leave_nothing_behind(
     service: Service, stocked: Database, missing: int, end: bool
 ) -> None:
     length = f"content-length: {len(BODY)}".encode()
     lie = HEAD.replace(length, f"content-length: {len(BODY) + missing}".encode())
     replies = await asyncio.gather(*(exchange(service, lie + BODY, end=end) for _ in range(CROWD)))
     statuses = {reply[9:12] for reply in replies}
-    # Who ends the line has no right to a reply; a body cut short is no JSON; one that never ends
-    # has no reply.
+    # A half-closed connection may get no reply. A body that is cut short is not JSON. A body that
+    # never ends gets no reply.
     assert statuses <= {b"400", b""} if missing else statuses <= {b"201", b"503", b""}
     assert missing > 0 or end or b"" not in statuses
 
@@ -151,7 +151,7 @@ async def test_lies_about_the_length_and_half_closed_lines_leave_nothing_behind(
 
 
 async def fill(database: Database) -> None:
-    """More than the sockets' buffers hold."""
+    """Write more rows than the buffers of the sockets can hold."""
     insert = by_path("employees").sql["insert"]
     rows = [("x" * 255, MOMENT.removesuffix("Z"), 1, 1)] * 5000
     for _ in range(LONG_ROWS // len(rows)):
@@ -160,7 +160,7 @@ async def fill(database: Database) -> None:
 
 
 async def ask(service: Service) -> tuple[int, Streams]:
-    """A backup of which nobody reads more than the headers."""
+    """Request a backup and read only the headers of the reply."""
     streams = await asyncio.open_connection("127.0.0.1", service.port)
     streams[1].write(request("GET", "/avro/backup/employees?codec=null"))
     async with asyncio.timeout(20):
@@ -168,7 +168,7 @@ async def ask(service: Service) -> tuple[int, Streams]:
     return status, streams
 
 
-async def test_readers_that_never_read_get_half_the_pool_for_a_while(
+async def test_readers_that_never_read_hold_half_the_pool_and_not_for_long(
     service: Service, server: Server, stocked: Database
 ) -> None:
     await fill(stocked)
@@ -182,12 +182,12 @@ async def test_readers_that_never_read_get_half_the_pool_for_a_while(
     async def all_are_free() -> bool:
         return await in_use(service) == 0
 
-    freed = await until(all_are_free, PATIENCE + 5)
+    freed = await until(all_are_free, DOWNLOAD_SECONDS + 5)
     status, last = await ask(service)
     assert status == 200
     began = time.monotonic()
     ended = await service.end(signal.SIGTERM)
-    told(
+    report(
         f"{places} readers that never read",
         connections_free_after_s=freed,
         stopped_s=time.monotonic() - began,

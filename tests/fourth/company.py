@@ -1,4 +1,4 @@
-"""Rows of the fourth table, good and bad, in every format; and the program that takes them."""
+"""Rows of the fourth table, valid and invalid, in each format; and the program with that table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BARE = {name: value for name, value in FULL.items() if name not in OPTIONAL}
 ZEROS = FULL | {"balance": 0, "salary": "0", "bonus": "-12.5", "remote": False, "insured": True}
 CHANGED = dict.fromkeys(OPTIONAL) | {"title": "x", "remote": False, "salary": "1.5", "balance": 0}
 SHOWN = [FULL, NULLS, NULLS, ZEROS | {"salary": "0.00", "bonus": "-12.5000"}]
-"""What is to be seen of the four."""
+"""What the service returns for FULL, NULLS, BARE and ZEROS."""
 
 BAD: list[tuple[str, Any, str]] = [
     ("balance", 2**63, "out_of_range"),
@@ -65,7 +65,7 @@ BAD: list[tuple[str, Any, str]] = [
 
 
 def text_of(value: Any) -> str:
-    """A value as CSV has it."""
+    """A value as CSV text."""
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode() if isinstance(value, bool) else str(value)
@@ -98,7 +98,7 @@ PARENTS = {
 
 
 class Company:
-    """The program with a fourth table: a folder, a database, and a service that runs."""
+    """The program with a fourth table: its folder, its settings, and a client of its service."""
 
     def __init__(self, where: Path, variables: dict[str, str], client: httpx.AsyncClient):
         self.where, self.variables, self.client = where, variables, client
@@ -108,7 +108,7 @@ class Company:
         return await program.run(*arguments, where=str(self.where), **self.variables)
 
     async def load(self, *options: str, **files: str) -> program.Ended:
-        """A folder of these files, loaded."""
+        """Write these files into a folder and load it."""
         self.data.mkdir(exist_ok=True)
         for file in self.data.iterdir():
             file.unlink()

@@ -1,4 +1,4 @@
-"""The struct of a fourth table, with a field of every type, optional and not."""
+"""The struct of a fourth table, with required and optional fields of each type."""
 
 from __future__ import annotations
 

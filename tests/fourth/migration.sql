@@ -1,4 +1,4 @@
--- A table of the tests, with a column of every type.
+-- A table for tests, with a column of each type.
 CREATE TABLE IF NOT EXISTS contracts (
     id INT NOT NULL AUTO_INCREMENT,
     title VARCHAR(255) NOT NULL,

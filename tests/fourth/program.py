@@ -1,4 +1,4 @@
-"""The program with a fourth table: the three steps of docs/architecture.md done to a copy of it."""
+"""A copy of the program with a fourth table, added by the three steps of docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 def with_a_fourth_table(folder: Path) -> Path:
-    """A copy of the program in a folder, with the table contracts."""
+    """Copy the program into a folder and add the table `contracts`."""
     for name in ("service", "loader", "sql"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True

@@ -1,4 +1,4 @@
-"""A way to the server that ends, or lies, exactly where a transaction with rows is committed."""
+"""A proxy that fails in a chosen way when a transaction that inserts rows is committed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from service.core.settings import Settings
 from tests.support import engine
 from tests.support.tcp_proxy import Reach, Streams
 
-Fate = Literal["committed", "lost", "late", "deadlock", "unanswered", "stalled"]
-"""Of a COMMIT: done but the reply is lost; never there; there a second after the client has given
-up; answered with error 1213, as Galera and group replication do; done but silence follows; silence
-from here on, and the server waits for it with its locks held."""
+Fault = Literal["committed", "lost", "late", "deadlock", "unanswered", "stalled"]
+"""What happens to a COMMIT:
+
+- committed: the server commits, then the connection ends before the reply.
+- lost: the connection ends before the COMMIT reaches the server.
+- late: the connection to the client ends, and the server gets the COMMIT a second later.
+- deadlock: the reply is error 1213, as Galera and group replication may send.
+- unanswered: the server commits, but the client gets no reply.
+- stalled: the COMMIT does not reach the server, which keeps its locks, and nothing answers.
+"""
 
 LATE_SECONDS = 1.0
 STALLED_SECONDS = 4.0
@@ -22,7 +28,7 @@ DEADLOCK = b"\xff" + (1213).to_bytes(2, "little") + b"#40001Deadlock found; try 
 
 
 class _Reader(asyncio.StreamReader):
-    """What comes from the server, until it ends."""
+    """Passes on the bytes from the server until it must stop."""
 
     def __init__(self, source: asyncio.StreamReader):
         super().__init__()
@@ -40,38 +46,38 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Writer:
-    """What goes to the server; asks for the fate of each COMMIT after an INSERT."""
+    """Passes on the bytes to the server, and applies a fault to each COMMIT after an INSERT."""
 
     def __init__(
-        self, sink: asyncio.StreamWriter, reader: _Reader, fate: Callable[[], Fate | None]
+        self, sink: asyncio.StreamWriter, reader: _Reader, next_fault: Callable[[], Fault | None]
     ):
         self._sink = sink
         self._reader = reader
-        self._fate = fate
+        self._next_fault = next_fault
         self._wrote = self._held = False
         self.transport = sink.transport
 
     def write(self, data: bytes) -> None:
         self._wrote |= b"INSERT INTO" in data
-        fate = self._fate() if self._wrote and b"\x03COMMIT" in data else None
-        if fate is None:
+        fault = self._next_fault() if self._wrote and b"\x03COMMIT" in data else None
+        if fault is None:
             self._sink.write(data)
-        elif fate == "committed":
+        elif fault == "committed":
             self._reader.ending = True
             self._sink.write(data)
-        elif fate == "unanswered":
+        elif fault == "unanswered":
             self._reader.silent = True
             self._sink.write(data)
-        elif fate == "stalled":
+        elif fault == "stalled":
             self._held = True
             asyncio.get_running_loop().call_later(STALLED_SECONDS, self._sink.close)
-        elif fate == "deadlock":
+        elif fault == "deadlock":
             self._reader.feed_data(len(DEADLOCK).to_bytes(3, "little") + b"\x01" + DEADLOCK)
         else:
-            self._held = fate == "late"
+            self._held = fault == "late"
             self._reader.feed_eof()
             if self._held:
-                asyncio.get_running_loop().call_later(LATE_SECONDS, self._late, data)
+                asyncio.get_running_loop().call_later(LATE_SECONDS, self._send_late, data)
 
     async def drain(self) -> None:
         await self._sink.drain()
@@ -80,20 +86,20 @@ class _Writer:
         if not self._held:
             self._sink.close()
 
-    def _late(self, data: bytes) -> None:
+    def _send_late(self, data: bytes) -> None:
         self._sink.write(data)
         self._sink.close()
 
 
 class Commits:
-    """The fates of the next COMMITs, in order; those after them are as usual."""
+    """The faults of the next COMMITs, in order. Later COMMITs are normal."""
 
     def __init__(self) -> None:
-        self.fates: list[Fate] = []
+        self.faults: list[Fault] = []
         self.seen = 0
 
     def reach(self, inner: Reach) -> Reach:
-        """A way to the server on which they come true."""
+        """A connection to the server on which the faults happen."""
 
         async def reach() -> Streams:
             there, back = await inner()
@@ -102,15 +108,15 @@ class Commits:
 
         return reach
 
-    def _next(self) -> Fate | None:
+    def _next(self) -> Fault | None:
         self.seen += 1
-        return self.fates.pop(0) if self.fates else None
+        return self.faults.pop(0) if self.faults else None
 
 
 @asynccontextmanager
-async def faulty_commits(wanted: Settings) -> AsyncIterator[tuple[Settings, Commits]]:
-    """The same database, with the fate of each COMMIT in the test's hands."""
+async def faulty_commits(settings: Settings) -> AsyncIterator[tuple[Settings, Commits]]:
+    """Settings of the same database through the proxy, and the faults to set."""
     commits = Commits()
-    async with engine.wire(wanted) as wire:
+    async with engine.wire(settings) as wire:
         wire._reach = commits.reach(wire._reach)
-        yield engine.over(wire, wanted), commits
+        yield engine.over(wire, settings), commits

@@ -1,4 +1,4 @@
-"""The server under test: where it is, and a database of one's own on it."""
+"""The database server under test, and separate databases on it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ EMBEDDED = "embedded:"
 @contextmanager
 def start() -> Iterator[str]:
     """A server for the tests: `embedded:<folder>` or a mysql:// URL."""
-    wanted = os.environ.get("TEST_MYSQL_URL", "")
-    if wanted and wanted != "embedded":
-        yield wanted
-    elif not wanted and _container_engine_answers():
+    chosen = os.environ.get("TEST_MYSQL_URL", "")
+    if chosen and chosen != "embedded":
+        yield chosen
+    elif not chosen and has_container_engine():
         with container() as url:
             yield url
     else:
@@ -41,14 +41,14 @@ def start() -> Iterator[str]:
 
 
 def describe(server: str) -> str:
-    """For the first lines of the test run."""
+    """The server, for the first lines of a test run."""
     if server.startswith(EMBEDDED):
         return "embedded seekdb"
     return f"MySQL at {urlsplit(server).hostname}:{urlsplit(server).port}"
 
 
 def settings(server: str, name: str) -> Settings:
-    """Settings for the database `name` on a server."""
+    """Settings of the database `name` on a server."""
     if server.startswith(EMBEDDED):
         folder = Path(server.removeprefix(EMBEDDED))
         return Settings(embedded_dir=folder, mysql_database=name, mysql_pool_size=8)
@@ -64,7 +64,7 @@ def settings(server: str, name: str) -> Settings:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The same settings as the variables of a process."""
+    """Settings as environment variables of a process."""
     return {
         name.upper(): str(value)
         for name, value in msgspec.structs.asdict(settings).items()
@@ -72,46 +72,46 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-async def create_database(wanted: Settings) -> None:
-    """An empty database of that name, in place of any from an earlier run."""
-    await _on_server(wanted, "DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
+async def create_database(settings: Settings) -> None:
+    """Create an empty database, and drop one of the same name first."""
+    await _on_server(settings, "DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
 
 
-async def drop_database(wanted: Settings) -> None:
-    """Away with it."""
-    await _on_server(wanted, "DROP DATABASE IF EXISTS {}")
+async def drop_database(settings: Settings) -> None:
+    """Drop the database."""
+    await _on_server(settings, "DROP DATABASE IF EXISTS {}")
 
 
-async def _on_server(wanted: Settings, *statements: str) -> None:
-    on_server = msgspec.structs.replace(wanted, mysql_database="information_schema")
+async def _on_server(settings: Settings, *statements: str) -> None:
+    on_server = msgspec.structs.replace(settings, mysql_database="information_schema")
     async with connect(on_server) as database, database.transaction() as transaction:
         for statement in statements:
-            await transaction.execute(statement.format(wanted.mysql_database))
+            await transaction.execute(statement.format(settings.mysql_database))
 
 
 @asynccontextmanager
-async def wire(wanted: Settings) -> AsyncIterator[Wire]:
-    """A TCP port that leads to the server, whether or not that has one itself."""
-    if not wanted.embedded:
-        reach = partial(asyncio.open_connection, wanted.mysql_host, wanted.mysql_port)
-        async with Wire.to(reach) as found:
-            yield found
+async def wire(settings: Settings) -> AsyncIterator[Wire]:
+    """A proxy in front of the server, on a TCP port. The embedded server has none itself."""
+    if not settings.embedded:
+        reach = partial(asyncio.open_connection, settings.mysql_host, settings.mysql_port)
+        async with Wire.to(reach) as opened:
+            yield opened
         return
-    async with embedded.running(wanted.embedded_dir) as server:
+    async with embedded.running(settings.embedded_dir) as server:
         reach = partial(asyncio.open_unix_connection, server.options["unix_socket"])
-        async with Wire.to(reach) as found:
-            yield found
+        async with Wire.to(reach) as opened:
+            yield opened
 
 
-def over(wire: Wire, wanted: Settings) -> Settings:
-    """The same database by way of the wire."""
-    user = "root" if wanted.embedded else wanted.mysql_user
+def over(wire: Wire, settings: Settings) -> Settings:
+    """Settings of the same database through the proxy."""
+    user = "root" if settings.embedded else settings.mysql_user
     return msgspec.structs.replace(
-        wanted, mysql_host="127.0.0.1", mysql_port=wire.port, mysql_user=user
+        settings, mysql_host="127.0.0.1", mysql_port=wire.port, mysql_user=user
     )
 
 
-def _container_engine_answers() -> bool:
+def has_container_engine() -> bool:
     import docker
     from docker.errors import DockerException
 
@@ -127,7 +127,7 @@ def _container_engine_answers() -> bool:
 def container(
     *, durable: bool = False, files: Mapping[str, bytes] | None = None, options: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A server of its own; durable: on disk, with the server's own settings."""
+    """A MySQL server in a container. If durable, its data is on disk with the default settings."""
     from testcontainers.core.container import DockerContainer
 
     server = DockerContainer(IMAGE).with_env("MYSQL_ROOT_PASSWORD", ROOT_PASSWORD)
@@ -138,12 +138,12 @@ def container(
         server.with_tmpfs_mount("/var/lib/mysql")
     with server:
         host, port = server.get_container_host_ip(), int(server.get_exposed_port(3306))
-        _wait(host, port)
+        wait_for_mysql(host, port)
         yield f"mysql://root:{ROOT_PASSWORD}@{host}:{port}"
 
 
-def _wait(host: str, port: int) -> None:
-    """Until the server answers a query over the wire; it restarts once while it sets itself up."""
+def wait_for_mysql(host: str, port: int) -> None:
+    """Wait until the server answers a query over TCP. It restarts once during its setup."""
     end = time.monotonic() + READY_SECONDS
     while True:
         try:

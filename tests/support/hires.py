@@ -1,4 +1,4 @@
-"""Hires for the tests: rows as they are posted, their parents, and what is in the tables."""
+"""Hires for tests: rows to post, their parents, and the contents of the tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARENTS = [table for table in TABLES if children(table)]
 
 
 def hire(**fields: Any) -> dict[str, Any]:
-    """A good row where departments and jobs have a row 1."""
+    """A valid row, if departments and jobs have a row 1."""
     return {"name": "Ana Gómez", "datetime": MOMENT, "department_id": 1, "job_id": 1} | fields
 
 
@@ -25,15 +25,15 @@ async def add_parents(database: Database, ids: range) -> None:
 
 
 async def count(database: Database, table: str) -> int:
-    """How many rows there are."""
+    """The number of rows in a table."""
     return int((await database.fetch(f"SELECT COUNT(*) FROM {table}"))[0][0])
 
 
 async def names(database: Database) -> dict[int, str]:
-    """The names of all hires by id."""
+    """The names of all hires, by id."""
     return dict(await database.fetch("SELECT id, name FROM hired_employees"))
 
 
 def codes(failure: dict[str, Any]) -> set[tuple[str | None, str]]:
-    """(field, code) of every error of a failure."""
+    """(field, code) of each error of a failure."""
     return {(error["field"], error["code"]) for error in failure["errors"]}

@@ -8,7 +8,6 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -172,25 +171,13 @@ def p99(replies: list[Reply]) -> float:
     return percentile(replies, 99)
 
 
-def resident(pid: int) -> float:
-    """The resident memory of a process in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def peak(pid: int) -> float:
-    """The peak resident memory of a process in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def figures(text: bytes) -> dict[str, float]:
     """The samples of /metrics by name."""
     lines = (line for line in text.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def told(what: str, **found: Any) -> None:
+def report(what: str, **found: Any) -> None:
     """Add a line with the measurements of a test."""
     shown = (
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"

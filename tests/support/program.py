@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.support.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,26 +140,3 @@ async def _read_all(stream: asyncio.StreamReader) -> bytes:
         output += chunk
         sys.stderr.write(chunk.decode(errors="replace"))
     return bytes(output)
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def servers_of(folder: Path) -> list[int]:
-    """The processes that serve the embedded database of a folder."""
-    return [
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and str(folder) in _command_line(process)
-    ]
-
-
-def _command_line(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_text(errors="replace")
-    except OSError:
-        return ""

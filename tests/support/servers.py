@@ -1,22 +1,20 @@
-"""Servers of one's own that can be killed, and are there again afterwards."""
+"""Database servers that a test can kill and that start again."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from service.core.settings import Settings
-from tests.support import engine
+from tests.support import engine, processes
 
 
 class Server(Protocol):
-    """A server of one's own that can be killed and is there again afterwards."""
+    """A database server that a test can kill and that starts again."""
 
     settings: Settings
 
@@ -24,7 +22,7 @@ class Server(Protocol):
 
 
 class Container:
-    """MySQL on disk, on a port that stays the same."""
+    """MySQL in a container, with its data on disk, always on the same port."""
 
     def __init__(self, container: Any, port: int):
         self._container = container
@@ -37,13 +35,11 @@ class Container:
     def running(cls) -> Iterator[Container]:
         from testcontainers.core.container import DockerContainer
 
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = processes.free_port()
         container = DockerContainer(engine.IMAGE)
         container.with_env("MYSQL_ROOT_PASSWORD", engine.ROOT_PASSWORD)
         with container.with_bind_ports(3306, port):
-            engine._wait("127.0.0.1", port)
+            engine.wait_for_mysql("127.0.0.1", port)
             yield cls(container.get_wrapped_container(), port)
 
     async def kill(self) -> None:
@@ -51,30 +47,24 @@ class Container:
         await asyncio.to_thread(self._container.start)
 
     async def restart(self) -> None:
-        """Asked to end, and started again."""
+        """Stop the server normally and start it again."""
         await asyncio.to_thread(self._container.restart)
 
 
 class Embedded:
-    """seekdb, which the loader itself starts again."""
+    """seekdb. The program under test starts it again."""
 
     def __init__(self, folder: Path):
         self._folder = folder / "seekdb"
         self.settings = Settings(embedded_dir=self._folder, mysql_database="killed", mysql_wait=1)
 
     async def kill(self) -> None:
-        await asyncio.to_thread(self._kill)
-
-    def _kill(self) -> None:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                if f"--base-dir={self._folder}" in path.read_text().split("\0"):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
+        processes.kill_servers_of(self._folder)
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
-    """A durable server of the kind that the tests run on."""
+    """A durable server of the same engine as the tests use."""
     if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
         yield Embedded(folder)
     else:

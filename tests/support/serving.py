@@ -1,4 +1,4 @@
-"""The application in this event loop, so that requests run concurrently."""
+"""The application in this event loop, so that requests can run at the same time."""
 
 from __future__ import annotations
 
@@ -15,36 +15,61 @@ from service.core.settings import Settings
 from service.serve import PROTOCOL
 from service.web.app import create_app
 from service.web.asgi import App
-from tests.support.program import free_port
+from tests.support.processes import free_port
 from tests.support.waiting import until
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings, without a socket."""
+async def serving(
+    settings: Settings, *, raise_app_exceptions: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings and its own connection pool."""
     app = create_app(settings)
-    started, ended = asyncio.Event(), asyncio.Event()
-    # In one task: a fixture starts and ends in different tasks, and the framework forbids that.
-    living = asyncio.create_task(_live(app, started, ended))
-    starting = asyncio.create_task(started.wait())
-    await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
-    starting.cancel()
-    try:
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(cast("Any", app)),
+    async with (
+        running(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(
+                cast("Any", app), raise_app_exceptions=raise_app_exceptions
+            ),
             base_url="http://test",
             auth=httpx.BasicAuth(settings.api_user, settings.api_pass),
             timeout=60,
-        ) as client:
-            yield client
+        ) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def running(app: Litestar) -> AsyncIterator[None]:
+    """The application from its start to its end.
+
+    It runs in its own task. A fixture may end in another task than it began, and the framework
+    does not allow that.
+    """
+    started, stopping = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        try:
+            async with app.lifespan():
+                started.set()
+                await stopping.wait()
+        finally:
+            started.set()
+
+    task = asyncio.create_task(run())
+    await started.wait()
+    if task.done():
+        await task
+    try:
+        yield
     finally:
-        ended.set()
-        await living
+        stopping.set()
+        await task
 
 
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of such an application over a socket, with the server of the service."""
+    """A client that uses a socket, through the same server as the service (uvicorn)."""
     async with (
         on_a_port(cast("Any", create_app(settings)), lifespan="on") as port,
         httpx.AsyncClient(
@@ -63,20 +88,14 @@ async def on_a_port(app: App, lifespan: Literal["on", "off"] = "off") -> AsyncIt
     """The port on which the server of the service runs an ASGI application."""
     config = uvicorn.Config(cast("Any", app), port=free_port(), lifespan=lifespan, **PROTOCOL)
     server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    await until(lambda: _has_begun(server, running), 30)
+    task = asyncio.create_task(server.serve())
+    await until(lambda: _is_started(server, task), 30)
     try:
         yield config.port
     finally:
         server.should_exit = True
-        await running
+        await task
 
 
-async def _has_begun(server: uvicorn.Server, running: asyncio.Task[None]) -> bool:
-    return server.started or running.done()
-
-
-async def _live(app: Litestar, started: asyncio.Event, ended: asyncio.Event) -> None:
-    async with app.lifespan():
-        started.set()
-        await ended.wait()
+async def _is_started(server: uvicorn.Server, task: asyncio.Task[None]) -> bool:
+    return server.started or task.done()

@@ -1,6 +1,6 @@
 """The documentation as a site. `python -m tests.support.site` builds it in .site/html.
 
-The pages keep their places (README.md, docs/…), so a link is the same on a code host and here.
+The pages keep their paths (README.md, docs/…), so a link works on a code host and in the site.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "sql
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site in `folder`/html. A link or an anchor that leads nowhere fails the build."""
+    """Build the site in `folder`/html. A broken link or anchor fails the build."""
     shutil.rmtree(folder, ignore_errors=True)
     gather(folder / "pages")
     shutil.copy(ROOT / "mkdocs.yml", folder)
@@ -31,8 +31,15 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def built(folder: Path) -> Path:
+    """Build the site; the folder of its HTML pages. AssertionError with the generator's output."""
+    done = build(folder)
+    assert done.returncode == 0, done.stdout
+    return folder / "html"
+
+
 def gather(pages: Path) -> None:
-    """Copy what the site consists of."""
+    """Copy the files that the site consists of."""
     pages.mkdir(parents=True)
     for name in PAGES:
         if (ROOT / name).is_dir():

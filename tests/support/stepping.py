@@ -1,4 +1,4 @@
-"""A coroutine that is interrupted at one await of its own choosing: the first, the second, …"""
+"""Runs a coroutine again and again, and interrupts it at its first await, its second, and so on."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any
 
 Interrupt = Callable[[Any], Any]
-"""Takes what the coroutine awaits, gives what it awaits instead."""
-LONGEST = 2000
+"""Gets what the coroutine awaits; returns what it must await instead."""
+MOST_AWAITS = 2000
 
 
 def cancel(awaited: Any) -> Any:
-    """Cancel the task as it begins to wait."""
+    """Cancel the task when it begins to wait."""
     _task().cancel()
     return awaited
 
 
 def cancel_late(awaited: Any) -> Any:
-    """Cancel the task when what it waits for has come, before it has noticed."""
+    """Cancel the task when its awaited result is ready, before the task continues."""
     if awaited is None:
         return cancel(awaited)
     task = _task()
@@ -28,8 +28,8 @@ def cancel_late(awaited: Any) -> Any:
 
 
 def hang(awaited: Any) -> Any:
-    """Let it wait for what never comes: its deadline has to end it."""
-    if awaited is None:  # it waits for nothing, as sleep(0) does
+    """Let the task wait forever, so that its deadline must end it."""
+    if awaited is None:  # it only yields, as sleep(0) does
         return None
     never = asyncio.get_running_loop().create_future()
     never._asyncio_future_blocking = True
@@ -39,17 +39,17 @@ def hang(awaited: Any) -> Any:
 async def every_await(
     work: Callable[[], Coroutine[Any, Any, Any]], interrupt: Interrupt
 ) -> AsyncIterator[asyncio.Task[Any]]:
-    """The ended task for an interrupt at each await in turn, until one ends before its turn."""
-    for at in range(1, LONGEST):
+    """The ended task of each run. The last run ends before its interruption and is not returned."""
+    for at in range(1, MOST_AWAITS):
         stepped = _Stepped(work(), at, interrupt)
         task = asyncio.create_task(_run(stepped))
         await asyncio.wait([task], timeout=30)
-        assert task.done(), f"interrupted at await {at}, it hangs"
-        if stepped.taken < at:
+        assert task.done(), f"it hangs if it is interrupted at await {at}"
+        if stepped.awaits < at:
             assert task.exception() is None
             return
         yield task
-    raise AssertionError("it never ends")
+    raise AssertionError(f"it has more than {MOST_AWAITS} awaits")
 
 
 async def _run(work: Awaitable[Any]) -> Any:
@@ -59,7 +59,7 @@ async def _run(work: Awaitable[Any]) -> Any:
 class _Stepped(Awaitable[Any]):
     def __init__(self, coroutine: Coroutine[Any, Any, Any], at: int, interrupt: Interrupt):
         self._coroutine, self._at, self._interrupt = coroutine, at, interrupt
-        self.taken = 0
+        self.awaits = 0
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = partial(self._coroutine.send, None)
@@ -68,8 +68,8 @@ class _Stepped(Awaitable[Any]):
                 awaited = step()
             except StopIteration as end:
                 return end.value
-            self.taken += 1
-            if self.taken == self._at:
+            self.awaits += 1
+            if self.awaits == self._at:
                 awaited = self._interrupt(awaited)
             try:
                 yield awaited

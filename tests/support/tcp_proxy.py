@@ -1,4 +1,4 @@
-"""A loopback port in front of a server: what goes wrong on a network, at will."""
+"""A TCP proxy on loopback that can fail as a network does: cut, stalled, slow, refusing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from contextlib import asynccontextmanager, suppress
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Reach = Callable[[], Awaitable[Streams]]
 
-
 KEPT = 1 << 16
 
 
 class Wire:
-    """Forwards bytes both ways, until it is cut.
+    """Forwards bytes in both directions.
 
-    taken: the connections it led on; sent: the first that clients said; delay: the seconds that
-    each piece is on its way.
+    taken: the number of connections that it accepted; sent: the first bytes from clients; delay:
+    the seconds before it forwards a piece; refusing: it ends new connections immediately.
     """
 
     def __init__(self, reach: Reach):
@@ -36,7 +35,7 @@ class Wire:
     @classmethod
     @asynccontextmanager
     async def to(cls, reach: Reach) -> AsyncIterator[Wire]:
-        """A wire to where `reach` connects."""
+        """A proxy to the server that `reach` connects to."""
         wire = cls(reach)
         server = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
         wire.port = server.sockets[0].getsockname()[1]
@@ -49,20 +48,20 @@ class Wire:
             await asyncio.gather(*wire._tasks)
 
     def cut(self) -> None:
-        """Every connection ends at once, as if a cable was pulled; new ones are taken."""
+        """End all connections now, as a pulled cable does. New ones still work."""
         for writer in list(self._open):
             writer.transport.abort()
 
     def stall(self) -> None:
-        """Whatever is on its way is held back, in both directions; nothing is lost."""
+        """Hold back all bytes in both directions. None is lost."""
         self._flowing.clear()
 
     def stall_at(self, said: bytes, *, heard: bool) -> None:
-        """Stall when a client says this; heard: the server gets it, and its answer is held."""
+        """Stall when a client sends these bytes. heard: the server still gets them."""
         self._stall_at = said, heard
 
     def flow(self) -> None:
-        """What was held back goes on, and all else after it."""
+        """Forward the held bytes and continue."""
         self._flowing.set()
 
     @property
@@ -70,7 +69,7 @@ class Wire:
         return not self._flowing.is_set()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Lead a connection on, or end it where the wire refuses."""
+        """Forward a connection, or end it if the proxy refuses connections."""
         if self.refusing:
             writer.transport.abort()
             return
@@ -103,7 +102,7 @@ class Wire:
         self._open.discard(sink)
 
     def _take_stall(self, data: bytes) -> bool:
-        """Stall if this says so; whether it still goes on its way."""
+        """Stall if these bytes are the trigger; whether they are forwarded anyway."""
         if self._stall_at is None or self._stall_at[0] not in data:
             return False
         heard = self._stall_at[1]
@@ -113,13 +112,13 @@ class Wire:
 
 
 async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(60)
     writer.close()
 
 
 async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server of another protocol."""
+    """A server that speaks another protocol."""
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     writer.close()

@@ -1,4 +1,4 @@
-"""The tree of the packages in docs/architecture.md. `python -m tests.support.tree` rewrites it."""
+"""The tree of packages in docs/architecture.md. `python -m tests.support.tree` rewrites it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ MARKED = re.compile(r"(?s)(<!-- tree: [^>]* -->\n).*?(<!-- /tree -->)")
 
 
 def draw() -> str:
-    """The packages as nested Markdown lists, each module with the first sentence of its text."""
+    """The packages as nested Markdown lists, each with the first sentence of its docstring."""
     return "".join(
-        f"\n### `{name}/`\n\n{about(ROOT / name)}\n\n{''.join(entries(ROOT / name, 0))}"
+        f"\n### `{name}/`\n\n{summary(ROOT / name)}\n\n{''.join(entries(ROOT / name, 0))}"
         for name in PACKAGES
     )
 
 
 def entries(folder: Path, depth: int) -> Iterator[str]:
-    """A line for each module and folder, the folders last."""
+    """One line for each module and folder. Folders come last."""
     indent = "    " * depth
     for module in modules(folder):
-        yield f"{indent}- `{module.name}`{said(module)}\n"
+        yield f"{indent}- `{module.name}`{suffix(module)}\n"
     for child in packages(folder):
-        yield f"{indent}- **`{child.name}/`**{said(child)}\n"
+        yield f"{indent}- **`{child.name}/`**{suffix(child)}\n"
         yield from entries(child, depth + 1)
 
 
 def modules(folder: Path) -> list[Path]:
-    """The modules and the files of SQL in a folder."""
+    """The Python modules and SQL files in a folder."""
     files = sorted(path for path in folder.iterdir() if path.suffix in {".py", ".sql"})
     return [path for path in files if path.name != "__init__.py"]
 
 
 def packages(folder: Path) -> list[Path]:
-    """The folders that hold modules, or folders with modules."""
+    """The folders that contain modules, at any depth."""
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     return [path for path in folders if modules(path) or packages(path)]
 
 
-def said(path: Path) -> str:
-    sentence = about(path)
+def suffix(path: Path) -> str:
+    sentence = summary(path)
     return f": {sentence}" if sentence else ""
 
 
-def about(path: Path) -> str:
-    """The first sentence of a docstring, or of the comment that a file of SQL begins with."""
+def summary(path: Path) -> str:
+    """The first sentence of a docstring, or of the comment at the start of an SQL file."""
     source = path / "__init__.py" if path.is_dir() else path
     text = source.read_text(encoding="utf-8") if source.exists() else ""
     doc = comment(text) if source.suffix == ".sql" else ast.get_docstring(ast.parse(text)) or ""
@@ -63,13 +63,13 @@ def comment(sql: str) -> str:
 
 
 def written() -> str:
-    """What stands between the markers of the page."""
+    """The text between the markers of the page."""
     found = MARKED.search(PAGE.read_text(encoding="utf-8"))
     return found[0].removeprefix(found[1]).removesuffix(found[2]) if found else ""
 
 
 def write() -> None:
-    """Draw the tree anew."""
+    """Draw the tree and write it into the page."""
     page = PAGE.read_text(encoding="utf-8")
     new = MARKED.sub(lambda found: f"{found[1]}{draw()}\n{found[2]}", page)
     PAGE.write_text(new, encoding="utf-8")

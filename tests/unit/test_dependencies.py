@@ -1,4 +1,4 @@
-"""What the program imports is declared: nothing rests on another package's needs."""
+"""pyproject.toml declares each package that the program imports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def declared() -> set[str]:
     """The distributions that pyproject.toml names for the program."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(one for name in EXTRAS for one in extras[name])]
-    return {re.split(r"[\[<>=!~; ]", one)[0] for one in wanted}
+    requirements = [*project["dependencies"], *(one for name in EXTRAS for one in extras[name])]
+    return {re.split(r"[\[<>=!~; ]", one)[0] for one in requirements}
 
 
 def modules(name: str) -> Iterator[str]:
-    """The modules that a distribution installs; none where it is not for this Python."""
+    """The modules that a distribution installs; none if it is not installed for this Python."""
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:
@@ -37,7 +37,7 @@ def modules(name: str) -> Iterator[str]:
 
 
 def imported(file: Path) -> Iterator[tuple[str, ...]]:
-    """What a file imports: a module's name, or the names that may be the module's."""
+    """The imports of a file, each as the names that its module may have."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name,) for alias in node.names)
@@ -62,5 +62,5 @@ def _is_known(names: tuple[str, ...], known: set[str]) -> bool:
     top = names[0].partition(".")[0]
     if top in sys.stdlib_module_names or top in OURS or known.intersection(names):
         return True
-    # Newer Pythons have modules of their own for what a package brings to older ones.
+    # Newer Pythons include modules that older ones get from a package.
     return find_spec(top) is None

@@ -19,7 +19,8 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.core.writes.rejects import RejectOrigin, log_rejects
 from service.web.api.rejects import CHUNK, PAGE_BYTES, SHOWN
-from tests.support.load import PASSWORD, USER, peak, started
+from tests.support.load import PASSWORD, USER, started
+from tests.support.processes import peak
 from tests.support.program import Service
 
 ONE = [Error(None, "malformed", "is no row")]

@@ -18,7 +18,7 @@ from service.core.rules.avro_records import validate
 from service.core.settings import Settings
 from service.web.app import create_app
 from tests.support.backup_files import JOBS, records
-from tests.support.program import free_port
+from tests.support.processes import free_port
 
 ROWS = 200
 

@@ -14,7 +14,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.writes.idempotency import LOOK_SECONDS
 from tests.integration.writes.test_idempotency import ROWS, Client, send
-from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fate, faulty_commits
+from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fault, faulty_commits
 from tests.support.hires import add_parents, count, names
 from tests.support.serving import serving
 
@@ -25,7 +25,7 @@ async def _parents(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fates", "replayed"),
+    ("faults", "replayed"),
     [
         (["committed"], True),
         (["lost"], False),
@@ -36,22 +36,22 @@ async def _parents(database: Database) -> None:
     ],
 )
 async def test_a_connection_lost_in_commit_writes_once(
-    migrated: Settings, database: Database, fates: list[Fate], replayed: bool | None
+    migrated: Settings, database: Database, faults: list[Fault], replayed: bool | None
 ) -> None:
     """replayed: by the service's own second look; None: by the client's retries, or by chance.
 
     A late COMMIT may be overtaken by the second look: then that one writes, and the late one not.
     """
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
-        commits.fates = list(fates)
+        commits.faults = list(faults)
         replies = [await send(client)]
         while replies[-1].status_code == 503:
             assert int(replies[-1].headers["Retry-After"]) >= 1
             replies.append(await send(client))
         again = await send(client)
-        await asyncio.sleep(LATE_SECONDS if "late" in fates else 0)
+        await asyncio.sleep(LATE_SECONDS if "late" in faults else 0)
     reply = replies[-1]
-    assert commits.fates == []
+    assert commits.faults == []
     assert (reply.status_code, again.content) == (207, reply.content)
     assert replayed is None or (len(replies), "Idempotency-Replayed" in reply.headers) == (
         1,
@@ -66,18 +66,18 @@ async def test_without_a_key_a_connection_lost_in_commit_is_told_as_such(
     migrated: Settings, database: Database
 ) -> None:
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
-        commits.fates = ["committed"]
+        commits.faults = ["committed"]
         reply = await client.post("/employees", json=ROWS)
     assert reply.status_code == 503
     assert "Idempotency-Key" in reply.json()["detail"]
     assert await count(database, "hired_employees") == 2
 
 
-@pytest.mark.parametrize(("fate", "written"), [("unanswered", 2), ("stalled", 0)])
+@pytest.mark.parametrize(("fault", "written"), [("unanswered", 2), ("stalled", 0)])
 async def test_a_deadline_in_commit_is_told_as_unknown(
-    migrated: Settings, database: Database, fate: Fate, written: int
+    migrated: Settings, database: Database, fault: Fault, written: int
 ) -> None:
-    async with impatient(migrated, fate) as client:
+    async with impatient(migrated, fault) as client:
         reply = await client.post("/employees", json=ROWS)
         assert reply.status_code == 503
         assert reply.headers["Retry-After"]
@@ -112,10 +112,10 @@ async def test_the_look_has_a_limit_and_a_repeat_tells_the_truth(
 
 
 @asynccontextmanager
-async def impatient(migrated: Settings, fate: Fate) -> AsyncIterator[Client]:
-    """A client of a service that waits a second for the database; the fate of its first COMMIT."""
+async def impatient(migrated: Settings, fault: Fault) -> AsyncIterator[Client]:
+    """A client of a service that waits a second for the database; the fault of its first COMMIT."""
     hurried = msgspec.structs.replace(migrated, mysql_timeout=1)
     async with faulty_commits(hurried) as (settings, commits), serving(settings) as client:
-        commits.fates = [fate]
+        commits.faults = [fault]
         yield client
-        assert commits.fates == []
+        assert commits.faults == []

@@ -205,7 +205,7 @@ async def test_a_deadline_is_told_as_a_deadline(
 async def hanging(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Database, Commits]]:
-    """A database whose server never answers the next ROLLBACK; the fates of its COMMITs."""
+    """A database whose server never answers the next ROLLBACK; the faults of its COMMITs."""
     monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.3)
     commits = Commits()
     async with engine.wire(migrated) as wire:
@@ -236,7 +236,7 @@ async def test_a_deadlock_at_commit_is_told_although_the_server_hangs_in_the_rol
     hanging: tuple[Database, Commits],
 ) -> None:
     database, commits = hanging
-    commits.fates = ["deadlock"]
+    commits.faults = ["deadlock"]
     with pytest.raises(ContentionError):
         async with database.transaction() as transaction:
             await add(transaction)

@@ -99,7 +99,7 @@ def server(authority: Authority) -> Iterator[Settings]:
     """A MySQL of one's own, with a certificate for NAME alone."""
     if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
         pytest.skip("the embedded database offers no TLS")
-    if not engine._container_engine_answers():
+    if not engine.has_container_engine():
         pytest.skip("no container engine to run a server with a certificate in")
     certificate, key = authority.issue(NAME)
     files = {"/tls/ca.pem": authority.pem, "/tls/cert.pem": certificate, "/tls/key.pem": key}

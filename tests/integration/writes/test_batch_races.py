@@ -179,9 +179,9 @@ async def test_a_deadlock_at_commit_is_retried(
     migrated: Settings, database: Database, parents: None, key: dict[str, str]
 ) -> None:
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
-        commits.fates = ["deadlock", "deadlock"]
+        commits.faults = ["deadlock", "deadlock"]
         reply = await client.post("/employees", json=[hire(), hire(name="")], headers=key)
-    assert (reply.status_code, commits.fates) == (207, [])
+    assert (reply.status_code, commits.faults) == (207, [])
     assert "Idempotency-Replayed" not in reply.headers
     assert list(await names(database)) == reply.json()["ids"][:1]
     assert await count(database, "rejects") == 1

@@ -16,15 +16,12 @@ from tests.support import hostile_files
 SECONDS, MEBIBYTES = 5, 150
 
 MEASURE = """
-import re, sys
-from pathlib import Path
+import sys
 from service.core.errors import HirebaseError
 from service.core.backups.verify import _verify
+from tests.support.processes import peak
 
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
-
-idle = peak()
+idle = peak("self")
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
         try:
@@ -33,7 +30,7 @@ for path in sys.argv[1:]:
             pass
         else:
             raise SystemExit(path)
-print(peak() - idle)
+print(int(peak("self") - idle))
 """
 
 

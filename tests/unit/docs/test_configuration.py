@@ -1,4 +1,4 @@
-"""What is shipped beside the code says what the code does."""
+""".env.example, compose.yaml, the Containerfile and the sample agree with the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD"}
 
 
 def example() -> dict[str, str]:
-    """.env.example: every variable with its value, those that are commented out too."""
+    """The variables of .env.example with their values, including those in comments."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     return dict(re.findall(r"^#?([A-Z_]+)=(.*)$", text, re.MULTILINE))
 
@@ -29,11 +29,11 @@ def compose() -> dict[str, Any]:
 
 
 def environment(service: str) -> dict[str, Any]:
-    found: dict[str, Any] = compose()["services"][service].get("environment", {})
-    return found
+    variables: dict[str, Any] = compose()["services"][service].get("environment", {})
+    return variables
 
 
-def test_the_example_documents_every_variable_and_no_other() -> None:
+def test_the_example_has_every_variable_and_no_other() -> None:
     assert set(example()) - COMPOSE_ONLY == VARIABLES
 
 
@@ -50,7 +50,7 @@ def test_the_values_of_the_example_can_be_used() -> None:
     assert Settings.from_environment(active).api_user == "admin"
 
 
-def test_the_defaults_the_example_names_are_those_of_the_code() -> None:
+def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^#([A-Z_]+)=([^'\s].*)$", text, re.MULTILINE))
     assert shown
@@ -64,14 +64,14 @@ def test_the_loader_and_the_api_get_the_same_database() -> None:
     assert loader.items() <= environment("api").items()
 
 
-def test_compose_hands_the_credentials_to_the_api_alone() -> None:
+def test_compose_gives_credentials_only_to_the_api() -> None:
     credentials = {name for name in VARIABLES if name.startswith(("API_USER", "API_PASS"))}
     assert credentials <= set(environment("api"))
     assert not credentials & set(environment("loader"))
 
 
 def test_compose_and_the_image_set_only_variables_that_the_program_reads() -> None:
-    """The program ignores a name that is misspelt."""
+    """The program ignores a misspelt name, so a test must find it."""
     containerfile = (ROOT / "Containerfile").read_text(encoding="utf-8")
     image = set(re.findall(r"\b((?:API|MYSQL|LOG|[A-Z]+_DIR|[A-Z]+_HOURS)[A-Z_]*)=", containerfile))
     assert {"API_HOST", "DATA_DIR"} <= image
@@ -84,7 +84,7 @@ def test_compose_passes_every_other_variable_from_its_env_file() -> None:
     assert set(environment("api")) == VARIABLES - fixed
 
 
-def test_compose_takes_only_variables_that_the_example_documents() -> None:
+def test_compose_uses_only_variables_of_the_example() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(example())
 
@@ -96,7 +96,7 @@ def test_compose_starts_database_then_loader_then_api() -> None:
 
 
 @pytest.mark.parametrize("name", ["departments", "jobs", "hired_employees"])
-def test_the_sample_is_what_its_generator_writes(tmp_path: Path, name: str) -> None:
+def test_the_generator_writes_the_shipped_sample(tmp_path: Path, name: str) -> None:
     generate.generate(tmp_path)
     shipped = Path(generate.__file__).parent / f"{name}.csv"
     assert (tmp_path / f"{name}.csv").read_bytes() == shipped.read_bytes()

@@ -1,4 +1,4 @@
-"""The documentation has what a reader relies on, and it is what the code does."""
+"""The documentation is complete and agrees with the code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def options(command: click.Command) -> set[str]:
 
 
 def named(name: str) -> bool:
-    """Whether some code in the documentation has this word."""
+    """Whether code in the documentation contains this word."""
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", CODE) is not None
 
 
@@ -54,12 +54,12 @@ def test_every_option_is_documented(command: click.Command) -> None:
 
 
 def test_every_option_in_the_documentation_exists() -> None:
-    """Options of this program are those that stand beside one of its commands."""
+    """An option belongs to this program if its line names one of the commands."""
     known = {"--help"}.union(*map(options, COMMANDS))
     lines = [line for line in TEXT.splitlines() if re.search("python -m (?:service|loader)", line)]
-    told = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(lines)))
-    assert told
-    assert told <= known
+    documented = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(lines)))
+    assert documented
+    assert documented <= known
 
 
 def targets() -> set[str]:
@@ -84,7 +84,7 @@ def operations() -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_every_route_is_documented() -> None:
-    """For routes that every table has, one table's is enough."""
+    """If each table has a route, documentation of one of them is enough."""
     tables = "|".join(table.path for table in TABLES)
     patterns = {
         re.sub(rf"^/(?:{tables})\b", f"/(?:{tables})", path.partition("{")[0])
@@ -110,15 +110,15 @@ def test_every_file_that_the_documentation_names_exists() -> None:
 
 
 def settings_table() -> str:
-    """What .env.example says of each variable, with the code's default."""
+    """The table of settings: the text of .env.example and the default of the code."""
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-    says = {
+    texts = {
         found[1]: above.removeprefix("# ")
         for above, line in pairwise(lines)
         if (found := re.match(r"#?([A-Z_]+)=", line))
     }
     rows = [
-        f"| `{field.name.upper()}` | {shown(field.default)} | {says[field.name.upper()]} |"
+        f"| `{field.name.upper()}` | {shown(field.default)} | {texts[field.name.upper()]} |"
         for field in msgspec.structs.fields(Settings)
     ]
     return "\n".join(["| Variable | Default | What it is |", "|---|---|---|", *rows])
@@ -135,7 +135,7 @@ def test_the_settings_are_those_of_the_code() -> None:
 
 
 def test_the_tree_is_that_of_the_files() -> None:
-    assert tree.written().strip() == tree.draw().strip(), "`make docs` draws it anew"
+    assert tree.written().strip() == tree.draw().strip(), "run `make docs`, which draws it again"
 
 
 def test_the_readme_is_short() -> None:
@@ -144,14 +144,11 @@ def test_the_readme_is_short() -> None:
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, built anew."""
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    done = site.build(folder)
-    assert done.returncode == 0, done.stdout
-    return folder / "html"
+    """The folder of the site, built for this run."""
+    return site.built(tmp_path_factory.mktemp("documentation") / "site")
 
 
-def test_the_site_has_every_page_and_a_way_to_it(html: Path) -> None:
+def test_the_site_and_its_navigation_have_every_page(html: Path) -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in PAGES:
         place = page.relative_to(ROOT)
@@ -161,7 +158,7 @@ def test_the_site_has_every_page_and_a_way_to_it(html: Path) -> None:
 
 
 def test_links_and_pictures_are_in_the_site(html: Path) -> None:
-    """The build itself sees links to pages and headings, but no others."""
+    """The build checks only links to pages and headings."""
     missing = [
         f"{page.relative_to(html)}: {address}"
         for page in html.rglob("*.html")
@@ -174,7 +171,7 @@ def test_links_and_pictures_are_in_the_site(html: Path) -> None:
 
 
 def test_the_site_loads_nothing_from_elsewhere(html: Path) -> None:
-    """What a browser loads by itself: everything but the links that a reader follows."""
+    """A browser loads everything by itself except the links that a reader follows."""
     tag = re.compile(
         r"""<(?!a\b|/)[^>]*?\b(?:src|srcset|href|data)=["']?\s*((?:https?:)?//[^\s"'>]+)"""
     )
@@ -202,11 +199,11 @@ def test_every_error_is_in_the_hierarchy() -> None:
 MAX_MODULES = 12
 
 
-def test_no_folder_is_crowded() -> None:
-    crowded = {
+def test_no_folder_has_too_many_modules() -> None:
+    too_full = {
         str(folder.relative_to(ROOT)): count
         for name in ("service", "loader")
         for folder in [ROOT / name, *(ROOT / name).rglob("*")]
         if folder.is_dir() and (count := len(tree.modules(folder))) > MAX_MODULES
     }
-    assert crowded == {}
+    assert too_full == {}

@@ -1,0 +1,84 @@
+"""Processes of this machine: their memory, their command lines, and free ports for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+READY_SECONDS = 90
+
+
+def free_port() -> int:
+    """A loopback port that no process uses now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for a service to answer; RuntimeError if it ends, or is not ready in time."""
+    end = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"The service is not ready. Its exit code is {process.poll()}.")
+
+
+def resident(pid: int | str) -> float:
+    """MiB of memory that a process holds."""
+    return _status(pid, "VmRSS")
+
+
+def peak(pid: int | str) -> float:
+    """MiB of memory that a process held at its peak."""
+    return _status(pid, "VmHWM")
+
+
+def servers_of(folder: Path) -> list[int]:
+    """The processes that serve the embedded database in a folder."""
+    argument = f"--base-dir={folder}"
+    return [pid for pid in _running() if argument in read(pid, "cmdline").split("\0")]
+
+
+def kill_servers_of(folder: Path) -> None:
+    """kill -9 them. While one starts, there may be several."""
+    for pid in servers_of(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def open_files(pid: int) -> list[str]:
+    """What the file descriptors of a process refer to, such as paths and sockets."""
+    found = []
+    for descriptor in (PROC / str(pid) / "fd").iterdir():
+        with suppress(OSError):  # closed since it was listed
+            found.append(str(descriptor.readlink()))
+    return found
+
+
+def read(pid: int, name: str) -> str:
+    """A file of a process in /proc; empty if the process has ended."""
+    try:
+        return (PROC / str(pid) / name).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _status(pid: int | str, name: str) -> float:
+    status = (PROC / str(pid) / "status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0]) / 1024
+
+
+def _running() -> Iterator[int]:
+    return (int(path.name) for path in PROC.iterdir() if path.name.isdigit())
