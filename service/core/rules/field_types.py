@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -201,7 +200,7 @@ class Moment(_TextForm):
     example = "2021-07-27T16:02:08Z"
 
     def __init__(self, *, assume_utc: bool = False) -> None:
-        super().__init__(Instant, _INSTANT, partial(parse_instant, assume_utc=assume_utc))
+        super().__init__(Instant, _INSTANT, lambda text: parse_instant(text, assume_utc=assume_utc))
 
     @property
     def at_utc(self) -> Kind:
