@@ -10,7 +10,7 @@ from typing import Any
 
 import sql
 from service.core.database import embedded, servers
-from service.core.database.driver import Pool
+from service.core.database.pool import Pool
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
     DatabaseError,

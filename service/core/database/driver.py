@@ -142,6 +142,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         await self._connect()
         return self
 
+    def is_usable(self, max_idle: float) -> bool:
+        """Whether it is open and was used within so many seconds."""
+        reader, idle = self._reader, self._loop.time() - self.last_usage
+        return bool(
+            reader and not reader.eof_received and not reader.exception() and idle <= max_idle
+        )
+
     async def roll_back(self) -> None:
         """End its transaction; it is closed where that fails, which undoes as well. No error."""
         with suppress(pymysql.MySQLError, OSError, RuntimeError):
@@ -157,7 +164,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # The driver's own limit (asyncio.wait_for) may swallow a cancellation until 3.12.
             async with asyncio.timeout(CONNECT_SECONDS):
                 await super()._connect()
-            await self._set_up()
+                await self._set_up()
         except BaseException as error:
             self.close()
             if isinstance(error, TimeoutError):
@@ -198,58 +205,3 @@ async def open_connection(*, servers: Sequence[dict[str, Any]], **options: Any) 
 
 async def _open(options: dict[str, Any]) -> Connection:
     return await Connection(**options).opened()
-
-
-# The pool takes its connections from here: it has no other door for a connection of one's own.
-aiomysql.pool.connect = open_connection
-
-
-class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
-    """aiomysql's pool, opened on demand, that never forgets a waiter.
-
-    servers: what each is reached by, host and port or unix_socket, in the order of preference.
-    waiting: how many ask for a connection right now; on_unreachable: called if no server answers.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        servers: Sequence[dict[str, Any]],
-        on_unreachable: Callable[[], None] = lambda: None,
-        **options: Any,
-    ):
-        super().__init__(
-            minsize=0,
-            maxsize=size,
-            echo=False,
-            pool_recycle=3600,
-            loop=asyncio.get_running_loop(),
-            servers=servers,
-            **options,
-        )
-        self.waiting = 0
-        self._unreached = on_unreachable
-
-    async def _acquire(self) -> Connection:
-        self.waiting += 1
-        try:
-            connection: Connection = await super()._acquire()
-        except BaseException as error:
-            if isinstance(error, pymysql.OperationalError) and error.args[0] == UNREACHED:
-                self._unreached()
-            # Woken, but cancelled or without a connection: it is the next waiter's turn.
-            self._loop.create_task(self._wakeup())
-            raise
-        finally:
-            self.waiting -= 1
-        return connection
-
-    def close_free(self) -> None:
-        """Close the connections that nobody uses; without a wait, so that nothing can go wrong."""
-        while self._free:
-            self._free.popleft().close()
-
-    def release(self, connection: Connection) -> asyncio.Future[None]:
-        """Give a connection back; the base class wakes a waiter only for connections it keeps."""
-        super().release(connection)
-        return self._loop.create_task(self._wakeup())  # type: ignore[no-any-return]

@@ -11,8 +11,9 @@ from itertools import count
 from typing import Any, TypeVar
 
 import sql
-from service.core.database.driver import Connection, Cursor, Pool
+from service.core.database.driver import Connection, Cursor
 from service.core.database.error_numbers import translated_errors
+from service.core.database.pool import Pool
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,

@@ -27,11 +27,17 @@ from tests.support import engine, stepping
 from tests.support.backup_files import DEPARTMENTS, avro_file, records
 from tests.support.commit_faults import Commits
 from tests.support.stepping import every_await
+from tests.support.waiting import until_idle
 
 ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 COUNT = "SELECT COUNT(*) FROM departments"
 ROWS = 3
 Work = Callable[[Database], Awaitable[Any]]
+
+
+async def opening(database: Database) -> None:
+    connection = await driver.open_connection(**database.pool._conn_kwargs)
+    connection.close()
 
 
 async def fetch(database: Database) -> None:
@@ -120,7 +126,7 @@ async def add(transaction: Transaction) -> None:
 
 
 QUICK = [fetch, transaction, failing, snapshot, run, once]
-ALL = [*QUICK, stream, stream_all, save, restored]
+ALL = [opening, *QUICK, stream, stream_all, save, restored]
 
 
 async def emptied(database: Database) -> None:
@@ -133,15 +139,16 @@ async def unharmed(pool_of_one: Database, database: Database) -> None:
     """No connection is lost, the next user has a good one, and all rows are in or none."""
     await asyncio.sleep(0)
     pool = pool_of_one.pool
-    assert (pool.waiting, len(pool._used), pool._acquiring) == (0, 0, 0)
-    assert pool.size == pool.freesize <= 1
+    assert (pool.waiting, len(pool._used)) == (0, 0)
+    await until_idle(pool)
+    assert pool.size <= 1
     assert pool_of_one.snapshot_age() == 0
     async with asyncio.timeout(10):
         assert await pool_of_one.fetch("SELECT 42") == [(42,)]
         # Whatever was not committed has let go of its locks.
         await emptied_if_whole(database)
         # The next one has to connect, too.
-        await pool.clear()
+        pool.close_free()
 
 
 async def emptied_if_whole(database: Database) -> None:
@@ -164,7 +171,7 @@ async def test_a_cancelled_task_is_told_as_cancelled(
         # In its last await, it may end as if it were not cancelled.
         wrong = [end for end in wrong if end != f"{len(ends)}: done"]
     assert not wrong
-    assert len(ends) > 5
+    assert len(ends) > 1
 
 
 def _end(task: asyncio.Task[Any]) -> str:

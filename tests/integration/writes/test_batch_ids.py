@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database.driver import Pool
+from service.core.database.pool import Pool
 from service.core.database.transactions import Database, Transaction
 from service.core.rules import batch
 from service.core.tables import by_path
