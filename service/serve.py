@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import click
@@ -41,24 +41,46 @@ def serve(*, load_first: bool, workers: int) -> None:
     settings = given.with_password()
     if settings != given:
         os.environ["API_PASS"] = settings.api_pass  # for the workers, which read it anew
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with (
-        suppress(KeyboardInterrupt),
-        _shared_figures(),
-        _held(_prepared(settings, load_first=load_first)),
-    ):
-        _greet(settings, generated=settings != given)
-        uvicorn.run(
-            APP,
-            factory=True,
-            host=settings.api_host,
-            port=settings.api_port,
-            workers=workers,
-            timeout_graceful_shutdown=settings.mysql_timeout,
-            # A worker that is silent is killed, with all its requests: not for a machine's hiccup.
-            timeout_worker_healthcheck=settings.mysql_timeout,
-            **PROTOCOL,
-        )
+    _set_signal_handlers()
+    with suppress(KeyboardInterrupt), _shared_figures():
+        if workers == 1:
+            _import_app()
+        with _held(_prepared(settings, load_first=load_first)):
+            _greet(settings, generated=settings != given)
+            _run_uvicorn(settings, workers)
+
+
+def _run_uvicorn(settings: Settings, workers: int) -> None:
+    uvicorn.run(
+        APP,
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=workers,
+        timeout_graceful_shutdown=settings.mysql_timeout,
+        # uvicorn kills a worker that is silent for this long, with all its requests.
+        timeout_worker_healthcheck=settings.mysql_timeout,
+        **PROTOCOL,
+    )
+
+
+def _set_signal_handlers() -> None:
+    """Make SIGTERM act like SIGINT, which cancels the running task, so that its cleanup runs."""
+    # A shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _import_app() -> None:
+    """Import the application, with signals blocked until it is imported.
+
+    Python loses an exception that a signal handler raises in an import, or reports another error.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        import_module(APP.partition(":")[0])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

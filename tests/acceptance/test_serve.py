@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.program import ROOT, Ended, Service, run, servers_of
+from tests.support.program import ROOT, Ended, Service, environment, run, servers_of
 from tests.support.tcp_proxy import Wire
 
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -195,3 +196,42 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert "address already in use" in (ended.out + ended.err)
     assert "Traceback" not in ended.err
     assert await _left(folder) == []
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys, weakref
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "litestar.app":
+            class Something: pass
+            something = Something()
+            callback = weakref.ref(something, lambda _: os.kill(os.getpid(), signal.{how}))
+            del something
+        return None
+
+from service.__main__ import main
+sys.meta_path.insert(0, Finder())
+main(["serve"])
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+async def test_a_signal_in_the_import_of_the_application_is_not_lost(
+    migrated: Settings, how: str
+) -> None:
+    """Python ignores an exception that a signal handler raises in the callback of a weakref."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", INTERRUPTED_IMPORT.format(how=how)),
+        cwd=ROOT,
+        env=environment(_without_port(engine.environment(migrated))),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(20):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (process.returncode, out, err) == (0, b"", b"")

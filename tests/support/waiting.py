@@ -23,6 +23,6 @@ async def until_idle(pool: Pool) -> None:
     """Wait until no connection is in use or being opened."""
 
     async def is_idle() -> bool:
-        return pool.size == pool.freesize
+        return pool.size == len(pool._free)
 
     await until(is_idle, 10)

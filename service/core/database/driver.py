@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,20 @@ import sql
 CONNECT_SECONDS = 5
 CLEANUP_SECONDS = 5
 """So long may a rollback take."""
+KEEP_ALIVE = {
+    getattr(socket, name): value
+    for name, value in {
+        "TCP_KEEPIDLE": 20,
+        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 50_000,
+    }.items()
+    if hasattr(socket, name)
+}
+"""Socket options that detect a vanished server within a minute (s, s, probes, ms).
+
+Backups and restores have deadlines of hours, and the kernel's defaults are hours as well.
+"""
 READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
 """Error numbers of the server and of its client."""
 
@@ -175,6 +190,12 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             ):
                 raise pymysql.OperationalError(TLS_FAILED, str(error.__cause__)) from error
             raise
+
+    def _set_keep_alive(self) -> None:
+        super()._set_keep_alive()
+        connected = self._writer.transport.get_extra_info("socket")
+        for option, value in KEEP_ALIVE.items():
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()

@@ -66,8 +66,10 @@ class Transaction:
 
     async def commit(self) -> None:
         """All of it; CommitUnknownError where the answer does not come, or not in time."""
-        # The same deadline, but as an error that is told apart from one of the work before.
+        # The same deadline, but missing it in COMMIT is another error than missing it before.
         end = self._deadline.when()
+        if end is not None and end <= asyncio.get_running_loop().time():
+            raise TimeoutError
         self._deadline.reschedule(None)
         try:
             with translated_errors():

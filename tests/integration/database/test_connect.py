@@ -43,6 +43,28 @@ async def test_the_server_answers_by_the_settings_alone(wire: Wire, migrated: Se
         assert await database.fetch("SELECT DATABASE()") == [(migrated.mysql_database,)]
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system lacks the option")
+async def test_a_server_that_vanishes_is_noticed_within_a_minute(
+    wire: Wire, migrated: Settings
+) -> None:
+    """Also during a backup, whose deadline is hours away."""
+    async with connect(engine.over(wire, migrated)) as database:
+        connection = await database.pool.acquire()
+        connected = connection._writer.transport.get_extra_info("socket")
+        idle, interval, probes, unacknowledged = (
+            connected.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+        )
+        database.pool.release(connection)
+    assert idle + interval * probes <= 60
+    assert 0 < unacknowledged <= 60_000
+
+
 async def test_a_wrong_password_names_the_variables(wire: Wire, migrated: Settings) -> None:
     error = await failure(engine.over(wire, migrated), mysql_password="wrong")
     assert isinstance(error, SettingsError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -209,6 +210,21 @@ async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
             async with asyncio.timeout(1.3):
                 await database.run(work)
     assert 1 < len(attempts) <= 3
+
+
+async def test_after_the_deadline_nothing_is_committed(database: Database) -> None:
+    async def work(transaction: Transaction) -> None:
+        await transaction.execute(ADD, (1, "Sales"))
+        _block(0.6)
+
+    with pytest.raises(UnavailableError, match="in time"):
+        await database.run(work, 0.5)
+    assert await names(database) == []
+
+
+def _block(seconds: float) -> None:
+    """Work without an await: no timer interrupts it."""
+    time.sleep(seconds)
 
 
 async def test_the_deadline_decides_how_often_it_is_tried(
