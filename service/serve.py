@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -41,6 +42,7 @@ def serve(*, load_first: bool, workers: int) -> None:
     settings = given.with_password()
     if settings != given:
         os.environ["API_PASS"] = settings.api_pass  # for the workers, which read it anew
+    _check_address(settings.api_host, settings.api_port)
     _set_signal_handlers()
     with suppress(KeyboardInterrupt), _shared_figures():
         if workers == 1:
@@ -48,6 +50,24 @@ def serve(*, load_first: bool, workers: int) -> None:
         with _held(_prepared(settings, load_first=load_first)):
             _greet(settings, generated=settings != given)
             _run_uvicorn(settings, workers)
+
+
+def _check_address(host: str, port: int) -> None:
+    """SettingsError unless the address is free; checked early, since a first load takes a while."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"API_HOST, API_PORT: cannot listen on {written(host, port)}: {error.strerror}. "
+            "Set another port or address, or stop the program that uses this one."
+        ) from error
 
 
 def _run_uvicorn(settings: Settings, workers: int) -> None:

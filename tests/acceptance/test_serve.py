@@ -186,16 +186,20 @@ async def test_a_server_is_not_served_without_a_password() -> None:
     assert ended.err.count("\n") == 1
 
 
-async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no-such-host.invalid"])
+async def test_an_address_that_cannot_be_used_names_the_variables(
+    tmp_path: Path, host: str
+) -> None:
+    """A port in use, an address of another machine, no address."""
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = taken.sockets[0].getsockname()[1]
+    port = str(taken.sockets[0].getsockname()[1])
     folder = tmp_path / "seekdb"
-    ended = await run("service", "serve", EMBEDDED_DIR=str(folder), API_PORT=str(port))
+    ended = await run("service", "serve", EMBEDDED_DIR=str(folder), API_HOST=host, API_PORT=port)
     taken.close()
-    assert ended.code not in (0, None)
-    assert "address already in use" in (ended.out + ended.err)
-    assert "Traceback" not in ended.err
-    assert await _left(folder) == []
+    assert ended.code == 2
+    assert ended.err.startswith(f"hirebase: API_HOST, API_PORT: cannot listen on {host}:{port}: ")
+    assert ended.err.count("\n") == 1
+    assert not folder.exists()
 
 
 INTERRUPTED_IMPORT = """
