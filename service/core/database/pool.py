@@ -15,10 +15,10 @@ from service.core.database.driver import UNREACHED, Connection, open_connection
 from service.core.threads import ended
 
 RECYCLE_SECONDS = 3600
-"""A connection that was idle for longer is closed: proxies and servers drop idle connections."""
+"""The pool closes connections that were idle for longer, because proxies may have dropped them."""
 
 
-# aiomysql has no types.
+# aiomysql has no type annotations.
 class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
     """aiomysql's pool with a queue of waiters in place of a lock.
 

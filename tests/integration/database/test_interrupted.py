@@ -192,8 +192,8 @@ def _coroutine(work: Work, database: Database) -> Coroutine[Any, Any, Any]:
 async def test_a_deadline_is_told_as_a_deadline(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
-    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.2)
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.2)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0)
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
     async with connect(settings) as single:
         single._timeout = 0.3
@@ -213,7 +213,7 @@ async def hanging(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Database, Commits]]:
     """A database whose server never answers the next ROLLBACK; the fates of its COMMITs."""
-    monkeypatch.setattr(driver, "CLEANUP_SECONDS", 0.3)
+    monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.3)
     commits = Commits()
     async with engine.wire(migrated) as wire:
         wire._reach = commits.reach(wire._reach)

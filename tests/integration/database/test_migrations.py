@@ -138,7 +138,7 @@ async def test_a_migration_waits_as_long_as_its_deadline_however_often_the_lock_
     scratch: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await apply(scratch)
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setitem(SQL, "lock_migrations", REFUSED.format(1205))
     async with connect(scratch) as database:
         second = asyncio.create_task(migrate(database))

@@ -230,7 +230,7 @@ def _block(seconds: float) -> None:
 async def test_the_deadline_decides_how_often_it_is_tried(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.001)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

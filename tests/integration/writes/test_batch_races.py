@@ -187,7 +187,7 @@ async def test_a_deadlock_told_by_commit_is_tried_again(
 async def test_locks_that_never_end_are_unavailable_in_the_end(
     database: Database, parents: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

@@ -24,7 +24,7 @@ SPACES = st.sampled_from(["", " ", "  "])
 @given(LISTS, SPACES)
 @example([("::1", 3307), ("fe80::1%eth0", 1), ("db-1.example.com.", 65535)], " ")
 def test_what_is_written_is_read(wanted: list[tuple[str, int]], space: str) -> None:
-    text = f"{space},{space}".join(servers.written(host, port) for host, port in wanted)
+    text = f"{space},{space}".join(servers.format_address(host, port) for host, port in wanted)
     assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == wanted
 
 
@@ -42,7 +42,7 @@ def test_whatever_is_taken_can_be_written_again(text: str) -> None:
         read = Settings(mysql_host=text).servers
     except ValueError:
         return
-    assert servers.parse(",".join(servers.written(*one) for one in read), 1) == read
+    assert servers.parse(",".join(servers.format_address(*one) for one in read), 1) == read
     for host, port in read:
         assert 1 <= port <= 65535
         assert host == host.strip() != ""
