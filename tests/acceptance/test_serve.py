@@ -1,4 +1,4 @@
-"""`make run`: the service as a process, on an embedded database of its own and on a server."""
+"""`make run`: the service as a process, with a new embedded database and with a server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DATA = REAL_DATA if REAL_DATA.exists() else SAMPLE
 
 @dataclass(frozen=True)
 class Story:
-    """A first start with a load, its end, and a second start with its end."""
+    """The outcome of a first start with a load, and of a second start."""
 
     first: str
     counts: dict[str, int]
@@ -56,10 +56,10 @@ class Story:
 @pytest.fixture(scope="module")
 async def story() -> AsyncIterator[Story]:
     with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
-        yield await tell(Path(folder))
+        yield await run_twice(Path(folder))
 
 
-async def tell(folder: Path) -> Story:
+async def run_twice(folder: Path) -> Story:
     variables = {
         "DATA_DIR": str(DATA),
         "EMBEDDED_DIR": str(folder / "var" / "seekdb"),
@@ -91,7 +91,7 @@ async def tell(folder: Path) -> Story:
 
 
 async def started(variables: dict[str, str]) -> tuple[Service, float]:
-    """The service, loading first, and the seconds until it answered."""
+    """The service, started with a load, and the seconds until it answered."""
     began = time.monotonic()
     service = await Service.started("--load", **variables)
     return service, time.monotonic() - began
@@ -111,7 +111,7 @@ async def count(service: Service, user: str, password: str) -> dict[str, int]:
 
 
 async def _left(folder: Path) -> list[int]:
-    """Processes of the embedded database that are still there after a grace."""
+    """The processes of the embedded database that still run after 5 s."""
     for _ in range(100):
         if not servers_of(folder):
             break
@@ -123,24 +123,24 @@ def test_the_history_is_loaded(story: Story) -> None:
     assert story.counts == {"departments": 12, "jobs": 183, "employees": 1929, "rejects": 70}
 
 
-def test_the_start_tells_what_was_loaded_and_why_the_rest_was_not(story: Story) -> None:
-    told = {line.partition(":")[0]: line for line in story.first.splitlines()}
-    assert "12 added" in told["departments"]
-    assert "183 added" in told["jobs"]
-    assert "1999 read, 1929 added" in told["hired_employees"]
-    assert "70 rejected" in told["hired_employees"]
-    reasons = dict(re.findall(r"(\w+) (\d+)(?=[,)])", told["hired_employees"].partition("(")[2]))
+def test_the_start_prints_what_was_loaded_and_why_rows_were_rejected(story: Story) -> None:
+    lines = {line.partition(":")[0]: line for line in story.first.splitlines()}
+    assert "12 added" in lines["departments"]
+    assert "183 added" in lines["jobs"]
+    assert "1999 read, 1929 added" in lines["hired_employees"]
+    assert "70 rejected" in lines["hired_employees"]
+    reasons = dict(re.findall(r"(\w+) (\d+)(?=[,)])", lines["hired_employees"].partition("(")[2]))
     assert {name: int(number) for name, number in reasons.items()} == REASONS[DATA]
 
 
-def test_the_start_tells_address_and_credentials(story: Story) -> None:
+def test_the_start_prints_address_and_credentials(story: Story) -> None:
     assert re.search(r"^API: http://127\.0\.0\.1:\d+$", story.first, re.MULTILINE)
     assert story.user == "admin"
     assert len(story.password) >= 12
     assert story.other_password == 401
 
 
-def test_the_first_start_migrates_and_the_second_need_not(story: Story) -> None:
+def test_only_the_first_start_migrates(story: Story) -> None:
     assert "0001 tables" in story.first
     assert "Migrated" not in story.second
 
@@ -148,22 +148,22 @@ def test_the_first_start_migrates_and_the_second_need_not(story: Story) -> None:
 def test_the_second_start_finds_its_data_and_is_quick(story: Story) -> None:
     assert story.counts_again == story.counts
     assert "nothing changed" in story.second
-    # On a machine that is busy with other things, everything takes its time.
+    # A busy machine needs more time.
     assert story.seconds < max(10, 2 * story.first_seconds)
 
 
-def test_ctrl_c_ends_all_that_was_started(story: Story) -> None:
+def test_ctrl_c_ends_all_processes(story: Story) -> None:
     assert (story.end.code, story.end_again.code) == (0, 0)
     assert story.left == []
     assert "Traceback" not in story.end.err + story.end_again.err
 
 
-def test_every_start_without_a_password_makes_another(story: Story) -> None:
+def test_every_start_without_a_password_generates_a_new_one(story: Story) -> None:
     assert story.password not in story.second
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_with_mysql_host_that_server_is_used(
+async def test_with_mysql_host_the_service_uses_that_server(
     wire: Wire, migrated: Settings, scratch: Settings, how: signal.Signals
 ) -> None:
     settings = engine.over(wire, scratch)
@@ -179,7 +179,7 @@ def _without_port(variables: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name != "API_PORT"}
 
 
-async def test_a_server_is_not_served_without_a_password() -> None:
+async def test_a_password_is_required_with_mysql_host() -> None:
     ended = await run("service", "serve", MYSQL_HOST="127.0.0.1", MYSQL_PORT="1")
     assert ended.code == 2
     assert ended.err.startswith("hirebase: API_PASS")

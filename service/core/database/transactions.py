@@ -125,7 +125,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
-        """A read-only transaction that sees all tables as they are now, in spite of later writes."""
+        """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])

@@ -1,4 +1,4 @@
-"""The way to the database: what is wrong with it is said in the words of the settings."""
+"""Connecting: an error names the settings that cause it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.support.tcp_proxy import Wire, babble, mute
 
 
 async def failure(settings: Settings, **changes: Any) -> HirebaseError:
-    """What connecting with these changes ends in."""
-    at_once = {"mysql_wait": 0, "mysql_timeout": 1}
-    changed = msgspec.structs.replace(settings, **(at_once | changes))
+    """The error of connecting with these changes."""
+    quick = {"mysql_wait": 0, "mysql_timeout": 1}
+    changed = msgspec.structs.replace(settings, **(quick | changes))
     with pytest.raises(HirebaseError) as caught:
         async with asyncio.timeout(20), connect(changed):
             pass
@@ -38,7 +38,7 @@ async def serving(handler: Callable[..., Any]) -> AsyncIterator[int]:
         server.close()
 
 
-async def test_the_server_answers_by_the_settings_alone(wire: Wire, migrated: Settings) -> None:
+async def test_the_settings_are_enough_to_connect(wire: Wire, migrated: Settings) -> None:
     async with connect(engine.over(wire, migrated)) as database:
         assert await database.fetch("SELECT DATABASE()") == [(migrated.mysql_database,)]
 
@@ -144,7 +144,7 @@ async def test_an_authority_that_cannot_be_read_names_the_variable(
     assert str(error).startswith("MYSQL_SSL_CA")
 
 
-async def test_a_folder_no_database_can_be_in_names_the_variable(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_names_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     error = await failure(Settings(embedded_dir=file / "seekdb"))

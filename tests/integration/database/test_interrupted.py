@@ -1,4 +1,4 @@
-"""Cancelled, or past its deadline, at any await: told as such, and nothing is left behind."""
+"""Cancellation or a deadline at any await: it is reported as such, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def transaction(database: Database) -> None:
 
 
 async def failing(database: Database) -> None:
-    """The rollback after an error is cancelled, too."""
+    """Cancels the rollback after an error as well."""
     try:
         async with database.transaction() as transaction:
             await add(transaction)
@@ -90,14 +90,14 @@ async def once(database: Database) -> None:
 
 
 async def stream(database: Database) -> None:
-    async with aclosing(backup.stream_table(database, DEPARTMENTS, "deflate")) as pieces:
-        async for _ in pieces:
+    async with aclosing(backup.stream_table(database, DEPARTMENTS, "deflate")) as chunks:
+        async for _ in chunks:
             await asyncio.sleep(0)
 
 
 async def stream_all(database: Database) -> None:
-    async with aclosing(backup.stream_all(database, "deflate")) as pieces:
-        async for _ in pieces:
+    async with aclosing(backup.stream_all(database, "deflate")) as chunks:
+        async for _ in chunks:
             await asyncio.sleep(0)
 
 
@@ -129,14 +129,14 @@ QUICK = [fetch, transaction, failing, snapshot, run, once]
 ALL = [opening, *QUICK, stream, stream_all, save, restored]
 
 
-async def emptied(database: Database) -> None:
+async def empty(database: Database) -> None:
     async with database.transaction() as transaction:
         for table in ("departments", "idempotency_keys"):
             await transaction.execute(f"DELETE FROM {table}")
 
 
-async def unharmed(pool_of_one: Database, database: Database) -> None:
-    """No connection is lost, the next user has a good one, and all rows are in or none."""
+async def check_intact(pool_of_one: Database, database: Database) -> None:
+    """No connection is lost, the next one works, and all rows are written or none."""
     await asyncio.sleep(0)
     pool = pool_of_one.pool
     assert (pool.waiting, len(pool._used)) == (0, 0)
@@ -145,30 +145,30 @@ async def unharmed(pool_of_one: Database, database: Database) -> None:
     assert pool_of_one.snapshot_age() == 0
     async with asyncio.timeout(10):
         assert await pool_of_one.fetch("SELECT 42") == [(42,)]
-        # Whatever was not committed has let go of its locks.
-        await emptied_if_whole(database)
-        # The next one has to connect, too.
+        # Transactions that are not committed hold no locks.
+        await empty_if_complete(database)
+        # The next task has to connect as well.
         pool.close_free()
 
 
-async def emptied_if_whole(database: Database) -> None:
+async def empty_if_complete(database: Database) -> None:
     ((count,),) = await database.fetch(COUNT)
     assert count in (0, ROWS)
-    await emptied(database)
+    await empty(database)
 
 
 @pytest.mark.parametrize("interrupt", [stepping.cancel, stepping.cancel_late])
 @pytest.mark.parametrize("work", ALL)
-async def test_a_cancelled_task_is_told_as_cancelled(
+async def test_a_cancelled_task_ends_as_cancelled(
     single: Database, database: Database, work: Work, interrupt: stepping.Interrupt
 ) -> None:
     ends: list[str] = []
     async for task in every_await(lambda: _coroutine(work, single), interrupt):
         ends.append(_end(task))
-        await unharmed(single, database)
+        await check_intact(single, database)
     wrong = [f"{at}: {end}" for at, end in enumerate(ends, 1) if end != "CancelledError"]
     if interrupt is stepping.cancel_late:
-        # In its last await, it may end as if it were not cancelled.
+        # A task that is cancelled in its last await may end normally.
         wrong = [end for end in wrong if end != f"{len(ends)}: done"]
     assert not wrong
     assert len(ends) > 1
@@ -189,7 +189,7 @@ def _coroutine(work: Work, database: Database) -> Coroutine[Any, Any, Any]:
 
 
 @pytest.mark.parametrize("work", QUICK)
-async def test_a_deadline_is_told_as_a_deadline(
+async def test_a_missed_deadline_is_reported_as_such(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.2)
@@ -203,7 +203,7 @@ async def test_a_deadline_is_told_as_a_deadline(
             in_time = end == "done" or "in time" in end or end.startswith("CommitUnknownError")
             wrong += [] if in_time else [end]
             single._timeout = 30
-            await unharmed(single, database)
+            await check_intact(single, database)
             single._timeout = 0.3
     assert not wrong
 
@@ -212,7 +212,7 @@ async def test_a_deadline_is_told_as_a_deadline(
 async def hanging(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Database, Commits]]:
-    """A database whose server never answers the next ROLLBACK; the fates of its COMMITs."""
+    """A database whose server never answers the next ROLLBACK; what happens to its COMMITs."""
     monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.3)
     commits = Commits()
     async with engine.wire(migrated) as wire:
@@ -228,7 +228,7 @@ async def hanging(
             assert await away.fetch(COUNT) == [(0,)]
 
 
-async def test_an_error_is_told_although_the_server_hangs_in_the_rollback(
+async def test_an_error_is_reported_if_the_server_hangs_in_the_rollback(
     hanging: tuple[Database, Commits],
 ) -> None:
     async def work(transaction: Transaction) -> None:
@@ -239,7 +239,7 @@ async def test_an_error_is_told_although_the_server_hangs_in_the_rollback(
         await hanging[0].run(work)
 
 
-async def test_a_deadlock_at_commit_is_told_although_the_server_hangs_in_the_rollback(
+async def test_a_deadlock_at_commit_is_reported_if_the_server_hangs_in_the_rollback(
     hanging: tuple[Database, Commits],
 ) -> None:
     database, commits = hanging
@@ -249,7 +249,7 @@ async def test_a_deadlock_at_commit_is_told_although_the_server_hangs_in_the_rol
             await add(transaction)
 
 
-async def test_what_a_snapshot_has_read_counts_although_the_server_hangs_in_its_rollback(
+async def test_a_snapshot_succeeds_if_the_server_hangs_in_its_rollback(
     hanging: tuple[Database, Commits],
 ) -> None:
     async with hanging[0].snapshot(30) as snapshot:

@@ -1,4 +1,4 @@
-"""Connections: none is forgotten, and none comes back that is not as it was."""
+"""The pool: no waiter is lost, and no unusable connection is given out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOW = "SELECT SLEEP(20)"
 
 
 async def session(database: Database) -> int:
-    """The server's number of the connection that the pool gives now."""
+    """The server's id of the connection that the pool gives."""
     return int((await database.fetch("SELECT CONNECTION_ID()"))[0][0])
 
 
@@ -96,7 +96,7 @@ async def _closed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("end", [_refused, _late, _cancelled, _left_in_a_transaction, _closed])
-async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
+async def test_no_waiter_is_lost_whatever_happened_to_a_released_connection(
     single: Database, end: Callable[[Database], Awaitable[None]]
 ) -> None:
     holders = [asyncio.ensure_future(end(single)) for _ in range(3)]
@@ -107,7 +107,9 @@ async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
     await asyncio.gather(*holders, return_exceptions=True)
 
 
-async def test_a_waiter_cancelled_as_it_is_woken_passes_the_wake_up_on(single: Database) -> None:
+async def test_a_waiter_that_is_cancelled_when_served_does_not_block_the_next(
+    single: Database,
+) -> None:
     holder = await single.pool.acquire()
     first, second = (asyncio.create_task(session(single)) for _ in range(2))
     await asyncio.sleep(0.05)
@@ -120,7 +122,7 @@ async def test_a_waiter_cancelled_as_it_is_woken_passes_the_wake_up_on(single: D
         await first
 
 
-async def test_no_waiter_is_forgotten_while_the_server_is_away(
+async def test_no_waiter_is_lost_while_the_server_is_unreachable(
     wire: Wire, migrated: Settings
 ) -> None:
     settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=1)
@@ -201,7 +203,7 @@ async def test_a_cancelled_waiter_leaves_its_connection_to_the_next(
 
 
 @pytest.mark.parametrize("stalled_at", [None, b"time_zone", b"VERSION"])
-async def test_a_silent_server_is_passed_over_even_if_requests_have_less_time(
+async def test_a_silent_server_is_skipped_even_if_requests_have_less_time(
     wire: Wire, migrated: Settings, monkeypatch: pytest.MonkeyPatch, stalled_at: bytes | None
 ) -> None:
     """Silent from the start, or as soon as a statement of the new connection arrives."""
@@ -220,7 +222,7 @@ async def test_a_silent_server_is_passed_over_even_if_requests_have_less_time(
         assert silent.taken
 
 
-async def test_a_terminated_pool_ends_all_that_use_it(wire: Wire, migrated: Settings) -> None:
+async def test_terminating_a_pool_ends_queries_and_waiters(wire: Wire, migrated: Settings) -> None:
     settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=2)
     async with connect(settings) as database:
         query = asyncio.create_task(database.fetch(SLOW))

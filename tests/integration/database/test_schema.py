@@ -1,4 +1,4 @@
-"""The tables as the server has them, held against the structs; and how it means to read them."""
+"""The tables of the server equal the structs, and its query plans use the indexes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_ids_are_looked_up_by_the_primary_key(
 
 
 async def _plan(database: Database, statement: str, parameters: tuple[int, ...]) -> str:
-    """The server's plan of a query, in its own words."""
+    """The text of the server's query plan."""
     rows = await database.fetch(f"EXPLAIN {statement}", parameters)
     return "\n".join(" ".join(map(str, row)) for row in rows)
 
