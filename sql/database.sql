@@ -8,24 +8,24 @@ SET time_zone = '+00:00',
     lock_wait_timeout = 5,
     group_concat_max_len = 67108864;
 
--- Rows of other transactions are seen once committed: a parent just written counts.
+-- A transaction sees rows that others committed meanwhile, for example new parents.
 -- name: isolation
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
--- seekdb and OceanBase end a statement after 10 s unless told otherwise (microseconds), and know
--- a lock wait limit of their own: the others' two are taken and do nothing.
+-- seekdb and OceanBase end a statement after 10 s by default (the values are microseconds). They
+-- accept the lock wait limits of MySQL and ignore them; they have a separate one.
 -- name: oceanbase_session
 SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_timeout = 5000000;
 
--- seekdb sets a million ids aside at each start, and loses them at its end: the ids of 2,000
--- restarts. Fewer are enough.
+-- seekdb reserves a million ids at each start and loses them at its end, so that 2,000 restarts use
+-- up all ids. Fewer are enough.
 -- name: embedded
 SET GLOBAL auto_increment_cache_size = 10000;
 
--- A transaction that is logged before it commits, as seekdb does from 16 KB on, keeps its locks for
--- ever if the server is killed in the middle. It is logged at COMMIT instead.
--- It merges what was written with six threads of each kind: on two cores one of each leaves requests
--- a third quicker (p90), and a load takes no longer.
+-- From 16 KB on, seekdb logs a transaction before it commits. If the server is killed then, the
+-- locks of the transaction stay forever. This setting makes it log at COMMIT.
+-- seekdb compacts with six threads of each kind. On two cores, one thread of each kind makes requests
+-- a third faster (p90), and a load takes as long as before.
 -- name: embedded_system
 ALTER SYSTEM SET _private_buffer_size = '0B', compaction_high_thread_score = 1,
     compaction_mid_thread_score = 1, compaction_low_thread_score = 1;
@@ -41,8 +41,7 @@ SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s;
 -- name: create_database
 CREATE DATABASE IF NOT EXISTS `{name}`;
 
--- What is added from one generated id to the next, whether writes are refused, and which server
--- this is.
+-- The step between generated ids, whether the server is read-only, and its version.
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
@@ -66,7 +65,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     PRIMARY KEY (version)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Row 0 is the lock: whoever holds it migrates.
+-- Row 0 is the lock: the process that locks it migrates.
 -- name: seed_migrations
 INSERT INTO schema_migrations (version, name) VALUES (0, 'lock')
 ON DUPLICATE KEY UPDATE version = VALUES(version);

@@ -59,18 +59,18 @@ async def test_decimals_have_the_digits_of_their_fields(database: Database, tabl
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_columns_are_the_fields(database: Database, table: Table) -> None:
     columns = await database.fetch(COLUMNS, (table.name,))
-    wanted = [
+    expected = [
         (field.name, "YES" if field.optional else "NO", *type_of(field.kind))
         for field in table.stored_fields
     ]
-    assert [(name, null, kind.lower(), *rest) for name, null, kind, *rest in columns] == wanted
+    assert [(name, null, kind.lower(), *rest) for name, null, kind, *rest in columns] == expected
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_foreign_keys_are_the_references(database: Database, table: Table) -> None:
     found = await database.fetch(REFERENCES, (table.name,))
-    wanted = [(field.name, field.references, "id") for field in table.fields if field.references]
-    assert sorted(found) == sorted(wanted)
+    expected = [(field.name, field.references, "id") for field in table.fields if field.references]
+    assert sorted(found) == sorted(expected)
 
 
 async def test_every_text_compares_by_code_point(database: Database) -> None:

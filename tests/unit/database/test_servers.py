@@ -24,10 +24,10 @@ SPACES = st.sampled_from(["", " ", "  "])
 @given(LISTS, SPACES)
 @example([("::1", 3307), ("fe80::1%eth0", 1), ("db-1.example.com.", 65535)], " ")
 def test_formatted_addresses_are_parsed_unchanged(
-    wanted: list[tuple[str, int]], space: str
+    addresses: list[tuple[str, int]], space: str
 ) -> None:
-    text = f"{space},{space}".join(servers.format_address(host, port) for host, port in wanted)
-    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == wanted
+    text = f"{space},{space}".join(servers.format_address(host, port) for host, port in addresses)
+    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == addresses
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=5), PORTS)
