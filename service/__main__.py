@@ -1,4 +1,4 @@
-"""python -m service: serve, and the commands that need no server."""
+"""python -m service: the command line."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from service.serve import serve
 
 
 class Commands(click.Group):
-    """Without a command: serve. Errors with a name end in one line."""
+    """A command group with `serve` as its default; errors of hirebase are one line."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Put `serve` where no command stands."""
+        """Insert `serve` if the arguments name no command."""
         if not args or (args[0].startswith("-") and args[0] != "--help"):
             args = ["serve", *args]
         return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> object:
-        """Run the command; 2 for what its user set wrong, 1 for what went wrong."""
+        """Run the command; the exit code is 2 after a SettingsError, and 1 after other errors."""
         try:
             return super().invoke(context)
         except HirebaseError as error:
             click.echo(f"hirebase: {error}", err=True)
             sys.exit(2 if isinstance(error, SettingsError) else 1)
         except OSError as error:
-            what = error.filename or "a file"
-            click.echo(f"hirebase: {what} cannot be read or written: {error.strerror}.", err=True)
+            path = error.filename or "a file"
+            click.echo(f"hirebase: {path} cannot be read or written: {error.strerror}.", err=True)
             sys.exit(1)
 
 

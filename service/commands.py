@@ -1,4 +1,4 @@
-"""The commands for backups: back up, restore, verify. They suit cron: quiet, and 1 on failure."""
+"""The backup commands: backup, restore, verify. They suit cron: little output, 1 on failure."""
 
 from __future__ import annotations
 
@@ -25,29 +25,31 @@ PATHS = [table.path for table in TABLES]
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(name="backup", help="Back up into a folder (BACKUP_DIR), verified before it counts.")
+@click.command(name="backup", help="Save a verified backup in a folder (default: BACKUP_DIR).")
 @click.option("--table", type=click.Choice(PATHS), help="One table, as Avro.")
-@click.option(
-    "--all", "_every", is_flag=True, help="All tables as of one moment, as ZIP (default)."
-)
+@click.option("--all", "_every", is_flag=True, help="All tables at one moment, as ZIP (default).")
 @click.option("--codec", type=click.Choice(CODECS), default="deflate", show_default=True)
-@click.option("--keep", type=click.IntRange(1), help="Remove all but so many of the same kind.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    help="Keep this many backups of the same kind and remove older ones.",
+)
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 def backup_command(
     table: str | None, _every: bool, codec: Codec, keep: int | None, folder: Path | None
 ) -> None:
     if table and _every:
-        raise click.UsageError("--table and --all exclude each other.")
+        raise click.UsageError("Use --table or --all, not both.")
     settings = Settings.from_environment(os.environ)
-    depot = BackupStore(folder or settings.backup_dir)
-    saved = asyncio.run(_save(settings, depot, by_path(table) if table else None, codec, keep))
+    store = BackupStore(folder or settings.backup_dir)
+    saved = asyncio.run(_save(settings, store, by_path(table) if table else None, codec, keep))
     rows = sum(part.rows for part in saved.tables.values())
     click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
 
 
-@click.command(name="restore", help="Make the tables what a backup says, in one transaction.")
+@click.command(name="restore", help="Restore tables from a backup, in one transaction.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="replace", show_default=True)
-@click.option("--dry-run", is_flag=True, help="Tell what would be done; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would change, without changing it.")
 @click.argument("file", type=EXISTING)
 def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
     settings = Settings.from_environment(os.environ)
@@ -56,24 +58,26 @@ def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
         click.echo(" ".join(f"{name}={value}" for name, value in facts.items()))
 
 
-@click.command(name="verify", help="Read a backup from end to end; 1 unless it is proven whole.")
+@click.command(
+    name="verify", help="Read a whole backup; the exit code is 1 unless its checksums match."
+)
 @click.argument("file", type=EXISTING)
 def verify_command(file: Path) -> None:
-    found = asyncio.run(_verify(file))
-    for verdict in found.tables:
+    verification = asyncio.run(_verify(file))
+    for verdict in verification.tables:
         click.echo(
             f"{verdict.table}: {verdict.rows} rows, {verdict.codec}, "
             + (f"whole, as of {verdict.snapshot_at}" if verdict.verified else "readable")
         )
-    if not found.verified:
-        raise BackupError("Another program wrote this file: it carries no checksum to verify.")
+    if not verification.verified:
+        raise BackupError("Another program wrote this file, so it has no checksum to verify.")
 
 
 async def _save(
-    settings: Settings, depot: BackupStore, table: Table | None, codec: Codec, keep: int | None
+    settings: Settings, store: BackupStore, table: Table | None, codec: Codec, keep: int | None
 ) -> Saved:
     async with connect(settings) as database:
-        return await depot.save(database, table, codec, keep)
+        return await store.save(database, table, codec, keep)
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
@@ -81,8 +85,8 @@ async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool)
         settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
     )
     with path.open("rb") as file:
-        async with connect(settings) as database, opened(file) as found:
-            return await restore(database, found, mode, dry_run=dry_run, limits=limits)
+        async with connect(settings) as database, opened(file) as sources:
+            return await restore(database, sources, mode, dry_run=dry_run, limits=limits)
 
 
 async def _verify(path: Path) -> Verification:

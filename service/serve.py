@@ -1,14 +1,15 @@
-"""Serving: database ready, tables migrated, files loaded if asked for, then uvicorn's workers."""
+"""Serves the API: connects, migrates, loads files if requested, then runs uvicorn."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from loader.options import Options
 from loader.reporting.summary import render
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.servers import written
+from service.core.database.servers import format_address
 from service.core.database.transactions import Database
 from service.core.errors import InputError, SettingsError
 from service.core.settings import Settings
@@ -32,46 +33,87 @@ PROTOCOL: dict[str, Any] = {
     "access_log": False,
     "server_header": False,
 }
-"""How uvicorn speaks; the tests' servers speak like that, too."""
+"""The options of uvicorn's protocol; servers of tests use them as well."""
 
 
 def serve(*, load_first: bool, workers: int) -> None:
-    """Until SIGINT or SIGTERM: running requests finish first."""
-    given = Settings.from_environment(os.environ)
-    settings = given.with_password()
-    if settings != given:
-        os.environ["API_PASS"] = settings.api_pass  # for the workers, which read it anew
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with (
-        suppress(KeyboardInterrupt),
-        _shared_figures(),
-        _held(_prepared(settings, load_first=load_first)),
-    ):
-        _greet(settings, generated=settings != given)
-        uvicorn.run(
-            APP,
-            factory=True,
-            host=settings.api_host,
-            port=settings.api_port,
-            workers=workers,
-            timeout_graceful_shutdown=settings.mysql_timeout,
-            # A worker that is silent is killed, with all its requests: not for a machine's hiccup.
-            timeout_worker_healthcheck=settings.mysql_timeout,
-            **PROTOCOL,
-        )
+    """Serve until SIGINT or SIGTERM; running requests finish first."""
+    configured = Settings.from_environment(os.environ)
+    settings = configured.with_password()
+    if settings != configured:
+        os.environ["API_PASS"] = settings.api_pass  # workers read the environment again
+    _check_address(settings.api_host, settings.api_port)
+    _set_signal_handlers()
+    with suppress(KeyboardInterrupt), _metrics_folder():
+        if workers == 1:
+            _import_app()
+        with _kept_open(_prepared_database(settings, load_first=load_first)):
+            _print_address(settings, generated=settings != configured)
+            _run_uvicorn(settings, workers)
+
+
+def _check_address(host: str, port: int) -> None:
+    """SettingsError unless the address is free; checked early, since a first load takes a while."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"API_HOST, API_PORT: cannot listen on {format_address(host, port)}: {error.strerror}. "
+            "Set another port or address, or stop the program that uses this one."
+        ) from error
+
+
+def _run_uvicorn(settings: Settings, workers: int) -> None:
+    uvicorn.run(
+        APP,
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=workers,
+        timeout_graceful_shutdown=settings.mysql_timeout,
+        # uvicorn kills a worker that is silent for this long, with all its requests.
+        timeout_worker_healthcheck=settings.mysql_timeout,
+        **PROTOCOL,
+    )
+
+
+def _set_signal_handlers() -> None:
+    """Make SIGTERM act like SIGINT, which cancels the running task, so that its cleanup runs."""
+    # A shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _import_app() -> None:
+    """Import the application, with signals blocked until it is imported.
+
+    Python loses an exception that a signal handler raises in an import, or reports another error.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        import_module(APP.partition(":")[0])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
-def _shared_figures() -> Iterator[None]:
-    """A private folder in which all processes count, so that any of them can tell the sum."""
+def _metrics_folder() -> Iterator[None]:
+    """A private folder where all processes keep their metrics, so that each can report the sum."""
     with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         yield
 
 
 @contextmanager
-def _held(context: AbstractAsyncContextManager[None]) -> Iterator[None]:
-    """An asynchronous context, open while something else has the main thread."""
+def _kept_open(context: AbstractAsyncContextManager[None]) -> Iterator[None]:
+    """Keep an asynchronous context open while other code runs in the main thread."""
     with asyncio.Runner() as runner:
         runner.run(context.__aenter__())
         try:
@@ -81,10 +123,10 @@ def _held(context: AbstractAsyncContextManager[None]) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _prepared(settings: Settings, *, load_first: bool) -> AsyncIterator[None]:
-    click.echo(f"Database: {_where(settings)}")
-    # Open while the application opens its own way to it: an embedded server ends with its last
-    # user, and would have to start again.
+async def _prepared_database(settings: Settings, *, load_first: bool) -> AsyncIterator[None]:
+    click.echo(f"Database: {_describe_database(settings)}")
+    # Stay connected until the application has connected: an embedded server ends with its last
+    # user, and would start a second time.
     async with connect(settings) as database:
         for name in await migrate(database):
             click.echo(f"Migrated: {name}")
@@ -105,16 +147,18 @@ async def _load(database: Database, settings: Settings) -> None:
         raise SettingsError(str(error)) from error
 
 
-def _where(settings: Settings) -> str:
+def _describe_database(settings: Settings) -> str:
     if settings.embedded:
         return f"embedded, in {settings.embedded_dir}"
-    names = ", ".join(written(*server) for server in settings.servers)
+    names = ", ".join(format_address(*server) for server in settings.servers)
     return f"{settings.mysql_database} at {names}"
 
 
-def _greet(settings: Settings, *, generated: bool) -> None:
+def _print_address(settings: Settings, *, generated: bool) -> None:
     click.echo(f"API: http://{settings.api_host}:{settings.api_port}")
     click.echo(f"User: {settings.api_user}")
     click.echo(f"Password: {settings.api_pass if generated else 'as set in API_PASS'}")
     if settings.api_host not in ("127.0.0.1", "::1", "localhost"):
-        click.echo("Passwords cross the network in plain text: put TLS in front (docs/security.md)")
+        click.echo(
+            "Passwords cross the network in plain text: use a proxy with TLS (docs/security.md)"
+        )

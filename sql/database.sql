@@ -8,24 +8,24 @@ SET time_zone = '+00:00',
     lock_wait_timeout = 5,
     group_concat_max_len = 67108864;
 
--- A transaction sees the rows that others committed, so that a new parent is found.
+-- A transaction sees rows that others committed meanwhile, for example new parents.
 -- name: isolation
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
--- seekdb and OceanBase end a statement after 10 s by default. The unit is microseconds. They have
--- their own limit for lock waits; the two limits above have no effect there.
+-- seekdb and OceanBase end a statement after 10 s by default (the values are microseconds). They
+-- accept the lock wait limits of MySQL and ignore them; they have a separate one.
 -- name: oceanbase_session
 SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_timeout = 5000000;
 
--- seekdb reserves a million ids at each start and loses them when it ends. After 2,000 restarts no
--- ids would be left.
+-- seekdb reserves a million ids at each start and loses them at its end, so that 2,000 restarts use
+-- up all ids. Fewer are enough.
 -- name: embedded
 SET GLOBAL auto_increment_cache_size = 10000;
 
--- seekdb writes the log of a transaction of more than 16 KB before it commits. If the server is
--- killed then, the locks stay for ever. With this buffer size it writes the log at COMMIT.
--- seekdb merges with six threads of each kind. On two cores, one of each makes requests a third
--- faster (p90), and a load takes the same time.
+-- From 16 KB on, seekdb logs a transaction before it commits. If the server is killed then, the
+-- locks of the transaction stay forever. This setting makes it log at COMMIT.
+-- seekdb compacts with six threads of each kind. On two cores, one thread of each kind makes requests
+-- a third faster (p90), and a load takes as long as before.
 -- name: embedded_system
 ALTER SYSTEM SET _private_buffer_size = '0B', compaction_high_thread_score = 1,
     compaction_mid_thread_score = 1, compaction_low_thread_score = 1;
@@ -41,7 +41,7 @@ SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s;
 -- name: create_database
 CREATE DATABASE IF NOT EXISTS `{name}`;
 
--- The step between generated ids, whether the server refuses writes, and its version.
+-- The step between generated ids, whether the server is read-only, and its version.
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     PRIMARY KEY (version)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Row 0 is the lock: the process that holds it migrates.
+-- Row 0 is the lock: the process that locks it migrates.
 -- name: seed_migrations
 INSERT INTO schema_migrations (version, name) VALUES (0, 'lock')
 ON DUPLICATE KEY UPDATE version = VALUES(version);

@@ -7,7 +7,7 @@ INSERT INTO idempotency_keys
     (digest, fingerprint, user_name, route, request_key, status, reply, expires_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, DATE_ADD(CURRENT_TIMESTAMP(6), INTERVAL %s HOUR));
 
--- Checks again that it is expired: another process may have used the key since it was read.
+-- Checks the expiry again, because another process may have renewed the key since `find`.
 -- name: delete_expired
 DELETE FROM idempotency_keys WHERE digest = %s AND expires_at <= CURRENT_TIMESTAMP(6);
 

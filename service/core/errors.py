@@ -1,31 +1,31 @@
-"""Every error hirebase raises on purpose.
+"""The errors that hirebase raises.
 
 HirebaseError
 ├── SettingsError           an environment variable has a value that cannot be used
-├── InputError              what was sent cannot be read, or breaks a limit
-│   ├── MalformedError      not JSON, not UTF-8, not a file at all
-│   ├── BatchSizeError      0 rows, or more than a batch may have
-│   ├── TooLargeError       more bytes than are taken
-│   ├── UnsupportedError    a format or an encoding that is not read here
-│   ├── KeyReusedError      an idempotency key that came with another body before
-│   └── BackupError         not a backup, or one of another table
+├── InputError              the input cannot be read, or exceeds a limit
+│   ├── MalformedError      not JSON, not UTF-8, or not a file of the format
+│   ├── BatchSizeError      0 rows, or more than the limit of a batch
+│   ├── TooLargeError       more bytes than the limit
+│   ├── UnsupportedError    a format or an encoding that is not supported
+│   ├── KeyReusedError      an idempotency key of a different request
+│   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
-├── OrphansError            the change would leave rows without their parent
+├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
-├── StorageError            a folder of the server's own cannot be read or written
-├── TransactionTooLarge     more than the engine takes in one transaction
+├── StorageError            a folder of the service cannot be read or written
+├── TransactionTooLarge     more rows or bytes than the engine allows in a transaction
 ├── NotFoundError           no such table, row or backup
-├── KeyBusyError            the first request with this idempotency key still runs
+├── KeyBusyError            the first request with this idempotency key is running
 └── DatabaseError
-    ├── UnavailableError    away, too busy, or past its deadline: try again later
-    │   ├── ReadOnlyError       the server takes no writes any more: another may
-    │   └── CommitUnknownError  COMMIT was not answered: look before repeating
-    ├── ContentionError     a deadlock or a lock wait: roll back and run again
-    │   └── StaleParentError    a parent vanished between the check and the insert
+    ├── UnavailableError    unreachable, too busy or too late: try again later
+    │   ├── ReadOnlyError       the server became read-only; another may be writable
+    │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
+    ├── ContentionError     a deadlock or a lock wait: roll back and repeat
+    │   └── StaleParentError    a parent was deleted between the check and the insert
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
-    ├── MissingTableError   the tables are not made yet
-    └── DuplicateIndexError the index is made already
+    ├── MissingTableError   the tables do not exist yet
+    └── DuplicateIndexError the index exists already
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from service.core.rules.reject import Reject
 
 
 class HirebaseError(Exception):
-    """Something went wrong that has a name here; str() of it is for people."""
+    """Base of all errors of hirebase; its text is a message for users."""
 
     @property
     def extras(self) -> dict[str, Any]:
-        """Facts for the reply, beside the message."""
+        """Fields that the reply has in addition to the message."""
         return {}
 
 
@@ -50,35 +50,35 @@ class SettingsError(HirebaseError):
 
 
 class InputError(HirebaseError):
-    """What was sent cannot be read, or breaks a limit."""
+    """The input cannot be read, or exceeds a limit."""
 
 
 class MalformedError(InputError):
-    """The body or file is not in the format it claims."""
+    """The body or file does not have the format that it claims."""
 
 
 class BatchSizeError(InputError):
-    """A batch has 0 rows, or more than it may."""
+    """A batch has 0 rows, or more than the limit."""
 
 
 class TooLargeError(InputError):
-    """More bytes than are taken."""
+    """The input has more bytes than the limit."""
 
 
 class UnsupportedError(InputError):
-    """A format or an encoding that is not read here."""
+    """The format or the encoding is not supported."""
 
 
 class KeyReusedError(InputError):
-    """This idempotency key came with another request before."""
+    """This idempotency key belongs to a different request."""
 
 
 class BackupError(InputError):
-    """The file is no backup, or a backup of another table."""
+    """The file is not a backup, or is a backup of another table."""
 
 
 class RowsRefused(HirebaseError):
-    """All or nothing was asked for, and some rows break a rule."""
+    """The request was all or nothing, and some rows break a rule."""
 
     def __init__(self, message: str, rejects: Sequence[Reject], *, count: int | None = None):
         super().__init__(message)
@@ -91,7 +91,7 @@ class RowsRefused(HirebaseError):
 
 
 class OrphansError(HirebaseError):
-    """The change would leave rows without their parent."""
+    """The change would leave rows without a parent."""
 
     def __init__(self, message: str, count: int, rows: Sequence[dict[str, Any]] = ()):
         super().__init__(message)
@@ -103,19 +103,19 @@ class OrphansError(HirebaseError):
 
 
 class StoppedError(HirebaseError):
-    """A load ended before its files did."""
+    """A load stopped before the end of its files."""
 
 
 class StorageError(HirebaseError):
-    """A folder or a file of the server's own cannot be read or written."""
+    """A folder or a file of the service cannot be read or written."""
 
 
 class TransactionTooLarge(HirebaseError):
-    """The change is more than the engine takes in one transaction."""
+    """The change has more rows or bytes than the engine allows in one transaction."""
 
 
 class NotFoundError(HirebaseError):
-    """No such table, row or backup."""
+    """The table, row or backup does not exist."""
 
 
 class KeyBusyError(HirebaseError):
@@ -123,27 +123,27 @@ class KeyBusyError(HirebaseError):
 
 
 class DatabaseError(HirebaseError):
-    """The database refused or could not answer; the driver's error is the cause."""
+    """The database refused, or could not answer; the error of the driver is the cause."""
 
 
 class UnavailableError(DatabaseError):
-    """The database is away, too busy, or past its deadline."""
+    """The database is unreachable, too busy, or missed the deadline."""
 
 
 class ReadOnlyError(UnavailableError):
-    """The server takes no writes any more; another one of MYSQL_HOST may."""
+    """The server became read-only; another server of MYSQL_HOST may be writable."""
 
 
 class CommitUnknownError(UnavailableError):
-    """COMMIT was sent and not answered: the rows are written, or they are not."""
+    """COMMIT was sent but not confirmed: the rows may be written or not."""
 
 
 class ContentionError(DatabaseError):
-    """A deadlock or a lock wait: the transaction was undone and may run again."""
+    """A deadlock or a lock wait: the transaction was rolled back and can be repeated."""
 
 
 class StaleParentError(ContentionError):
-    """A parent row vanished between the check and the insert."""
+    """A parent row was deleted between the check and the insert."""
 
 
 class DataError(DatabaseError):
@@ -155,7 +155,7 @@ class DuplicateError(DataError):
 
 
 class MissingTableError(DatabaseError):
-    """The tables are not made yet."""
+    """The tables do not exist yet."""
 
 
 class DuplicateIndexError(DatabaseError):

@@ -1,4 +1,4 @@
-"""Work one step ahead: while an item is used, the next one is under way."""
+"""Prefetch: the next item is produced while the current one is used."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from service.core.threads import ended
 
 T = TypeVar("T")
 
-BUFFERED_PIECES = 2
-"""So many pieces wait for whoever takes them; then their source waits."""
+BUFFERED_CHUNKS = 2
+"""The source pauses while this many chunks are in the buffer."""
 
 
 async def prefetch(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]:
-    """What `step` gives, until it gives None; closing this ends the step under way first."""
-    coming = asyncio.ensure_future(step())
+    """Yield the results of `step` until it returns None; closing waits for the running step."""
+    upcoming = asyncio.ensure_future(step())
     try:
-        while (item := await coming) is not None:
-            coming = asyncio.ensure_future(step())
+        while (item := await upcoming) is not None:
+            upcoming = asyncio.ensure_future(step())
             yield item
     finally:
-        coming.cancel()
-        await ended(coming)
+        upcoming.cancel()
+        await ended(upcoming)
 
 
-async def buffered(source: AsyncGenerator[bytes], patience: float) -> AsyncGenerator[bytes]:
-    """What `source` gives, run in a task of its own: whatever task asks, deadlines hold,
+async def buffered(source: AsyncGenerator[bytes], idle_timeout: float) -> AsyncGenerator[bytes]:
+    """Yield the chunks of `source`, which runs in one task, so that its deadlines work.
 
-    and closing this ends the source at once, wherever it waits. So does taking nothing for
-    `patience` seconds; whoever comes back after that gets a TimeoutError.
+    Closing this generator cancels the source. So does a consumer that takes no chunk for
+    `idle_timeout` seconds; it gets a TimeoutError when it continues.
     """
-    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(BUFFERED_PIECES)
-    task = asyncio.create_task(_fill(source, queue, patience))
+    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(BUFFERED_CHUNKS)
+    task = asyncio.create_task(_fill(source, queue, idle_timeout))
     try:
         while (item := await queue.get()) is not None:
             if isinstance(item, Exception):
@@ -46,15 +46,17 @@ async def buffered(source: AsyncGenerator[bytes], patience: float) -> AsyncGener
 
 
 async def _fill(
-    source: AsyncGenerator[bytes], queue: asyncio.Queue[bytes | Exception | None], patience: float
+    source: AsyncGenerator[bytes],
+    queue: asyncio.Queue[bytes | Exception | None],
+    idle_timeout: float,
 ) -> None:
     try:
         async with aclosing(source):
-            async for piece in source:
-                async with asyncio.timeout(patience):
-                    await queue.put(piece)
-    except Exception as error:  # whatever it is, it is raised where the pieces are taken
-        # Nobody may be there to make room.
+            async for chunk in source:
+                async with asyncio.timeout(idle_timeout):
+                    await queue.put(chunk)
+    except Exception as error:  # the consumer raises it
+        # Make room, because the consumer may not come back.
         if queue.full():
             queue.get_nowait()
         queue.put_nowait(error)

@@ -1,4 +1,4 @@
-"""Settings, read from the environment once and passed on; any of them may be NAME_FILE too."""
+"""Settings from environment variables; NAME_FILE reads the value of NAME from a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Filled = Annotated[str, Meta(min_length=1)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What `.env.example` documents, one field a variable."""
+    """One field for each variable; `.env.example` documents them."""
 
     mysql_host: str | None = None
     mysql_port: Port = 3306
@@ -63,35 +63,33 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def servers(self) -> list[Server]:
-        """(host, port) of each server that MYSQL_HOST names, in the order of preference."""
+        """(host, port) of each server of MYSQL_HOST, in the order of preference."""
         return servers.parse(self.mysql_host or "", self.mysql_port)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """The settings of an environment; SettingsError names every variable that is wrong."""
+        """Read the settings from an environment; SettingsError names every invalid variable."""
         values: dict[str, Any] = {}
-        complaints = []
+        errors = []
         for field in msgspec.structs.fields(cls):
             try:
                 text = _read(field.name.upper(), environment)
                 if text:
                     values[field.name] = _value(field, text)
             except (msgspec.ValidationError, OSError, ValueError) as error:
-                complaints.append(f"{field.name.upper()}: {error}")
-        if complaints:
-            raise SettingsError("\n".join(complaints))
+                errors.append(f"{field.name.upper()}: {error}")
+        if errors:
+            raise SettingsError("\n".join(errors))
         return cls(**values)
 
     def with_password(self) -> Settings:
-        """These settings with a password: generated for the embedded database, else demanded."""
+        """Add a generated password for the embedded database; other servers require a password."""
         if self.api_pass and self.api_pass_hash:
-            raise SettingsError("API_PASS: set it or API_PASS_HASH, not both")
+            raise SettingsError("API_PASS: set API_PASS or API_PASS_HASH, not both")
         if self.api_pass or self.api_pass_hash or self.api_users:
             return self
         if not self.embedded:
-            raise SettingsError(
-                "API_PASS: set it; a server on MYSQL_HOST is not served without one"
-            )
+            raise SettingsError("API_PASS: set a password; it is required if MYSQL_HOST is set")
         return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
 
 

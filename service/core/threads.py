@@ -1,4 +1,4 @@
-"""Work in threads that nobody leaves behind: a thread cannot be cancelled, only waited for."""
+"""Threads that end before their caller continues: a thread cannot be cancelled."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
-    """`work(*args)` in a thread; a cancelled caller goes on only when the thread has ended.
+    """Run `work(*args)` in a thread; a cancelled caller waits until the thread has ended.
 
-    Until then the thread uses what it was given: a file, a generator, a folder.
+    Until then, the thread uses its arguments: a file, a generator or a folder.
     """
     context = contextvars.copy_context()
     call = partial(context.run, work, *args)
-    # A future, not a task: the end of the event loop cancels tasks, and would leave the thread.
+    # A future, not a task: asyncio.run cancels all tasks at its end, but not the thread.
     future = asyncio.get_running_loop().run_in_executor(None, call)
     try:
         return await asyncio.shield(future)
@@ -28,18 +28,18 @@ async def in_thread(work: Callable[..., T], *args: Any) -> T:
 
 
 async def ended(*futures: asyncio.Future[Any]) -> None:
-    """Wait until all have ended, even if cancelled meanwhile; the CancelledError comes afterwards.
+    """Wait until all futures are done; if cancelled meanwhile, raise CancelledError afterwards.
 
-    Their errors are for those who ask for their results.
+    Errors of the futures are not raised here, but where their results are read.
     """
     cancelled: asyncio.CancelledError | None = None
-    while waiting := [future for future in futures if not future.done()]:
+    while pending := [future for future in futures if not future.done()]:
         try:
-            await asyncio.wait(waiting)
+            await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancelled = error
     for future in futures:
         if not future.cancelled():
-            future.exception()  # seen: asyncio reports errors that nobody asked for
+            future.exception()  # read it, because asyncio logs exceptions that are never read
     if cancelled:
         raise cancelled

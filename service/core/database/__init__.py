@@ -1,1 +1,1 @@
-"""The connection to MySQL: pool, transactions, error numbers, the embedded server, migrations."""
+"""Access to MySQL: connections, pool, transactions, errors, embedded server, migrations."""

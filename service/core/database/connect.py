@@ -1,4 +1,4 @@
-"""Connecting: a database that answers, embedded or at MYSQL_HOST."""
+"""Connects to the database: the embedded one, or a server of MYSQL_HOST."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import sql
 from service.core.database import embedded, servers
-from service.core.database.driver import Pool
+from service.core.database.pool import Pool
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
     DatabaseError,
@@ -22,25 +22,28 @@ from service.core.settings import Settings
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Database]:
-    """A database that answers, embedded or at MYSQL_HOST; waits for it up to MYSQL_WAIT seconds."""
+    """Connect to the database and wait until it answers, for at most MYSQL_WAIT seconds.
+
+    Raises UnavailableError, or SettingsError if the server refuses the connection.
+    """
     async with AsyncExitStack() as stack:
         options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            ways = [server.options]
+            addresses = [server.options]
             options = {"on_unreachable": server.restart}
             await _prepare_embedded(server, settings)
         else:
-            ways = [{"host": host, "port": port} for host, port in settings.servers]
+            addresses = [{"host": host, "port": port} for host, port in settings.servers]
             options = {
                 "user": settings.mysql_user,
                 "password": settings.mysql_password,
                 "ssl": _tls(settings),
             }
-        pool = Pool(settings.mysql_pool_size, ways, db=settings.mysql_database, **options)
+        pool = Pool(settings.mysql_pool_size, addresses, db=settings.mysql_database, **options)
         stack.push_async_callback(_close, pool)
         database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
-        await _wait(database, settings)
+        await _wait_until_reachable(database, settings)
         yield database
 
 
@@ -64,42 +67,42 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
     pool = Pool(1, [server.options], server.restart)
     database, name = Database(pool, 30), settings.mysql_database
     try:
-        await _wait(database, settings)
+        await _wait_until_reachable(database, settings)
         async with database.session(30) as session:
-            # Only what is missing: once in a while seekdb starts again and does no DDL at all.
+            # Skips what exists, because a restarted seekdb sometimes executes no DDL.
             if not await session.fetch(SQL["has_database"], (name,)):
                 await session.execute(sql.with_name(SQL["create_database"], name))
-            ((is_set,),) = await session.fetch(SQL["embedded_is_set"])
-            if not is_set:
+            ((is_configured,),) = await session.fetch(SQL["embedded_is_set"])
+            if not is_configured:
                 await session.execute(SQL["embedded"])
                 await session.execute(SQL["embedded_system"])
     finally:
         await _close(pool)
 
 
-async def _wait(database: Database, settings: Settings) -> None:
+async def _wait_until_reachable(database: Database, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
-    end = loop.time() + settings.mysql_wait
+    deadline = loop.time() + settings.mysql_wait
     while True:
         try:
             return await database.ping()
         except UnavailableError as error:
-            if loop.time() >= end:
-                raise UnavailableError(_unreachable(settings, error)) from error
+            if loop.time() >= deadline:
+                raise UnavailableError(_explain(settings, error)) from error
         except DatabaseError as error:
             raise SettingsError(
                 "MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE or MYSQL_SSL_CA: "
-                f"the way to the database is closed: {error.__cause__}"
+                f"the database refuses the connection: {error.__cause__}"
             ) from error
         await asyncio.sleep(0.5)
 
 
-def _unreachable(settings: Settings, error: UnavailableError) -> str:
-    why = str(error.__cause__) or "it took too long"
+def _explain(settings: Settings, error: UnavailableError) -> str:
+    reason = str(error.__cause__) or "it took too long"
     if settings.embedded:
-        return f"The embedded database in {settings.embedded_dir} does not answer ({why})."
-    names = ", ".join(servers.written(*server) for server in settings.servers)
+        return f"The embedded database in {settings.embedded_dir} does not answer ({reason})."
+    names = ", ".join(servers.format_address(*server) for server in settings.servers)
     return (
         f"No database answers at {names} "
-        f"({why}). Check MYSQL_HOST and MYSQL_PORT, and that it is running."
+        f"({reason}). Check MYSQL_HOST and MYSQL_PORT, and check that the server runs."
     )

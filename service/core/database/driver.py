@@ -1,9 +1,10 @@
-"""aiomysql, with what it leaves out."""
+"""aiomysql's connection and cursor, extended: deadlines, TLS checks, fast batch inserts."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,18 +19,32 @@ from pymysql.converters import decoders
 import sql
 
 CONNECT_SECONDS = 5
-CLEANUP_SECONDS = 5
-"""So long may a rollback take."""
+ROLLBACK_SECONDS = 5
+"""A rollback that takes longer ends with its connection closed."""
+KEEP_ALIVE = {
+    getattr(socket, name): value
+    for name, value in {
+        "TCP_KEEPIDLE": 20,
+        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 50_000,
+    }.items()
+    if hasattr(socket, name)
+}
+"""Socket options that detect a vanished server within a minute (s, s, probes, ms).
+
+Backups and restores have deadlines of hours, and the kernel's defaults are hours as well.
+"""
 READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
-"""Error numbers of the server and of its client."""
+"""Error numbers of the server and of its client library."""
 
 SQL = sql.statements("database")
 
 SPECIAL = "\0\n\r\x1a\"'\\"
-"""What pymysql escapes in a string."""
+"""The characters that pymysql escapes in a string."""
 
-BARE = {int, bool}
-"""What SQL writes as Python does: TRUE is True."""
+UNQUOTED = {int, bool}
+"""Types whose text is the same in Python and SQL; SQL keywords have no case."""
 
 Column = Sequence[Any]
 
@@ -37,69 +52,69 @@ _special = re.compile(f"[{re.escape(SPECIAL)}]").search
 
 
 def _iso(text: str | bytes) -> str:
-    """A DATETIME as the server writes it, to the ISO text that is stored in batches."""
+    """Convert the server's text of a DATETIME to ISO 8601."""
     value = text.decode() if isinstance(text, bytes) else text
     return value.replace(" ", "T").removesuffix(".000000")
 
 
 def _plain_text(text: str | bytes) -> str:
-    """A DATE or a DECIMAL as the server writes it."""
+    """Return the server's text of a DATE or a DECIMAL."""
     return text.decode() if isinstance(text, bytes) else text
 
 
 def _has_special(text: str) -> bool:
-    # In a long text, a search for each is ten times as fast as one for any of them.
+    # In a long text, one search for each character is ten times as fast as a regular expression.
     return any(character in text for character in SPECIAL)
 
 
 def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str]) -> bytes | None:
-    """Rows as `(…),(…)`; None where a column holds anything but what `_literals` knows."""
-    marks, columns = [], []
+    """Render rows as `(…),(…)`; None if `_literals` does not support the type of a value."""
+    formats, columns = [], []
     for column in zip(*rows, strict=True):
         literals = _literals(column, escape)
         if literals is None:
             return None
-        marks.append(literals[0])
+        formats.append(literals[0])
         columns.append(literals[1])
-    row = values % tuple(marks)
+    row = values % tuple(formats)
     return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
 
 
 def _literals(column: Column, escape: Callable[[str], str]) -> tuple[str, Column] | None:
-    """(format, values) of numbers, booleans or texts, and of NULLs among them."""
-    kinds = set(map(type, column))
-    known = kinds - {NoneType}
-    bare = known <= BARE
-    if not bare and not all(issubclass(one, str) for one in known):
+    """(format, values) of a column of numbers, booleans or texts, with or without NULLs."""
+    types = set(map(type, column))
+    value_types = types - {NoneType}
+    unquoted = value_types <= UNQUOTED
+    if not unquoted and not all(issubclass(one, str) for one in value_types):
         return None
-    if NoneType not in kinds:
-        return ("%s", column) if bare else ("'%s'", _escaped(column, escape))
-    filled = [value for value in column if value is not None]
-    coming = iter(filled if bare else [f"'{text}'" for text in _escaped(filled, escape)])
-    return "%s", ["NULL" if value is None else next(coming) for value in column]
+    if NoneType not in types:
+        return ("%s", column) if unquoted else ("'%s'", _escaped(column, escape))
+    values = [value for value in column if value is not None]
+    literals = iter(values if unquoted else [f"'{text}'" for text in _escaped(values, escape)])
+    return "%s", ["NULL" if value is None else next(literals) for value in column]
 
 
 def _escaped(column: Column, escape: Callable[[str], str]) -> Column:
     if not _has_special("".join(column)):
         return column
-    # Texts repeat: the reasons of rejects most of all.
+    # Texts repeat, above all the errors of rejects, so each one is escaped once.
     texts = {text: escape(text) if _special(text) else text for text in set(column)}
     return [texts[text] for text in column]
 
 
-AS_TEXT = {
+TEXT_DECODERS = {
     FIELD_TYPE.DATETIME: _iso,
     **dict.fromkeys((FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE), _plain_text),
     **dict.fromkeys((FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL), _plain_text),
 }
-"""How values are read that rows carry as text."""
+"""Decoders of the types that rows carry as text."""
 
 
-# aiomysql has no types: of its classes, and of what they return, nothing is known.
+# aiomysql has no type annotations.
 class Cursor(aiomysql.Cursor):  # type: ignore[misc]
-    """A cursor that sends a batch as one statement, so that its ids follow one another.
+    """A cursor that sends a batch as one statement, so that its generated ids are consecutive.
 
-    1,000 rows of the longest names, escaped, are 2 MiB; every server takes 16 MiB by default.
+    1,000 rows of the longest names, escaped, are 2 MiB; servers accept 16 MiB by default.
     """
 
     max_stmt_length = 8 << 20
@@ -107,7 +122,7 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     async def _do_execute_many(
         self, prefix: str, values: str, postfix: str, args: Any, longest: int, encoding: str
     ) -> int:
-        """Render whole columns at once: a tenth of the time that value by value takes."""
+        """Render column by column, which takes a tenth of the time of value by value."""
         rows = list(args)
         rendered = render(values, rows, self._get_db().escape_string)
         if rendered is None or len(rendered) + len(prefix) + len(postfix) > longest:
@@ -117,13 +132,13 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
         return int(self._rowcount)
 
     async def _show_warnings(self, connection: Connection) -> None:
-        """Costs a round trip and tells nothing: in strict mode what is wrong is an error."""
+        """Do nothing: it costs a round trip, and in strict mode a problem is an error."""
 
 
 class Connection(aiomysql.Connection):  # type: ignore[misc]
-    """A connection in the session that the statements rely on, to a server that takes writes.
+    """A connection with the session settings that the statements need, to a writable server.
 
-    `id_step` is what the server adds from one generated id to the next.
+    `id_step` is the difference between consecutive generated ids.
     """
 
     id_step = 1
@@ -132,21 +147,27 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
-            conv={**decoders, **AS_TEXT},
+            conv={**decoders, **TEXT_DECODERS},
             **options,
         )
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
 
-    async def opened(self) -> Connection:
-        """This, connected."""
+    async def open(self) -> None:
+        """Connect; OperationalError."""
         await self._connect()
-        return self
+
+    def is_usable(self, max_idle: float) -> bool:
+        """Whether the connection is open and its last use is at most `max_idle` seconds ago."""
+        reader, idle = self._reader, self._loop.time() - self.last_usage
+        return bool(
+            reader and not reader.eof_received and not reader.exception() and idle <= max_idle
+        )
 
     async def roll_back(self) -> None:
-        """End its transaction; it is closed where that fails, which undoes as well. No error."""
+        """Roll back, or close the connection if that fails, which rolls back as well; no error."""
         with suppress(pymysql.MySQLError, OSError, RuntimeError):
             try:
-                async with asyncio.timeout(CLEANUP_SECONDS):
+                async with asyncio.timeout(ROLLBACK_SECONDS):
                     await self.rollback()
             except BaseException:
                 self.close()
@@ -154,20 +175,26 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     async def _connect(self) -> None:
         try:
-            # The driver's own limit (asyncio.wait_for) may swallow a cancellation until 3.12.
+            # aiomysql's connect_timeout uses wait_for, which may lose a cancellation before 3.12.
             async with asyncio.timeout(CONNECT_SECONDS):
                 await super()._connect()
-            await self._set_up()
+                await self._set_up()
         except BaseException as error:
             self.close()
             if isinstance(error, TimeoutError):
-                why = f"it did not answer within {CONNECT_SECONDS} s"
-                raise pymysql.OperationalError(LOST, why) from error
+                reason = f"the server did not answer within {CONNECT_SECONDS} s"
+                raise pymysql.OperationalError(LOST, reason) from error
             if isinstance(error, pymysql.OperationalError) and isinstance(
                 error.__cause__, ssl.SSLError
             ):
                 raise pymysql.OperationalError(TLS_FAILED, str(error.__cause__)) from error
             raise
+
+    def _set_keep_alive(self) -> None:
+        super()._set_keep_alive()
+        connected = self._writer.transport.get_extra_info("socket")
+        for option, value in KEEP_ALIVE.items():
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()
@@ -179,81 +206,22 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             for name in ("session", "isolation", "server"):
                 await cursor.execute(SQL[name])
             self.id_step, read_only, version = await cursor.fetchone()
-            # seekdb greets as 5.7.25; only VERSION() says what it is.
+            # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
         if read_only:
-            raise pymysql.OperationalError(READ_ONLY, "the server takes no writes")
+            raise pymysql.OperationalError(READ_ONLY, "the server is read-only")
 
 
 async def open_connection(*, servers: Sequence[dict[str, Any]], **options: Any) -> Connection:
-    """A connection to the first of the servers that takes it; the last one's error if none does."""
+    """Connect to the first server that accepts; if none does, raise the last server's error."""
     for server in servers[:-1]:
-        try:
+        with suppress(pymysql.OperationalError):
             return await _open(server | options)
-        except pymysql.OperationalError:
-            continue
     return await _open(servers[-1] | options)
 
 
 async def _open(options: dict[str, Any]) -> Connection:
-    return await Connection(**options).opened()
-
-
-# The pool takes its connections from here: it has no other door for a connection of one's own.
-aiomysql.pool.connect = open_connection
-
-
-class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
-    """aiomysql's pool, opened on demand, that never forgets a waiter.
-
-    servers: what each is reached by, host and port or unix_socket, in the order of preference.
-    waiting: how many ask for a connection right now; on_unreachable: called if no server answers.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        servers: Sequence[dict[str, Any]],
-        on_unreachable: Callable[[], None] = lambda: None,
-        **options: Any,
-    ):
-        super().__init__(
-            minsize=0,
-            maxsize=size,
-            echo=False,
-            pool_recycle=3600,
-            loop=asyncio.get_running_loop(),
-            servers=servers,
-            **options,
-        )
-        self.waiting = 0
-        self._unreached = on_unreachable
-
-    async def _acquire(self) -> Connection:
-        self.waiting += 1
-        try:
-            connection: Connection = await super()._acquire()
-        except BaseException as error:
-            if isinstance(error, pymysql.OperationalError) and error.args[0] == UNREACHED:
-                self._unreached()
-            # Woken, but cancelled or without a connection: it is the next waiter's turn.
-            self._loop.create_task(self._wakeup())
-            raise
-        finally:
-            self.waiting -= 1
-        return connection
-
-    def sibling(self, size: int) -> Pool:
-        """Another pool to the same servers."""
-        return Pool(size, on_unreachable=self._unreached, **self._conn_kwargs)
-
-    def close_free(self) -> None:
-        """Close the connections that nobody uses; without a wait, so that nothing can go wrong."""
-        while self._free:
-            self._free.popleft().close()
-
-    def release(self, connection: Connection) -> asyncio.Future[None]:
-        """Give a connection back; the base class wakes a waiter only for connections it keeps."""
-        super().release(connection)
-        return self._loop.create_task(self._wakeup())  # type: ignore[no-any-return]
+    connection = Connection(**options)
+    await connection.open()
+    return connection

@@ -1,7 +1,7 @@
-"""The embedded database: seekdb, a MySQL-protocol server out of a Python package.
+"""The embedded database: seekdb, a server for the MySQL protocol in a Python package.
 
-It listens on a private Unix socket alone. Processes that open the same folder share one server;
-it ends with the last of them, however that one ends. One that ends before is started again.
+It listens on a private Unix socket only. Processes that open the same folder share one server,
+which ends with the last of these processes. A server that ends earlier is restarted.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from service.core.threads import in_thread
 
 log = logging.getLogger("hirebase.embedded")
 
-ENDING_SECONDS = 20
-PAUSE_SECONDS = 1
-OPEN = "import sys, pylibseekdb; pylibseekdb.open(sys.argv[1]).close()"
+STOP_SECONDS = 20
+RETRY_SECONDS = 1
+OPEN_SCRIPT = "import sys, pylibseekdb; pylibseekdb.open(sys.argv[1]).close()"
 
 
 class Server:
-    """A server that runs; options: what a driver needs to connect to it, as long as it is held."""
+    """A running server; options: the arguments with which a driver connects to it."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         self.options = options
         self._folder = folder
-        self._starting: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     def restart(self) -> None:
-        """Have it started, if it does not run and nobody is at it."""
-        if self._starting is None or self._starting.done():
-            # Not in the name of the request that found it gone.
-            alone = contextvars.Context()
-            self._starting = asyncio.create_task(self._restart(), context=alone)
+        """Restart the server unless it is running or already being restarted."""
+        if self._restarting is None or self._restarting.done():
+            # An empty context, because the restart belongs to no request.
+            self._restarting = asyncio.create_task(self._restart(), context=contextvars.Context())
 
-    async def leave(self) -> None:
-        """Start it no more; one under way ends first: half a start holds the folder."""
-        if self._starting:
-            await asyncio.wait([self._starting], timeout=ENDING_SECONDS)
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
+    async def close(self) -> None:
+        """Wait for a running restart to end, because an interrupted one keeps the folder locked."""
+        if self._restarting:
+            await asyncio.wait([self._restarting], timeout=STOP_SECONDS)
+            self._restarting.cancel()
+            await asyncio.wait([self._restarting])
 
     async def _restart(self) -> None:
-        """In a process of its own: in this one, what opened the folder takes the server for alive.
+        """Open the folder in a new process: in this process, it counts as open already.
 
-        The server then serves all who hold the folder, and several who start it start one.
+        The new server serves all processes that use the folder. If several processes restart it,
+        one server starts.
         """
         opener = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", OPEN, str(self._folder)),
+            *(sys.executable, "-c", OPEN_SCRIPT, str(self._folder)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -65,22 +65,25 @@ class Server:
             await opener.wait()
             raise
         if code:
-            log.warning("the embedded database in %s does not start again", self._folder)
-            await asyncio.sleep(PAUSE_SECONDS)
+            log.warning(
+                "the embedded database in %s does not restart; the next attempt follows",
+                self._folder,
+            )
+            await asyncio.sleep(RETRY_SECONDS)
         else:
-            log.warning("the embedded database in %s had ended, and runs again", self._folder)
+            log.warning("the embedded database in %s had ended and runs again", self._folder)
 
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Server]:
-    """The server of `folder`, started if need be; SettingsError."""
+    """The server of `folder`, which is started unless it runs; SettingsError."""
     stack = ExitStack()
     try:
         server = Server(folder.absolute(), await _options(folder, stack))
         try:
             yield server
         finally:
-            await server.leave()
+            await server.close()
     finally:
         await in_thread(stack.close)
 
@@ -90,37 +93,37 @@ async def _options(folder: Path, stack: ExitStack) -> dict[str, Any]:
         import pylibseekdb
     except ImportError:
         raise SettingsError(
-            "MYSQL_HOST: set it; the embedded database (pylibseekdb) is not installed here"
+            "MYSQL_HOST: set it, because the embedded database (pylibseekdb) is not installed"
         ) from None
     try:
-        await in_thread(_keep_to_itself, folder)
+        await in_thread(_secure_folder, folder)
         return await _open(folder.absolute(), stack)
     except (OSError, pylibseekdb.SeekdbError) as error:
         raise SettingsError(
-            f"EMBEDDED_DIR: no database could be started in {folder}: {error}"
+            f"EMBEDDED_DIR: cannot start the embedded database in {folder}: {error}"
         ) from error
 
 
 async def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:
-    """The options of the server, which the stack closes.
+    """Start the server, which the stack closes, and return its options.
 
-    One whose user was killed may take a while to end, before another can start.
+    If a process was killed, its server may need a while to end before another can start.
     """
     import pylibseekdb
 
     loop = asyncio.get_running_loop()
-    end = loop.time() + ENDING_SECONDS
+    deadline = loop.time() + STOP_SECONDS
     while True:
         try:
-            return await in_thread(_opened, folder, stack)
+            return await in_thread(_open_instance, folder, stack)
         except pylibseekdb.SeekdbError:
-            if loop.time() > end or not (folder / "run" / "seekdb.pid").exists():
+            if loop.time() > deadline or not (folder / "run" / "seekdb.pid").exists():
                 raise
             await asyncio.sleep(0.2)
 
 
-def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
-    """On the stack within the thread: a caller cancelled meanwhile gets no result to close."""
+def _open_instance(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """The thread itself pushes on the stack, because a cancelled caller gets no result to close."""
     import pylibseekdb
 
     instance = pylibseekdb.open(str(folder))
@@ -129,11 +132,11 @@ def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
     return options
 
 
-def _keep_to_itself(folder: Path) -> None:
-    """Only its owner may look inside, and nothing is sent home.
+def _secure_folder(folder: Path) -> None:
+    """Restrict the folder to its owner, and disable telemetry.
 
-    The server reports to its makers at its first start, and passes no variable or parameter on to
-    stop that; it does not report where its note of having done so is already there.
+    seekdb sends a report at its first start and has no option against that. It sends none if its
+    file says that the report was sent.
     """
     (folder / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)

@@ -1,7 +1,7 @@
-"""Migrations: numbered files of SQL, each applied once and recorded.
+"""Migrations: numbered SQL files; each is applied once and recorded.
 
-Whoever holds the lock row migrates; others wait. Every statement may be run again, so a crash
-between a statement and its record does no harm.
+The process that holds the lock row migrates; other processes wait. Every statement is repeatable,
+so a crash before the migration is recorded does no harm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WAIT_SECONDS = 300
 
 
 async def migrate(database: Database) -> list[str]:
-    """Apply what is not yet applied; the names of what was."""
+    """Apply the pending migrations and return their names."""
     await database.run(_prepare, WAIT_SECONDS)
     return await database.run(lambda lock: _apply_pending(database, lock), WAIT_SECONDS)
 
@@ -25,10 +25,10 @@ async def _prepare(transaction: Transaction) -> None:
     try:
         await transaction.execute(SQL["seed_migrations"])
     except MissingTableError as error:
-        # Not always: once in a while seekdb starts again and does no DDL at all.
+        # Only if needed, because a restarted seekdb sometimes executes no DDL.
         await transaction.execute(SQL["create_migrations"])
-        # Nor is it at once that seekdb sees what another has just made.
-        raise ContentionError("The table of migrations is there now.") from error
+        # Repeat, because seekdb does not see a new table immediately.
+        raise ContentionError("The table of migrations was just created.") from error
 
 
 async def _apply_pending(database: Database, lock: Transaction) -> list[str]:
@@ -41,10 +41,10 @@ async def _apply_pending(database: Database, lock: Transaction) -> list[str]:
 
 
 async def _apply(database: Database, version: int, name: str, statements: tuple[str, ...]) -> None:
-    # On a connection of its own: DDL commits, and would let go of the lock row.
+    # On a separate connection: DDL commits, which would release the lock row.
     async with database.transaction(WAIT_SECONDS) as transaction:
         for statement in statements:
-            # A crash may have come after CREATE INDEX, which cannot say IF NOT EXISTS everywhere.
+            # Not every server has CREATE INDEX IF NOT EXISTS, and a crash may repeat the statement.
             with suppress(DuplicateIndexError):
                 await transaction.execute(statement)
         await transaction.execute(SQL["record_migration"], (version, name))

@@ -1,4 +1,4 @@
-"""Servers as MYSQL_HOST names them: `host`, `host:port`, an IPv6 address, `[IPv6 address]:port`."""
+"""Parses MYSQL_HOST: `host`, `host:port`, an IPv6 address or `[IPv6 address]:port`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ FORMS = (
 
 
 def parse(text: str, port: int) -> list[Server]:
-    """(host, port) of each entry of a list with commas; ValueError names the one that is wrong.
+    """(host, port) of each entry of a comma-separated list; ValueError names the invalid entry.
 
-    port: of entries that have none of their own.
+    port: the port of entries without one.
     """
     entries = [entry.strip() for entry in text.split(",")]
     servers = [_server(entry, port) for entry in entries]
     for number, (entry, server) in enumerate(zip(entries, servers, strict=True), 1):
         if server is None:
-            what = f", {entry!r}, names no server" if entry else " is empty"
-            raise ValueError(f"entry {number}{what}; {FORMS}")
+            problem = f", {entry!r}, is not a server" if entry else " is empty"
+            raise ValueError(f"entry {number}{problem}; {FORMS}")
     return [server for server in servers if server]
 
 
-def written(host: str, port: int) -> str:
-    """A server as `parse` reads it."""
+def format_address(host: str, port: int) -> str:
+    """The text of an address, as `parse` reads it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -49,12 +49,12 @@ def _is_ipv6(text: str) -> bool:
         ipaddress.IPv6Address(text)
     except ValueError:
         return False
-    return text.isprintable() and " " not in text  # a zone may hold anything
+    return text.isprintable() and " " not in text  # IPv6Address accepts any zone
 
 
 def _is_name(text: str) -> bool:
     try:
-        # As the resolver does it: labels of 1 to 63 characters.
+        # The resolver encodes names like this: labels have 1 to 63 characters.
         text.encode("idna")
     except UnicodeError:
         return False

@@ -1,4 +1,4 @@
-"""The database: a pool, one transaction helper, and error numbers made into our errors."""
+"""Transactions: begin, commit, roll back, retry, each with a deadline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from itertools import count
 from typing import Any, TypeVar
 
 import sql
-from service.core.database.driver import Connection, Cursor, Pool
+from service.core.database.driver import Connection, Cursor
 from service.core.database.error_numbers import translated_errors
+from service.core.database.pool import Pool
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
@@ -24,15 +25,15 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-LONGEST_PAUSE = 1.0
-UNKNOWN = (
-    "The database did not confirm that the rows are committed: they may be written or not. "
-    "With an Idempotency-Key, repeat the request as it is; without one, look before you repeat it."
+MAX_BACKOFF_SECONDS = 1.0
+COMMIT_UNKNOWN = (
+    "The database did not confirm the commit, so the rows may be written or not. With an "
+    "Idempotency-Key, repeat the request unchanged; without one, look for the rows first."
 )
 
 
 class Transaction:
-    """A connection inside a transaction, and the deadline of what is done with it."""
+    """The statements of a transaction on one connection, with one deadline for all of them."""
 
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
@@ -40,40 +41,42 @@ class Transaction:
         self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         cursor = await self._run(statement, parameters)
         return list(await cursor.fetchall())
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        """Run a statement; the number of rows it touched."""
+        """Run a statement and return the number of affected rows."""
         return int((await self._run(statement, parameters)).rowcount)
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> int:
-        """Write rows in one statement; the id of the first, where ids were generated."""
+        """Insert rows in one statement; returns the generated id of the first row, or 0."""
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
                 return int(cursor.lastrowid or 0)
 
     async def begin(self) -> None:
-        """From here on, all or nothing."""
+        """Begin the transaction."""
         await self._connection.begin()
 
     async def rollback(self) -> None:
-        """Nothing of it; where the server does not answer, the connection is closed."""
+        """Roll back; if the server does not answer, the connection is closed."""
         await self._connection.roll_back()
 
     async def commit(self) -> None:
-        """All of it; CommitUnknownError where the answer does not come, or not in time."""
-        # The same deadline, but as an error that is told apart from one of the work before.
+        """Commit; CommitUnknownError if the answer is lost or late."""
+        # The deadline stays the same, but missing it during COMMIT is a different error.
         end = self._deadline.when()
+        if end is not None and end <= asyncio.get_running_loop().time():
+            raise TimeoutError
         self._deadline.reschedule(None)
         try:
             with translated_errors():
                 async with asyncio.timeout_at(end):
                     await self._connection.commit()
         except UnavailableError as error:
-            raise CommitUnknownError(UNKNOWN) from error
+            raise CommitUnknownError(COMMIT_UNKNOWN) from error
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         with translated_errors():
@@ -83,10 +86,10 @@ class Transaction:
 
 
 class Database:
-    """A pool of connections with a deadline on everything done with them, in seconds.
+    """A pool of connections; every use of a connection has a deadline, in seconds.
 
-    embedded: it is seekdb, which a kill -9 in a COMMIT of more than about 900 KB of log leaves
-    with locks that nobody holds: there, transactions had better be small.
+    embedded: the server is seekdb. A kill -9 during a COMMIT of more than about 900 KB of log
+    leaves it with locks that no transaction owns, so transactions should be small.
     """
 
     def __init__(self, pool: Pool, timeout: float, *, embedded: bool = False):
@@ -107,12 +110,12 @@ class Database:
             await pool.wait_closed()
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of one query outside any transaction."""
+        """Return all rows of one query outside a transaction."""
         async with self.session(self._timeout) as session:
             return await session.fetch(statement, parameters)
 
     async def ping(self) -> None:
-        """A real round trip; UnavailableError."""
+        """Make a round trip to the server; UnavailableError."""
         await self.fetch(SQL["ping"])
 
     @asynccontextmanager
@@ -121,7 +124,7 @@ class Database:
     ) -> AsyncIterator[Transaction]:
         """Begin; commit at the end, or roll back on any error.
 
-        repeatable: what others commit meanwhile is not seen.
+        repeatable: reads do not see what other transactions commit meanwhile.
         """
         async with self.session(timeout or self._timeout) as transaction:
             if repeatable:
@@ -132,11 +135,11 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
-        """A read-only transaction that sees all tables as of now, whatever is written meanwhile."""
+        """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
-            # Some engines take the snapshot at the first read, so there is one at once.
+            # Some engines take the snapshot at the first read, so read something now.
             await transaction.fetch(SQL["applied_migrations"])
             taken = time.monotonic()
             self._snapshots.add(taken)
@@ -147,7 +150,7 @@ class Database:
                 self._snapshots.discard(taken)
 
     def snapshot_age(self) -> float:
-        """Seconds since the oldest open snapshot was taken; 0 without one."""
+        """The age of the oldest open snapshot in seconds; 0 without one."""
         now = time.monotonic()
         return now - min(self._snapshots, default=now)
 
@@ -159,49 +162,50 @@ class Database:
         repeatable: bool = False,
         attempts: int | None = None,
     ) -> T:
-        """Do `work` in a transaction, again and again after deadlocks and lock waits.
+        """Run `work` in a transaction, and repeat it after deadlocks and lock waits.
 
-        The deadline is one for all attempts; there are as many as fit in, or `attempts`.
+        All attempts share one deadline; `attempts` limits their number as well.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or self._timeout)
         for attempt in count() if attempts is None else range(attempts):
             try:
-                left = end - clock()
-                async with self.transaction(left, repeatable=repeatable) as transaction:
+                async with self.transaction(end - clock(), repeatable=repeatable) as transaction:
                     return await work(transaction)
             except ContentionError:
                 self.retries += 1
-            pause = _jitter(attempt)
+            pause = _backoff(attempt)
             if clock() + pause >= end:
                 break
             await asyncio.sleep(pause)
-        raise UnavailableError("The rows are locked by others for too long. Try again shortly.")
+        raise UnavailableError(
+            "Other transactions locked the rows for too long. Try again shortly."
+        )
 
     @asynccontextmanager
     async def session(self, timeout: float) -> AsyncIterator[Transaction]:
+        """A connection without a transaction; each statement commits by itself."""
         end = asyncio.get_running_loop().time() + timeout
         with translated_errors():
-            # However long the work may take: nobody waits longer than usual to begin.
+            # Work with a long deadline does not wait longer for a connection than other work.
             async with asyncio.timeout(min(timeout, self._timeout)):
                 connection = await self.pool.acquire()
             try:
                 async with asyncio.timeout_at(end) as deadline:
                     yield Transaction(connection, deadline)
             except BaseException as error:
-                await self._give_up(connection, error)
+                await self._clean_up(connection, error)
                 raise
             finally:
                 self.pool.release(connection)
 
-    async def _give_up(self, connection: Connection, error: BaseException) -> None:
-        """Leave the connection fit for the next user, or closed; outside the deadline of the work.
+    async def _clean_up(self, connection: Connection, error: BaseException) -> None:
+        """Roll back, or close the connection; the deadline of the work does not apply.
 
-        An end that came from outside, a cancellation or a deadline, may have left it in the middle
-        of a statement.
+        After a cancellation or a missed deadline, it may be in the middle of a statement.
         """
         if isinstance(error, ReadOnlyError):
-            # What else is open to this server is of no use either.
+            # The idle connections lead to the same read-only server.
             self.pool.close_free()
         if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
             await connection.roll_back()
@@ -209,5 +213,5 @@ class Database:
             connection.close()
 
 
-def _jitter(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), LONGEST_PAUSE))
+def _backoff(attempt: int) -> float:
+    return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), MAX_BACKOFF_SECONDS))

@@ -1,4 +1,4 @@
-"""Exactly once: a request's reply is kept under its key, in the transaction that it reports on."""
+"""Idempotency keys: the transaction that writes the rows also stores the reply under its key."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from service.core.errors import (
 
 MAX_CHARACTERS = 255
 PURGED_AT_ONCE = 1000
-LOOK_SECONDS = 5
-"""So long is looked for rows whose COMMIT was not answered, before the client is told so."""
+RECHECK_SECONDS = 5
+"""The time to find out whether an unconfirmed COMMIT was done, before the client gets an error."""
 SQL = sql.statements("idempotency_keys")
 
 
 class Reply(Struct):
-    """What the client is told; replayed: for the second time at least."""
+    """A reply to a client; replayed: the reply is a repetition."""
 
     status: int
     body: bytes
@@ -39,7 +39,7 @@ Work = Callable[[Transaction], Awaitable[Reply]]
 
 
 class Key(Struct, frozen=True):
-    """A client's key for one request: fingerprint is a hash of all that makes the request."""
+    """The key of a request; fingerprint: a hash of everything that the request consists of."""
 
     user: str
     route: str
@@ -48,32 +48,32 @@ class Key(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """What it is found by."""
+        """The primary key in the database."""
         return hash_of(self.user, self.route, self.text)
 
 
-def hash_of(*parts: str | bytes) -> str:
-    """A hash of parts that keeps apart where each ends."""
+def hash_of(*values: str | bytes) -> str:
+    """A hash of values; their lengths are part of it, so that ("ab", "c") is not ("a", "bc")."""
     digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+    for value in values:
+        data = value.encode() if isinstance(value, str) else value
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
 
 
 def check_key(text: str) -> None:
-    """MalformedError unless the text can be a key."""
+    """MalformedError unless the text is a valid key."""
     if not 1 <= len(text) <= MAX_CHARACTERS:
         raise MalformedError(
-            f"An Idempotency-Key has 1 to {MAX_CHARACTERS} characters, this one has {len(text)}."
+            f"An Idempotency-Key must have 1 to {MAX_CHARACTERS} characters, not {len(text)}."
         )
-    # Headers have no encoding: anything but ASCII would be another text at the next reader.
+    # Headers have no encoding, so other programs may decode anything but ASCII differently.
     if not (text.isascii() and text.isprintable()):
-        raise MalformedError("An Idempotency-Key has printable ASCII characters only.")
+        raise MalformedError("An Idempotency-Key must consist of printable ASCII characters.")
 
 
 class Keys:
-    """The keys of requests, kept for so many hours."""
+    """The keys of requests; each is kept for `hours`."""
 
     def __init__(self, database: Database, hours: int):
         self._database = database
@@ -81,32 +81,32 @@ class Keys:
         self._running: set[str] = set()
 
     async def once(self, key: Key, work: Work) -> Reply:
-        """Do `work` in a transaction, or give the reply it had; KeyReusedError, KeyBusyError."""
+        """Run `work` in a transaction, or return its stored reply; KeyReusedError, KeyBusyError."""
         digest = key.digest
         if digest in self._running:
             raise KeyBusyError("The first request with this Idempotency-Key is still running.")
         self._running.add(digest)
         try:
-            return await self._find_or_do(key, work)
+            return await self._find_or_run(key, work)
         finally:
             self._running.discard(digest)
 
     async def purge(self) -> int:
-        """Forget some of the keys that have expired; the number of them."""
+        """Delete some of the expired keys and return their number."""
         async with self._database.transaction() as transaction:
             return await transaction.execute(SQL["purge"], (PURGED_AT_ONCE,))
 
-    async def _find_or_do(self, key: Key, work: Work) -> Reply:
+    async def _find_or_run(self, key: Key, work: Work) -> Reply:
         async def attempt(transaction: Transaction) -> Reply:
-            found = await self._find(transaction, key)
-            return found or await self._do(transaction, key, work)
+            stored = await self._find(transaction, key)
+            return stored or await self._run(transaction, key, work)
 
         try:
             return await self._database.run(attempt)
         except CommitUnknownError as unknown:
-            # With a key one can look: the rows are there if the key is.
+            # The next attempt finds the key exactly if the COMMIT was done.
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(RECHECK_SECONDS):
                     return await self._database.run(attempt)
             except (TimeoutError, UnavailableError):
                 raise unknown from None
@@ -116,12 +116,14 @@ class Keys:
             if not alive:
                 await transaction.execute(SQL["delete_expired"], (key.digest,))
             elif fingerprint != key.fingerprint:
-                raise KeyReusedError("This Idempotency-Key came with another request before.")
+                raise KeyReusedError(
+                    "This Idempotency-Key was used for a different request. Use a new key."
+                )
             else:
                 return Reply(status, body.encode(), replayed=True)
         return None
 
-    async def _do(self, transaction: Transaction, key: Key, work: Work) -> Reply:
+    async def _run(self, transaction: Transaction, key: Key, work: Work) -> Reply:
         reply = await work(transaction)
         row = (key.digest, key.fingerprint, key.user, key.route, key.text)
         try:
@@ -129,6 +131,6 @@ class Keys:
                 SQL["insert"], (*row, reply.status, reply.body.decode(), self._hours)
             )
         except DuplicateError as error:
-            # Another process was quicker: undo this, and find its reply.
-            raise ContentionError("This key was taken meanwhile.") from error
+            # Another process stored the key first: roll back, and return its reply.
+            raise ContentionError("Another process stored this key.") from error
         return reply

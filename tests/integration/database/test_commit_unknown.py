@@ -1,4 +1,4 @@
-"""A COMMIT whose answer does not come: written once, and told as what it is."""
+"""COMMITs without an answer: rows are written once, and the error says that it is unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.core.writes.idempotency import LOOK_SECONDS
+from service.core.writes.idempotency import RECHECK_SECONDS
 from tests.integration.writes.test_idempotency import ROWS, Client, send
 from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fault, faulty_commits
 from tests.support.hires import add_parents, count, names
@@ -38,9 +38,9 @@ async def _parents(database: Database) -> None:
 async def test_a_connection_lost_in_commit_writes_once(
     migrated: Settings, database: Database, faults: list[Fault], replayed: bool | None
 ) -> None:
-    """replayed: by the service's own second look; None: by the client's retries, or by chance.
+    """replayed: whether the service's second attempt finds the key; None: either is possible.
 
-    A late COMMIT may be overtaken by the second look: then that one writes, and the late one not.
+    If the second attempt overtakes a late COMMIT, it writes, and the late COMMIT does not.
     """
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
         commits.faults = list(faults)
@@ -62,7 +62,7 @@ async def test_a_connection_lost_in_commit_writes_once(
     assert await count(database, "rejects") == 2
 
 
-async def test_without_a_key_a_connection_lost_in_commit_is_told_as_such(
+async def test_without_a_key_a_connection_lost_in_commit_is_reported(
     migrated: Settings, database: Database
 ) -> None:
     async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
@@ -73,11 +73,11 @@ async def test_without_a_key_a_connection_lost_in_commit_is_told_as_such(
     assert await count(database, "hired_employees") == 2
 
 
-@pytest.mark.parametrize(("fault", "written"), [("unanswered", 2), ("stalled", 0)])
-async def test_a_deadline_in_commit_is_told_as_unknown(
-    migrated: Settings, database: Database, fault: Fault, written: int
+@pytest.mark.parametrize(("fate", "written"), [("unanswered", 2), ("stalled", 0)])
+async def test_a_deadline_in_commit_is_reported_as_unknown(
+    migrated: Settings, database: Database, fate: Fault, written: int
 ) -> None:
-    async with impatient(migrated, fault) as client:
+    async with short_timeout(migrated, fate) as client:
         reply = await client.post("/employees", json=ROWS)
         assert reply.status_code == 503
         assert reply.headers["Retry-After"]
@@ -87,23 +87,23 @@ async def test_a_deadline_in_commit_is_told_as_unknown(
         assert (await client.get("/jobs")).status_code == 200
 
 
-async def test_a_deadline_in_commit_is_looked_after_with_a_key(
+async def test_with_a_key_the_service_checks_after_a_deadline_in_commit(
     migrated: Settings, database: Database
 ) -> None:
-    async with impatient(migrated, "unanswered") as client:
+    async with short_timeout(migrated, "unanswered") as client:
         reply = await send(client)
     assert (reply.status_code, reply.headers["Idempotency-Replayed"]) == (207, "true")
     assert await count(database, "hired_employees") == 2
 
 
-async def test_the_look_has_a_limit_and_a_repeat_tells_the_truth(
+async def test_the_check_has_a_deadline_and_a_later_repeat_succeeds(
     migrated: Settings, database: Database
 ) -> None:
-    """The server still holds the key's lock for the connection that has gone silent."""
-    async with impatient(migrated, "stalled") as client:
+    """The server still holds the lock of the key for the silent connection."""
+    async with short_timeout(migrated, "stalled") as client:
         started = time.monotonic()
         reply = await send(client)
-        assert time.monotonic() - started < LOOK_SECONDS + 3
+        assert time.monotonic() - started < RECHECK_SECONDS + 3
         assert reply.status_code == 503
         assert "may be written or not" in reply.json()["detail"]
         await asyncio.sleep(STALLED_SECONDS)
@@ -112,10 +112,10 @@ async def test_the_look_has_a_limit_and_a_repeat_tells_the_truth(
 
 
 @asynccontextmanager
-async def impatient(migrated: Settings, fault: Fault) -> AsyncIterator[Client]:
-    """A client of a service that waits a second for the database; the fault of its first COMMIT."""
-    hurried = msgspec.structs.replace(migrated, mysql_timeout=1)
-    async with faulty_commits(hurried) as (settings, commits), serving(settings) as client:
-        commits.faults = [fault]
+async def short_timeout(migrated: Settings, fate: Fault) -> AsyncIterator[Client]:
+    """A client of a service with MYSQL_TIMEOUT=1; fate: what happens to its first COMMIT."""
+    short = msgspec.structs.replace(migrated, mysql_timeout=1)
+    async with faulty_commits(short) as (settings, commits), serving(settings) as client:
+        commits.faults = [fate]
         yield client
         assert commits.faults == []

@@ -1,4 +1,4 @@
-"""The way to the database: what is wrong with it is said in the words of the settings."""
+"""Connecting: an error names the settings that cause it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.support.tcp_proxy import Wire, babble, mute
 
 
 async def failure(settings: Settings, **changes: Any) -> HirebaseError:
-    """What connecting with these changes ends in."""
-    at_once = {"mysql_wait": 0, "mysql_timeout": 1}
-    changed = msgspec.structs.replace(settings, **(at_once | changes))
+    """The error of connecting with these changes."""
+    quick = {"mysql_wait": 0, "mysql_timeout": 1}
+    changed = msgspec.structs.replace(settings, **(quick | changes))
     with pytest.raises(HirebaseError) as caught:
         async with asyncio.timeout(20), connect(changed):
             pass
@@ -38,9 +38,31 @@ async def serving(handler: Callable[..., Any]) -> AsyncIterator[int]:
         server.close()
 
 
-async def test_the_server_answers_by_the_settings_alone(wire: Wire, migrated: Settings) -> None:
+async def test_the_settings_are_enough_to_connect(wire: Wire, migrated: Settings) -> None:
     async with connect(engine.over(wire, migrated)) as database:
         assert await database.fetch("SELECT DATABASE()") == [(migrated.mysql_database,)]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system lacks the option")
+async def test_a_server_that_vanishes_is_noticed_within_a_minute(
+    wire: Wire, migrated: Settings
+) -> None:
+    """Also during a backup, whose deadline is hours away."""
+    async with connect(engine.over(wire, migrated)) as database:
+        connection = await database.pool.acquire()
+        connected = connection._writer.transport.get_extra_info("socket")
+        idle, interval, probes, unacknowledged = (
+            connected.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+        )
+        database.pool.release(connection)
+    assert idle + interval * probes <= 60
+    assert 0 < unacknowledged <= 60_000
 
 
 async def test_a_wrong_password_names_the_variables(wire: Wire, migrated: Settings) -> None:
@@ -122,7 +144,7 @@ async def test_an_authority_that_cannot_be_read_names_the_variable(
     assert str(error).startswith("MYSQL_SSL_CA")
 
 
-async def test_a_folder_no_database_can_be_in_names_the_variable(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_names_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     error = await failure(Settings(embedded_dir=file / "seekdb"))

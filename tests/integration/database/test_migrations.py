@@ -1,4 +1,4 @@
-"""Migrations: each applied once, by whoever comes, however the last one ended."""
+"""Migrations: each is applied once, by one of many processes, also after a crash."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_every_migration_is_applied_once_and_recorded(scratch: Settings) -
     assert await recorded(scratch) == ALL
 
 
-async def test_processes_that_migrate_at_once_share_the_work(scratch: Settings) -> None:
+async def test_of_concurrent_processes_one_applies_each_migration(scratch: Settings) -> None:
     command = ("service", "migrate")
     one, other = await asyncio.gather(
         *(program.run(*command, **engine.environment(scratch)) for _ in range(2))
@@ -75,7 +75,7 @@ async def test_processes_that_migrate_at_once_share_the_work(scratch: Settings) 
     assert await recorded(scratch) == ALL
 
 
-async def test_pools_that_migrate_at_once_share_the_work(scratch: Settings) -> None:
+async def test_of_concurrent_pools_one_applies_each_migration(scratch: Settings) -> None:
     done = await asyncio.gather(*(apply(scratch) for _ in range(4)))
     assert sorted(name for names in done for name in names) == ALL
     assert await recorded(scratch) == ALL
@@ -99,7 +99,7 @@ async def migrated_shape(migrated: Settings) -> list[tuple[object, ...]]:
 
 
 async def _apply_before_the_crash(database: Database, version: int, done: int) -> None:
-    """The migrations before `version`, recorded, and `done` statements of it, not recorded."""
+    """Apply and record the migrations before `version`; run `done` statements of it, unrecorded."""
     async with database.transaction() as transaction:
         await transaction.execute(SQL["create_migrations"])
         for number, name, statements in sql.migrations()[:version]:
@@ -134,25 +134,27 @@ async def test_a_migration_gives_up_at_its_deadline(
     assert await apply(scratch) == []
 
 
-async def test_a_migration_waits_as_long_as_its_deadline_however_often_the_lock_is_refused(
+async def test_a_migration_repeats_a_refused_lock_until_its_deadline(
     scratch: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await apply(scratch)
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setitem(SQL, "lock_migrations", REFUSED.format(1205))
     async with connect(scratch) as database:
         second = asyncio.create_task(migrate(database))
-        await until(partial(_tried, database, 50), 30)
+        await until(partial(_has_tried, database, 50), 30)
         assert not second.done()
         monkeypatch.undo()
         assert await second == []
 
 
-async def _tried(database: Database, times: int) -> bool:
+async def _has_tried(database: Database, times: int) -> bool:
     return database.retries >= times
 
 
-async def test_a_start_without_news_creates_nothing(wire: Wire, migrated: Settings) -> None:
+async def test_without_pending_migrations_nothing_is_created(
+    wire: Wire, migrated: Settings
+) -> None:
     assert await apply(engine.over(wire, migrated)) == []
     assert b"INSERT INTO schema_migrations" in wire.sent
     assert b"CREATE" not in wire.sent

@@ -1,4 +1,4 @@
-"""Connections: none is forgotten, and none comes back that is not as it was."""
+"""The pool: no waiter is lost, and no unusable connection is given out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from service.core.database import driver
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
@@ -20,7 +21,7 @@ SLOW = "SELECT SLEEP(20)"
 
 
 async def session(database: Database) -> int:
-    """The server's number of the connection that the pool gives now."""
+    """The server's id of the connection that the pool gives."""
     return int((await database.fetch("SELECT CONNECTION_ID()"))[0][0])
 
 
@@ -95,7 +96,7 @@ async def _closed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("end", [_refused, _late, _cancelled, _left_in_a_transaction, _closed])
-async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
+async def test_no_waiter_is_lost_whatever_happened_to_a_released_connection(
     single: Database, end: Callable[[Database], Awaitable[None]]
 ) -> None:
     holders = [asyncio.ensure_future(end(single)) for _ in range(3)]
@@ -106,7 +107,9 @@ async def test_no_waiter_is_forgotten_however_a_connection_comes_back(
     await asyncio.gather(*holders, return_exceptions=True)
 
 
-async def test_a_waiter_cancelled_as_it_is_woken_passes_the_wake_up_on(single: Database) -> None:
+async def test_a_waiter_that_is_cancelled_when_served_does_not_block_the_next(
+    single: Database,
+) -> None:
     holder = await single.pool.acquire()
     first, second = (asyncio.create_task(session(single)) for _ in range(2))
     await asyncio.sleep(0.05)
@@ -119,7 +122,7 @@ async def test_a_waiter_cancelled_as_it_is_woken_passes_the_wake_up_on(single: D
         await first
 
 
-async def test_no_waiter_is_forgotten_while_the_server_is_away(
+async def test_no_waiter_is_lost_while_the_server_is_unreachable(
     wire: Wire, migrated: Settings
 ) -> None:
     settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=1)
@@ -142,4 +145,94 @@ async def test_after_a_cut_the_next_query_gets_a_new_connection(
         await database.ping()
         wire.cut()
         await asyncio.sleep(0.05)
+        await database.ping()
+
+
+async def test_waiters_are_served_in_order(single: Database) -> None:
+    served: list[int] = []
+
+    async def use(number: int) -> None:
+        connection = await single.pool.acquire()
+        served.append(number)
+        await asyncio.sleep(0)
+        if number % 3 == 0:
+            connection.close()
+        single.pool.release(connection)
+
+    holder = await single.pool.acquire()
+    waiters = [asyncio.create_task(use(number)) for number in range(10)]
+    await asyncio.sleep(0)
+    assert single.pool.waiting == 10
+    single.pool.release(holder)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiters)
+    assert served == list(range(10))
+
+
+async def test_a_waiter_gets_a_released_connection_while_the_server_is_silent(
+    wire: Wire, migrated: Settings
+) -> None:
+    async with connect(engine.over(wire, migrated)) as database, asyncio.timeout(2):
+        holder = await database.pool.acquire()
+        wire.stall()
+        waiters = [asyncio.create_task(database.pool.acquire()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        database.pool.release(holder)
+        assert await waiters[0] is holder
+        database.pool.release(holder)
+        assert await waiters[1] is holder
+        database.pool.release(holder)
+
+
+async def test_a_cancelled_waiter_leaves_its_connection_to_the_next(
+    wire: Wire, migrated: Settings
+) -> None:
+    wire.delay = 0.05
+    async with connect(engine.over(wire, migrated)) as database:
+        await database.ping()
+        holder = await database.pool.acquire()
+        opened = wire.taken
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await database.pool.acquire()
+        other = await database.pool.acquire()
+        assert wire.taken == opened + 1
+        database.pool.release(holder)
+        database.pool.release(other)
+
+
+@pytest.mark.parametrize("stalled_at", [None, b"time_zone", b"VERSION"])
+async def test_a_silent_server_is_skipped_even_if_requests_have_less_time(
+    wire: Wire, migrated: Settings, monkeypatch: pytest.MonkeyPatch, stalled_at: bytes | None
+) -> None:
+    """Silent from the start, or as soon as a statement of the new connection arrives."""
+    monkeypatch.setattr(driver, "CONNECT_SECONDS", 1.5)
+    async with engine.wire(migrated) as silent:
+        if stalled_at:
+            silent.stall_at(stalled_at, heard=False)
+        else:
+            silent.stall()
+        hosts = f"127.0.0.1:{silent.port},127.0.0.1:{wire.port}"
+        settings = msgspec.structs.replace(
+            engine.over(wire, migrated), mysql_host=hosts, mysql_timeout=1
+        )
+        async with asyncio.timeout(10), connect(settings) as database:
+            await database.ping()
+        assert silent.taken
+
+
+async def test_terminating_a_pool_ends_queries_and_waiters(wire: Wire, migrated: Settings) -> None:
+    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=2)
+    async with connect(settings) as database:
+        query = asyncio.create_task(database.fetch(SLOW))
+        await asyncio.sleep(0.2)
+        wire.stall()
+        waiters = [asyncio.create_task(database.ping()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(1):
+        ends = await asyncio.gather(query, *waiters, return_exceptions=True)
+    assert [type(end) for end in ends] == [UnavailableError] * 3
+    assert database.pool.size == database.pool.waiting == 0
+    with pytest.raises(UnavailableError):
         await database.ping()

@@ -1,4 +1,4 @@
-"""The tables as the server has them, held against the structs; and how it means to read them."""
+"""The tables of the server equal the structs, and its query plans use the indexes."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ async def test_decimals_have_the_digits_of_their_fields(database: Database, tabl
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_columns_are_the_fields(database: Database, table: Table) -> None:
     columns = await database.fetch(COLUMNS, (table.name,))
-    wanted = [
+    expected = [
         (field.name, "YES" if field.optional else "NO", *type_of(field.kind))
         for field in table.stored_fields
     ]
-    assert [(name, null, kind.lower(), *rest) for name, null, kind, *rest in columns] == wanted
+    assert [(name, null, kind.lower(), *rest) for name, null, kind, *rest in columns] == expected
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_the_foreign_keys_are_the_references(database: Database, table: Table) -> None:
     found = await database.fetch(REFERENCES, (table.name,))
-    wanted = [(field.name, field.references, "id") for field in table.fields if field.references]
-    assert sorted(found) == sorted(wanted)
+    expected = [(field.name, field.references, "id") for field in table.fields if field.references]
+    assert sorted(found) == sorted(expected)
 
 
 async def test_every_text_compares_by_code_point(database: Database) -> None:
@@ -100,7 +100,7 @@ async def test_ids_are_looked_up_by_the_primary_key(
 
 
 async def _plan(database: Database, statement: str, parameters: tuple[int, ...]) -> str:
-    """The server's plan of a query, in its own words."""
+    """The text of the server's query plan."""
     rows = await database.fetch(f"EXPLAIN {statement}", parameters)
     return "\n".join(" ".join(map(str, row)) for row in rows)
 

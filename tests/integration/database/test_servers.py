@@ -1,4 +1,4 @@
-"""Several servers, and TLS: which one is taken, and which is left before a password is sent."""
+"""Several servers: which one is used, and which one gets no password."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.support.tcp_proxy import Wire
 
 @pytest.fixture
 async def other(migrated: Settings) -> AsyncIterator[Wire]:
-    """A second way to the same server."""
+    """A second address of the same server."""
     async with engine.wire(migrated) as wire:
         yield wire
 
 
 @pytest.fixture
 def two(wire: Wire, other: Wire, migrated: Settings) -> Settings:
-    """Settings that name both ways."""
+    """Settings with both addresses."""
     hosts = f"127.0.0.1:{wire.port}, 127.0.0.1:{other.port}"
     return msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
 
@@ -42,7 +42,7 @@ def closed_port() -> int:
         return int(unused.getsockname()[1])
 
 
-def test_hosts_may_have_ports_of_their_own() -> None:
+def test_each_host_may_have_a_port() -> None:
     settings = Settings(mysql_host="a:3307,b , c:1", mysql_port=4000)
     assert settings.servers == [("a", 3307), ("b", 4000), ("c", 1)]
 
@@ -64,33 +64,33 @@ async def test_a_server_has_an_ipv6_address(wire: Wire, migrated: Settings) -> N
             pytest.fail("it answered")
 
 
-async def test_a_server_that_is_down_is_passed_over(wire: Wire, migrated: Settings) -> None:
+async def test_a_server_that_is_down_is_skipped(wire: Wire, migrated: Settings) -> None:
     hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{wire.port}"
     settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
     async with connect(settings) as database:
         await database.ping()
 
 
-async def test_the_next_server_is_taken_when_one_goes_away(
+async def test_the_next_server_is_used_if_one_becomes_unreachable(
     wire: Wire, other: Wire, two: Settings
 ) -> None:
     async with connect(two) as database:
         assert (wire.taken, other.taken) == (1, 0)
         wire.refusing = True
         wire.cut()
-        await _until_it_answers(database)
+        await _ping_twice(database)
         assert other.taken == 1
 
 
-async def _until_it_answers(database: databases.Database) -> None:
-    """One request may still meet the connection that was cut."""
+async def _ping_twice(database: databases.Database) -> None:
+    """Ping; the first attempt may still get the connection that was cut."""
     try:
         await database.ping()
     except UnavailableError:
         await database.ping()
 
 
-async def test_every_server_down_is_told_with_all_of_them(wire: Wire, migrated: Settings) -> None:
+async def test_if_all_servers_are_down_the_error_names_all(wire: Wire, migrated: Settings) -> None:
     first, second = closed_port(), closed_port()
     hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
     settings = msgspec.structs.replace(migrated, mysql_host=hosts, mysql_wait=0)
@@ -99,10 +99,10 @@ async def test_every_server_down_is_told_with_all_of_them(wire: Wire, migrated: 
             pass
 
 
-async def test_a_server_without_the_right_certificate_gets_no_password(
+async def test_a_server_without_a_valid_certificate_gets_no_password(
     wire: Wire, migrated: Settings, tmp_path: Path
 ) -> None:
-    """The embedded server offers no TLS at all, MySQL's certificate is by another authority."""
+    """The embedded server offers no TLS, and MySQL's certificate is from another authority."""
     authority = tmp_path / "ca.pem"
     authority.write_bytes(certificate())
     settings = msgspec.structs.replace(
@@ -116,7 +116,7 @@ async def test_a_server_without_the_right_certificate_gets_no_password(
 
 
 def certificate() -> bytes:
-    """An authority's own certificate."""
+    """The certificate of a certificate authority."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Nobody's authority")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

@@ -1,4 +1,4 @@
-"""TLS to a real server: taken with the right certificate, and left with any other, unsaid."""
+"""TLS to a real server: a valid certificate is accepted; others end the connection first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Key = ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class Authority:
-    """One that signs certificates, as PEM."""
+    """A certificate authority, as PEM."""
 
     key: Key
     certificate: x509.Certificate
@@ -96,7 +96,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[Settings]:
-    """A MySQL of one's own, with a certificate for NAME alone."""
+    """A separate MySQL server whose certificate is valid for NAME only."""
     if os.environ["TEST_SERVER"].startswith(engine.EMBEDDED):
         pytest.skip("the embedded database offers no TLS")
     if not engine.has_container_engine():
@@ -110,7 +110,7 @@ def server(authority: Authority) -> Iterator[Settings]:
 
 @pytest.fixture
 async def way(server: Settings) -> AsyncIterator[Wire]:
-    """The way to it, on which one can listen."""
+    """A proxy of the server that records what clients send."""
     host = urlsplit(f"//{server.mysql_host}").hostname
     async with Wire.to(partial(asyncio.open_connection, host, server.mysql_port)) as wire:
         yield wire
@@ -118,26 +118,26 @@ async def way(server: Settings) -> AsyncIterator[Wire]:
 
 @pytest.fixture
 def settings_of(server: Settings, authority: Authority, way: Wire, tmp_path: Path) -> Settings:
-    """Settings with which it is to be trusted."""
+    """Settings that trust the authority of the server."""
     file = tmp_path / "ca.pem"
     file.write_bytes(authority.pem)
     over = engine.over(way, server)
     return msgspec.structs.replace(over, mysql_host=NAME, mysql_ssl_ca=file, mysql_wait=0)
 
 
-async def test_the_right_certificate_is_taken_and_all_is_encrypted(
+async def test_a_valid_certificate_is_accepted_and_all_data_is_encrypted(
     settings_of: Settings, way: Wire
 ) -> None:
     async with connect(settings_of) as database:
         ((_, cipher),) = await database.fetch(CIPHER)
-        await database.fetch("SELECT 'said in secret'")
+        await database.fetch("SELECT 'a secret text'")
     assert cipher
     assert way.sent
-    assert b"said in secret" not in way.sent
+    assert b"a secret text" not in way.sent
     assert settings_of.mysql_user.encode() not in way.sent
 
 
-async def test_a_certificate_of_another_authority_is_left_before_a_word(
+async def test_a_certificate_of_another_authority_ends_the_connection_before_the_login(
     settings_of: Settings, way: Wire
 ) -> None:
     assert settings_of.mysql_ssl_ca
@@ -145,7 +145,7 @@ async def test_a_certificate_of_another_authority_is_left_before_a_word(
     await _refused(settings_of, way)
 
 
-async def test_a_certificate_of_another_name_is_left_before_a_word(
+async def test_a_certificate_of_another_name_ends_the_connection_before_the_login(
     settings_of: Settings, way: Wire
 ) -> None:
     await _refused(msgspec.structs.replace(settings_of, mysql_host="127.0.0.1"), way)

@@ -1,8 +1,9 @@
-"""The pool and its transactions, over a real wire: errors, deadlines, deadlocks, cut cables."""
+"""Transactions: errors, deadlines, deadlocks, lost connections."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -46,7 +47,7 @@ async def test_a_transaction_is_written_at_its_end(database: Database) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, DataError])
-async def test_an_error_undoes_the_transaction(
+async def test_an_error_rolls_back_the_transaction(
     database: Database, error: type[BaseException]
 ) -> None:
     async def work(transaction: Transaction) -> None:
@@ -58,7 +59,7 @@ async def test_an_error_undoes_the_transaction(
     assert await names(database) == []
 
 
-async def test_a_refused_statement_undoes_what_came_before_it(database: Database) -> None:
+async def test_a_refused_statement_rolls_back_earlier_statements(database: Database) -> None:
     async def work(transaction: Transaction) -> None:
         await transaction.execute(ADD, (1, "Sales"))
         await transaction.execute(ADD, (1, "Legal"))
@@ -80,7 +81,7 @@ async def test_a_refused_statement_undoes_what_came_before_it(database: Database
         ("SELEC", (), DatabaseError),
     ],
 )
-async def test_what_the_server_refuses_has_a_name_and_its_cause(
+async def test_an_error_of_the_server_has_its_class_and_cause(
     database: Database, statement: str, parameters: tuple[object, ...], kind: type[DatabaseError]
 ) -> None:
     with pytest.raises(DatabaseError) as caught:
@@ -100,7 +101,7 @@ async def test_every_connection_is_utc_strict_and_utf8mb4(database: Database) ->
     assert {"STRICT_ALL_TABLES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE"} <= set(mode.split(","))
 
 
-async def test_others_commits_are_seen_inside_a_transaction(
+async def test_a_transaction_sees_commits_of_other_transactions(
     database: Database, single: Database
 ) -> None:
     async with single.snapshot(30):
@@ -121,7 +122,7 @@ async def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database)
     assert await names(database) == ["Sales", "Legal"]
 
 
-async def test_a_cut_in_the_middle_is_unavailable_and_undone(
+async def test_a_connection_lost_in_a_transaction_is_unavailable_and_rolled_back(
     wire: Wire, migrated: Settings, database: Database
 ) -> None:
     async def work(transaction: Transaction) -> None:
@@ -136,7 +137,7 @@ async def test_a_cut_in_the_middle_is_unavailable_and_undone(
     assert await names(database) == []
 
 
-async def test_of_two_transactions_in_each_others_way_both_are_done(database: Database) -> None:
+async def test_two_transactions_in_a_deadlock_are_both_done(database: Database) -> None:
     for number in (1, 2):
         await _add(database, number, "old")
     attempts: list[str] = []
@@ -158,7 +159,7 @@ async def test_of_two_transactions_in_each_others_way_both_are_done(database: Da
     assert await names(database) in (["a", "a"], ["b", "b"])
 
 
-async def test_a_transaction_is_tried_again_only_after_contention(database: Database) -> None:
+async def test_a_transaction_is_repeated_only_after_contention(database: Database) -> None:
     attempts = []
 
     async def work(transaction: Transaction) -> int:
@@ -175,7 +176,7 @@ async def test_a_transaction_is_tried_again_only_after_contention(database: Data
 
 
 @pytest.mark.parametrize("number", [1205, 1213, 4383, 6002])
-async def test_what_the_server_undid_for_a_while_is_done_again(
+async def test_a_transaction_that_the_server_rolled_back_is_repeated(
     database: Database, number: int
 ) -> None:
     attempts = []
@@ -195,7 +196,7 @@ async def _add(database: Database, number: int, name: str) -> None:
         await transaction.execute(ADD, (number, name))
 
 
-async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
+async def test_all_attempts_share_one_deadline(migrated: Settings) -> None:
     attempts = []
 
     async def work(transaction: Transaction) -> None:
@@ -211,10 +212,25 @@ async def test_the_deadline_is_one_for_all_attempts(migrated: Settings) -> None:
     assert 1 < len(attempts) <= 3
 
 
-async def test_the_deadline_decides_how_often_it_is_tried(
+async def test_after_the_deadline_nothing_is_committed(database: Database) -> None:
+    async def work(transaction: Transaction) -> None:
+        await transaction.execute(ADD, (1, "Sales"))
+        _block(0.6)
+
+    with pytest.raises(UnavailableError, match="in time"):
+        await database.run(work, 0.5)
+    assert await names(database) == []
+
+
+def _block(seconds: float) -> None:
+    """Work without an await, which no timer interrupts."""
+    time.sleep(seconds)
+
+
+async def test_the_deadline_limits_the_attempts(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.001)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

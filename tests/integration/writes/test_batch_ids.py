@@ -9,7 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database.driver import Cursor, Pool
+from service.core.database.driver import Cursor
+from service.core.database.pool import Pool
 from service.core.database.transactions import Database, Transaction
 from service.core.rules import batch
 from service.core.tables import by_path

@@ -190,7 +190,7 @@ async def test_a_deadlock_at_commit_is_retried(
 async def test_locks_past_the_deadline_are_unavailable(
     database: Database, parents: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""A key makes a request happen once: alone, at the same time, from two processes, on bad wires."""
+"""A request with a key is done once: alone, concurrently, and in several processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _parents(database: Database) -> None:
 async def send(
     client: Client, key: str = "key", url: str = "/employees", rows: Any = None, **headers: str
 ) -> httpx.Response:
-    """A keyed batch."""
+    """Post a batch with a key."""
     body = msgspec.json.encode(ROWS if rows is None else rows)
     return await client.post(url, content=body, headers={"Idempotency-Key": key} | headers)
 
@@ -56,7 +56,7 @@ async def test_the_same_request_has_the_same_reply_and_happens_once(
         ([hire()], "/employees", 201),
     ],
 )
-async def test_every_verdict_is_replayed_and_logged_once(
+async def test_every_reply_is_replayed_and_rejects_are_logged_once(
     api: Client, database: Database, rows: list[Any], url: str, status: int
 ) -> None:
     first, again = [await send(api, rows=rows, url=url) for _ in range(2)]
@@ -94,7 +94,9 @@ async def test_another_request_under_the_same_key_is_refused(
     assert (await send(api)).headers["Idempotency-Replayed"] == "true"
 
 
-async def test_a_body_compressed_anew_is_the_same_body(api: Client, database: Database) -> None:
+async def test_a_body_with_other_compression_is_the_same_body(
+    api: Client, database: Database
+) -> None:
     body = msgspec.json.encode(ROWS)
     headers = {"Idempotency-Key": "key", "Content-Encoding": "gzip"}
     replies = [
@@ -135,7 +137,7 @@ async def test_other_keys_are_refused_and_write_nothing(
 
 
 @pytest.mark.parametrize("body", [b"[", b"[]", b"\xff"])
-async def test_a_request_that_was_no_batch_leaves_its_key_free(api: Client, body: bytes) -> None:
+async def test_an_invalid_batch_does_not_use_up_its_key(api: Client, body: bytes) -> None:
     headers = {"Idempotency-Key": "key"}
     assert (await api.post("/employees", content=body, headers=headers)).is_client_error
     assert (await send(api)).status_code == 207
@@ -158,7 +160,7 @@ async def test_while_the_first_request_runs_the_key_is_busy(
     assert await count(database, "hired_employees") == 2
 
 
-async def test_of_many_at_once_one_happens(api: Client, database: Database) -> None:
+async def test_of_many_concurrent_requests_one_is_done(api: Client, database: Database) -> None:
     replies = await asyncio.gather(*(send(api) for _ in range(20)))
     assert {reply.status_code for reply in replies} <= {207, 409}
     assert len({reply.content for reply in replies if reply.status_code == 207}) == 1
@@ -166,7 +168,7 @@ async def test_of_many_at_once_one_happens(api: Client, database: Database) -> N
     assert await count(database, "rejects") == 2
 
 
-async def test_of_many_at_once_through_two_processes_one_happens(
+async def test_of_many_requests_to_two_processes_one_is_done(
     api: Client, migrated: Settings, database: Database
 ) -> None:
     async with serving(migrated) as other:
@@ -174,10 +176,10 @@ async def test_of_many_at_once_through_two_processes_one_happens(
             replies = await asyncio.gather(
                 *(send(one, f"key {number}") for one in (api, other, api, other))
             )
-            told = [reply for reply in replies if reply.status_code == 207]
+            done = [reply for reply in replies if reply.status_code == 207]
             assert {reply.status_code for reply in replies} <= {207, 409}
-            assert len({reply.content for reply in told}) == 1
-            assert sum("Idempotency-Replayed" not in reply.headers for reply in told) == 1
+            assert len({reply.content for reply in done}) == 1
+            assert sum("Idempotency-Replayed" not in reply.headers for reply in done) == 1
     assert await count(database, "hired_employees") == 20
     assert await count(database, "rejects") == 20
 
@@ -192,7 +194,9 @@ async def test_an_expired_key_is_a_new_one(api: Client, database: Database) -> N
     assert await count(database, "hired_employees") == 4
 
 
-async def test_of_two_processes_that_find_a_key_expired_one_takes_it(database: Database) -> None:
+async def test_of_several_processes_that_find_an_expired_key_one_reuses_it(
+    database: Database,
+) -> None:
     key = Key("admin", "POST /jobs", "key", "fingerprint")
 
     async def work(transaction: Transaction) -> Reply:
@@ -207,14 +211,14 @@ async def test_of_two_processes_that_find_a_key_expired_one_takes_it(database: D
     assert await database.fetch("SELECT COUNT(*) FROM jobs WHERE job = 'once'") == [(2,)]
 
 
-async def test_keys_last_as_long_as_the_limits_say(api: Client, database: Database) -> None:
-    told = (await api.get("/limits")).json()
+async def test_keys_expire_after_the_time_in_limits(api: Client, database: Database) -> None:
+    limits = (await api.get("/limits")).json()
     await send(api)
     ((kept,),) = await database.fetch(
         "SELECT TIMESTAMPDIFF(SECOND, CURRENT_TIMESTAMP(6), expires_at) FROM idempotency_keys"
     )
-    assert told["idempotency_key_seconds"] - 60 <= kept <= told["idempotency_key_seconds"]
-    assert told["idempotency_key_characters"] == 255
+    assert limits["idempotency_key_seconds"] - 60 <= kept <= limits["idempotency_key_seconds"]
+    assert limits["idempotency_key_characters"] == 255
 
 
 async def _execute(database: Database, statement: str) -> None:

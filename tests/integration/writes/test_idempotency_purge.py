@@ -1,4 +1,4 @@
-"""Expired keys go a few at a time. In a module without a service, which would purge them too."""
+"""Purging expired keys, in a module without a service, which would purge them as well."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ async def _work(_: Transaction) -> Reply:
     return Reply(201, b"done")
 
 
-async def test_expired_keys_are_purged_a_few_at_a_time(database: Database) -> None:
+async def test_expired_keys_are_purged_in_small_batches(database: Database) -> None:
     keys, kept = Keys(database, 24), Key("admin", "POST /jobs", "kept", "fingerprint")
     gone = [
         (f"{at:064}", "fingerprint", "admin", "POST /jobs", "gone", 201, "done", -1)

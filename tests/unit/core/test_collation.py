@@ -1,4 +1,4 @@
-"""Alphabetical order."""
+"""Alphabetical order as readers expect it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_key_is_the_same_in_any_case_and_form(text: str) -> None:
 
 
 @given(st.lists(st.text(max_size=5)))
-def test_every_name_has_its_own_rank(names: list[str]) -> None:
+def test_every_name_has_a_distinct_rank(names: list[str]) -> None:
     found = ranks(names)
     assert sorted(found.values()) == list(range(len(set(names))))
     assert found == ranks(reversed(names))

@@ -1,4 +1,4 @@
-"""Settings: every variable, as it is or as a file; a bad one is named."""
+"""Settings: every variable, as a value or a file; errors name the variable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.core.settings import Settings
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]
 
 
-def complaint(environment: dict[str, str]) -> str:
+def error_of(environment: dict[str, str]) -> str:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(environment)
     return str(caught.value)
@@ -25,7 +25,7 @@ def test_without_variables_the_embedded_database_is_served_on_loopback() -> None
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
 
 
-def test_a_host_makes_it_a_server() -> None:
+def test_with_a_host_the_database_is_not_embedded() -> None:
     assert not Settings.from_environment({"MYSQL_HOST": "db"}).embedded
 
 
@@ -48,11 +48,11 @@ def test_a_host_makes_it_a_server() -> None:
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
-    assert complaint({name: value}).startswith(f"{name}: ")
+    assert error_of({name: value}).startswith(f"{name}: ")
 
 
-def test_all_bad_values_are_told_at_once() -> None:
-    lines = complaint({"MYSQL_PORT": "x", "API_PORT": "y", "LOG_LEVEL": "z"}).splitlines()
+def test_one_error_names_all_bad_values() -> None:
+    lines = error_of({"MYSQL_PORT": "x", "API_PORT": "y", "LOG_LEVEL": "z"}).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["MYSQL_PORT", "API_PORT", "LOG_LEVEL"]
 
 
@@ -64,15 +64,15 @@ def test_an_empty_variable_counts_as_not_set(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_any_variable_may_be_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / "value"
-    value = _another(name)
+    value = _valid_value(name)
     file.write_text(f"{value}\n")
     by_file = Settings.from_environment({f"{name.upper()}_FILE": str(file)})
     assert by_file == Settings.from_environment({name.upper(): value})
     assert by_file != Settings()
 
 
-def _another(name: str) -> str:
-    """A good value that is not the default."""
+def _valid_value(name: str) -> str:
+    """A valid value that is not the default."""
     others = {
         "log_level": "error",
         "log_format": "json",
@@ -85,12 +85,12 @@ def _another(name: str) -> str:
 def test_a_variable_and_its_file_together_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "pass"
     file.write_text("secret")
-    told = complaint({"API_PASS": "other", "API_PASS_FILE": str(file)})
-    assert told.startswith("API_PASS: ")
-    assert "not both" in told
+    message = error_of({"API_PASS": "other", "API_PASS_FILE": str(file)})
+    assert message.startswith("API_PASS: ")
+    assert "not both" in message
 
 
-def test_an_empty_variable_gives_way_to_its_file(tmp_path: Path) -> None:
+def test_an_empty_variable_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "pass"
     file.write_text("secret")
     environment = {"API_PASS": "", "API_PASS_FILE": str(file)}
@@ -104,17 +104,17 @@ def test_a_file_that_cannot_be_read_names_its_variable(
     file = tmp_path / "password"
     if content is not None:
         file.write_bytes(content)
-    assert complaint({"MYSQL_PASSWORD_FILE": str(file)}).startswith("MYSQL_PASSWORD: ")
+    assert error_of({"MYSQL_PASSWORD_FILE": str(file)}).startswith("MYSQL_PASSWORD: ")
 
 
 @pytest.mark.parametrize("name", ["API_PASS", "MYSQL_PASSWORD"])
-def test_a_complaint_never_repeats_a_secret(tmp_path: Path, name: str) -> None:
+def test_an_error_never_contains_a_secret(tmp_path: Path, name: str) -> None:
     file = tmp_path / "secret"
     file.write_text("hush-hush")
-    assert "hush" not in complaint({name: "hush", f"{name}_FILE": str(file), "API_PORT": "x"})
+    assert "hush" not in error_of({name: "hush", f"{name}_FILE": str(file), "API_PORT": "x"})
 
 
-def test_a_password_is_generated_for_the_embedded_database_alone() -> None:
+def test_a_password_is_generated_for_the_embedded_database_only() -> None:
     one, other = Settings().with_password(), Settings().with_password()
     assert len(one.api_pass) >= 12
     assert one.api_pass != other.api_pass

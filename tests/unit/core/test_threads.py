@@ -1,4 +1,4 @@
-"""Threads end before whoever waited for them goes on, however that one is cancelled."""
+"""Threads end before their caller continues, even if it is cancelled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = contextvars.ContextVar("NAME", default="")
 
 
 class Resource:
-    """What a thread uses, and nobody may use or close meanwhile."""
+    """A resource that only the thread may use while it runs."""
 
     def __init__(self) -> None:
         self.started = self.ended = 0
@@ -44,24 +44,24 @@ async def _directly(resource: Resource) -> None:
     await in_thread(resource.use)
 
 
-async def _ahead(resource: Resource) -> None:
+async def _prefetched(resource: Resource) -> None:
     async with aclosing(prefetch(lambda: in_thread(resource.use))) as items:
         async for _ in items:
             await asyncio.sleep(0)
 
 
-async def _pumped(resource: Resource) -> None:
+async def _buffered(resource: Resource) -> None:
     async def source() -> AsyncGenerator[bytes]:
         uses = resource.uses()
         while await in_thread(next, uses):
             yield b"x"
 
-    async with aclosing(buffered(source(), 5)) as pieces:
-        async for _ in pieces:
+    async with aclosing(buffered(source(), 5)) as chunks:
+        async for _ in chunks:
             await asyncio.sleep(0)
 
 
-async def _judged_in_order(resource: Resource) -> None:
+async def _produced_in_order(resource: Resource) -> None:
     async def jobs() -> AsyncGenerator[Job[None]]:
         uses = resource.uses()
         while number := await in_thread(next, uses):
@@ -82,7 +82,7 @@ async def _worked_in_order(resource: Resource) -> None:
             pass
 
 
-USES = [_directly, _ahead, _pumped, _judged_in_order, _worked_in_order]
+USES = [_directly, _prefetched, _buffered, _produced_in_order, _worked_in_order]
 Use = Callable[[Resource], Awaitable[None]]
 
 
@@ -97,7 +97,9 @@ async def _started(resource: Resource, use: Use) -> asyncio.Task[None]:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("use", USES)
-async def test_who_is_cancelled_goes_on_when_the_thread_has_ended(use: Use, times: int) -> None:
+async def test_a_cancelled_caller_continues_after_the_thread_has_ended(
+    use: Use, times: int
+) -> None:
     resource = Resource()
     task = await _started(resource, use)
     for _ in range(times):
@@ -109,7 +111,7 @@ async def test_who_is_cancelled_goes_on_when_the_thread_has_ended(use: Use, time
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_deadline_waits_for_the_thread_and_is_told_as_one(use: Use) -> None:
+async def test_a_deadline_waits_for_the_thread_and_raises_timeout_error(use: Use) -> None:
     resource = Resource()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(SECONDS / 2):
@@ -118,7 +120,7 @@ async def test_a_deadline_waits_for_the_thread_and_is_told_as_one(use: Use) -> N
 
 
 @pytest.mark.parametrize("use", USES)
-def test_the_end_of_the_event_loop_waits_too(use: Use) -> None:
+def test_the_end_of_the_event_loop_waits_for_the_thread(use: Use) -> None:
     resource, seen = Resource(), list[bool]()
 
     async def watched() -> None:
@@ -135,7 +137,7 @@ def test_the_end_of_the_event_loop_waits_too(use: Use) -> None:
     assert seen == [False]
 
 
-async def test_results_errors_and_context_pass_through() -> None:
+async def test_results_errors_and_context_variables_are_passed_on() -> None:
     NAME.set("outer")
     assert await in_thread(NAME.get) == "outer"
     assert await in_thread(max, 1, 2) == 2
@@ -143,7 +145,7 @@ async def test_results_errors_and_context_pass_through() -> None:
         await in_thread(divmod, 1, 0)
 
 
-async def test_the_error_of_a_thread_that_nobody_waits_for_any_more_is_silent() -> None:
+async def test_the_error_of_an_abandoned_thread_is_not_logged() -> None:
     def fails() -> None:
         time.sleep(SECONDS)
         raise OSError
@@ -155,7 +157,7 @@ async def test_the_error_of_a_thread_that_nobody_waits_for_any_more_is_silent() 
         await task
 
 
-async def test_all_have_ended_even_if_one_fails() -> None:
+async def test_all_futures_are_done_even_if_one_fails() -> None:
     async def fail() -> None:
         raise OSError
 

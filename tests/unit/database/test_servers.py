@@ -1,4 +1,4 @@
-"""MYSQL_HOST: what is written is what is read, and what names no server is refused."""
+"""MYSQL_HOST: valid lists are read as written, and invalid entries are refused."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ SPACES = st.sampled_from(["", " ", "  "])
 
 @given(LISTS, SPACES)
 @example([("::1", 3307), ("fe80::1%eth0", 1), ("db-1.example.com.", 65535)], " ")
-def test_what_is_written_is_read(wanted: list[tuple[str, int]], space: str) -> None:
-    text = f"{space},{space}".join(servers.written(host, port) for host, port in wanted)
-    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == wanted
+def test_formatted_addresses_are_parsed_unchanged(
+    addresses: list[tuple[str, int]], space: str
+) -> None:
+    text = f"{space},{space}".join(servers.format_address(host, port) for host, port in addresses)
+    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == addresses
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=5), PORTS)
-def test_without_a_port_it_is_mysql_port(hosts: list[str], port: int) -> None:
+def test_the_default_port_is_mysql_port(hosts: list[str], port: int) -> None:
     environment = {"MYSQL_HOST": ",".join(hosts), "MYSQL_PORT": str(port)}
     assert Settings.from_environment(environment).servers == [(host, port) for host in hosts]
 
@@ -37,12 +39,12 @@ def test_without_a_port_it_is_mysql_port(hosts: list[str], port: int) -> None:
 @given(st.text(max_size=20).filter(str.strip))
 @example("[::1]")
 @example("::1")
-def test_whatever_is_taken_can_be_written_again(text: str) -> None:
+def test_every_accepted_address_can_be_formatted(text: str) -> None:
     try:
         read = Settings(mysql_host=text).servers
     except ValueError:
         return
-    assert servers.parse(",".join(servers.written(*one) for one in read), 1) == read
+    assert servers.parse(",".join(servers.format_address(*one) for one in read), 1) == read
     for host, port in read:
         assert 1 <= port <= 65535
         assert host == host.strip() != ""
@@ -84,7 +86,7 @@ BAD = [
 
 @pytest.mark.parametrize("entry", BAD)
 @pytest.mark.parametrize("place", ["{}", "good,{}", "{} , good:1", "good,[::1]:3307,{}"])
-def test_an_entry_that_names_no_server_is_named(entry: str, place: str) -> None:
+def test_the_error_names_the_invalid_entry(entry: str, place: str) -> None:
     text = place.format(entry)
     number = place[: place.index("{}")].count(",") + 1
     with pytest.raises(SettingsError) as caught:
@@ -102,7 +104,7 @@ def test_an_empty_entry_is_refused(text: str, number: int) -> None:
         Settings.from_environment({"MYSQL_HOST": text})
 
 
-def test_it_is_told_with_the_other_variables() -> None:
+def test_the_error_is_reported_with_those_of_other_variables() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"MYSQL_HOST": "a,", "MYSQL_PORT": "x", "LOG_LEVEL": "loud"})
     names = [line.partition(":")[0] for line in str(caught.value).splitlines()]
