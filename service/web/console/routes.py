@@ -19,7 +19,7 @@ async def static(name: FromPath[str]) -> File:
     """A file that the pages load. An unknown name never reaches the disk."""
     if name not in STATIC_FILES:
         raise NotFoundError(f"There is no static file {name[:100]!r}.")
-    return File(STATIC_FILES[name], content_disposition_type="inline")
+    return File(STATIC_FILES[name], filename=name, content_disposition_type="inline")
 
 
 console = Router(

@@ -233,3 +233,14 @@ async def test_the_overview_says_that_the_database_is_not_available(
     reply = await client.get("/", headers=HTML)
     assert reply.status_code == 200
     assert "Check that the database" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("console.js", "text/javascript"), ("console.css", "text/css"), ("icon.svg", "image/svg+xml")],
+)
+async def test_static_files_have_the_media_type_that_browsers_need(
+    client: httpx.AsyncClient, name: str, media_type: str
+) -> None:
+    reply = await client.get(f"/console/static/{name}")
+    assert reply.headers["Content-Type"].partition(";")[0] == media_type
