@@ -187,7 +187,8 @@ def _csv_batch(
 
 def _with_errors(rows: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:
     """The batch with its records as a page shows them, and the errors of unreadable lines."""
-    rows.records = Records(lambda: range(rows.received), record)
+    received = rows.received  # not `rows`: a cycle would stay in memory until a rare collection
+    rows.records = Records(lambda: range(received), record)
     rows.rejects = [
         Reject(
             one.position,

@@ -159,7 +159,9 @@ async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
             reply = await caller.post(
                 f"{path}{parameters}", content=form, headers={b"Content-Type": kind}
             )
-            assert reply.status_code < 500
+            # Jobs of earlier requests may still hold the places for long work.
+            busy = reply.status_code == 503 and "Retry-After" in reply.headers
+            assert reply.status_code < 500 or busy
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
