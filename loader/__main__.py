@@ -87,7 +87,9 @@ class Delimiter(click.ParamType[str]):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
 def main(*, as_json: bool, **chosen: Any) -> None:
-    # Containers are stopped by SIGTERM. It has the effect of Ctrl-C.
+    # A shell starts background jobs with SIGINT ignored. SIGTERM, which stops containers, acts like
+    # Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         settings = Settings.from_environment(os.environ)

@@ -1,4 +1,4 @@
-"""A fourth table, added by the three steps of docs/architecture.md, works everywhere."""
+"""A fourth table, added by the steps of docs/architecture.md, works everywhere."""
 
 from __future__ import annotations
 

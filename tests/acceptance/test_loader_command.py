@@ -141,6 +141,26 @@ async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_loader_that_a_script_started_in_the_background(
+    variables: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """A shell without job control starts it with SIGINT ignored."""
+    pipe = tmp_path / "jobs.csv"
+    os.mkfifo(pipe)
+    loading = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"trap '' INT; exec {sys.executable} -m loader {pipe}"),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+    await asyncio.sleep(0.5)
+    await stop(loading, number)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_one_signal_stops_a_running_load(
     variables: dict[str, str], database: Database, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -1,4 +1,4 @@
-"""A copy of the program with a fourth table, added by the three steps of docs/architecture.md."""
+"""A copy of the program with a fourth table, added by the steps of docs/architecture.md."""
 
 from __future__ import annotations
 
