@@ -54,7 +54,7 @@ LONG_WORK = "backups, restores or loads are running"
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application. It opens its database at startup and closes it at shutdown."""
     metrics, traces = Metrics(), Traces(settings)
-    gate = batches(settings.api_max_batches)
+    batch_limiter = batches(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -67,8 +67,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
                 "settings": settings,
                 "users": Users.of(settings),
                 "metrics": metrics,
-                "gate": gate,
-                "streams": Limiter(
+                "batch_limiter": batch_limiter,
+                "long_work": Limiter(
                     max(1, settings.mysql_pool_size // 2),
                     what=LONG_WORK,
                 ),
@@ -87,7 +87,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = HostHeader(LoadShedding(HiddenRoutes(routed), gate))
+    checked = HostHeader(LoadShedding(HiddenRoutes(routed), batch_limiter))
     # Outside of the framework, because its middleware runs only after routing.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app

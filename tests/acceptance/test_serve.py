@@ -67,14 +67,14 @@ async def run_twice(folder: Path) -> Story:
         "REJECTS_DIR": str(folder / "var" / "rejects"),
     }
     one, first_seconds = await started(variables)
-    user, password = one.told("User"), one.told("Password")
+    user, password = one.printed("User"), one.printed("Password")
     counts = await count(one, user, password)
     async with one.client(user, f"{password}x") as client:
         other = (await client.get("/departments")).status_code
     end = await one.end()
     left = await _left(folder / "var" / "seekdb")
     two, seconds = await started(variables)
-    counts_again = await count(two, two.told("User"), two.told("Password"))
+    counts_again = await count(two, two.printed("User"), two.printed("Password"))
     return Story(
         first=one.text,
         counts=counts,

@@ -33,7 +33,7 @@ async def two(scratch: Settings, tmp_path: Path) -> AsyncIterator[Service]:
     await service.end()
 
 
-async def told(service: Service, settings: Settings) -> list[dict[str, float]]:
+async def scraped(service: Service, settings: Settings) -> list[dict[str, float]]:
     """The figures, asked for so often that every worker tells them."""
 
     async def ask() -> dict[str, float]:
@@ -71,12 +71,12 @@ async def test_metrics_are_the_sum_over_the_workers(
     two: Service, scratch: Settings, tmp_path: Path
 ) -> None:
     posted = await post_until_both_have_work(two, scratch, tmp_path)
-    for one in await told(two, scratch):
+    for one in await scraped(two, scratch):
         assert (one[ROWS], one[LOADED]) == (posted, 12)
         assert one["hirebase_pool_connections"] >= 2
     os.kill(min(counting(tmp_path)), signal.SIGKILL)
     await asyncio.sleep(2)
     await two._answer()
-    assert {one[ROWS] for one in await told(two, scratch)} == {posted}
+    assert {one[ROWS] for one in await scraped(two, scratch)} == {posted}
     assert (await two.end()).code == 0
     assert folders(tmp_path) == []

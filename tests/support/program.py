@@ -85,7 +85,7 @@ class Service:
     def text(self) -> str:
         return "\n".join(self.greeting)
 
-    def told(self, name: str) -> str:
+    def printed(self, name: str) -> str:
         """The text after `name:` in the greeting."""
         return next(
             line.removeprefix(f"{name}:").strip() for line in self.greeting if line.startswith(name)

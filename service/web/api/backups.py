@@ -51,12 +51,12 @@ async def send(
         one = by_path(table)
         stream = backup.stream_table(database, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
-    limited = state.streams.passing(_counted(stream, state.metrics))
+    limited = state.long_work.passing(_counted(stream, state.metrics))
     return await download(limited, kind, name, state.settings.api_download_patience)
 
 
 async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:
-    with metrics.copying("backup"):
+    with metrics.counting("backup"):
         async with aclosing(stream):
             async for chunk in stream:
                 metrics.backup_bytes.inc(len(chunk))
@@ -77,7 +77,7 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     one = None if table == "all" else by_path(table)
-    with state.streams.entered(), state.metrics.copying("backup"):
+    with state.long_work.entered(), state.metrics.counting("backup"):
         saved = await _store(state).save(database, one, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
@@ -111,7 +111,7 @@ async def restore_all(
 ) -> RestoredAll:
     # Enter the limiter after the upload, which may take a long time.
     async with _file(request, state, backup) as file:
-        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+        with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened(file) as sources:
                 done = await restore(
                     database, sources, mode, dry_run=dry_run, limits=_limits(state)
@@ -138,7 +138,7 @@ async def restore_table(
 ) -> Restored:
     one = by_path(table)
     async with _file(request, state, backup) as file:
-        with state.streams.entered(), state.metrics.copying("restore", dry_run=dry_run):
+        with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened_for(one, file) as sources:
                 done = await restore(
                     database, sources, mode, dry_run=dry_run, limits=_limits(state)
@@ -157,7 +157,7 @@ async def restore_table(
 async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
-    with state.metrics.copying("verify"):
+    with state.metrics.counting("verify"):
         async with _file(request, state, backup) as file:
             return await verify(file)
 

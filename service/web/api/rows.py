@@ -42,7 +42,7 @@ def _insert(table: Table) -> HTTPRouteHandler:
         dry_run: DryRun = False,
     ) -> Response[bytes]:
         body = await request.body()
-        with state.gate.entered():
+        with state.batch_limiter.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
 
     return insert

@@ -165,23 +165,23 @@ def _work(state: State) -> Work:
 
     async def work(job: Job) -> None:
         if job.kind == "verify":
-            with state.metrics.copying("verify"):
+            with state.metrics.counting("verify"):
                 await backup_jobs.verify_backup(job, state.settings)
             return
-        async with place(state.streams, job):
+        async with place(state.long_work, job):
             await _WORK[job.kind](job, state)
 
     return work
 
 
 async def _back_up(job: Job, state: State) -> None:
-    with state.metrics.copying("backup"):
+    with state.metrics.counting("backup"):
         size = await backup_jobs.back_up(job, state.database, state.settings)
     state.metrics.backup_bytes.inc(size)
 
 
 async def _restore(job: Job, state: State) -> None:
-    with state.metrics.copying("restore", dry_run=job.preview):
+    with state.metrics.counting("restore", dry_run=job.preview):
         await backup_jobs.restore_backup(job, state.database, state.settings)
 
 

@@ -89,7 +89,7 @@ class Metrics:
                 self.refused.labels(file["table"], code).inc(count)
 
     @contextmanager
-    def copying(self, action: str, *, dry_run: bool = False) -> Iterator[None]:
+    def counting(self, action: str, *, dry_run: bool = False) -> Iterator[None]:
         """Count a backup, restore or verification by how it ends."""
         name = f"{action}_dry_run" if dry_run else action
         try:

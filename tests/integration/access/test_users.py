@@ -100,8 +100,10 @@ async def test_an_unknown_user_costs_as_much_as_some_user_each_time() -> None:
 def test_a_plain_password_is_hashed_as_the_documentation_shows() -> None:
     shown = re.search(r"m=(\d+),t=(\d+),p=(\d+)", (ROOT / "docs/security.md").read_text("utf-8"))
     assert shown
-    told = dict(zip(("memory_cost", "iterations", "lanes"), map(int, shown.groups()), strict=True))
-    assert told == HASHED_WITH
+    parameters = dict(
+        zip(("memory_cost", "iterations", "lanes"), map(int, shown.groups()), strict=True)
+    )
+    assert parameters == HASHED_WITH
 
 
 async def _seconds(users: Users, name: str) -> float:

@@ -108,17 +108,17 @@ async def test_as_many_errors_are_shown_as_fit(
     api: httpx.AsyncClient, database: Database, record: str, errors: list[Error]
 ) -> None:
     await put(database, record, errors)
-    told = msgspec.to_builtins(errors)
+    expected = msgspec.to_builtins(errors)
     listed = (await api.get("/rejects?limit=1000")).json()["rows"][-1]
     shown = listed["errors"]
-    assert shown == told[: len(shown)]
+    assert shown == expected[: len(shown)]
     assert listed["error_count"] == len(errors)
     assert listed["truncated"] is (len(shown) < len(errors))
     # An engine may keep JSON with a space behind each colon and comma.
     if len(msgspec.json.encode(errors).decode()) + 7 * len(errors) <= SHOWN:
-        assert shown == told
+        assert shown == expected
     whole = (await api.get(f"/rejects/{listed['id']}")).json()
-    assert whole == listed | {"errors": told, "truncated": False}
+    assert whole == listed | {"errors": expected, "truncated": False}
 
 
 @pytest.mark.parametrize(("text", "count"), [("x", 1), ("😀", 2), ("\u0001", 3)])

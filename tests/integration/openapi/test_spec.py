@@ -95,8 +95,8 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     routes = create_app(Settings(api_pass="unused")).routes
     pages = re.compile("/(schema.*|console.*)?").fullmatch
     served = {route.path for route in routes if not pages(route.path)}
-    told = {re.sub(r"{(\w+)}", r"{\1:", path) for path in document["paths"]}
-    assert {re.sub(r":\w+}", ":", path) for path in served} == told
+    documented = {re.sub(r"{(\w+)}", r"{\1:", path) for path in document["paths"]}
+    assert {re.sub(r":\w+}", ":", path) for path in served} == documented
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
@@ -121,7 +121,9 @@ def test_every_operation_documents_success_and_every_problem(document: dict[str,
 
 def test_only_probes_need_no_credentials(document: dict[str, Any]) -> None:
     assert document["security"] == [{"basic": []}]
-    opened = {path for _, path, told in operations_of(document) if told.get("security") == []}
+    opened = {
+        path for _, path, documented in operations_of(document) if documented.get("security") == []
+    }
     assert opened == {"/health/live", "/health/ready"}
 
 
@@ -266,11 +268,11 @@ async def test_replies_equal_the_document(
     path = re.sub(r"/\d+$", "/{row_id}", path)
     if path not in document["paths"]:
         path = re.sub(r"^(/avro/\w+)/.*", r"\1/{table}", path)
-    told = bodies(document, path, method, status)
+    documented = bodies(document, path, method, status)
     media_type = reply.headers["Content-Type"].partition(";")[0]
-    assert media_type in told
+    assert media_type in documented
     if media_type.endswith("json"):
-        schema = resolve(document, told[media_type]["schema"])
+        schema = resolve(document, documented[media_type]["schema"])
         if "properties" in schema:
             assert set(schema["required"]) <= set(reply.json())
         if schema.get("additionalProperties") is False:

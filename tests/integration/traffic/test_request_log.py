@@ -60,13 +60,13 @@ async def test_metrics_count_rows_and_requests(client: httpx.AsyncClient) -> Non
     rows = [{"department": "A"}, {"department": ""}, {"department": 5}]
     await client.post("/departments", json=rows)
     await client.get("/departments/1/2/3")
-    told = await figures(client)
-    assert told['hirebase_rows_inserted_total{table="departments"}'] == 1
-    assert told['hirebase_rows_rejected_total{code="blank",table="departments"}'] == 1
-    assert told['hirebase_rows_rejected_total{code="type",table="departments"}'] == 1
+    metrics = await figures(client)
+    assert metrics['hirebase_rows_inserted_total{table="departments"}'] == 1
+    assert metrics['hirebase_rows_rejected_total{code="blank",table="departments"}'] == 1
+    assert metrics['hirebase_rows_rejected_total{code="type",table="departments"}'] == 1
     where = 'method="POST",route="/departments",status="207"'
-    assert told[f"hirebase_request_seconds_count{{{where}}}"] == 1
-    assert not [name for name in told if "/1/2/3" in name]
+    assert metrics[f"hirebase_request_seconds_count{{{where}}}"] == 1
+    assert not [name for name in metrics if "/1/2/3" in name]
 
 
 async def test_a_replay_counts_no_rows(client: httpx.AsyncClient) -> None:
@@ -80,9 +80,9 @@ async def test_metrics_include_the_pool(client: httpx.AsyncClient) -> None:
         return (await figures(client))["hirebase_pool_waiting"] == 0
 
     await until(is_idle, 10)  # a background task may wait for its first connection
-    told = await figures(client)
-    assert told["hirebase_pool_connections"] >= told["hirebase_pool_free"]
-    assert told["hirebase_snapshot_seconds"] < 1
+    metrics = await figures(client)
+    assert metrics["hirebase_pool_connections"] >= metrics["hirebase_pool_free"]
+    assert metrics["hirebase_snapshot_seconds"] < 1
 
 
 async def test_metrics_count_loads_and_backups(client: httpx.AsyncClient) -> None:
@@ -94,20 +94,20 @@ async def test_metrics_count_loads_and_backups(client: httpx.AsyncClient) -> Non
         assert (await client.post(f"/avro/{url}", content=backup)).status_code == 200
     assert (await client.post("/avro/verify", content=backup[:-1])).status_code == 422
     await run(client, "/console/backups?table=jobs")
-    told = await figures(client)
-    rows = {name: value for name, value in told.items() if "loader_rows_total" in name}
+    metrics = await figures(client)
+    rows = {name: value for name, value in metrics.items() if "loader_rows_total" in name}
     assert rows['hirebase_loader_rows_total{outcome="added",table="departments"}'] == 2
     assert rows['hirebase_loader_rows_total{outcome="rejected",table="departments"}'] == 1
     assert sum(rows.values()) == 3
-    assert told['hirebase_loader_errors_total{code="missing",table="departments"}'] == 1
-    assert {name: value for name, value in told.items() if "backups_total" in name} == {
+    assert metrics['hirebase_loader_errors_total{code="missing",table="departments"}'] == 1
+    assert {name: value for name, value in metrics.items() if "backups_total" in name} == {
         'hirebase_backups_total{action="backup",outcome="done"}': 3,
         'hirebase_backups_total{action="restore",outcome="done"}': 1,
         'hirebase_backups_total{action="restore_dry_run",outcome="done"}': 1,
         'hirebase_backups_total{action="verify",outcome="done"}': 1,
         'hirebase_backups_total{action="verify",outcome="failed"}': 1,
     }
-    assert told["hirebase_backup_bytes_total"] > len(backup) + saved["size"]
+    assert metrics["hirebase_backup_bytes_total"] > len(backup) + saved["size"]
 
 
 async def test_an_excess_batch_is_refused_immediately(
@@ -140,9 +140,9 @@ try:
 except ValueError as error:
     log.error("an error", exc_info=error)
 """
-    told = await logged(form, failing)
-    assert "it failed" in told
-    assert "top-secret" not in told
+    output = await logged(form, failing)
+    assert "it failed" in output
+    assert "top-secret" not in output
 
 
 async def logged(form: str, code: str) -> str:
@@ -152,5 +152,5 @@ async def logged(form: str, code: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", setup + code, stderr=asyncio.subprocess.PIPE
     )
-    _, told = await process.communicate()
-    return told.decode()
+    _, output = await process.communicate()
+    return output.decode()
