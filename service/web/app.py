@@ -62,18 +62,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         ],
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
-        state=State(
-            {
-                "settings": settings,
-                "users": Users.of(settings),
-                "metrics": metrics,
-                "batch_limiter": batch_limiter,
-                "long_work": Limiter(
-                    max(1, settings.mysql_pool_size // 2),
-                    what=LONG_WORK,
-                ),
-            }
-        ),
+        state=State(_state(settings, metrics, batch_limiter)),
         dependencies={"database": Provide(_database, sync_to_thread=False)},
         middleware=[
             DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
@@ -91,6 +80,17 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     # Outside of the framework, because its middleware runs only after routing.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
+
+
+def _state(settings: Settings, metrics: Metrics, batch_limiter: Limiter) -> dict[str, Any]:
+    """What handlers share. The lifespan adds what needs the database."""
+    return {
+        "settings": settings,
+        "users": Users.of(settings),
+        "metrics": metrics,
+        "batch_limiter": batch_limiter,
+        "long_work": Limiter(max(1, settings.mysql_pool_size // 2), what=LONG_WORK),
+    }
 
 
 def create_app_from_environment() -> Litestar:
