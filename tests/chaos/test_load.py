@@ -34,6 +34,10 @@ WARM_SECONDS = sized(short=5, full=60)
 FLOOD_SECONDS = sized(short=20, full=90)
 ACCEPTED = {*SUCCESS, 422}
 CLIENTS = os.cpu_count() or 1
+PACED = 0.8
+"""The part of the sustainable rate at which the soak sends."""
+KEPT = sized(short=0.5, full=0.9)
+"""The part of that pace that must be reached. A neighbour of the machine can slow a short run."""
 LIGHT = 30
 """Requests a second that leave the processors idle most of the time."""
 SLOWER = 3
@@ -78,14 +82,14 @@ def mixed(number: int) -> bytes:
 
 async def test_memory_does_not_grow(service: Service) -> None:
     full = await sustainable(service, mixed, ACCEPTED)
-    soak = asyncio.create_task(paced(service.port, soaked, 0.8 * full, SOAK_SECONDS))
+    soak = asyncio.create_task(paced(service.port, soaked, PACED * full, SOAK_SECONDS))
     await asyncio.sleep(WARM_SECONDS)
     early = resident(service.pid)
     replies = await soak
     grown = resident(service.pid) - early
     rate = len(replies) / SOAK_SECONDS
     report("soak", sustainable=full, rate=rate, p99_ms=p99(replies), grown_mib=grown)
-    assert rate > 0.9 * 0.8 * full
+    assert rate > KEPT * PACED * full
     assert {reply.status for reply in replies} <= ACCEPTED
     assert grown <= 10
 
