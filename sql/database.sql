@@ -45,6 +45,9 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
+-- name: id_step
+SELECT @@auto_increment_increment;
+
 -- name: snapshot_isolation
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
