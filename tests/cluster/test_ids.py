@@ -30,14 +30,14 @@ SECONDS = 120
 class Writers:
     """Writers that post batches to several services, each of which prefers another node.
 
-    written: the name of each row, by the id in the reply; steps: the distances of ids in a batch.
+    written: (id in the reply, name) of each row; steps: the distances of ids in a batch.
     """
 
     def __init__(self, services: list[Client]):
         self._services = services
         self._stopping = False
         self.batches = 0
-        self.written: dict[int, str] = {}
+        self.written: list[tuple[int, str]] = []
         self.steps: set[int] = set()
 
     async def write_while(self, changes: Callable[[], Awaitable[None]]) -> None:
@@ -64,7 +64,7 @@ class Writers:
         while not self._stopping:
             called = [f"{writer}-{number}-{at}" for at in range(ROWS)]
             ids = await self._post(writer, f"{writer}-{number}", called)
-            self.written |= dict(zip(ids, called, strict=True))
+            self.written += zip(ids, called, strict=True)
             self.steps.add(ids[1] - ids[0])
             self.batches += 1
             number += 1
@@ -85,9 +85,7 @@ class Writers:
 
 @asynccontextmanager
 async def writing(cluster: Cluster, *preferred: int) -> AsyncIterator[Writers]:
-    """Writers on new tables, through a service for each preferred node; at the end, ids are held
-    against the rows.
-    """
+    """Writers on new tables, through a service for each preferred node; then each id is checked."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(connect(cluster.settings))
         await migrate(database)
@@ -97,11 +95,10 @@ async def writing(cluster: Cluster, *preferred: int) -> AsyncIterator[Writers]:
         ]
         writers = Writers(services)
         yield writers
-        assert len(writers.written) == writers.batches * ROWS
         stored = await names(database)
-        wrong = {key for key in writers.written if writers.written[key] != stored.get(key)}
-        assert not wrong, f"{len(wrong)} of {len(stored)} ids are wrong"
-        assert len(stored) == len(writers.written)
+        wrong = [key for key, name in writers.written if stored.get(key) != name]
+        assert not wrong, f"{len(wrong)} of {len(writers.written)} ids are wrong"
+        assert len(stored) == len(writers.written) == writers.batches * ROWS
 
 
 def _preferring(cluster: Cluster, n: int) -> Settings:
