@@ -14,7 +14,7 @@ import pytest
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.settings import Settings
-from tests.support.clusters import Cluster, Galera, GroupReplication
+from tests.support.clusters import NODES, Cluster, Galera, GroupReplication
 from tests.support.hires import add_parents, hire, names
 from tests.support.serving import serving
 from tests.support.waiting import until
@@ -25,6 +25,7 @@ Client = httpx.AsyncClient
 ROWS = 100
 WRITERS = 4
 SECONDS = 120
+SESSIONS = "SELECT id FROM information_schema.processlist WHERE user = 'hirebase'"
 
 
 class Writers:
@@ -126,21 +127,24 @@ async def test_ids_are_right_while_galera_changes_its_size(galera: Galera) -> No
 async def test_ids_are_right_while_a_group_changes_its_mode(
     group_replication: GroupReplication,
 ) -> None:
+    """In multi-primary mode, two nodes take writes at once, with a step of 7."""
     primary = await group_replication.primary()
-    async with writing(group_replication, primary) as writers:
-        call = partial(group_replication.sql, primary, seconds=60)
+    call = partial(group_replication.sql, seconds=60)
 
-        async def change_mode() -> None:
-            await writers.more()
-            await call("SELECT group_replication_switch_to_multi_primary_mode()")
-            await writers.more()
-            # Sessions keep their step, so new ones are needed to get that of the group.
-            users = "SELECT id FROM information_schema.processlist WHERE user = 'hirebase'"
-            for (session,) in await call(users):
-                await call(f"KILL {session}")
-            await writers.more()
-            await call("SELECT group_replication_switch_to_single_primary_mode(@@server_uuid)")
-            await writers.more()
+    async def reconnect() -> None:
+        # Sessions keep their step, so new ones are needed to get that of the group.
+        for n in NODES:
+            for (session,) in await call(n, SESSIONS):
+                await call(n, f"KILL {session}")
 
+    async def change_mode() -> None:
+        for mode in ("multi_primary_mode()", "single_primary_mode(@@server_uuid)"):
+            await writers.more()
+            await call(primary, f"SELECT group_replication_switch_to_{mode}")
+            await writers.more()
+            await reconnect()
+        await writers.more()
+
+    async with writing(group_replication, primary, 1 + primary % len(NODES)) as writers:
         await writers.write_while(change_mode)
     assert writers.steps == {1, 7}
