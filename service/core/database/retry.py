@@ -33,24 +33,24 @@ async def repeat(
 ) -> T:
     """Call `once` with the seconds that are left, until it succeeds or cannot be repeated.
 
-    It is repeated until the deadline after a ContentionError, and for FAILOVER_SECONDS after an
-    UnavailableError, because the transaction was rolled back. After a CommitUnknownError that is
-    not certain, so it is repeated only if it is idempotent.
+    It is repeated until the deadline after a ContentionError, and for FAILOVER_SECONDS after the
+    first UnavailableError, because the transaction was rolled back. After a CommitUnknownError that
+    is not certain, so it is repeated only if it is idempotent.
     """
     clock = asyncio.get_running_loop().time
-    end, outage = clock() + timeout, _Outage()
+    end, lost_at = clock() + timeout, 0.0
     error = UnavailableError(LOCKED)
     for attempt in count() if attempts is None else range(attempts):
-        began = clock()
         try:
-            return await once(end - began)
+            return await once(end - clock())
         except NoConnectionError:
             raise  # it has already waited
         except ContentionError:
             error = UnavailableError(LOCKED)
         except UnavailableError as lost:
             is_unknown = isinstance(lost, CommitUnknownError) and not idempotent
-            if is_unknown or outage.is_over(began, clock()):
+            lost_at = lost_at or clock()
+            if is_unknown or clock() - lost_at >= FAILOVER_SECONDS:
                 raise
             error = lost
         on_retry()
@@ -64,19 +64,3 @@ async def repeat(
 def backoff(attempt: int) -> float:
     """Seconds to wait after an attempt (0, 1, 2, …): longer each time, and at random."""
     return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), MAX_BACKOFF_SECONDS))
-
-
-class _Outage:
-    """The time since some work first lost its server, in one outage."""
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-
-    def is_over(self, began: float, now: float) -> bool:
-        """Whether the attempt that began then and is lost now was the last one.
-
-        Work that ran for a while before it was lost is in a new outage.
-        """
-        if self._first is None or now - began > FAILOVER_SECONDS:
-            self._first = now
-        return now - self._first >= FAILOVER_SECONDS

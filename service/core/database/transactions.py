@@ -205,7 +205,8 @@ class Database:
         """
         end = asyncio.get_running_loop().time() + timeout
         # Work with a long deadline does not wait longer for a connection than other work.
-        connection = await self._connection(min(timeout, self._timeout), wait and self.several)
+        patience = FAILOVER_SECONDS if wait and self.several else 0
+        connection = await self._connection(min(timeout, self._timeout), patience)
         with translated_errors():
             try:
                 async with asyncio.timeout_at(end) as deadline:
@@ -216,24 +217,30 @@ class Database:
             finally:
                 self.pool.release(connection)
 
-    async def _connection(self, timeout: float, wait: bool) -> Connection:
-        """A connection from the pool; NoConnectionError."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + FAILOVER_SECONDS if wait else 0
+    async def _connection(self, timeout: float, wait: float) -> Connection:
+        """A connection from the pool; NoConnectionError.
+
+        wait: how long to repeat if no server takes writes, in seconds.
+        """
         try:
             with translated_errors():
                 async with asyncio.timeout(timeout):
-                    while True:
-                        try:
-                            with translated_errors():
-                                connection: Connection = await self.pool.acquire()
-                                return connection
-                        except UnavailableError:
-                            if clock() > end:
-                                raise
-                        await asyncio.sleep(RECONNECT_SECONDS)
+                    return await self._acquire(wait)
         except UnavailableError as error:
             raise NoConnectionError(str(error)) from error.__cause__
+
+    async def _acquire(self, wait: float) -> Connection:
+        clock = asyncio.get_running_loop().time
+        end = clock() + wait
+        while True:
+            try:
+                with translated_errors():
+                    connection: Connection = await self.pool.acquire()
+                    return connection
+            except UnavailableError:
+                if clock() >= end or self.pool.closing:
+                    raise
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _clean_up(self, connection: Connection, error: BaseException) -> None:
         """Roll back, or close the connection; the deadline of the work does not apply.

@@ -28,7 +28,7 @@ PURGED_AT_ONCE = 1000
 RECHECK_SECONDS = 5
 """The time to find out whether an unconfirmed COMMIT was done, before the client gets an error.
 
-With several servers, FAILOVER_SECONDS more, because another server may have to take over first.
+With several servers it is FAILOVER_SECONDS, because another one may have to take over first.
 """
 MINUTES = 5
 """How long a transaction without a key is recorded: much longer than RECHECK_SECONDS."""
@@ -141,7 +141,7 @@ class Keys:
         try:
             return await self._database.run(attempt)
         except CommitUnknownError as unknown:
-            seconds = RECHECK_SECONDS + (FAILOVER_SECONDS if self._database.several else 0)
+            seconds = FAILOVER_SECONDS if self._database.several else RECHECK_SECONDS
             try:
                 async with asyncio.timeout(seconds):
                     return await self._rerun(attempt)

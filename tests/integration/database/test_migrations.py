@@ -9,8 +9,7 @@ from functools import partial
 import pytest
 
 import sql
-from service.core.database import migrations
-from service.core.database import transactions as databases
+from service.core.database import migrations, retry
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.transactions import SQL, Database
@@ -138,7 +137,7 @@ async def test_a_migration_repeats_a_refused_lock_until_its_deadline(
     scratch: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await apply(scratch)
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setitem(SQL, "lock_migrations", REFUSED.format(1205))
     async with connect(scratch) as database:
         second = asyncio.create_task(migrate(database))
