@@ -106,10 +106,10 @@ class _Writer:
 
 
 class Commits:
-    """The faults of the next COMMITs, in order. Later COMMITs are normal."""
+    """The faults of the next COMMITs, in order; None: no fault. Later COMMITs are normal."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self.seen = 0
 
     def reach(self, inner: Reach) -> Reach:

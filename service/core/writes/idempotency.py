@@ -105,7 +105,7 @@ class Keys:
         async def purge(transaction: Transaction) -> int:
             return await transaction.execute(SQL["purge"], (PURGED_AT_ONCE,))
 
-        return await self._database.run(purge)
+        return await self._database.run(purge, idempotent=True)
 
     async def confirmed(self, work: Work) -> Reply:
         """Run `work` in a transaction. If its COMMIT is unconfirmed, find out whether it was done.

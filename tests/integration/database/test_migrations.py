@@ -16,6 +16,7 @@ from service.core.database.transactions import SQL, Database
 from service.core.errors import UnavailableError
 from service.core.settings import Settings
 from tests.support import engine, program
+from tests.support.commit_faults import Fault, faulty_commits
 from tests.support.tcp_proxy import Wire
 from tests.support.waiting import until
 
@@ -106,6 +107,22 @@ async def _apply_before_the_crash(database: Database, version: int, done: int) -
                 await transaction.execute(statement)
             if number < version:
                 await transaction.execute(SQL["record_migration"], (number, name))
+
+
+@pytest.mark.parametrize("fault", ["committed", "lost"])
+@pytest.mark.parametrize("at", range(len(ALL) + 1))
+async def test_a_migration_continues_after_an_unconfirmed_commit(
+    scratch: Settings, at: int, fault: Fault
+) -> None:
+    """COMMIT 0 is that of the lock row; each other one records a migration."""
+    async with faulty_commits(scratch) as (settings, commits), connect(settings) as database:
+        commits.faults = [*[None] * at, fault]
+        await migrate(database)
+        assert commits.faults == []
+        assert await migrate(database) == []
+    async with connect(scratch) as database:
+        applied = await database.fetch(SQL["applied_migrations"])
+    assert len(applied) == len(ALL)
 
 
 async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) -> None:
