@@ -45,7 +45,12 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         stack.push_async_callback(reachable.close)
         pool = Pool(settings.mysql_pool_size, reachable, db=settings.mysql_database, **options)
         stack.push_async_callback(_close, pool)
-        database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
+        database = Database(
+            pool,
+            settings.mysql_timeout,
+            embedded=settings.embedded,
+            several=len(addresses) > 1,
+        )
         await _wait_until_reachable(database, settings)
         yield database
 

@@ -51,6 +51,11 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         self._opening: set[asyncio.Task[Connection]] = set()
 
     @property
+    def closing(self) -> bool:
+        """Whether the pool gives out no more connections."""
+        return bool(self._closing)
+
+    @property
     def waiting(self) -> int:
         """The number of waiters."""
         return len(self._waiters)

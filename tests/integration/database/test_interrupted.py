@@ -16,8 +16,7 @@ import pytest
 from service.core.backups import backup
 from service.core.backups.backup_store import PARTIAL, BackupStore
 from service.core.backups.restore import restore
-from service.core.database import driver, failover
-from service.core.database import transactions as databases
+from service.core.database import driver, failover, retry
 from service.core.database.connect import connect
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import ContentionError, DuplicateError
@@ -197,7 +196,7 @@ async def test_a_missed_deadline_is_reported_as_such(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.2)
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0)
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
     async with connect(settings) as single:
         single._timeout = DEADLINE

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database import transactions as databases
+from service.core.database import retry
 from service.core.database.connect import connect
 from service.core.database.driver import Cursor
 from service.core.database.migrations import migrate
@@ -190,7 +190,7 @@ async def test_a_deadlock_at_commit_is_retried(
 async def test_locks_past_the_deadline_are_unavailable(
     database: Database, parents: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0.01)
     attempts = []
 
     async def work(transaction: Transaction) -> None:
