@@ -61,25 +61,27 @@ forget_first_transactions() {
     || sql "$1" <<<"RESET BINARY LOGS AND GTIDS"
 }
 
-# prepare NODE: what differs from node to node
-prepare() {
-  sql "$1" <<SQL
-STOP GROUP_REPLICATION;
-SET PERSIST server_id = ${1##*-};
-SET PERSIST group_replication_local_address = '$1:33061';
-SET PERSIST group_replication_start_on_boot = ON;
-CHANGE REPLICATION SOURCE TO SOURCE_USER = 'replication',
-  SOURCE_PASSWORD = $(quoted "$MYSQL_REPLICATION_PASSWORD") FOR CHANNEL 'group_replication_recovery';
-SQL
-}
-
 # start NODE ON|OFF: starts replication; ON makes the node the first one of the group
 start() {
   say "$1 $([ "$2" = ON ] && echo starts the group || echo joins)"
-  prepare "$1"
-  sql "$1" <<<"SET GLOBAL group_replication_bootstrap_group = $2; START GROUP_REPLICATION; SET GLOBAL offline_mode = OFF" \
-    || say "$1 could not start replication yet"
+  sql "$1" <<SQL || say "$1 could not start replication yet"
+STOP GROUP_REPLICATION;
+CHANGE REPLICATION SOURCE TO SOURCE_USER = 'replication',
+  SOURCE_PASSWORD = $(quoted "$MYSQL_REPLICATION_PASSWORD") FOR CHANNEL 'group_replication_recovery';
+SET GLOBAL group_replication_bootstrap_group = $2;
+START GROUP_REPLICATION;
+SET GLOBAL offline_mode = OFF;
+SQL
   sql "$1" <<<"SET GLOBAL group_replication_bootstrap_group = OFF"
+}
+
+# join NODE MEMBER: joins the group of a member, unless the node has transactions of its own
+join() {
+  if [ "$(ask "$2" "SELECT GTID_SUBSET('$(transactions "$1")', '$(transactions "$2")')")" = 1 ]; then
+    start "$1" OFF
+  else
+    problem="$1 has transactions that the group lacks, so it cannot join. See docs/scaling.md"
+  fi
 }
 
 # write_accounts NODE: the database and the accounts, on the primary, so that every node has them
@@ -112,8 +114,8 @@ step() {
   done
   if [ "$alive" ]; then
     [ "$accounts" ] || { write_accounts "$alive"; accounts=written; }
-    for node in "${out[@]}"; do start "$node" OFF; done
-    problem="$missing$recovering ${out[*]} not in the group"
+    problem="not in the group:$missing$recovering ${out[*]}"
+    for node in "${out[@]}"; do join "$node" "$alive"; done
     [ "${#out[@]}" = 0 ] && [ ! "$missing$recovering" ]
   elif [ "$missing$recovering" ] || [ "${#out[@]}" -lt "${#nodes[@]}" ]; then
     problem="there is no group, and$missing$recovering does not answer. Start it, or leave it out: NODES='db-1 db-2'"
