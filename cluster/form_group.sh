@@ -9,8 +9,10 @@ set -euo pipefail
 : "${WAIT_SECONDS:=180}"
 export MYSQL_PWD=$MYSQL_ROOT_PASSWORD
 read -ra nodes <<<"$NODES"
+fails='(SELECT 1 UNION SELECT 2)' # as a value, which has one row
 
-say() { printf 'group: %s\n' "$*"; }
+said=''
+say() { [ "$*" = "$said" ] || printf 'group: %s\n' "$*"; said=$*; }
 # quoted TEXT: an SQL string
 quoted() { local text=${1//\\/\\\\}; printf "'%s'" "${text//\'/\\\'}"; }
 # sql NODE: runs the statements of standard input, prints rows without names
@@ -61,18 +63,26 @@ forget_first_transactions() {
     || sql "$1" <<<"RESET BINARY LOGS AND GTIDS"
 }
 
-# start NODE ON|OFF: starts replication; ON makes the node the first one of the group
+# start NODE ON|OFF: starts replication; ON makes the node the first one of the group. The first two
+# queries fail, which ends the session, if another run of this script starts the node or has done so.
 start() {
   say "$1 $([ "$2" = ON ] && echo starts the group || echo joins)"
-  sql "$1" <<SQL || say "$1 could not start replication yet"
+  local reply
+  reply=$(sql "$1" 2>&1 <<SQL
+SELECT IF(GET_LOCK('form_group', 0), 1, $fails) INTO @locked;
+SELECT IF(COUNT(*) = 0, 1, $fails) INTO @outside FROM performance_schema.replication_group_members
+  WHERE member_state IN ('ONLINE', 'RECOVERING');
 STOP GROUP_REPLICATION;
 CHANGE REPLICATION SOURCE TO SOURCE_USER = 'replication',
   SOURCE_PASSWORD = $(quoted "$MYSQL_REPLICATION_PASSWORD") FOR CHANNEL 'group_replication_recovery';
 SET GLOBAL group_replication_bootstrap_group = $2;
 START GROUP_REPLICATION;
+SET GLOBAL group_replication_bootstrap_group = OFF;
 SET GLOBAL offline_mode = OFF;
 SQL
-  sql "$1" <<<"SET GLOBAL group_replication_bootstrap_group = OFF"
+  ) && return
+  problem="$1 does not start replication: $reply"
+  ask "$1" "SET GLOBAL group_replication_bootstrap_group = OFF"
 }
 
 # join NODE MEMBER: joins the group of a member, unless the node has transactions of its own
@@ -113,12 +123,12 @@ step() {
     esac
   done
   if [ "$alive" ]; then
-    [ "$accounts" ] || { write_accounts "$alive"; accounts=written; }
+    if [ ! "$accounts" ]; then write_accounts "$alive" && accounts=written || return 1; fi
     problem="not in the group:$missing$recovering ${out[*]}"
     for node in "${out[@]}"; do join "$node" "$alive"; done
     [ "${#out[@]}" = 0 ] && [ ! "$missing$recovering" ]
   elif [ "$missing$recovering" ] || [ "${#out[@]}" -lt "${#nodes[@]}" ]; then
-    problem="there is no group, and$missing$recovering does not answer. Start it, or leave it out: NODES='db-1 db-2'"
+    problem="there is no group, and$missing$recovering does not answer, or refuses root's password. Start it, or leave it out (-e NODES=…, see docs/scaling.md)"
     return 1
   else
     node=$(most_transactions)
