@@ -189,6 +189,8 @@ class Load:
         """Write a block once, even if others load this file or the connection breaks."""
         for attempt in range(ATTEMPTS):
             try:
+                if attempt and (done := await self.checkpoint.find(block)):
+                    return await self._recorded(done)
                 return await self._database.run(
                     lambda transaction: self._put(transaction, block, batch), SECONDS
                 )
@@ -196,8 +198,6 @@ class Load:
                 if attempt == ATTEMPTS - 1:
                     raise
                 await self._wait_for_database(error)
-            if done := await self.checkpoint.find(block):
-                return await self._recorded(done)
         raise AssertionError
 
     async def _put(self, transaction: Transaction, block: Block, batch: Batch) -> Outcome:

@@ -127,8 +127,7 @@ async def _purge(app: Litestar, database: Database) -> bool:
 
 
 async def _purge_rejects(database: Database, days: int) -> int:
-    async with database.transaction() as transaction:
-        return await purge_rejects(transaction, days)
+    return await database.run(lambda transaction: purge_rejects(transaction, days), idempotent=True)
 
 
 async def _publish_metrics(app: Litestar, database: Database) -> bool:

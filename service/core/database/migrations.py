@@ -17,8 +17,10 @@ WAIT_SECONDS = 300
 
 async def migrate(database: Database) -> list[str]:
     """Apply the pending migrations and return their names."""
-    await database.run(_prepare, WAIT_SECONDS)
-    return await database.run(lambda lock: _apply_pending(database, lock), WAIT_SECONDS)
+    await database.run(_prepare, WAIT_SECONDS, idempotent=True)
+    return await database.run(
+        lambda lock: _apply_pending(database, lock), WAIT_SECONDS, idempotent=True
+    )
 
 
 async def _prepare(transaction: Transaction) -> None:

@@ -185,8 +185,13 @@ class Jobs:
     async def heartbeat(self, job: Job) -> bool:
         """Write the progress of a run; False if another run has claimed the job."""
         values = (job.message[:MESSAGE], job.progress(), job.id, job.run)
-        timeout = HEARTBEAT_TIMEOUT
-        return bool(await self._execute(self._heartbeats, "heartbeat", *values, timeout=timeout))
+        return bool(
+            await self._heartbeats.run(
+                lambda transaction: transaction.execute(SQL["heartbeat"], values),
+                HEARTBEAT_TIMEOUT,
+                idempotent=True,
+            )
+        )
 
     async def finish(self, job: Job, state: State) -> bool:
         """Write the end of a run; False if another run has claimed the job."""
@@ -218,12 +223,8 @@ class Jobs:
             return []
         return await self._database.fetch(SQL[name], (SILENT_SECONDS, value))
 
-    async def _execute(
-        self, database: Database, name: str, *values: Any, timeout: float | None = None
-    ) -> int:
-        return await database.run(
-            lambda transaction: transaction.execute(SQL[name], values), timeout
-        )
+    async def _execute(self, database: Database, name: str, *values: Any) -> int:
+        return await database.run(lambda transaction: transaction.execute(SQL[name], values))
 
 
 async def _forget(job_id: str, transaction: Transaction) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.database import transactions as databases
+from service.core.database import transactions
 from service.core.database.connect import connect
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
@@ -78,16 +79,46 @@ async def test_the_next_server_is_used_if_one_becomes_unreachable(
         assert (wire.taken, other.taken) == (1, 0)
         wire.refusing = True
         wire.cut()
-        await _ping_twice(database)
+        await database.fetch("SELECT 1")
         assert other.taken == 1
 
 
-async def _ping_twice(database: databases.Database) -> None:
-    """Ping; the first attempt may still get the connection that was cut."""
-    try:
-        await database.ping()
-    except UnavailableError:
-        await database.ping()
+async def test_if_no_server_answers_work_waits_for_one(
+    wire: Wire, other: Wire, two: Settings
+) -> None:
+    async with connect(two) as database:
+        wire.refusing = other.refusing = True
+        wire.cut()
+        query = asyncio.create_task(database.fetch("SELECT 1"))
+        work = asyncio.create_task(database.run(lambda session: session.fetch("SELECT 2")))
+        with pytest.raises(UnavailableError):
+            await database.ping()
+        await asyncio.sleep(1)
+        other.refusing = False
+        assert (await query, await work) == ([(1,)], [(2,)])
+
+
+async def test_the_wait_for_a_server_ends(
+    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "FAILOVER_SECONDS", 1)
+    async with connect(two) as database:
+        wire.refusing = other.refusing = True
+        wire.cut()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await database.fetch("SELECT 1")
+        assert 1 <= time.monotonic() - began < 3
+
+
+async def test_work_does_not_wait_for_the_only_server(wire: Wire, migrated: Settings) -> None:
+    async with connect(engine.over(wire, migrated)) as database:
+        wire.refusing = True
+        wire.cut()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await database.fetch("SELECT 1")
+        assert time.monotonic() - began < 1
 
 
 async def test_if_all_servers_are_down_the_error_names_all(wire: Wire, migrated: Settings) -> None:
