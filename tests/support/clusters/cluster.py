@@ -16,7 +16,7 @@ from tests.support.processes import lasting_port
 
 NODES = (1, 2, 3)
 DATABASE, USER, PASSWORD = "hirebase", "hirebase", "hirebase-password"
-READY_SECONDS = 120
+READY_SECONDS = 300
 AWAY = "away"
 CONNECTIONS = f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{USER}'"
 EMPTY = (f"DROP DATABASE IF EXISTS {DATABASE}", f"CREATE DATABASE {DATABASE} CHARSET utf8mb4")
