@@ -72,8 +72,12 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
 }
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
-TOO_LARGE = {1105: "Maximum writeset size exceeded", 1180: "wsrep_max_ws_rows exceeded"}
-"""Galera has no numbers for its limits on transactions: the texts tell them from other errors."""
+_TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
+    (1105, "Maximum writeset size exceeded", TransactionTooLarge),
+    (1180, "wsrep_max_ws_rows exceeded", TransactionTooLarge),
+    (1180, "Got error 149 ", ContentionError),  # another primary of the group changed the same rows
+]
+"""Errors of clusters that have no number of their own: only the text tells them apart."""
 
 
 @contextmanager
@@ -107,8 +111,9 @@ def _translate(error: pymysql.MySQLError) -> HirebaseError:
 
 
 def _kind(error: pymysql.MySQLError, number: int) -> type[HirebaseError]:
-    if number in TOO_LARGE and TOO_LARGE[number] in str(error):
-        return TransactionTooLarge
+    for coarse, text, kind in _TEXTS:
+        if number == coarse and text in str(error):
+            return kind
     # The driver raises these itself: the connection is closed, or the reply is not MySQL.
     from_driver = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
     return ERRORS.get(number, UnavailableError if from_driver else DatabaseError)
