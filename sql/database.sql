@@ -82,5 +82,7 @@ ON DUPLICATE KEY UPDATE applied_at = CURRENT_TIMESTAMP(6);
 -- name: applied_migrations
 SELECT version FROM schema_migrations WHERE version > 0;
 
+-- On Galera, processes on two nodes may hold the lock at once, and apply the same migration.
 -- name: record_migration
-INSERT INTO schema_migrations (version, name) VALUES (%s, %s);
+INSERT INTO schema_migrations (version, name) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE name = VALUES(name);
