@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from tests.cluster.figures import FIGURES, table, write
 from tests.support.clusters import Cluster, Galera, GroupReplication
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table, and with FIGURES=docs/scaling.md write it into that page."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in table([figures.cells() for figures in FIGURES]):
+            terminalreporter.write_line(line)
+        if page := os.environ.get("FIGURES"):
+            write(Path(page), FIGURES)
 
 
 @pytest.fixture(scope="session")

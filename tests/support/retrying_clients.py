@@ -82,6 +82,10 @@ class RetryingClients:
         ends = [attempt.ended for attempt in self.attempts if attempt.is_success]
         return max(later - earlier for earlier, later in pairwise(ends))
 
+    def first_success(self, after: float) -> float:
+        """The end of the first success after a time."""
+        return min(it.ended for it in self.attempts if it.is_success and it.ended > after)
+
     async def start(self) -> None:
         """Start the services. Their warnings are no errors, because they are killed at work."""
         for settings in self._settings:

@@ -18,6 +18,7 @@ NODES = (1, 2, 3)
 DATABASE, USER, PASSWORD = "hirebase", "hirebase", "hirebase-password"
 READY_SECONDS = 120
 AWAY = "away"
+CONNECTIONS = f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{USER}'"
 EMPTY = (f"DROP DATABASE IF EXISTS {DATABASE}", f"CREATE DATABASE {DATABASE} CHARSET utf8mb4")
 CREATE_USER = (
     f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'",
@@ -138,6 +139,11 @@ class Cluster(ABC):
         """End and remove all nodes."""
         await asyncio.to_thread(self._remove)
 
+    async def in_use(self) -> int:
+        """The node with the most connections of services."""
+        used = {n: await self._connections(n) for n in NODES}
+        return max(used, key=lambda n: used[n])
+
     @abstractmethod
     async def writer(self) -> int:
         """A node that takes writes."""
@@ -180,6 +186,10 @@ class Cluster(ABC):
         with suppress(pymysql.Error):
             return "".join(state for (state,) in await self.sql(n, self.STATE, seconds=1))
         return AWAY
+
+    async def _connections(self, n: int) -> int:
+        ((number,),) = await self.sql(n, CONNECTIONS)
+        return int(number)
 
     async def _until(
         self, n: int, condition: Callable[[str], bool], seconds: float = READY_SECONDS
