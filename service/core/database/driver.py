@@ -271,3 +271,5 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
+            if "MariaDB" in version:
+                await cursor.execute(SQL["mariadb_session"])
