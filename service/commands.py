@@ -17,6 +17,7 @@ from service.core.backups.sources import opened
 from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
+from service.core.database.replicas import replicas
 from service.core.errors import BackupError
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
@@ -76,8 +77,8 @@ def verify_command(file: Path) -> None:
 async def _save(
     settings: Settings, store: BackupStore, table: Table | None, codec: Codec, keep: int | None
 ) -> Saved:
-    async with connect(settings) as database:
-        return await store.save(database, table, codec, keep)
+    async with connect(settings) as database, replicas(settings, database) as readers:
+        return await store.save(await readers.current(), table, codec, keep)
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:

@@ -28,6 +28,8 @@ class Verdict(Struct, frozen=True):
     verified: bool
     snapshot_at: str | None
     program: str | None
+    server: str | None
+    position: str | None
 
 
 class Verification(Struct, frozen=True):
@@ -63,6 +65,8 @@ def _verdict(table: Table, file: IO[bytes]) -> Verdict:
         verified=origin is not None,
         snapshot_at=origin.snapshot_at if origin else None,
         program=origin.program if origin else None,
+        server=origin.server if origin else None,
+        position=origin.position if origin else None,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import sql
 from service.core.database import embedded, servers
 from service.core.database.pool import Pool
+from service.core.database.servers import Server
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
     DatabaseError,
@@ -27,24 +27,30 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
     Raises UnavailableError, or SettingsError if the server refuses the connection.
     """
     async with AsyncExitStack() as stack:
-        options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            addresses = [server.options]
-            options = {"on_unreachable": server.restart}
             await _prepare_embedded(server, settings)
+            size, name = settings.mysql_pool_size, settings.mysql_database
+            pool = Pool(size, [server.options], server.restart, db=name)
         else:
-            addresses = [{"host": host, "port": port} for host, port in settings.servers]
-            options = {
-                "user": settings.mysql_user,
-                "password": settings.mysql_password,
-                "ssl": _tls(settings),
-            }
-        pool = Pool(settings.mysql_pool_size, addresses, db=settings.mysql_database, **options)
+            pool = open_pool(settings, settings.servers)
         stack.push_async_callback(_close, pool)
         database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
         await _wait_until_reachable(database, settings)
         yield database
+
+
+def open_pool(settings: Settings, servers: Sequence[Server], *, read_only: bool = False) -> Pool:
+    """A pool to servers of MYSQL_HOST, or, with read_only, of MYSQL_READ_HOST."""
+    return Pool(
+        settings.mysql_pool_size,
+        [{"host": host, "port": port} for host, port in servers],
+        db=settings.mysql_database,
+        user=settings.mysql_user,
+        password=settings.mysql_password,
+        ssl=_tls(settings),
+        read_only=read_only,
+    )
 
 
 async def _close(pool: Pool) -> None:

@@ -138,12 +138,13 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
 class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
-    `id_step` is the difference between consecutive generated ids.
+    `id_step` is the difference between consecutive generated ids. read_only: a server that accepts
+    no writes will do as well.
     """
 
     id_step = 1
 
-    def __init__(self, **options: Any):
+    def __init__(self, *, read_only: bool = False, **options: Any):
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
@@ -151,6 +152,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             **options,
         )
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
+        self._for_reads = read_only
 
     async def open(self) -> None:
         """Connect; OperationalError."""
@@ -209,7 +211,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
-        if read_only:
+        if read_only and not self._for_reads:
             raise pymysql.OperationalError(READ_ONLY, "the server is read-only")
 
 

@@ -14,6 +14,7 @@ import sql
 from service.core.database.driver import Connection, Cursor
 from service.core.database.error_numbers import translated_errors
 from service.core.database.pool import Pool
+from service.core.database.positions import Position, position_of
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
@@ -33,11 +34,15 @@ COMMIT_UNKNOWN = (
 
 
 class Transaction:
-    """The statements of a transaction on one connection, with one deadline for all of them."""
+    """The statements of a transaction on one connection, with one deadline for all of them.
+
+    position: of the server before the snapshot was taken, in a snapshot.
+    """
 
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
         self._deadline = deadline
+        self.position = Position()
         self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -137,6 +142,8 @@ class Database:
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
+            # Read before the snapshot, so that the snapshot has everything up to the position.
+            transaction.position = await position_of(transaction)
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so read something now.

@@ -21,7 +21,7 @@ from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import DryRun, TableName, TheDatabase
+from service.web.api.parameters import DryRun, TableName, TheDatabase, TheReader
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
@@ -43,13 +43,13 @@ Keep = Annotated[
     operation_class=operations.BACKUP,
 )
 async def send(
-    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+    reader: TheReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
-        stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
+        stream, kind, name = backup.stream_all(reader, codec), "application/zip", "hirebase.zip"
     else:
         one = by_path(table)
-        stream = backup.stream_table(database, one, codec)
+        stream = backup.stream_table(reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
     limited = state.long_work.passing(_counted(stream, state.metrics))
     return await download(limited, kind, name, state.settings.api_download_patience)
@@ -70,7 +70,7 @@ async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGene
     operation_class=operations.SAVE,
 )
 async def save(
-    database: TheDatabase,
+    reader: TheReader,
     state: State,
     table: FromQuery[str] = "all",
     codec: FromQuery[Codec] = "deflate",
@@ -78,7 +78,7 @@ async def save(
 ) -> Saved:
     one = None if table == "all" else by_path(table)
     with state.long_work.entered(), state.metrics.counting("backup"):
-        saved = await _store(state).save(database, one, codec, keep)
+        saved = await _store(state).save(reader, one, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
