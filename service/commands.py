@@ -14,10 +14,9 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
-from service.core.database.replicas import replicas
+from service.core.database.replication.replicas import replicas
 from service.core.errors import BackupError
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
@@ -82,12 +81,9 @@ async def _save(
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
-    limits = TransactionLimits(
-        settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
-    )
     with path.open("rb") as file:
         async with connect(settings) as database, opened(file) as sources:
-            return await restore(database, sources, mode, dry_run=dry_run, limits=limits)
+            return await restore(database, sources, mode, dry_run=dry_run)
 
 
 async def _verify(path: Path) -> Verification:

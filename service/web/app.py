@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core.database.connect import connect
-from service.core.database.replicas import replicas
+from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings

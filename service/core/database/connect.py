@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import sql
 from service.core.database import embedded, servers
 from service.core.database.pool import Pool
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.servers import Server
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
@@ -35,7 +36,10 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         else:
             pool = open_pool(settings, settings.servers)
         stack.push_async_callback(_close, pool)
-        database = Database(pool, settings.mysql_timeout, embedded=settings.embedded)
+        limits = TransactionLimits.configured(
+            settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
+        )
+        database = Database(pool, settings.mysql_timeout, embedded=settings.embedded, limits=limits)
         await _wait_until_reachable(database, settings)
         yield database
 

@@ -118,6 +118,12 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     """
 
     max_stmt_length = 8 << 20
+    sent = 0
+    """The bytes of its statements."""
+
+    async def _query(self, query: str | bytes) -> None:
+        self.sent += len(query)
+        await super()._query(query)
 
     async def _do_execute_many(
         self, prefix: str, values: str, postfix: str, args: Any, longest: int, encoding: str

@@ -14,7 +14,8 @@ import sql
 from service.core.database.driver import Connection, Cursor
 from service.core.database.error_numbers import translated_errors
 from service.core.database.pool import Pool
-from service.core.database.positions import Position, position_of
+from service.core.database.replication.limits import TransactionLimits, limits_of
+from service.core.database.replication.positions import Position, position_of
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
@@ -36,13 +37,15 @@ COMMIT_UNKNOWN = (
 class Transaction:
     """The statements of a transaction on one connection, with one deadline for all of them.
 
-    position: of the server before the snapshot was taken, in a snapshot.
+    position: of the server before the snapshot was taken, in a snapshot. sent: the bytes of the
+    statements that change rows.
     """
 
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
         self._deadline = deadline
         self.position = Position()
+        self.sent = 0
         self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -52,13 +55,16 @@ class Transaction:
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return the number of affected rows."""
-        return int((await self._run(statement, parameters)).rowcount)
+        cursor = await self._run(statement, parameters)
+        self.sent += cursor.sent
+        return int(cursor.rowcount)
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> int:
         """Insert rows in one statement; returns the generated id of the first row, or 0."""
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
+                self.sent += cursor.sent
                 return int(cursor.lastrowid or 0)
 
     async def begin(self) -> None:
@@ -94,12 +100,21 @@ class Database:
     """A pool of connections; every use of a connection has a deadline, in seconds.
 
     embedded: the server is seekdb. A kill -9 during a COMMIT of more than about 900 KB of log
-    leaves it with locks that no transaction owns, so transactions should be small.
+    leaves it with locks that no transaction owns, so transactions should be small. limits: those
+    in the settings.
     """
 
-    def __init__(self, pool: Pool, timeout: float, *, embedded: bool = False):
+    def __init__(
+        self,
+        pool: Pool,
+        timeout: float,
+        *,
+        embedded: bool = False,
+        limits: TransactionLimits | None = None,
+    ):
         self.pool = pool
         self.embedded = embedded
+        self._limits = limits or TransactionLimits()
         self.retries = 0
         self._timeout = timeout
         self._snapshots: set[float] = set()
@@ -122,6 +137,10 @@ class Database:
     async def ping(self) -> None:
         """Make a round trip to the server; UnavailableError."""
         await self.fetch(SQL["ping"])
+
+    async def limits(self) -> TransactionLimits:
+        """The limits on one transaction: those in the settings, else those of the server."""
+        return await limits_of(self, self._limits)
 
     @asynccontextmanager
     async def transaction(

@@ -15,7 +15,6 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened, opened_for
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path
 from service.core.threads import in_thread
@@ -113,9 +112,7 @@ async def restore_all(
     async with _file(request, state, backup) as file:
         with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened(file) as sources:
-                done = await restore(
-                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
-                )
+                done = await restore(database, sources, mode, dry_run=dry_run)
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -140,9 +137,7 @@ async def restore_table(
     async with _file(request, state, backup) as file:
         with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened_for(one, file) as sources:
-                done = await restore(
-                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
-                )
+                done = await restore(database, sources, mode, dry_run=dry_run)
     return done[0]
 
 
@@ -176,12 +171,6 @@ async def _file(
 
 def _store(state: State) -> BackupStore:
     return BackupStore(state.settings.backup_dir)
-
-
-def _limits(state: State) -> TransactionLimits:
-    return TransactionLimits(
-        state.settings.mysql_max_transaction_rows, state.settings.mysql_max_transaction_bytes
-    )
 
 
 avro = Router(

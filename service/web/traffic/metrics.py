@@ -11,7 +11,7 @@ from typing import Any, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.core.database.replicas import Replicas
+from service.core.database.replication.replicas import Replicas
 from service.core.tables import Table
 from service.core.writes.ingest import Verdict
 

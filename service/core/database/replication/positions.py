@@ -12,7 +12,7 @@ import sql
 if TYPE_CHECKING:
     from service.core.database.transactions import Database, Transaction
 
-SQL = sql.statements("positions")
+SQL = sql.statements("replication")
 POLL_SECONDS = 0.05
 SHARED = ("TiDB", "OceanBase")
 """Engines whose servers all show what one of them has committed."""
@@ -35,12 +35,12 @@ class Position(Struct, frozen=True):
 
 async def position_of(server: Transaction | Database) -> Position:
     """The position of a server."""
-    found: dict[str, str] = dict(await server.fetch(SQL["variables"]))
+    found: dict[str, str] = dict(await server.fetch(SQL["positions"]))
     name = f"{found['hostname']}:{found['port']}" if found.get("hostname") else ""
     if any(name in found["version"] for name in SHARED):
         return Position(name, "shared")
     if found.get("wsrep_on") == "ON":
-        return Position(name, "galera", _galera(dict(await server.fetch(SQL["galera"]))))
+        return Position(name, "galera", _galera(dict(await server.fetch(SQL["galera_status"]))))
     if found.get("gtid_executed"):
         return Position(name, "gtid", found["gtid_executed"].replace("\n", ""))
     if found.get("gtid_current_pos"):
@@ -67,7 +67,7 @@ async def _why_galera_behind(
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
-        status: dict[str, str] = dict(await session.fetch(SQL["galera"]))
+        status: dict[str, str] = dict(await session.fetch(SQL["galera_status"]))
         if status["wsrep_ready"] != "ON" or status["wsrep_local_state_comment"] != "Synced":
             return f"its state is {status['wsrep_local_state_comment']}, not Synced"
         if status["wsrep_cluster_state_uuid"] != cluster:

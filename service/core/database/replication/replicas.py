@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from service.core.database.connect import open_pool
-from service.core.database.positions import Position, position_of, why_behind
+from service.core.database.replication.positions import Position, position_of, why_behind
 from service.core.database.servers import format_address
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
 
-CATCH_UP_SECONDS = 2
-"""The longest wait for a replica that does not show the last rows yet."""
-CHECK_SECONDS = 4
-"""The longest time to connect to a replica and to ask it, with the wait."""
+ANSWER_SECONDS = 3
+"""The longest time that a replica may take to answer."""
+CATCH_UP_SECONDS = 5
+"""The longest wait for a replica that answers, but does not show the last rows yet."""
 AVOID_SECONDS = 30
 """How long a replica that was behind or away is left alone."""
 
@@ -57,12 +57,13 @@ class Replicas:
 
     async def _is_usable(self, name: str, replica: Database, position: Position) -> bool:
         try:
-            async with replica.session(CHECK_SECONDS) as session:
+            async with replica.session(ANSWER_SECONDS) as session:
                 if position.server and (await position_of(session)).server == position.server:
                     return False
+            async with replica.session(CATCH_UP_SECONDS + ANSWER_SECONDS) as session:
                 reason = await why_behind(session, position, CATCH_UP_SECONDS)
         except DatabaseError as error:
-            reason = str(error.__cause__ or error)
+            reason = str(error.__cause__) or str(error)
             replica.pool.close_free()
         if reason:
             log.warning(
