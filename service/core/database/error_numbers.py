@@ -16,10 +16,17 @@ from service.core.errors import (
     MissingTableError,
     ReadOnlyError,
     StaleParentError,
+    TransactionTooLarge,
     UnavailableError,
 )
 
+HOOK = 3100
+
 AWAY = "The database cannot be reached. Try again shortly."
+TOO_LARGE = (
+    "The database allows fewer rows or bytes in one transaction. Nothing was changed. Send less at "
+    "a time, or raise the limit of the server"
+)
 SLOW = "The database did not answer in time. Try again shortly."
 
 _KINDS: dict[type[DatabaseError], set[int]] = {
@@ -42,8 +49,12 @@ _KINDS: dict[type[DatabaseError], set[int]] = {
     DuplicateIndexError: {1061},
     # A value that is missing, out of range, malformed or too long; no id left (167: MariaDB); a
     # violation that a CHECK or a trigger reports.
+    # Group Replication: while rows are written; MySQL: max_binlog_cache_size; TiDB.
+    TransactionTooLarge: {3231, 1197, 8004},
     DataError: {167, 1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 3819, 4025},
 }
+_TOO_LARGE = {1105: "writeset size", 1180: "wsrep_max_ws_rows"}
+"""Texts of Galera, whose error numbers have other meanings as well."""
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
 
@@ -63,6 +74,8 @@ def _translate(error: pymysql.MySQLError) -> DatabaseError:
     # The driver raises these itself: the connection is closed, or the reply is not MySQL.
     from_driver = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
     kind = ERRORS.get(number, UnavailableError if from_driver else DatabaseError)
+    if kind is TransactionTooLarge or (number in _TOO_LARGE and _TOO_LARGE[number] in str(error)):
+        return TransactionTooLarge(f"{TOO_LARGE} (error {number}).")
     if issubclass(kind, UnavailableError):
         return kind(AWAY)
     if issubclass(kind, ContentionError):
@@ -71,3 +84,8 @@ def _translate(error: pymysql.MySQLError) -> DatabaseError:
             "Try again shortly."
         )
     return kind(f"The database refused the statement (error {number}).")
+
+
+def is_refused_by_hook(error: DatabaseError) -> bool:
+    """Whether Group Replication refused a COMMIT: too large, or not possible in the group."""
+    return isinstance(error.__cause__, pymysql.MySQLError) and error.__cause__.args[0] == HOOK

@@ -6,20 +6,26 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, TypeVar
 
 import sql
 from service.core.database.driver import Connection, Cursor
-from service.core.database.error_numbers import translated_errors
+from service.core.database.error_numbers import (
+    TOO_LARGE,
+    is_refused_by_hook,
+    translated_errors,
+)
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import TransactionLimits, limits_of
 from service.core.database.replication.positions import Position, position_of
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
+    DatabaseError,
     ReadOnlyError,
+    TransactionTooLarge,
     UnavailableError,
 )
 
@@ -28,6 +34,7 @@ Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
 MAX_BACKOFF_SECONDS = 1.0
+ASK_SECONDS = 5
 COMMIT_UNKNOWN = (
     "The database did not confirm the commit, so the rows may be written or not. With an "
     "Idempotency-Key, repeat the request unchanged; without one, look for the rows first."
@@ -38,7 +45,7 @@ class Transaction:
     """The statements of a transaction on one connection, with one deadline for all of them.
 
     position: of the server before the snapshot was taken, in a snapshot. sent: the bytes of the
-    statements that change rows.
+    statements that change rows. size: the bytes that replication counts, if they are counted.
     """
 
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
@@ -46,6 +53,7 @@ class Transaction:
         self._deadline = deadline
         self.position = Position()
         self.sent = 0
+        self.size = 0
         self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -88,6 +96,19 @@ class Transaction:
                     await self._connection.commit()
         except UnavailableError as error:
             raise CommitUnknownError(COMMIT_UNKNOWN) from error
+        except DatabaseError as error:
+            if is_refused_by_hook(error) and await self._is_too_large():
+                raise TransactionTooLarge(f"{TOO_LARGE}.") from error
+            raise
+
+    async def _is_too_large(self) -> bool:
+        """Whether the size may be why Group Replication refused the COMMIT; it gives no reason."""
+        with suppress(DatabaseError), translated_errors():
+            async with asyncio.timeout(ASK_SECONDS):
+                limit = (await limits_of(self, TransactionLimits())).bytes
+            # Without a count: a row takes up to twice as much as its part of the statement.
+            return limit is not None and (self.size or 2 * self.sent) > limit.value
+        return False
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         with translated_errors():

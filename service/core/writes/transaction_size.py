@@ -42,8 +42,9 @@ class TransactionSize:
         size = self._bytes * EVENTS
         if self._limits.with_statements:
             size += self._transaction.sent
+        self._transaction.size = int(size)
         refuse_above(self._limits.rows, self._rows, "rows")
-        refuse_above(self._limits.bytes, int(size), "bytes")
+        refuse_above(self._limits.bytes, self._transaction.size, "bytes")
 
 
 def refuse_above(limit: Limit | None, size: int, unit: str) -> None:
