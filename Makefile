@@ -14,7 +14,7 @@ BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs bench chaos lock audit clean
+.PHONY: help run test check format docs bench chaos cluster lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -48,6 +48,10 @@ bench: $(BENCH) ## run every benchmark, each figure beside its floor
 chaos: CHAOS ?= full
 chaos: $(DEV) ## run the tests that kill and overload the service and its database; CHAOS=short is quick
 	@CHAOS=$(CHAOS) $(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
+
+cluster: CLUSTER ?= full
+cluster: $(DEV) ## run the tests that kill and freeze nodes of real clusters; CLUSTER=short is quick
+	@CLUSTER=$(CLUSTER) $(BIN)/python -m pytest -m '$(if $(filter short,$(CLUSTER)),cluster and short,cluster)' -n 0 $(ARGS)
 
 # The largest set is solved first and limits the others, so that all files have the same versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile pyproject.toml --universal \

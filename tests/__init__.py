@@ -1,1 +1,1 @@
-"""The tests: unit, integration, acceptance, chaos and benchmarks."""
+"""The tests: unit, integration, acceptance, chaos, clusters and benchmarks."""

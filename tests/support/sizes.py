@@ -1,12 +1,15 @@
-"""The size of chaos tests: full by `make chaos`, short by `make chaos CHAOS=short`."""
+"""The size of chaos and cluster tests: full, or short with CHAOS=short or CLUSTER=short."""
 
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
-FULL = os.environ.get("CHAOS") == "full"
+Number = TypeVar("Number", int, float)
+
+FULL = "full" in {os.environ.get("CHAOS"), os.environ.get("CLUSTER")}
 
 
-def sized(*, short: int, full: int) -> int:
+def sized(*, short: Number, full: Number) -> Number:
     """The value for the size of this run."""
     return full if FULL else short
