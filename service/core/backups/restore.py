@@ -119,6 +119,7 @@ class _Restore:
             for reader, (result, ids) in reversed([*zip(readers, done, strict=True)]):
                 if reader.table in filled:
                     result.removed = await self._remove_others(reader.table, ids)
+        self._size.check()
         if not self._dry_run:
             self._orphans.refuse()
         results = [result for result, _ in done]

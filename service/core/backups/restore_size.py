@@ -44,7 +44,9 @@ async def _least_bytes(reader: Reader, rows: int, limits: TransactionLimits) -> 
         return least
     # All rows of the file are written, so the length of their texts is known.
     per_row = limits.least_keys(table) - sum(map(_slack, table.stored_fields))
-    return max(least, await in_thread(reader.inflated) + rows * per_row)
+    # A row takes more bytes in a statement than in Avro.
+    times = 2 if limits.with_statements else 1
+    return max(least, times * await in_thread(reader.inflated) + rows * per_row)
 
 
 def _slack(field: Field) -> int:

@@ -13,7 +13,7 @@ from service.core.tables import Table
 
 EVENTS = 1.005
 """The headers of the events in a binary log, each of 8 KiB of rows."""
-OTHER_ROWS, OTHER_BYTES = 1, 1000
+OTHER_ROWS, OTHER_BYTES = 1, 5000
 """The lock of a restore, and what a transaction has without rows."""
 
 

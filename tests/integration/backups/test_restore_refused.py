@@ -182,10 +182,10 @@ async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
     before = await contents(filled)
     rows = records(EMPLOYEES, 60)
     with pytest.raises(TransactionTooLarge, match=r"bytes .*MYSQL_MAX_TRANSACTION_BYTES allows"):
-        await restored(migrated, rows, mode, max_transaction_bytes=3000)
+        await restored(migrated, rows, mode, max_transaction_bytes=7000)
     assert await contents(filled) == before
-    assert (await restored(migrated, rows, mode, max_transaction_bytes=4500)).added == 30
-    assert (await restored(migrated, rows, mode, max_transaction_bytes=2000)).added == 0
+    assert (await restored(migrated, rows, mode, max_transaction_bytes=8500)).added == 30
+    assert (await restored(migrated, rows, mode, max_transaction_bytes=6000)).added == 0
 
 
 async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_starts(
@@ -194,7 +194,7 @@ async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_star
     monkeypatch.setattr(Database, "run", None)
     limits: tuple[dict[str, Any], ...] = (
         {"max_transaction_rows": 40},
-        {"max_transaction_bytes": 2000},
+        {"max_transaction_bytes": 6000},
     )
     for limit in limits:
         with pytest.raises(TransactionTooLarge, match="Nothing was changed"):
