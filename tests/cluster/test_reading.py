@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -121,14 +121,11 @@ async def test_the_next_server_is_read_if_a_replica_is_killed_or_frozen(
 
 async def until_read(found: Replicas, port: int) -> None:
     """Another server is read soon. While the cluster notices the fault, the writer may be busy."""
-    began = time.monotonic()
-    while True:
-        try:
-            read = await port_of(await found.current())
-            break
-        except UnavailableError:
-            assert time.monotonic() - began < SOON
-    assert (read, time.monotonic() - began < SOON) == (port, True)
+    async with asyncio.timeout(SOON):
+        while True:
+            with suppress(UnavailableError):
+                assert await port_of(await found.current()) == port
+                return
 
 
 async def test_a_replica_that_lags_is_not_read(
@@ -153,24 +150,20 @@ async def test_a_service_sees_its_own_rows_in_reports_and_backups(cluster: Clust
     async with reading(settings):
         pass
     async with serving(settings) as client:
-        for table, row in (("departments", {"department": "D"}), ("jobs", {"job": "J"})):
-            (parent,) = (await client.post(f"/{table}", json=row)).json()["ids"]
-        department = (await client.get("/departments")).json()["rows"][0]["id"]
+        (department,) = (await client.post("/departments", json={"department": "D"})).json()["ids"]
+        (job,) = (await client.post("/jobs", json={"job": "J"})).json()["ids"]
         for count in range(1, 21):
             hire = {
                 "name": "N",
                 "datetime": "2021-07-27T16:02:08Z",
                 "department_id": department,
-                "job_id": parent,
+                "job_id": job,
             }
             assert (await client.post("/employees", json=hire)).status_code == 201
             rows = (await client.get("/reports/hires-by-quarter?year=2021")).json()
             assert [row["Q3"] for row in rows] == [count]
         metrics = (await client.get("/metrics")).text
-        assert (
-            "hirebase_read_pool_connections 1.0" in metrics
-            or "hirebase_read_pool_connections 2.0" in metrics
-        )
+        assert re.search(r"hirebase_read_pool_connections [12]\.0", metrics)
         content = (await client.get("/avro/backup/employees")).content
         (verdict,) = (await client.post("/avro/verify", content=content)).json()["tables"]
         assert verdict["rows"] == 20

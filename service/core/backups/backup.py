@@ -40,7 +40,7 @@ class Part(Struct, frozen=True):
     schema: dict[str, Any]
 
 
-class Manifest(Struct, frozen=True):
+class Manifest(Struct, frozen=True, omit_defaults=True):
     """What an archive holds.
 
     server: that was read, by its own name. position: its GTIDs, if it has any. The archive holds
