@@ -14,9 +14,9 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
+from service.core.database.replication.replicas import replicas
 from service.core.errors import BackupError
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
@@ -76,17 +76,14 @@ def verify_command(file: Path) -> None:
 async def _save(
     settings: Settings, store: BackupStore, table: Table | None, codec: Codec, keep: int | None
 ) -> Saved:
-    async with connect(settings) as database:
-        return await store.save(database, table, codec, keep)
+    async with connect(settings) as database, replicas(settings, database) as readers:
+        return await store.save(await readers.current(), table, codec, keep)
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
-    limits = TransactionLimits(
-        settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
-    )
     with path.open("rb") as file:
         async with connect(settings) as database, opened(file) as sources:
-            return await restore(database, sources, mode, dry_run=dry_run, limits=limits)
+            return await restore(database, sources, mode, dry_run=dry_run)
 
 
 async def _verify(path: Path) -> Verification:

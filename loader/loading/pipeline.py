@@ -11,6 +11,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from loader.loading.block_size import block_bytes
 from loader.loading.checkpoint import Checkpoint, Done
 from loader.loading.dry_run import dry_run, shadow_tables
 from loader.loading.ordered import Ids, Job, in_order
@@ -22,6 +23,7 @@ from loader.reading.splitter import Block, Position
 from loader.reporting.progress import Progress
 from loader.reporting.rejects_file import RejectsFile, check_folder
 from loader.reporting.summary import Summary
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.rules.batch import Batch
@@ -59,7 +61,8 @@ async def load_sources(
 ) -> list[Summary]:
     """Load sources that are open."""
     small = options.small_blocks or database.embedded
-    detect = partial(CsvFile.detect, options=options, small_blocks=small)
+    size = block_bytes(await database.limits(), small=small)
+    detect = partial(CsvFile.detect, options=options, block_bytes=size)
     files = [await in_thread(detect, source) for source in sources]
     if options.dry_run or options.max_rejects is not None:
         dry_summaries = await _dry_run(database, files, options, progress)
@@ -126,6 +129,9 @@ class Load:
         self._done: dict[int, Done] = {}
         # Each copy of a file that one run loads has its own checkpoint.
         key = f"{options.checkpoint_key} {copy}" if copy else options.checkpoint_key
+        small = options.small_blocks or database.embedded
+        if file.block_bytes != block_bytes(TransactionLimits(), small=small):
+            key += f" of {file.block_bytes}"
         self.checkpoint = Checkpoint(database, file.source, file.fingerprint, key)
 
     async def run(self, progress: Progress) -> Summary:

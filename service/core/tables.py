@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 import sql
 from service.core.errors import NotFoundError
+from service.core.rules import field_types
 from service.core.rules.annotations import kind_for, unwrap
 from service.core.rules.field_types import Kind
 from service.core.rules.fields import Error, Id, Instant, Reason, Text
@@ -146,6 +147,21 @@ class Table:
     def row_bytes(self) -> int:
         """The most bytes that a row has in a statement."""
         return sum(field.kind.literal + len(", ") for field in self.stored_fields) + len("(),")
+
+    @cached_property
+    def stored_bytes(self) -> int:
+        """The most bytes that a row has in a binary log, without its texts."""
+        nulls = (len(self.stored_fields) + 7) // 8
+        return nulls + sum(field.kind.stored for field in self.stored_fields)
+
+    @cached_property
+    def text_columns(self) -> tuple[int, ...]:
+        """The positions of texts in a row with its id."""
+        return tuple(
+            at
+            for at, field in enumerate(self.stored_fields)
+            if isinstance(field.kind, field_types.Text)
+        )
 
     @cached_property
     def sql(self) -> dict[str, str]:

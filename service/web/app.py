@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core.database.connect import connect
+from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
@@ -63,7 +64,10 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
         state=State(_state(settings, metrics, batch_limiter)),
-        dependencies={"database": Provide(_database, sync_to_thread=False)},
+        dependencies={
+            "database": Provide(_database, sync_to_thread=False),
+            "reader": Provide(_reader),
+        },
         middleware=[
             DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
             StrictQuery(),
@@ -104,13 +108,17 @@ def create_app_from_environment() -> Litestar:
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open the database and run the background tasks while the application runs."""
-    async with connect(settings) as database, database.reserved() as heartbeats:
+    async with (
+        connect(settings) as database,
+        database.reserved() as heartbeats,
+        replicas(settings, database) as app.state.replicas,
+    ):
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, heartbeats, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
         async with running(
-            repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app, database)),
+            repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
         ):
@@ -130,11 +138,15 @@ async def _purge_rejects(database: Database, days: int) -> int:
     return await database.run(lambda transaction: purge_rejects(transaction, days), idempotent=True)
 
 
-async def _publish_metrics(app: Litestar, database: Database) -> bool:
+async def _publish_metrics(app: Litestar) -> bool:
     """Publish figures of this process, so that other workers can report them."""
-    app.state.metrics.update_gauges(database)
+    app.state.metrics.update_gauges(app.state.replicas)
     return False
 
 
 def _database(state: State) -> Any:
     return state.database
+
+
+async def _reader(state: State) -> Any:
+    return await state.replicas.current()

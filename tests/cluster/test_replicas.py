@@ -7,7 +7,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -83,9 +82,7 @@ async def test_one_key_through_two_replicas_at_once_writes_once(
         replies = await asyncio.gather(*(post(client, key) for client in replicas * 2))
         assert {(reply.status_code, reply.text) for reply in replies} == {(201, replies[0].text)}
     stored = await database.fetch("SELECT job FROM jobs")
-    assert sorted(job for (job,) in stored) == sorted(
-        row["job"] for body in bodies for row in body
-    )
+    assert sorted(job for (job,) in stored) == sorted(row["job"] for body in bodies for row in body)
 
 
 async def test_what_one_replica_wrote_is_there_for_the_other(replicas: Pair) -> None:

@@ -46,11 +46,12 @@ class Kind:
 
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
     same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
-    literal: the most bytes that a value has in a statement.
+    literal: the most bytes that a value has in a statement; stored: in a binary log, without text.
     """
 
     wire: Any
     literal: int
+    stored: int
     avro: Any
     packed: str
     readable: tuple[str, ...]
@@ -91,6 +92,7 @@ class Whole(Kind):
         self.low, self.high = low, high
         self.wire = Annotated[int, Meta(ge=low, le=high, description=f"{low} … {high}")]
         self.avro = "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
+        self.stored = 4 if self.avro == "int" else 8
         self.packed, self.readable = "long", ("int", "long")
         self.example = min(max(low, 1), high)
         self._wide = low <= 1 and high >= 999_999_999
@@ -130,6 +132,7 @@ class Text(Kind):
     """Text with a limit of characters, not blank, without control characters."""
 
     avro = packed = "string"
+    stored = 2
     readable = ("string", "bytes")
     example = "text"
 
@@ -195,7 +198,7 @@ class Moment(_TextForm):
 
     avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
     packed = "long"
-    literal = 28
+    literal, stored = 28, 8
     readable = ("string", "bytes", "long")
     example = "2021-07-27T16:02:08Z"
 
@@ -223,7 +226,7 @@ class Date(_TextForm):
 
     avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
     packed = "long"
-    literal = 12
+    literal, stored = 12, 3
     readable = ("int", "string")
     example = "2021-07-27"
 
@@ -243,6 +246,8 @@ class Fixed(_TextForm):
         self.precision, self.scale = precision, scale
         # Plus a sign, a zero, a point and two quotes.
         self.literal = precision + 5
+        # Four bytes for nine digits, on each side of the point.
+        self.stored = precision // 9 * 4 + 8
         digits = {"precision": precision, "scale": scale}
         self.avro = {"type": "bytes", "logicalType": "decimal", **digits}
         whole = precision - scale
@@ -257,7 +262,7 @@ class Boolean(Kind):
     """True or false."""
 
     wire = bool
-    literal = 5
+    literal, stored = 5, 1
     avro = packed = "boolean"
     readable = ("boolean",)
     example = True

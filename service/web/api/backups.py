@@ -15,13 +15,12 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened, opened_for
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import DryRun, TableName, TheDatabase
+from service.web.api.parameters import DryRun, TableName, TheDatabase, TheReader
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
@@ -43,13 +42,13 @@ Keep = Annotated[
     operation_class=operations.BACKUP,
 )
 async def send(
-    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+    reader: TheReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
-        stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
+        stream, kind, name = backup.stream_all(reader, codec), "application/zip", "hirebase.zip"
     else:
         one = by_path(table)
-        stream = backup.stream_table(database, one, codec)
+        stream = backup.stream_table(reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
     limited = state.long_work.passing(_counted(stream, state.metrics))
     return await download(limited, kind, name, state.settings.api_download_patience)
@@ -70,7 +69,7 @@ async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGene
     operation_class=operations.SAVE,
 )
 async def save(
-    database: TheDatabase,
+    reader: TheReader,
     state: State,
     table: FromQuery[str] = "all",
     codec: FromQuery[Codec] = "deflate",
@@ -78,7 +77,7 @@ async def save(
 ) -> Saved:
     one = None if table == "all" else by_path(table)
     with state.long_work.entered(), state.metrics.counting("backup"):
-        saved = await _store(state).save(database, one, codec, keep)
+        saved = await _store(state).save(reader, one, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
@@ -113,9 +112,7 @@ async def restore_all(
     async with _file(request, state, backup) as file:
         with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened(file) as sources:
-                done = await restore(
-                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
-                )
+                done = await restore(database, sources, mode, dry_run=dry_run)
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -140,9 +137,7 @@ async def restore_table(
     async with _file(request, state, backup) as file:
         with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
             async with opened_for(one, file) as sources:
-                done = await restore(
-                    database, sources, mode, dry_run=dry_run, limits=_limits(state)
-                )
+                done = await restore(database, sources, mode, dry_run=dry_run)
     return done[0]
 
 
@@ -176,12 +171,6 @@ async def _file(
 
 def _store(state: State) -> BackupStore:
     return BackupStore(state.settings.backup_dir)
-
-
-def _limits(state: State) -> TransactionLimits:
-    return TransactionLimits(
-        state.settings.mysql_max_transaction_rows, state.settings.mysql_max_transaction_bytes
-    )
 
 
 avro = Router(

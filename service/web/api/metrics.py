@@ -16,7 +16,7 @@ from service.web.openapi import operations
     operation_class=operations.METRICS,
 )
 async def show(state: State) -> Response[bytes]:
-    state.metrics.update_gauges(state.database)
+    state.metrics.update_gauges(state.replicas)
     return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -28,6 +28,8 @@ SHOWN, FEW = 100, 10
 MAX_AFTER = 2**63 - 1
 
 TheDatabase = NamedDependency[Database]
+TheReader = NamedDependency[Database]
+"""A replica, or the database: for reads that decide about no write."""
 TableName = FromPath[str]
 RowId = FromPath[int]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]

@@ -26,7 +26,7 @@ from service.core.threads import in_thread
 from service.core.writes.merge import OnConflict
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import TheDatabase
+from service.web.api.parameters import TheReader
 from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
@@ -176,7 +176,8 @@ def _work(state: State) -> Work:
 
 async def _back_up(job: Job, state: State) -> None:
     with state.metrics.counting("backup"):
-        size = await backup_jobs.back_up(job, state.database, state.settings)
+        reader = await state.replicas.current()
+        size = await backup_jobs.back_up(job, reader, state.settings)
     state.metrics.backup_bytes.inc(size)
 
 
@@ -239,12 +240,10 @@ async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 
 @get("/reports/{name:str}")
-async def report_file(
-    database: TheDatabase, name: FromPath[str], year: Year = None
-) -> Response[bytes]:
+async def report_file(reader: TheReader, name: FromPath[str], year: Year = None) -> Response[bytes]:
     for report in REPORTS:
         if name == f"{report.path}.csv":
-            body = report.as_csv(await report.rows(database, year)).encode()
+            body = report.as_csv(await report.rows(reader, year)).encode()
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
             return Response(body, media_type=CSV, headers=headers)
     raise NotFoundError(f"There is no report {name[:100]!r}.")

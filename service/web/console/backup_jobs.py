@@ -7,7 +7,6 @@ import msgspec
 from service.core.backups.backup_store import BackupStore
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import verify
 from service.core.database.transactions import Database
 from service.core.settings import Settings
@@ -46,12 +45,9 @@ async def verify_backup(job: Job, settings: Settings) -> None:
 async def restore_backup(job: Job, database: Database, settings: Settings) -> None:
     """Restore a backup; a preview only shows what that would change."""
     store = BackupStore(settings.backup_dir)
-    limits = TransactionLimits(
-        settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
-    )
     with await in_thread(store.open, job.options["backup"]) as file:
         async with opened(file) as backup:
-            tables = await restore(database, backup, "replace", dry_run=job.preview, limits=limits)
+            tables = await restore(database, backup, "replace", dry_run=job.preview)
     job.rows = [msgspec.structs.asdict(table) for table in tables]
     if job.preview and any(table.orphaned for table in tables):
         job.message = (

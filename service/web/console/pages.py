@@ -20,7 +20,7 @@ from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.core.writes.rejects import REJECTS
 from service.web.access.basic_auth import ROLE
-from service.web.api.parameters import MAX_AFTER, After, TheDatabase
+from service.web.api.parameters import MAX_AFTER, After, TheDatabase, TheReader
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
 from service.web.console.html import page
@@ -121,17 +121,17 @@ async def rejects(
 
 
 @get("/console/reports")
-async def report_page(request: AnyRequest, database: TheDatabase, year: Year = None) -> Template:
-    years = await reports.years(database)
+async def report_page(request: AnyRequest, reader: TheReader, year: Year = None) -> Template:
+    years = await reports.years(reader)
     year = year or (years[-1] if years else None)
     return page(
         request,
         "reports.html",
         years=years,
         year=year,
-        quarterly=await HIRES_BY_QUARTER.rows(database, year),
-        above=await DEPARTMENTS_ABOVE_MEAN.rows(database, year),
-        mean=await reports.mean(database, year) if year else 0.0,
+        quarterly=await HIRES_BY_QUARTER.rows(reader, year),
+        above=await DEPARTMENTS_ABOVE_MEAN.rows(reader, year),
+        mean=await reports.mean(reader, year) if year else 0.0,
     )
 
 

@@ -240,7 +240,7 @@ def test_gzip_content_has_the_same_blocks() -> None:
 def test_blocks_for_seekdb_are_a_quarter_as_large_and_have_the_same_records() -> None:
     content = b"".join(b"%d,x\n" % number for number in range(1, 100_000))
     layout = layout_of(JOBS, ["1", "x"], ",")
-    small = list(blocks(io.BytesIO(content), layout, Position(), small=True))
+    small = list(blocks(io.BytesIO(content), layout, Position(), size=reading.SMALL_BLOCK))
     usual = list(blocks(io.BytesIO(content), layout, Position()))
     assert max(block.end.byte - block.start.byte for block in small) <= reading.SMALL_BLOCK
     assert len(small) > 3 * len(usual)
