@@ -22,8 +22,8 @@ from service.core.writes.idempotency import PURGED_AT_ONCE, Keys
 from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
-from service.web.access.hidden_routes import HiddenRoutes
-from service.web.access.host_header import HostHeader
+from service.web.access.hidden_routes import hiding_routes
+from service.web.access.host_header import with_valid_host
 from service.web.access.users import Users
 from service.web.api.backups import avro
 from service.web.api.health import health
@@ -41,7 +41,7 @@ from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.openapi import spec
 from service.web.traffic import log_format
 from service.web.traffic.limiter import Limiter, batches
-from service.web.traffic.load_shedding import LoadShedding
+from service.web.traffic.load_shedding import shedding
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
@@ -76,7 +76,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = HostHeader(LoadShedding(HiddenRoutes(routed), batch_limiter))
+    checked = with_valid_host(shedding(hiding_routes(routed), batch_limiter))
     # Outside of the framework, because its middleware runs only after routing.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
