@@ -13,6 +13,8 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
+from service.core.backups.backup_store import BackupStore
+from service.core.backups.transaction_limits import TransactionLimits
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
@@ -89,6 +91,10 @@ def _state(settings: Settings, metrics: Metrics, batch_limiter: Limiter) -> dict
         "users": Users.of(settings),
         "metrics": metrics,
         "batch_limiter": batch_limiter,
+        "backup_store": BackupStore(settings.backup_dir),
+        "transaction_limits": TransactionLimits(
+            settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
+        ),
         "long_work": Limiter(max(1, settings.mysql_pool_size // 2), what=LONG_WORK),
     }
 

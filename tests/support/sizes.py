@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
+
+T = TypeVar("T")
 
 FULL = os.environ.get("CHAOS") == "full"
 
 
-def sized(*, short: int, full: int) -> int:
+def sized(*, short: T, full: T) -> T:
     """The value for the size of this run."""
     return full if FULL else short

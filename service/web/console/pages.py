@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from litestar import Request, get
@@ -11,11 +11,11 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Template
 
 from service.core import reports
-from service.core.backups.backup_store import BackupStore, Listed
+from service.core.backups.backup_store import Listed
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError, UnavailableError
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
-from service.core.rules.fields import MAX_ID
+from service.core.rules.fields import MAX_ID, Code
 from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.core.writes.rejects import REJECTS
@@ -31,10 +31,6 @@ Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
 PAGE, RECENT = 50, 5
 SHOWN = 1000
 """Most characters of a record, and of its errors as JSON; `/rejects/{id}` has all."""
-CODES = (
-    "missing unknown_field type blank too_long out_of_range format control_character not_found "
-    "duplicate malformed"
-).split()
 
 
 @get("/")
@@ -115,7 +111,7 @@ async def rejects(
         "rejects.html",
         rejects=latest,
         filters={"table": table, "source": source, "code": code},
-        codes=CODES,
+        codes=get_args(Code),
         following=latest[-1]["id"] if len(latest) == PAGE else None,
     )
 
@@ -161,7 +157,7 @@ async def _rejects(
 async def _backups(request: AnyRequest, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
-    listed = await in_thread(BackupStore(state.settings.backup_dir).list)
+    listed: list[Listed] = await in_thread(state.backup_store.list)
     return listed[::-1][:count]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.core.errors import UnavailableError
 from service.web.problems import RETRY_SECONDS
@@ -55,13 +55,6 @@ class Limiter:
             yield
         finally:
             self._inside -= 1
-
-    async def passing(self, source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The chunks of `source`, while holding a place."""
-        with self.entered():
-            async with aclosing(source):
-                async for chunk in source:
-                    yield chunk
 
 
 def batches(places: int) -> Limiter:
