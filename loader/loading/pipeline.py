@@ -182,7 +182,7 @@ class Load:
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
-        rejects = await self._log.between(self._database, lines)
+        rejects = await self._log.fetch(self._database, lines)
         return Outcome(done.received, done.counts, rejects, done.end)
 
     async def _write(self, block: Block, batch: Batch) -> Outcome:

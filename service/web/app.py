@@ -28,9 +28,9 @@ from service.web.access.hidden_routes import hiding_routes
 from service.web.access.host_header import with_valid_host
 from service.web.access.users import Users
 from service.web.api.backups import avro
-from service.web.api.health import health
 from service.web.api.limits import limits
-from service.web.api.metrics import metrics as metrics_route
+from service.web.api.monitoring import health
+from service.web.api.monitoring import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
 from service.web.api.rejects import rejects
 from service.web.api.reports import reports

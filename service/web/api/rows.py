@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
 
+from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
@@ -56,9 +57,7 @@ def _page(table: Table) -> HTTPRouteHandler:
         operation_class=operations.lists(table),
     )
     async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
-        rows = await database.fetch(table.sql["page"], (after, limit))
-        next_after = rows[-1][0] if len(rows) == limit else None
-        return {"rows": [table.as_object(row) for row in rows], "next": next_after}
+        return await page_of(database, table, after, limit)
 
     return page
 
@@ -71,9 +70,21 @@ def _one(table: Table) -> HTTPRouteHandler:
         operation_class=operations.shows(table),
     )
     async def one(database: TheDatabase, row_id: RowId) -> dict[str, Any]:
-        rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
-        if not rows:
-            raise NotFoundError(f"There is no row {row_id} in {table.path}.")
-        return table.as_object(rows[0])
+        return await find(database, table, row_id)
 
     return one
+
+
+async def page_of(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
+    """Rows of a table by id, and the `after` of the next page, None on the last."""
+    rows = await database.fetch(table.sql["page"], (after, limit))
+    next_after = rows[-1][0] if len(rows) == limit else None
+    return {"rows": [table.as_object(row) for row in rows], "next": next_after}
+
+
+async def find(database: Database, table: Table, row_id: int) -> dict[str, Any]:
+    """One row; NotFoundError."""
+    rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
+    if not rows:
+        raise NotFoundError(f"There is no row {row_id} in {table.path}.")
+    return table.as_object(rows[0])

@@ -13,9 +13,9 @@ from litestar.response import Template
 from service.core import reports
 from service.core.backups.backup_store import Listed
 from service.core.database.transactions import Database
-from service.core.errors import NotFoundError, UnavailableError
+from service.core.errors import UnavailableError
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
-from service.core.rules.fields import MAX_ID, Code
+from service.core.rules.fields import Code
 from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.core.writes.rejects import REJECTS
@@ -23,6 +23,7 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.parameters import MAX_AFTER, After, TheDatabase
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
+from service.web.api.rows import find, page_of
 from service.web.console.html import page
 
 AnyRequest = Request[Any, Any, Any]
@@ -60,10 +61,8 @@ async def rows(
     request: AnyRequest, database: TheDatabase, table: FromPath[str], after: After = 0
 ) -> Template:
     listed = by_path(table)
-    records = await database.fetch(listed.sql["page"], (after, PAGE))
-    following = records[-1][0] if len(records) == PAGE else None
-    objects = [listed.as_object(record) for record in records]
-    return page(request, "rows.html", table=listed, rows=objects, after=after, following=following)
+    found = await page_of(database, listed, after, PAGE)
+    return page(request, "rows.html", table=listed, after=after, **found)
 
 
 @get("/console/tables/{table:str}/{row_id:int}")
@@ -71,11 +70,9 @@ async def row(
     request: AnyRequest, database: TheDatabase, table: FromPath[str], row_id: FromPath[int]
 ) -> Template:
     owner = by_path(table)
-    records = await database.fetch(owner.sql["find"], (row_id,)) if row_id <= MAX_ID else []
-    if not records:
-        raise NotFoundError(f"There is no row {row_id} in {owner.path}.")
+    found = await find(database, owner, row_id)
     parents = {field.name: by_name(field.references or "").path for _, field in owner.parents}
-    return page(request, "row.html", table=owner, row=owner.as_object(records[0]), parents=parents)
+    return page(request, "row.html", table=owner, row=found, parents=parents)
 
 
 @get("/console/load")

@@ -1,8 +1,10 @@
-"""Probes. They need no credentials."""
+"""Routes for monitoring: probes, which need no credentials, and metrics."""
 
 from __future__ import annotations
 
-from litestar import Router, get
+from litestar import Response, Router, get
+from litestar.datastructures import State
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.web.access.basic_auth import PUBLIC
 from service.web.access.hidden_routes import OPEN_PATH
@@ -29,6 +31,18 @@ async def live() -> dict[str, str]:
 async def ready(database: TheDatabase) -> dict[str, str]:
     await database.ping()
     return {"status": "ready"}
+
+
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    operation_class=operations.METRICS,
+    tags=["metrics"],
+)
+async def metrics(state: State) -> Response[bytes]:
+    state.metrics.update_gauges(state.database)
+    return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 health = Router(OPEN_PATH, route_handlers=[live, ready], tags=["health"], opt={PUBLIC: True})
