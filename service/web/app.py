@@ -79,7 +79,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     spec.complete(app)
     routed: Any = app.asgi_handler
     checked = with_valid_host(shedding(hiding_routes(routed), batch_limiter))
-    # Outside of the framework, because its middleware runs only after routing.
+    # Outside of the framework, because its middleware runs only after routing. The types differ:
+    # Litestar's ASGI types are stricter than those of `asgi.py`.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
-
-T = TypeVar("T")
 
 FULL = os.environ.get("CHAOS") == "full"
 
 
-def sized(*, short: T, full: T) -> T:
+def sized(*, short: int, full: int) -> int:
     """The value for the size of this run."""
     return full if FULL else short

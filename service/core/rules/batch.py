@@ -29,7 +29,7 @@ log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
-Parents = dict[str, int]
+ParentIds = dict[str, int]
 """The id of the parent that a row names, by field."""
 
 
@@ -64,7 +64,7 @@ class Batch:
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
-    parents: dict[int, Parents] = field(default_factory=dict)
+    parents: dict[int, ParentIds] = field(default_factory=dict)
 
     def parent_ids(self, at: int) -> set[int]:
         """The ids that the rows have at this offset."""
@@ -221,7 +221,7 @@ def _row(struct: type[Struct], value: Any) -> Row | None:
         return None
 
 
-def _parents(table: Table, value: Any) -> Parents:
+def _parents(table: Table, value: Any) -> ParentIds:
     """The parents that an object names, if they can be ids."""
     if not isinstance(value, dict):
         return {}

@@ -20,7 +20,7 @@ from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import DryRun, TableName, TheDatabase
+from service.web.api.parameters import DryRun, InjectedDatabase, TableName
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
@@ -41,7 +41,7 @@ Keep = Annotated[
     operation_class=operations.BACKUP,
 )
 async def send(
-    database: TheDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+    database: InjectedDatabase, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
         stream, kind, name = backup.stream_all(database, codec), "application/zip", "hirebase.zip"
@@ -69,7 +69,7 @@ async def _limited(stream: AsyncGenerator[bytes], state: State) -> AsyncGenerato
     operation_class=operations.SAVE,
 )
 async def save(
-    database: TheDatabase,
+    database: InjectedDatabase,
     state: State,
     table: FromQuery[str] = "all",
     codec: FromQuery[Codec] = "deflate",

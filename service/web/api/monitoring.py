@@ -8,7 +8,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.web.access.basic_auth import PUBLIC
 from service.web.access.hidden_routes import OPEN_PATH
-from service.web.api.parameters import TheDatabase
+from service.web.api.parameters import InjectedDatabase
 from service.web.openapi import operations
 
 
@@ -28,7 +28,7 @@ async def live() -> dict[str, str]:
     summary="The database responds too",
     operation_class=operations.READY,
 )
-async def ready(database: TheDatabase) -> dict[str, str]:
+async def ready(database: InjectedDatabase) -> dict[str, str]:
     await database.ping()
     return {"status": "ready"}
 

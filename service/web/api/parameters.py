@@ -27,7 +27,7 @@ SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1
 
-TheDatabase = NamedDependency[Database]
+InjectedDatabase = NamedDependency[Database]
 TableName = FromPath[str]
 RowId = FromPath[int]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]

@@ -17,7 +17,7 @@ from service.core.tables import Table
 from service.core.writes.ingest import Mode
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
-from service.web.api.parameters import PAGE, After, DryRun, Limit, RowId, TheDatabase
+from service.web.api.parameters import PAGE, After, DryRun, InjectedDatabase, Limit, RowId
 from service.web.openapi import operations
 
 
@@ -56,7 +56,9 @@ def _page(table: Table) -> HTTPRouteHandler:
         summary=f"List {table.path} by id",
         operation_class=operations.lists(table),
     )
-    async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
+    async def page(
+        database: InjectedDatabase, after: After = 0, limit: Limit = PAGE
+    ) -> dict[str, Any]:
         return await page_of(database, table, after, limit)
 
     return page
@@ -69,7 +71,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=operations.shows(table),
     )
-    async def one(database: TheDatabase, row_id: RowId) -> dict[str, Any]:
+    async def one(database: InjectedDatabase, row_id: RowId) -> dict[str, Any]:
         return await find(database, table, row_id)
 
     return one

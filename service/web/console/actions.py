@@ -26,7 +26,7 @@ from service.core.threads import in_thread
 from service.core.writes.merge import OnConflict
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import TheDatabase
+from service.web.api.parameters import InjectedDatabase
 from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
@@ -78,7 +78,7 @@ async def begin_load(
         async with received(request) as file:
             await in_thread(keep, file, upload_of(job, state.jobs))
         await state.runs.begin(job, _work(state))
-    except BaseException:
+    except BaseException:  # a cancelled upload leaves no folder either
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
         raise
     return Started(job.id)
@@ -225,7 +225,7 @@ async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 @get("/reports/{name:str}")
 async def report_file(
-    database: TheDatabase, name: FromPath[str], year: Year = None
+    database: InjectedDatabase, name: FromPath[str], year: Year = None
 ) -> Response[bytes]:
     for report in REPORTS:
         if name == f"{report.path}.csv":

@@ -20,7 +20,7 @@ from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.core.writes.rejects import REJECTS
 from service.web.access.basic_auth import ROLE
-from service.web.api.parameters import MAX_AFTER, After, TheDatabase
+from service.web.api.parameters import MAX_AFTER, After, InjectedDatabase
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
 from service.web.api.rows import find, page_of
@@ -35,7 +35,7 @@ SHOWN = 1000
 
 
 @get("/")
-async def overview(request: AnyRequest, database: TheDatabase, state: State) -> Template:
+async def overview(request: AnyRequest, database: InjectedDatabase, state: State) -> Template:
     """Counts, rejects, backups and jobs; also while the database is not available."""
     counts, rejects, jobs, health = {}, [], [], "The database is available."
     try:
@@ -58,7 +58,7 @@ async def overview(request: AnyRequest, database: TheDatabase, state: State) -> 
 
 @get("/console/tables/{table:str}")
 async def rows(
-    request: AnyRequest, database: TheDatabase, table: FromPath[str], after: After = 0
+    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], after: After = 0
 ) -> Template:
     listed = by_path(table)
     found = await page_of(database, listed, after, PAGE)
@@ -67,7 +67,7 @@ async def rows(
 
 @get("/console/tables/{table:str}/{row_id:int}")
 async def row(
-    request: AnyRequest, database: TheDatabase, table: FromPath[str], row_id: FromPath[int]
+    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], row_id: FromPath[int]
 ) -> Template:
     owner = by_path(table)
     found = await find(database, owner, row_id)
@@ -95,7 +95,7 @@ async def backups(request: AnyRequest, state: State) -> Template:
 @get("/console/rejects")
 async def rejects(
     request: AnyRequest,
-    database: TheDatabase,
+    database: InjectedDatabase,
     table: FromQuery[str] = "",
     source: FromQuery[Source] = "",
     code: FromQuery[str] = "",
@@ -114,7 +114,9 @@ async def rejects(
 
 
 @get("/console/reports")
-async def report_page(request: AnyRequest, database: TheDatabase, year: Year = None) -> Template:
+async def report_page(
+    request: AnyRequest, database: InjectedDatabase, year: Year = None
+) -> Template:
     years = await reports.years(database)
     year = year or (years[-1] if years else None)
     return page(

@@ -115,7 +115,7 @@ def _logged(job: Job) -> Iterator[None]:
         yield
     except DatabaseError as error:
         log.warning("job %s: the heartbeat failed: %s", job.id, error)
-    except Exception:  # as above, for every error
+    except Exception:  # a bug must not end the heartbeats either
         log.exception("job %s: the heartbeat failed", job.id)
 
 

@@ -88,6 +88,7 @@ class Health(Struct):
 @cache
 def page_of(table: Table) -> type[Struct]:
     """Rows of a table by id; `next` is the `after` of the next page, null on the last."""
+    # A type made at run time.
     fields = [("rows", list[table.stored]), ("next", int | None)]  # type: ignore[name-defined]
     return msgspec.defstruct(f"{table.row.__name__}Page", fields)
 
