@@ -44,7 +44,7 @@ class Kind:
 
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
     same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
-    literal: the most bytes that a value has in a statement.
+    literal: the maximum size of a value in a statement, in bytes.
     """
 
     wire: Any

@@ -48,7 +48,7 @@ NOT_VALIDATED = Error(
 
 # Lone surrogates are in the class because they have no encoding.
 _CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
-# All white space that is not a control character. Explicit, as JavaScript's \s has U+FEFF as well.
+# All white space that is not a control character. Not \s, which has U+FEFF in JavaScript.
 _BLANK = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = re.compile(f"[{_CONTROL}]")
 PATTERN = rf"^[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*\Z"

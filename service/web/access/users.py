@@ -29,9 +29,9 @@ ROLES: frozenset[Role] = frozenset(get_args(Role))
 REMEMBERED_SECONDS = 60
 """A correct password is accepted without hashing for this long after its last use."""
 FAILURES, FAILURE_SECONDS = 10, 60
-"""Wrong passwords for a user from an address in this time. Further ones are refused unchecked."""
+"""Wrong passwords for a user from an address in this time. More are refused without a check."""
 QUEUED, QUEUED_PER_ADDRESS = 64, 16
-"""Passwords that wait for hashing. So one address cannot keep the others waiting."""
+"""Passwords that wait for hashing, limited so that one address cannot delay the others."""
 KEPT = 10_000
 """Entries in memory. The queue admits fewer in FAILURE_SECONDS, so none is evicted too early."""
 

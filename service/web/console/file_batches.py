@@ -66,7 +66,7 @@ def size_of(source: Source) -> int:
 
 
 def kind_of(source: Source) -> str | None:
-    """The format of a file of rows without ids; None for a file that the loader reads."""
+    """The format of a file of rows without ids; None for a file with ids."""
     with source.open() as file:
         start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
         if start.startswith(b"{"):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with the limits that uvicorn lacks and replies in order."""
+"""uvicorn's HTTP/1.1 protocol, with the limits that uvicorn lacks, and with replies in order."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._limit_head_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running request too; uvicorn tells only the latest one."""
+        """Notify the running request as well, because uvicorn notifies only the latest one."""
         self._stop_head_timer()
         if self._running and not self._running.response_complete:
             self._running.disconnected = True
@@ -149,7 +149,7 @@ class BoundedHttp(HttpToolsProtocol):
         elif not cycle.more_body:
             cycle.keep_alive = False  # its reply is the last one
         elif self.pipeline:
-            self.pipeline[0] = (cycle, cast("Any", refusal))  # it has not begun
+            self.pipeline[0] = (cycle, cast("Any", refusal))  # its request has not begun
         else:
             self._break_off(cycle, refusal)
 

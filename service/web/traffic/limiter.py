@@ -16,8 +16,8 @@ WINDOW = float(RETRY_SECONDS)
 class Limiter:
     """Admits `places` at a time, or only `narrow` during an overload.
 
-    An overload is a window with more refusals than places. Fewer at a time are each done sooner,
-    at the same rate, as long as they keep the worker busy. So the first refusal narrows the limit.
+    An overload is a window with more refusals than places. With fewer at a time, each one ends
+    sooner, and a busy worker completes as many in a second. So the first refusal narrows the limit.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Refuses excess batches at the lowest cost: under overload most of the work is refusing."""
+"""Refuses excess batches at the lowest cost, because an overloaded service refuses most of them."""
 
 from __future__ import annotations
 

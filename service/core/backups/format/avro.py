@@ -36,7 +36,7 @@ Short = Annotated[str, Meta(max_length=100)]
 
 
 class BackupMetadata(Struct, frozen=True):
-    """The facts in the header of a file of ours."""
+    """The metadata in the header of a file that hirebase wrote."""
 
     rows: int
     checksum: Short
@@ -53,7 +53,7 @@ class BackupMetadata(Struct, frozen=True):
 
     @classmethod
     def of(cls, file: Container) -> BackupMetadata:
-        """Read them from a header of ours; BackupError."""
+        """Read it from the header of a file that hirebase wrote; BackupError."""
         texts = {name: file.text(container.OURS + name) for name in cls.__struct_fields__}
         try:
             return msgspec.convert(texts, cls, strict=False)
