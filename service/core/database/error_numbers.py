@@ -21,7 +21,13 @@ from service.core.errors import (
     UnavailableError,
 )
 
+HOOK = 3100
+
 AWAY = "The database cannot be reached. Try again shortly."
+TOO_LARGE = (
+    "This change is larger than the database allows in one transaction (error {number}). Nothing "
+    "was changed. Send less at once, or raise the limit of the database."
+)
 SLOW = "The database did not answer in time. Try again shortly."
 
 _KINDS: dict[type[HirebaseError], set[int]] = {
@@ -72,8 +78,12 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
 }
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
-TOO_LARGE = {1105: "Maximum writeset size exceeded", 1180: "wsrep_max_ws_rows exceeded"}
-"""Galera has no numbers for its limits on transactions: the texts tell them from other errors."""
+_TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
+    (1105, "Maximum writeset size exceeded", TransactionTooLarge),
+    (1180, "wsrep_max_ws_rows exceeded", TransactionTooLarge),
+    (1180, "Got error 149 ", ContentionError),  # another primary of the group changed the same rows
+]
+"""Errors of clusters that have no number of their own: only the text tells them apart."""
 
 
 @contextmanager
@@ -98,17 +108,19 @@ def _translate(error: pymysql.MySQLError) -> HirebaseError:
             "Try again shortly."
         )
     if issubclass(kind, TransactionTooLarge):
-        return kind(
-            "This change is larger than the database allows in one transaction "
-            f"(error {number}). Nothing was changed. Send less at once, or raise the limit of the "
-            "database."
-        )
+        return kind(TOO_LARGE.format(number=number))
     return kind(f"The database refused the statement (error {number}).")
 
 
 def _kind(error: pymysql.MySQLError, number: int) -> type[HirebaseError]:
-    if number in TOO_LARGE and TOO_LARGE[number] in str(error):
-        return TransactionTooLarge
+    for coarse, text, kind in _TEXTS:
+        if number == coarse and text in str(error):
+            return kind
     # The driver raises these itself: the connection is closed, or the reply is not MySQL.
     from_driver = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
     return ERRORS.get(number, UnavailableError if from_driver else DatabaseError)
+
+
+def is_refused_by_hook(error: DatabaseError) -> bool:
+    """Whether Group Replication refused a COMMIT: too large, or not possible in the group."""
+    return isinstance(error.__cause__, pymysql.MySQLError) and error.__cause__.args[0] == HOOK

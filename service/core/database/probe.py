@@ -41,11 +41,12 @@ class Probe:
 
     async def _check(self) -> Exception | None:
         try:
-            if self._connection is None or not self._connection.is_open:
+            if self._connection and self._connection.is_open:
+                await self._connection.check()
+            else:
+                self.close()
                 self._connection = Connection(self._server, **self._options)
                 await self._connection.open()
-            else:
-                await self._connection.check()
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             return error
         return None

@@ -36,7 +36,7 @@ PLACES: dict[type[HirebaseError], tuple[int, ...]] = {
     ),
     TransactionTooLarge: (1197, 1206, 3231, 8004, 8025, 9500),
 }
-STATUSES = {
+STATUSES: dict[type[HirebaseError], int] = {
     UnavailableError: 503,
     ReadOnlyError: 503,
     ContentionError: 503,
@@ -69,10 +69,16 @@ def test_the_kinds_of_a_cluster_are_no_internal_errors() -> None:
         (1105, "Maximum writeset size exceeded", TransactionTooLarge),
         (1105, "Unknown error", UnavailableError),
         (1180, "wsrep_max_ws_rows exceeded", TransactionTooLarge),
+        (
+            1180,
+            "Got error 149 - ''Lock deadlock; Retry transaction'' during COMMIT",
+            ContentionError,
+        ),
+        (1180, "Got error 107 - ''Transport'' during COMMIT", UnavailableError),
         (1180, "Error while appending streaming replication fragment", UnavailableError),
     ],
 )
-async def test_the_limits_of_galera_are_told_apart_by_their_text(
+async def test_errors_with_the_same_number_are_told_apart_by_their_text(
     database: Database, number: int, text: str, kind: type[HirebaseError]
 ) -> None:
     with pytest.raises(HirebaseError) as caught:
