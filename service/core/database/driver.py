@@ -226,7 +226,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().close()
 
     async def check(self) -> str:
-        """Ask the server for its version; OperationalError if it must take writes and takes none."""
+        """Ask the server for its version, and whether it takes writes; OperationalError."""
         async with self.cursor(Cursor) as cursor:
             await cursor.execute(SQL["server"])
             self.id_step, read_only, version = await cursor.fetchone()
