@@ -226,7 +226,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().close()
 
     async def check(self) -> str:
-        """Ask the server for its version, and whether it takes writes; OperationalError."""
+        """Ask the server for its version; OperationalError if it takes no writes but must."""
         async with self.cursor(Cursor) as cursor:
             await cursor.execute(SQL["server"])
             self.id_step, read_only, version = await cursor.fetchone()
