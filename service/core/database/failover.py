@@ -109,16 +109,16 @@ class Servers:
 
     def _leave(self, server: Server, error: Exception) -> None:
         """Close connections: all if nothing can be expected of the server, else the idle ones."""
-        is_silent = isinstance(error, TimeoutError)
+        is_silent, number = isinstance(error, TimeoutError), _number(error)
         if is_silent:
             _prefer_others(server)
-        elif error.args[0] not in (OUTSIDE, READ_ONLY):
+        elif number not in (OUTSIDE, READ_ONLY):
             return  # It answers, but refuses the probe: too many connections, for example.
         if self.current is server:
             self.current = None
             log.warning("leaving the database server %s: %s", server, error.args[-1])
         for pool in self._pools:
-            pool.leave(server, in_use=is_silent or error.args[0] == OUTSIDE)
+            pool.leave(server, in_use=is_silent or number == OUTSIDE)
 
 
 async def _open(server: Server, options: dict[str, Any]) -> Connection:
@@ -130,10 +130,15 @@ async def _open(server: Server, options: dict[str, Any]) -> Connection:
     except BaseException as error:
         is_late = clock() - began >= HEAD_START_SECONDS
         # Another server was faster, or the time is over.
-        if is_late and (isinstance(error, asyncio.CancelledError) or error.args[0] == LOST):
+        if is_late and (isinstance(error, asyncio.CancelledError) or _number(error) == LOST):
             _prefer_others(server)
         raise
     return connection
+
+
+def _number(error: BaseException) -> Any:
+    """The number of an error of the driver."""
+    return error.args[0] if error.args else None
 
 
 def _is_silent(server: Server) -> bool:

@@ -16,13 +16,20 @@ SILENT_SECONDS = 4
 """A server that does not answer for so long is silent."""
 
 
+class _Connection(Connection):
+    """Without session settings: wsrep_sync_wait makes statements wait for other servers."""
+
+    async def _set_up(self) -> None:
+        await self.check()
+
+
 class Probe:
     """Questions to one server, on one connection; options: as for a Connection."""
 
     def __init__(self, server: Server, options: dict[str, Any]):
         self._server = server
         self._options = options
-        self._connection: Connection | None = None
+        self._connection: _Connection | None = None
 
     async def ask(self) -> Exception | None:
         """TimeoutError if the server is silent; the driver's error if it refuses; else None."""
@@ -45,7 +52,7 @@ class Probe:
                 await self._connection.check()
             else:
                 self.close()
-                self._connection = Connection(self._server, **self._options)
+                self._connection = _Connection(self._server, **self._options)
                 await self._connection.open()
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             return error

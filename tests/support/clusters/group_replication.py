@@ -9,7 +9,15 @@ from typing import Any
 import pymysql
 
 from tests.support import engine
-from tests.support.clusters.cluster import AWAY, CREATE_USER, EMPTY, NODES, READY_SECONDS, Cluster
+from tests.support.clusters.cluster import (
+    AWAY,
+    CREATE_USER,
+    EMPTY,
+    NODES,
+    READY_SECONDS,
+    USER,
+    Cluster,
+)
 
 MEMBERS = "performance_schema.replication_group_members"
 RIGHTS = "REPLICATION SLAVE, BACKUP_ADMIN, CONNECTION_ADMIN, GROUP_REPLICATION_STREAM"
@@ -62,7 +70,7 @@ class GroupReplication(Cluster):
         await self._join(1)
         await self.sql(1, "SET GLOBAL group_replication_bootstrap_group = OFF")
         await asyncio.gather(*map(self._join, NODES[1:]))
-        await self.sql(1, *EMPTY, *CREATE_USER)
+        await self.sql(1, *EMPTY, *CREATE_USER, f"GRANT SELECT ON {MEMBERS} TO {USER}@'%'")
 
     async def _join(self, n: int) -> None:
         """Join, and retry while the group still counts the node that was killed as a member."""
