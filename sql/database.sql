@@ -45,6 +45,32 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
+-- Whether a node of MariaDB Galera can write.
+-- name: galera
+SELECT variable_name, variable_value
+FROM information_schema.global_status
+WHERE variable_name IN ('WSREP_READY', 'WSREP_CLUSTER_STATUS', 'WSREP_LOCAL_STATE_COMMENT')
+UNION ALL
+SELECT variable_name, variable_value
+FROM information_schema.global_variables
+WHERE variable_name IN ('WSREP_ON', 'WSREP_SST_METHOD');
+
+-- Whether a server of MySQL is an ONLINE member of the majority of its group, or has no group. A
+-- primary without the majority stays writable, and its COMMITs hang. A server outside of its group
+-- is writable as well. The login needs SELECT on this table.
+-- name: group_replication
+SELECT CASE
+    WHEN COUNT(*) = 0 THEN 1
+    WHEN COALESCE((
+        SELECT variable_value
+        FROM performance_schema.global_variables
+        WHERE variable_name = 'group_replication_group_name'
+    ), '') = '' THEN 1
+    ELSE SUM(member_id = @@server_uuid AND member_state = 'ONLINE') = 1
+        AND SUM(member_state IN ('ONLINE', 'RECOVERING')) * 2 > COUNT(*)
+END
+FROM performance_schema.replication_group_members;
+
 -- name: snapshot_isolation
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sql
 from service.core.database import embedded, servers
+from service.core.database.failover import Servers
 from service.core.database.pool import Pool
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
@@ -40,7 +41,9 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
                 "password": settings.mysql_password,
                 "ssl": _tls(settings),
             }
-        pool = Pool(settings.mysql_pool_size, addresses, db=settings.mysql_database, **options)
+        reachable = Servers(addresses)
+        stack.push_async_callback(reachable.close)
+        pool = Pool(settings.mysql_pool_size, reachable, db=settings.mysql_database, **options)
         stack.push_async_callback(_close, pool)
         database = Database(
             pool,
@@ -69,7 +72,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None:
-    pool = Pool(1, [server.options], server.restart)
+    pool = Pool(1, Servers([server.options]), server.restart)
     database, name = Database(pool, 30), settings.mysql_database
     try:
         await _wait_until_reachable(database, settings)

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
@@ -17,6 +18,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 import sql
+from service.core.database import writability
 
 CONNECT_SECONDS = 5
 ROLLBACK_SECONDS = 5
@@ -24,19 +26,19 @@ ROLLBACK_SECONDS = 5
 KEEP_ALIVE = {
     getattr(socket, name): value
     for name, value in {
-        "TCP_KEEPIDLE": 20,
-        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPIDLE": 5,
+        "TCP_KEEPINTVL": 3,
         "TCP_KEEPCNT": 3,
-        "TCP_USER_TIMEOUT": 50_000,
+        "TCP_USER_TIMEOUT": 15_000,
     }.items()
     if hasattr(socket, name)
 }
-"""Socket options that detect a vanished server within a minute (s, s, probes, ms).
+"""Socket options that detect a vanished server within 15 s (s, s, probes, ms).
 
 Backups and restores have deadlines of hours, and the kernel's defaults are hours as well.
 """
-READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
-"""Error numbers of the server and of its client library."""
+UNREACHED, LOST, TLS_FAILED = 2003, 2013, 2026
+"""Error numbers of the client library."""
 
 SQL = sql.statements("database")
 
@@ -135,6 +137,21 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
         """Do nothing: it costs a round trip, and in strict mode a problem is an error."""
 
 
+@dataclass(eq=False)
+class Server:
+    """A database server.
+
+    address: its host and port, or its unix_socket.
+    silent_until: until this time of the event loop, new connections prefer other servers.
+    """
+
+    address: dict[str, Any]
+    silent_until: float = 0.0
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self.address.values()))
+
+
 class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
@@ -143,25 +160,44 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     id_step = 1
 
-    def __init__(self, **options: Any):
+    def __init__(self, server: Server, **options: Any):
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
             conv={**decoders, **TEXT_DECODERS},
+            **server.address,
             **options,
         )
+        self.server = server
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
 
     async def open(self) -> None:
         """Connect; OperationalError."""
         await self._connect()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has closed the connection."""
+        reader = self._reader
+        return bool(reader and not reader.eof_received and not reader.exception())
+
     def is_usable(self, max_idle: float) -> bool:
         """Whether the connection is open and its last use is at most `max_idle` seconds ago."""
-        reader, idle = self._reader, self._loop.time() - self.last_usage
-        return bool(
-            reader and not reader.eof_received and not reader.exception() and idle <= max_idle
-        )
+        return self.is_open and self._loop.time() - self.last_usage <= max_idle
+
+    def close(self) -> None:
+        """Close at once. The transport would wait until the server has taken what was sent."""
+        if self._writer:
+            self._writer.transport.abort()
+        super().close()
+
+    async def check(self) -> str:
+        """Ask the server for its version, and whether it takes writes; OperationalError."""
+        async with self.cursor(Cursor) as cursor:
+            await cursor.execute(SQL["server"])
+            self.id_step, read_only, version = await cursor.fetchone()
+            await writability.check(cursor, version, read_only=bool(read_only))
+        return str(version)
 
     async def roll_back(self) -> None:
         """Roll back, or close the connection if that fails, which rolls back as well; no error."""
@@ -203,25 +239,9 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     async def _set_up(self) -> None:
         async with self.cursor(Cursor) as cursor:
-            for name in ("session", "isolation", "server"):
+            for name in ("session", "isolation"):
                 await cursor.execute(SQL[name])
-            self.id_step, read_only, version = await cursor.fetchone()
+            version = await self.check()
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
-        if read_only:
-            raise pymysql.OperationalError(READ_ONLY, "the server is read-only")
-
-
-async def open_connection(*, servers: Sequence[dict[str, Any]], **options: Any) -> Connection:
-    """Connect to the first server that accepts; if none does, raise the last server's error."""
-    for server in servers[:-1]:
-        with suppress(pymysql.OperationalError):
-            return await _open(server | options)
-    return await _open(servers[-1] | options)
-
-
-async def _open(options: dict[str, Any]) -> Connection:
-    connection = Connection(**options)
-    await connection.open()
-    return connection

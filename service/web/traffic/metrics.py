@@ -30,7 +30,7 @@ GAUGES: tuple[tuple[str, str, Sum, Read], ...] = (
         "livesum",
         lambda base: base.pool.waiting,
     ),
-    ("retries", "Work repeated after a conflict or a lost server.", "sum", lambda base: base.retries),
+    ("retries", "Repeats after a conflict or a lost server.", "sum", lambda base: base.retries),
     ("snapshot_seconds", "Age of the oldest open snapshot.", "livemax", Database.snapshot_age),
 )
 """(name, description, how to combine the workers' values, how to read the value)."""

@@ -16,7 +16,7 @@ import pytest
 from service.core.backups import backup
 from service.core.backups.backup_store import PARTIAL, BackupStore
 from service.core.backups.restore import restore
-from service.core.database import driver, retry
+from service.core.database import driver, failover, retry
 from service.core.database.connect import connect
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import ContentionError, DuplicateError
@@ -38,7 +38,8 @@ Work = Callable[[Database], Awaitable[Any]]
 
 
 async def opening(database: Database) -> None:
-    connection = await driver.open_connection(**database.pool._conn_kwargs)
+    pool = database.pool
+    connection = await failover._open(pool.servers._servers[0], pool._conn_kwargs)
     connection.close()
 
 

@@ -30,8 +30,8 @@ async def _parents(database: Database) -> None:
 @pytest.fixture
 async def stepping(database: Database) -> AsyncIterator[Database]:
     """Connections with generated ids in steps of three, as in a cluster with several writers."""
-    options = database.pool._conn_kwargs
-    pool = Pool(4, **options, init_command="SET SESSION auto_increment_increment = 3")
+    servers, options = database.pool.servers, database.pool._conn_kwargs
+    pool = Pool(4, servers, **options, init_command="SET SESSION auto_increment_increment = 3")
     yield Database(pool, 30)
     pool.terminate()
     await pool.wait_closed()
