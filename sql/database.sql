@@ -45,6 +45,9 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
+-- name: id_step
+SELECT @@auto_increment_increment;
+
 -- Whether a node of MariaDB Galera can write.
 -- name: galera
 SELECT variable_name, variable_value

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from types import NoneType
 from typing import Any
 
@@ -69,8 +70,16 @@ def _has_special(text: str) -> bool:
     return any(character in text for character in SPECIAL)
 
 
-def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str]) -> bytes | None:
-    """Render rows as `(…),(…)`; None if `_literals` does not support the type of a value."""
+def render(
+    values: str,
+    rows: Sequence[tuple[Any, ...]],
+    escape: Callable[[str], str],
+    first: str | None = None,
+) -> bytes | None:
+    """Render rows as `(…),(…)`; None if `_literals` does not support the type of a value.
+
+    first: the format of the first row, if it is not `values`.
+    """
     formats, columns = [], []
     for column in zip(*rows, strict=True):
         literals = _literals(column, escape)
@@ -78,8 +87,10 @@ def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str
             return None
         formats.append(literals[0])
         columns.append(literals[1])
-    row = values % tuple(formats)
-    return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
+    row, first_row = values % tuple(formats), (first or values) % tuple(formats)
+    literals_of_rows = zip(*columns, strict=True)
+    texts = chain([first_row % next(literals_of_rows)], map(row.__mod__, literals_of_rows))
+    return ",".join(texts).encode()
 
 
 def _literals(column: Column, escape: Callable[[str], str]) -> tuple[str, Column] | None:
@@ -114,12 +125,27 @@ TEXT_DECODERS = {
 
 # aiomysql has no type annotations.
 class Cursor(aiomysql.Cursor):  # type: ignore[misc]
-    """A cursor that sends a batch as one statement, so that its generated ids are consecutive.
+    """A cursor that sends a batch as one statement.
 
     1,000 rows of the longest names, escaped, are 2 MiB; servers accept 16 MiB by default.
     """
 
     max_stmt_length = 8 << 20
+
+    async def insert_new(self, statement: str, rows: Sequence[tuple[Any, ...]], step: int) -> int:
+        """Insert rows in one statement, however long, and return the id of the first row.
+
+        Row i gets the id `first + i * step`. If the step of the session is another one, the server
+        refuses the statement (error 1690).
+        """
+        prefix, parenthesis, rest = statement.rpartition("(")
+        values = parenthesis + rest
+        first = sql.if_id_step(values, step) if len(rows) > 1 else None
+        rendered = render(values, rows, self._get_db().escape_string, first)
+        if rendered is None:
+            raise TypeError("a value is not a number, a boolean or a text")
+        await self.execute(prefix.encode() + rendered)
+        return int(self.lastrowid)
 
     async def _do_execute_many(
         self, prefix: str, values: str, postfix: str, args: Any, longest: int, encoding: str
@@ -155,7 +181,7 @@ class Server:
 class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
-    `id_step` is the difference between consecutive generated ids.
+    `id_step` is the difference between consecutive generated ids, as it was when last asked for.
     """
 
     id_step = 1

@@ -15,6 +15,7 @@ from service.core.database.pool import Pool
 from service.core.database.retry import FAILOVER_SECONDS, repeat
 from service.core.errors import (
     CommitUnknownError,
+    DataError,
     NoConnectionError,
     ReadOnlyError,
     UnavailableError,
@@ -38,7 +39,6 @@ class Transaction:
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
         self._deadline = deadline
-        self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query."""
@@ -49,12 +49,29 @@ class Transaction:
         """Run a statement and return the number of affected rows."""
         return int((await self._run(statement, parameters)).rowcount)
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> int:
-        """Insert rows in one statement; returns the generated id of the first row, or 0."""
+    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
+        """Insert rows that have their ids, or whose ids do not matter."""
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
-                return int(cursor.lastrowid or 0)
+
+    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
+        """Insert rows in one statement and return their generated ids."""
+        step = self._connection.id_step
+        try:
+            with translated_errors():
+                async with self._connection.cursor(Cursor) as cursor:
+                    first = await cursor.insert_new(statement, rows, step)
+        except DataError:
+            if len(rows) == 1 or not await self._has_other_step(step):
+                raise
+            return await self.insert_new(statement, rows)
+        return range(first, first + len(rows) * step, step)
+
+    async def _has_other_step(self, step: int) -> bool:
+        """Whether the step of ids is not `step`: Galera sets it to the size of the cluster."""
+        ((self._connection.id_step,),) = await self.fetch(SQL["id_step"])
+        return bool(self._connection.id_step != step)
 
     async def begin(self) -> None:
         """Begin the transaction."""

@@ -45,11 +45,11 @@ class InterferingTransaction(Transaction):
         self._other = other
         self._department = department
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> int:
+    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
         if "hired_employees" in statement:
             async with self._other.transaction() as transaction:
                 await transaction.execute(REMOVE, (self._department,))
-        return await super().insert(statement, rows)
+        return await super().insert_new(statement, rows)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -15,7 +15,7 @@ from service.core.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 VARIABLES = {field.name.upper() for field in msgspec.structs.fields(Settings)}
-COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD"}
+COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD", "MYSQL_REPLICATION_PASSWORD"}
 
 
 def example() -> dict[str, str]:
