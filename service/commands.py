@@ -1,4 +1,4 @@
-"""The backup commands: backup, restore, verify. They suit cron: little output, 1 on failure."""
+"""The backup commands: backup, restore, verify. For cron, they print little and fail with 1."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened
-from service.core.backups.transaction_limits import TransactionLimits
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
+from service.core.database.replication.replicas import replicas
 from service.core.errors import BackupError
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
@@ -27,7 +27,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(name="backup", help="Save a verified backup in a folder (default: BACKUP_DIR).")
 @click.option("--table", type=click.Choice(PATHS), help="One table, as Avro.")
-@click.option("--all", "_every", is_flag=True, help="All tables at one moment, as ZIP (default).")
+@click.option(
+    "--all", "all_tables", is_flag=True, help="All tables at one moment, as ZIP (default)."
+)
 @click.option("--codec", type=click.Choice(CODECS), default="deflate", show_default=True)
 @click.option(
     "--keep",
@@ -36,9 +38,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 def backup_command(
-    table: str | None, _every: bool, codec: Codec, keep: int | None, folder: Path | None
+    table: str | None, all_tables: bool, codec: Codec, keep: int | None, folder: Path | None
 ) -> None:
-    if table and _every:
+    if table and all_tables:
         raise click.UsageError("Use --table or --all, not both.")
     settings = Settings.from_environment(os.environ)
     store = BackupStore(folder or settings.backup_dir)
@@ -76,17 +78,14 @@ def verify_command(file: Path) -> None:
 async def _save(
     settings: Settings, store: BackupStore, table: Table | None, codec: Codec, keep: int | None
 ) -> Saved:
-    async with connect(settings) as database:
-        return await store.save(database, table, codec, keep)
+    async with connect(settings) as database, replicas(settings, database) as readers:
+        return await store.save(await readers.current(), table, codec, keep)
 
 
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
-    limits = TransactionLimits(
-        settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
-    )
     with path.open("rb") as file:
         async with connect(settings) as database, opened(file) as sources:
-            return await restore(database, sources, mode, dry_run=dry_run, limits=limits)
+            return await restore(database, sources, mode, dry_run=dry_run)
 
 
 async def _verify(path: Path) -> Verification:

@@ -17,6 +17,13 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 -- name: oceanbase_session
 SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_timeout = 5000000;
 
+-- A node of Galera applies the rows of other nodes a little later. With this setting, a transaction
+-- first waits for all that was committed before it began, on any node. Without it, rows are refused
+-- because of parents that exist, and a job that one replica started is unknown to another. Servers
+-- without Galera ignore the setting.
+-- name: mariadb_session
+SET SESSION wsrep_sync_wait = 1;
+
 -- seekdb reserves a million ids at each start and loses them at its end, so that 2,000 restarts use
 -- up all ids. Fewer are enough.
 -- name: embedded
@@ -111,5 +118,7 @@ ON DUPLICATE KEY UPDATE applied_at = CURRENT_TIMESTAMP(6);
 -- name: applied_migrations
 SELECT version FROM schema_migrations WHERE version > 0;
 
+-- On Galera, processes on two nodes may hold the lock at once, and apply the same migration.
 -- name: record_migration
-INSERT INTO schema_migrations (version, name) VALUES (%s, %s);
+INSERT INTO schema_migrations (version, name) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE name = VALUES(name);

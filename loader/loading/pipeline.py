@@ -11,6 +11,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from loader.loading.block_size import block_bytes
 from loader.loading.checkpoint import Checkpoint, Done
 from loader.loading.dry_run import dry_run, shadow_tables
 from loader.loading.ordered import Ids, Job, in_order
@@ -20,8 +21,9 @@ from loader.reading.file import CsvFile, at_lines
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block, Position
 from loader.reporting.progress import Progress
-from loader.reporting.rejects_file import RejectsFile, check_folder
+from loader.reporting.rejects_file import check_folder, rejects_file
 from loader.reporting.summary import Summary
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.rules.batch import Batch
@@ -59,7 +61,8 @@ async def load_sources(
 ) -> list[Summary]:
     """Load sources that are open."""
     small = options.small_blocks or database.embedded
-    detect = partial(CsvFile.detect, options=options, small_blocks=small)
+    size = block_bytes(await database.limits(), small=small)
+    detect = partial(CsvFile.detect, options=options, block_bytes=size)
     files = [await in_thread(detect, source) for source in sources]
     if options.dry_run or options.max_rejects is not None:
         dry_summaries = await _dry_run(database, files, options, progress)
@@ -126,6 +129,9 @@ class Load:
         self._done: dict[int, Done] = {}
         # Each copy of a file that one run loads has its own checkpoint.
         key = f"{options.checkpoint_key} {copy}" if copy else options.checkpoint_key
+        small = options.small_blocks or database.embedded
+        if file.block_bytes != block_bytes(TransactionLimits(), small=small):
+            key += f" of {file.block_bytes}"
         self.checkpoint = Checkpoint(database, file.source, file.fingerprint, key)
 
     async def run(self, progress: Progress) -> Summary:
@@ -136,7 +142,7 @@ class Load:
         started = time.perf_counter()
         file = self._file
         summary = Summary(self._table, file.source.name)
-        with RejectsFile(self._options.rejects_dir, file.source, file.layout) as rejects:
+        with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 with progress.file(file, summary) as advance:
                     async for outcome in outcomes:
@@ -182,7 +188,7 @@ class Load:
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
-        rejects = await self._log.between(self._database, lines)
+        rejects = await self._log.fetch(self._database, lines)
         return Outcome(done.received, done.counts, rejects, done.end)
 
     async def _write(self, block: Block, batch: Batch) -> Outcome:

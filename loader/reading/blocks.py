@@ -22,12 +22,15 @@ BOM = b"\xef\xbb\xbf"
 
 
 def blocks(
-    file: BinaryIO, layout: CsvLayout, start: Position, *, small: bool = False
+    file: BinaryIO, layout: CsvLayout, start: Position, *, size: int = BLOCK
 ) -> Iterator[Block]:
-    """The records from `start` on, with their fields in the order of the table."""
+    """The records from `start` on, with their fields in the order of the table.
+
+    size: the bytes of a block, unless a record is longer.
+    """
     header = layout.header and start.line == 1
     splitter = _splitter(layout)
-    for block in _blocks(file, splitter, start, min(BLOCK, SMALL_BLOCK) if small else BLOCK):
+    for block in _blocks(file, splitter, start, min(BLOCK, size)):
         if header:
             # Blank lines may stand before the header.
             first = next((at for at, one in enumerate(block.records) if one != BLANK), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loader.options import Options
-from loader.reading.blocks import beginning, blocks
+from loader.reading.blocks import BLOCK, beginning, blocks
 from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.source import Source, Version
 from loader.reading.splitter import Block, Position
@@ -25,10 +25,10 @@ class CsvFile:
     size: int
     version: Version
     assume_utc: bool
-    small_blocks: bool = False
+    block_bytes: int = BLOCK
 
     @classmethod
-    def detect(cls, source: Source, options: Options, *, small_blocks: bool = False) -> CsvFile:
+    def detect(cls, source: Source, options: Options, *, block_bytes: int = BLOCK) -> CsvFile:
         """Read the file once; InputError if it cannot be read, or has a wrong header."""
         version = source.version()
         with source.open() as file:
@@ -36,12 +36,12 @@ class CsvFile:
         layout = layout_of(source.table, first, options.delimiter)
         fingerprint, size = source.fingerprint()
         facts = (source, layout, start, fingerprint, size, version)
-        return cls(*facts, options.assume_utc, small_blocks)
+        return cls(*facts, options.assume_utc, block_bytes)
 
     def blocks(self, start: Position) -> Iterator[Block]:
         """The records from `start` on; StoppedError if the file changes meanwhile."""
         with self.source.open() as file:
-            for block in blocks(file, self.layout, start, small=self.small_blocks):
+            for block in blocks(file, self.layout, start, size=self.block_bytes):
                 self.source.check_unchanged(self.version)
                 yield block
         # A file that is cut at the end of a block has no further block.

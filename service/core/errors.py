@@ -13,7 +13,6 @@ HirebaseError
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
-├── TransactionTooLarge     more rows or bytes than the engine allows in a transaction
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key is running
 └── DatabaseError
@@ -23,6 +22,7 @@ HirebaseError
     │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and repeat
     │   └── StaleParentError    a parent was deleted between the check and the insert
+    ├── TransactionTooLarge more rows or bytes than the server allows in a transaction
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
     ├── MissingTableError   the tables do not exist yet
@@ -111,10 +111,6 @@ class StorageError(HirebaseError):
     """A folder or a file of the service cannot be read or written."""
 
 
-class TransactionTooLarge(HirebaseError):
-    """The change has more rows or bytes than the engine allows in one transaction."""
-
-
 class NotFoundError(HirebaseError):
     """The table, row or backup does not exist."""
 
@@ -149,6 +145,10 @@ class ContentionError(DatabaseError):
 
 class StaleParentError(ContentionError):
     """A parent row was deleted between the check and the insert."""
+
+
+class TransactionTooLarge(DatabaseError):
+    """The change has more rows or bytes than the server allows in one transaction."""
 
 
 class DataError(DatabaseError):

@@ -23,6 +23,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """One field for each variable; `.env.example` documents them."""
 
     mysql_host: str | None = None
+    mysql_read_host: str | None = None
     mysql_port: Port = 3306
     mysql_user: Filled = "hirebase"
     mysql_password: str = ""
@@ -66,6 +67,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """(host, port) of each server of MYSQL_HOST, in the order of preference."""
         return servers.parse(self.mysql_host or "", self.mysql_port)
 
+    @property
+    def read_servers(self) -> list[Server]:
+        """The same of MYSQL_READ_HOST, which may be empty."""
+        return servers.parse(self.mysql_read_host, self.mysql_port) if self.mysql_read_host else []
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings from an environment; SettingsError names every invalid variable."""
@@ -78,6 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                     values[field.name] = _value(field, text)
             except (msgspec.ValidationError, OSError, ValueError) as error:
                 errors.append(f"{field.name.upper()}: {error}")
+        if "mysql_read_host" in values and "mysql_host" not in values:
+            errors.append("MYSQL_READ_HOST: set MYSQL_HOST, too; the embedded database has no copy")
         if errors:
             raise SettingsError("\n".join(errors))
         return cls(**values)
@@ -101,7 +109,7 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
-    if field.name == "mysql_host":
+    if field.name in ("mysql_host", "mysql_read_host"):
         servers.parse(text, 1)
     return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
 

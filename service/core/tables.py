@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 import sql
 from service.core.errors import NotFoundError
+from service.core.rules import field_types
 from service.core.rules.annotations import kind_for, unwrap
 from service.core.rules.field_types import Kind
 from service.core.rules.fields import Error, Id, Instant, Reason, Text
@@ -134,7 +135,7 @@ class Table:
 
     @cached_property
     def row(self) -> type[Struct]:
-        """The struct that a row is decoded as when it is posted."""
+        """The struct of a posted row."""
         return struct_of(self.struct.__name__, self.fields, self.struct.__doc__)
 
     @cached_property
@@ -144,8 +145,23 @@ class Table:
 
     @cached_property
     def row_bytes(self) -> int:
-        """The most bytes that a row has in a statement."""
+        """The maximum size of a row in a statement, in bytes."""
         return sum(field.kind.literal + len(", ") for field in self.stored_fields) + len("(),")
+
+    @cached_property
+    def stored_bytes(self) -> int:
+        """The most bytes that a row has in a binary log, without its texts."""
+        nulls = (len(self.stored_fields) + 7) // 8
+        return nulls + sum(field.kind.stored for field in self.stored_fields)
+
+    @cached_property
+    def text_columns(self) -> tuple[int, ...]:
+        """The positions of texts in a row with its id."""
+        return tuple(
+            at
+            for at, field in enumerate(self.stored_fields)
+            if isinstance(field.kind, field_types.Text)
+        )
 
     @cached_property
     def sql(self) -> dict[str, str]:

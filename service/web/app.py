@@ -13,7 +13,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
+from service.core.backups.backup_store import BackupStore
 from service.core.database.connect import connect
+from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
@@ -22,13 +24,13 @@ from service.core.writes.idempotency import PURGED_AT_ONCE, Keys
 from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
-from service.web.access.hidden_routes import HiddenRoutes
-from service.web.access.host_header import HostHeader
+from service.web.access.hidden_routes import hiding_routes
+from service.web.access.host_header import with_valid_host
 from service.web.access.users import Users
 from service.web.api.backups import avro
-from service.web.api.health import health
 from service.web.api.limits import limits
-from service.web.api.metrics import metrics as metrics_route
+from service.web.api.monitoring import health
+from service.web.api.monitoring import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
 from service.web.api.rejects import rejects
 from service.web.api.reports import reports
@@ -41,7 +43,7 @@ from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.openapi import spec
 from service.web.traffic import log_format
 from service.web.traffic.limiter import Limiter, batches
-from service.web.traffic.load_shedding import LoadShedding
+from service.web.traffic.load_shedding import shedding
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
@@ -63,7 +65,10 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
         state=State(_state(settings, metrics, batch_limiter)),
-        dependencies={"database": Provide(_database, sync_to_thread=False)},
+        dependencies={
+            "database": Provide(_database, sync_to_thread=False),
+            "reader": Provide(_reader),
+        },
         middleware=[
             DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
             StrictQuery(),
@@ -76,8 +81,9 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = HostHeader(LoadShedding(HiddenRoutes(routed), batch_limiter))
-    # Outside of the framework, because its middleware runs only after routing.
+    checked = with_valid_host(shedding(hiding_routes(routed), batch_limiter))
+    # Outside of the framework, because its middleware runs only after routing. The types differ:
+    # Litestar's ASGI types are stricter than those of `asgi.py`.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 
@@ -89,6 +95,7 @@ def _state(settings: Settings, metrics: Metrics, batch_limiter: Limiter) -> dict
         "users": Users.of(settings),
         "metrics": metrics,
         "batch_limiter": batch_limiter,
+        "backup_store": BackupStore(settings.backup_dir),
         "long_work": Limiter(max(1, settings.mysql_pool_size // 2), what=LONG_WORK),
     }
 
@@ -104,13 +111,17 @@ def create_app_from_environment() -> Litestar:
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open the database and run the background tasks while the application runs."""
-    async with connect(settings) as database, database.reserved() as heartbeats:
+    async with (
+        connect(settings) as database,
+        database.reserved() as heartbeats,
+        replicas(settings, database) as app.state.replicas,
+    ):
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, heartbeats, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
         async with running(
-            repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app, database)),
+            repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
         ):
@@ -130,11 +141,15 @@ async def _purge_rejects(database: Database, days: int) -> int:
     return await database.run(lambda transaction: purge_rejects(transaction, days), idempotent=True)
 
 
-async def _publish_metrics(app: Litestar, database: Database) -> bool:
+async def _publish_metrics(app: Litestar) -> bool:
     """Publish figures of this process, so that other workers can report them."""
-    app.state.metrics.update_gauges(database)
+    app.state.metrics.update_gauges(app.state.replicas)
     return False
 
 
 def _database(state: State) -> Any:
     return state.database
+
+
+async def _reader(state: State) -> Any:
+    return await state.replicas.current()

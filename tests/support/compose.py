@@ -23,7 +23,7 @@ ROOT_PASSWORD = "root-password"
 SECRETS = {
     "MYSQL_PASSWORD": "pass'word\\1",
     "MYSQL_ROOT_PASSWORD": ROOT_PASSWORD,
-    "MYSQL_REPLICATION_PASSWORD": 'copy"ing\'1',
+    "MYSQL_REPLICATION_PASSWORD": "copy\"ing'1",
     "API_USER": USER,
     "API_PASS": PASSWORD,
 }

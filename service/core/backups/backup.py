@@ -40,14 +40,20 @@ class Part(Struct, frozen=True):
     schema: dict[str, Any]
 
 
-class Manifest(Struct, frozen=True):
-    """What an archive holds."""
+class Manifest(Struct, frozen=True, omit_defaults=True):
+    """What an archive holds.
+
+    server: that was read, by its own name. position: its GTIDs, if it has any. The archive holds
+    everything up to this position, and perhaps later transactions up to snapshot_at.
+    """
 
     program: str
     schema_version: int
     snapshot_at: str
     codec: Codec
     tables: dict[str, Part]
+    server: str = ""
+    position: str = ""
 
 
 async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
@@ -112,11 +118,14 @@ class _Snapshot:
 
     def __init__(self, transaction: Transaction, moment: str, schema_version: int):
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+        self._source = transaction.position.server, transaction.position.text
 
     async def writer(self, table: Table, codec: Codec) -> Writer:
         """A writer whose header has the count and the checksum that the database computed."""
         total = await checksum_of(self._transaction, table)
-        origin = BackupMetadata(total.rows, str(total), self._at, self._schema_version, PROGRAM)
+        origin = BackupMetadata(
+            total.rows, str(total), self._at, self._schema_version, PROGRAM, *self._source
+        )
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
@@ -129,7 +138,7 @@ class _Snapshot:
                 yield await in_thread(_block, writer, text)
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
-        return Manifest(PROGRAM, self._schema_version, self._at, codec, parts)
+        return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
 class _Pages:

@@ -181,7 +181,13 @@ def _manifest(name: str, file: IO[bytes]) -> Manifest:
     digest, size = digest_of(file)
     part = Part(name, origin.rows, size, digest, origin.checksum, reader.schema)
     return Manifest(
-        origin.program, origin.schema_version, origin.snapshot_at, reader.codec, {table.name: part}
+        origin.program,
+        origin.schema_version,
+        origin.snapshot_at,
+        reader.codec,
+        {table.name: part},
+        origin.server,
+        origin.position,
     )
 
 

@@ -11,9 +11,9 @@ from msgspec import Struct
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.restore_size import refuse_too_large
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.table_checksum import checksum_of
-from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
 from service.core.database.transactions import SQL, Database, Transaction
 from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
 from service.core.prefetch import prefetch
@@ -23,6 +23,7 @@ from service.core.tables import Table
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.merge import Counts
+from service.core.writes.transaction_size import TransactionSize
 from sql import CHUNK
 
 Mode = Literal["replace", "merge"]
@@ -60,23 +61,23 @@ async def restore(
     mode: Mode,
     *,
     dry_run: bool = False,
-    limits: TransactionLimits | None = None,
 ) -> list[Restored]:
     """Write the rows of files into their tables, in one transaction. Sources: parents first.
 
     replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
     backup of its table, RowsRefused if rows break a rule, OrphansError if rows would lose a parent,
-    TransactionTooLarge above `limits`: no table is changed then.
+    TransactionTooLarge above the limits of the server: no table is changed then.
     """
-    scanned = await in_thread(_scanned, sources)
-    await refuse_too_large(database, scanned, mode, limits or TransactionLimits())
+    scanned, limits = await in_thread(_scanned, sources), await database.limits()
+    await refuse_too_large(database, scanned, mode, limits)
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
         await transaction.execute(SQL["lock_restores"])
         own = await in_thread(readers, sources)
-        results.append(await _Restore(transaction, mode, dry_run=dry_run).run(own))
+        size = TransactionSize(transaction, limits)
+        results.append(await _Restore(transaction, mode, size, dry_run=dry_run).run(own))
         if dry_run:
             raise _DryRun
         return results[-1]
@@ -102,8 +103,11 @@ def _scanned(sources: Sequence[Source]) -> list[Reader]:
 class _Restore:
     """One attempt in its transaction."""
 
-    def __init__(self, transaction: Transaction, mode: Mode, *, dry_run: bool):
+    def __init__(
+        self, transaction: Transaction, mode: Mode, size: TransactionSize, *, dry_run: bool
+    ):
         self._transaction, self._mode, self._dry_run = transaction, mode, dry_run
+        self._size = size
         self._orphans, self._parents = Orphans(), Parents(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
@@ -115,6 +119,7 @@ class _Restore:
             for reader, (result, ids) in reversed([*zip(readers, done, strict=True)]):
                 if reader.table in filled:
                     result.removed = await self._remove_others(reader.table, ids)
+        self._size.check()
         if not self._dry_run:
             self._orphans.refuse()
         results = [result for result, _ in done]
@@ -157,12 +162,14 @@ class _Restore:
             return Counts()
         try:
             if await self._is_free(batch):
+                self._size.add(batch.table, batch.rows)
                 with suppress(DataError):  # put() finds which rows the server refuses
                     await merge.insert(self._transaction, batch.table, batch.rows)
                     return Counts(added=len(batch.rows))
-            counts = await merge.put(self._transaction, batch, "replace")
+            counts = await merge.put(self._transaction, batch, "replace", self._size)
         except DuplicateError:
             # Others added rows with these ids after the snapshot. Replace them.
+            self._size.add(batch.table, batch.rows, before=batch.rows)
             await merge.replace(self._transaction, batch.table, batch.rows)
             return Counts(changed=len(batch.rows))
         _refuse(batch, position)
@@ -185,9 +192,16 @@ class _Restore:
             await self._orphans.count_children(self._transaction, table, others)
             # With orphans the transaction is rolled back; then only count the others.
             if self._orphans.count == before:
+                await self._count_removed(table, others)
                 await merge.delete(self._transaction, table, others)
             removed += len(others)
         return removed
+
+    async def _count_removed(self, table: Table, ids: list[int]) -> None:
+        """Add rows that are to be removed to the size of the transaction."""
+        if self._size.is_limited:
+            rows = await merge.find(self._transaction, table, ids)
+            self._size.add(table, rows.values())
 
     async def _verify(self, reader: Reader) -> bool:
         if reader.origin is None or self._mode == "merge":

@@ -15,7 +15,7 @@ from service.core.tables import Table
 from service.core.threads import in_thread
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, omit_defaults=True):
     """The result for one table of a backup.
 
     verified: its count and checksum are those that the database computed for the backup. A file of
@@ -28,6 +28,8 @@ class Verdict(Struct, frozen=True):
     verified: bool
     snapshot_at: str | None
     program: str | None
+    server: str = ""
+    position: str = ""
 
 
 class Verification(Struct, frozen=True):
@@ -63,6 +65,8 @@ def _verdict(table: Table, file: IO[bytes]) -> Verdict:
         verified=origin is not None,
         snapshot_at=origin.snapshot_at if origin else None,
         program=origin.program if origin else None,
+        server=origin.server if origin else "",
+        position=origin.position if origin else "",
     )
 
 

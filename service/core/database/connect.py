@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import sql
 from service.core.database import embedded, servers
 from service.core.database.failover import Servers
 from service.core.database.pool import Pool
+from service.core.database.replication.limits import TransactionLimits
+from service.core.database.servers import Server
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
     DatabaseError,
@@ -28,36 +29,46 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
     Raises UnavailableError, or SettingsError if the server refuses the connection.
     """
     async with AsyncExitStack() as stack:
-        options: dict[str, Any] = {}
         if settings.embedded:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
-            addresses = [server.options]
-            options = {"on_unreachable": server.restart}
             await _prepare_embedded(server, settings)
+            size, name = settings.mysql_pool_size, settings.mysql_database
+            pool = Pool(size, Servers([server.options]), server.restart, db=name)
         else:
-            addresses = [{"host": host, "port": port} for host, port in settings.servers]
-            options = {
-                "user": settings.mysql_user,
-                "password": settings.mysql_password,
-                "ssl": _tls(settings),
-            }
-        reachable = Servers(addresses)
-        stack.push_async_callback(reachable.close)
-        pool = Pool(settings.mysql_pool_size, reachable, db=settings.mysql_database, **options)
-        stack.push_async_callback(_close, pool)
+            pool = open_pool(settings, settings.servers)
+        stack.push_async_callback(close_pool, pool)
+        limits = TransactionLimits.configured(
+            settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
+        )
         database = Database(
             pool,
             settings.mysql_timeout,
             embedded=settings.embedded,
-            several=len(addresses) > 1,
+            several=not settings.embedded and len(settings.servers) > 1,
+            limits=limits,
         )
         await _wait_until_reachable(database, settings)
         yield database
 
 
-async def _close(pool: Pool) -> None:
+def open_pool(settings: Settings, servers: Sequence[Server], *, read_only: bool = False) -> Pool:
+    """A pool to servers of MYSQL_HOST, or, with read_only, of MYSQL_READ_HOST."""
+    return Pool(
+        settings.mysql_pool_size,
+        Servers([{"host": host, "port": port} for host, port in servers]),
+        db=settings.mysql_database,
+        user=settings.mysql_user,
+        password=settings.mysql_password,
+        ssl=_tls(settings),
+        read_only=read_only,
+    )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close a pool, and end the probes of its servers."""
     pool.terminate()
     await pool.wait_closed()
+    await pool.servers.close()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -85,7 +96,7 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
                 await session.execute(SQL["embedded"])
                 await session.execute(SQL["embedded_system"])
     finally:
-        await _close(pool)
+        await close_pool(pool)
 
 
 async def _wait_until_reachable(database: Database, settings: Settings) -> None:

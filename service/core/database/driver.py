@@ -131,6 +131,12 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     """
 
     max_stmt_length = 8 << 20
+    sent = 0
+    """The bytes of its statements."""
+
+    async def _query(self, query: str | bytes) -> None:
+        self.sent += len(query)
+        await super()._query(query)
 
     async def insert_new(self, statement: str, rows: Sequence[tuple[Any, ...]], step: int) -> int:
         """Insert rows in one statement, however long, and return the id of the first row.
@@ -182,11 +188,12 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
+    read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
 
-    def __init__(self, server: Server, **options: Any):
+    def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
@@ -196,6 +203,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         )
         self.server = server
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
+        self._for_reads = read_only
 
     async def open(self) -> None:
         """Connect; OperationalError."""
@@ -218,11 +226,12 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         super().close()
 
     async def check(self) -> str:
-        """Ask the server for its version, and whether it takes writes; OperationalError."""
+        """Ask the server for its version; OperationalError if it takes no writes but must."""
         async with self.cursor(Cursor) as cursor:
             await cursor.execute(SQL["server"])
             self.id_step, read_only, version = await cursor.fetchone()
-            await writability.check(cursor, version, read_only=bool(read_only))
+            if not self._for_reads:
+                await writability.check(cursor, version, read_only=bool(read_only))
         return str(version)
 
     async def roll_back(self) -> None:
@@ -271,3 +280,5 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
+            if "MariaDB" in version:
+                await cursor.execute(SQL["mariadb_session"])

@@ -21,7 +21,13 @@ from service.core.errors import (
     UnavailableError,
 )
 
+HOOK = 3100
+
 AWAY = "The database cannot be reached. Try again shortly."
+TOO_LARGE = (
+    "This change is larger than the database allows in one transaction (error {number}). Nothing "
+    "was changed. Send less at once, or raise the limit of the database."
+)
 SLOW = "The database did not answer in time. Try again shortly."
 
 _KINDS: dict[type[HirebaseError], set[int]] = {
@@ -102,11 +108,7 @@ def _translate(error: pymysql.MySQLError) -> HirebaseError:
             "Try again shortly."
         )
     if issubclass(kind, TransactionTooLarge):
-        return kind(
-            "This change is larger than the database allows in one transaction "
-            f"(error {number}). Nothing was changed. Send less at once, or raise the limit of the "
-            "database."
-        )
+        return kind(TOO_LARGE.format(number=number))
     return kind(f"The database refused the statement (error {number}).")
 
 
@@ -117,3 +119,8 @@ def _kind(error: pymysql.MySQLError, number: int) -> type[HirebaseError]:
     # The driver raises these itself: the connection is closed, or the reply is not MySQL.
     from_driver = isinstance(error, pymysql.InterfaceError | pymysql.InternalError)
     return ERRORS.get(number, UnavailableError if from_driver else DatabaseError)
+
+
+def is_refused_by_hook(error: DatabaseError) -> bool:
+    """Whether Group Replication refused a COMMIT: too large, or not possible in the group."""
+    return isinstance(error.__cause__, pymysql.MySQLError) and error.__cause__.args[0] == HOOK

@@ -1,7 +1,8 @@
 """Migrations: numbered SQL files; each is applied once and recorded.
 
 The process that holds the lock row migrates; other processes wait. Every statement is repeatable,
-so a crash before the migration is recorded does no harm.
+so a crash before the migration is recorded does no harm. Nor does a second process on another node
+of Galera, which does not know the locks of other nodes.
 """
 
 from __future__ import annotations

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import sql
 from service.core.database.driver import Connection, Cursor
-from service.core.database.error_numbers import translated_errors
+from service.core.database.error_numbers import (
+    HOOK,
+    TOO_LARGE,
+    is_refused_by_hook,
+    translated_errors,
+)
 from service.core.database.pool import Pool
+from service.core.database.replication.limits import TransactionLimits, limits_of
+from service.core.database.replication.positions import Position, position_of
 from service.core.database.retry import FAILOVER_SECONDS, repeat
 from service.core.errors import (
     CommitUnknownError,
+    DatabaseError,
     DataError,
     NoConnectionError,
     ReadOnlyError,
+    TransactionTooLarge,
     UnavailableError,
 )
 
@@ -27,6 +36,7 @@ Row = tuple[Any, ...]
 SQL = sql.statements("database")
 RECONNECT_SECONDS = 0.2
 """The time between two looks for a server that takes writes."""
+ASK_SECONDS = 5
 COMMIT_UNKNOWN = (
     "The database did not confirm the commit, so the rows may be written or not. With an "
     "Idempotency-Key, repeat the request unchanged; without one, look for the rows first."
@@ -34,11 +44,18 @@ COMMIT_UNKNOWN = (
 
 
 class Transaction:
-    """The statements of a transaction on one connection, with one deadline for all of them."""
+    """The statements of a transaction on one connection, with one deadline for all of them.
+
+    position: of the server before the snapshot was taken, in a snapshot. sent: the bytes of the
+    statements that change rows. size: the bytes that replication counts, if they are counted.
+    """
 
     def __init__(self, connection: Connection, deadline: asyncio.Timeout):
         self._connection = connection
         self._deadline = deadline
+        self.position = Position()
+        self.sent = 0
+        self.size = 0
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query."""
@@ -47,13 +64,16 @@ class Transaction:
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return the number of affected rows."""
-        return int((await self._run(statement, parameters)).rowcount)
+        cursor = await self._run(statement, parameters)
+        self.sent += cursor.sent
+        return int(cursor.rowcount)
 
     async def insert(self, statement: str, rows: Sequence[Row]) -> None:
         """Insert rows that have their ids, or whose ids do not matter."""
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
+                self.sent += cursor.sent
 
     async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
         """Insert rows in one statement and return their generated ids."""
@@ -62,6 +82,7 @@ class Transaction:
             with translated_errors():
                 async with self._connection.cursor(Cursor) as cursor:
                     first = await cursor.insert_new(statement, rows, step)
+                    self.sent += cursor.sent
         except DataError:
             if len(rows) == 1 or not await self._has_other_step(step):
                 raise
@@ -95,7 +116,18 @@ class Transaction:
         except ReadOnlyError:
             raise  # the server refused the COMMIT
         except UnavailableError as error:
+            if is_refused_by_hook(error) and await self._is_too_large():
+                raise TransactionTooLarge(TOO_LARGE.format(number=HOOK)) from error
             raise CommitUnknownError(COMMIT_UNKNOWN) from error
+
+    async def _is_too_large(self) -> bool:
+        """Whether the size may be why Group Replication refused the COMMIT; it gives no reason."""
+        with suppress(DatabaseError), translated_errors():
+            async with asyncio.timeout(ASK_SECONDS):
+                limit = (await limits_of(self, TransactionLimits())).bytes
+            # Without a count: a row takes up to twice as much as its part of the statement.
+            return limit is not None and (self.size or 2 * self.sent) > limit.value
+        return False
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         with translated_errors():
@@ -111,14 +143,22 @@ class Database:
     leaves it with locks that no transaction owns, so transactions should be small.
     several: there are several servers. If none takes writes, one of them may in a few seconds, so
     work waits for up to FAILOVER_SECONDS.
+    limits: those in the settings.
     """
 
     def __init__(
-        self, pool: Pool, timeout: float, *, embedded: bool = False, several: bool = False
+        self,
+        pool: Pool,
+        timeout: float,
+        *,
+        embedded: bool = False,
+        several: bool = False,
+        limits: TransactionLimits | None = None,
     ):
         self.pool = pool
         self.embedded = embedded
         self.several = several
+        self._limits = limits or TransactionLimits()
         self.retries = 0
         self._timeout = timeout
         self._snapshots: set[float] = set()
@@ -147,6 +187,10 @@ class Database:
         async with self.session(self._timeout, wait=False) as session:
             await session.fetch(SQL["ping"])
 
+    async def limits(self) -> TransactionLimits:
+        """The limits on one transaction: those in the settings, else those of the server."""
+        return await limits_of(self, self._limits)
+
     @asynccontextmanager
     async def transaction(
         self, timeout: float | None = None, *, repeatable: bool = False
@@ -166,6 +210,8 @@ class Database:
     async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
+            # Read before the snapshot, so that the snapshot has everything up to the position.
+            transaction.position = await position_of(transaction)
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so read something now.

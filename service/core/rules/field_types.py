@@ -15,14 +15,13 @@ from msgspec import Meta
 
 from service.core.rules.decimals_and_dates import PLAIN_DAY, Amount, Day
 from service.core.rules.fields import (
+    CONTROL,
     MAX_TEXT,
     PATTERN,
     Instant,
     Reason,
     Reasons,
     ValueRefused,
-    explain_text,
-    explain_whole,
     kind_of,
     parse_instant,
 )
@@ -31,8 +30,7 @@ Column = Sequence[str]
 Reading = tuple[Any, Iterable[Reason]]
 
 BIGINT = 2**63
-MAX_PRECISION, MAX_SCALE = 65, 30
-"""The limits of a DECIMAL on every engine."""
+MAX_PRECISION, MAX_SCALE = 65, 30  # of a DECIMAL on every engine
 
 _INSTANT = rf"{PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 
@@ -46,11 +44,13 @@ class Kind:
 
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
     same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
-    literal: the most bytes that a value has in a statement.
+    literal: the maximum size of a value in a statement, in bytes; stored: its size in a binary log,
+    without text.
     """
 
     wire: Any
     literal: int
+    stored: int
     avro: Any
     packed: str
     readable: tuple[str, ...]
@@ -74,7 +74,7 @@ class Kind:
         return self
 
     def explain(self, value: object) -> Reasons:
-        """The errors of a value."""
+        """Every error of a value. It runs only on values that msgspec refused."""
         raise NotImplementedError
 
     def shown(self, value: Any) -> Any:
@@ -91,6 +91,7 @@ class Whole(Kind):
         self.low, self.high = low, high
         self.wire = Annotated[int, Meta(ge=low, le=high, description=f"{low} … {high}")]
         self.avro = "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
+        self.stored = 4 if self.avro == "int" else 8
         self.packed, self.readable = "long", ("int", "long")
         self.example = min(max(low, 1), high)
         self._wide = low <= 1 and high >= 999_999_999
@@ -123,13 +124,17 @@ class Whole(Kind):
         return value, self.explain(value)
 
     def explain(self, value: object) -> Reasons:
-        return explain_whole(value, self.low, self.high)
+        if isinstance(value, bool) or not isinstance(value, int):
+            yield "type", f"must be a whole number, not {kind_of(value)}"
+        elif not self.low <= value <= self.high:
+            yield "out_of_range", f"must be between {self.low} and {self.high}"
 
 
 class Text(Kind):
     """Text with a limit of characters, not blank, without control characters."""
 
     avro = packed = "string"
+    stored = 2
     readable = ("string", "bytes")
     example = "text"
 
@@ -157,7 +162,16 @@ class Text(Kind):
         return text, self.explain(text)
 
     def explain(self, value: object) -> Reasons:
-        return explain_text(value, self.longest)
+        if not isinstance(value, str):
+            yield "type", f"must be a string, not {kind_of(value)}"
+            return
+        if not value.strip():
+            yield "blank", "must not be blank"
+        if len(value) > self.longest:
+            yield "too_long", f"has {len(value)} characters, {self.longest} are the limit"
+        if control := CONTROL.search(value):
+            code, place = f"U+{ord(control[0]):04X}", control.start() + 1
+            yield "control_character", f"has the control character {code} at character {place}"
 
 
 class _TextForm(Kind):
@@ -195,7 +209,7 @@ class Moment(_TextForm):
 
     avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
     packed = "long"
-    literal = 28
+    literal, stored = 28, 8
     readable = ("string", "bytes", "long")
     example = "2021-07-27T16:02:08Z"
 
@@ -223,7 +237,7 @@ class Date(_TextForm):
 
     avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
     packed = "long"
-    literal = 12
+    literal, stored = 12, 3
     readable = ("int", "string")
     example = "2021-07-27"
 
@@ -243,6 +257,8 @@ class Fixed(_TextForm):
         self.precision, self.scale = precision, scale
         # Plus a sign, a zero, a point and two quotes.
         self.literal = precision + 5
+        # Four bytes for nine digits, on each side of the point.
+        self.stored = precision // 9 * 4 + 8
         digits = {"precision": precision, "scale": scale}
         self.avro = {"type": "bytes", "logicalType": "decimal", **digits}
         whole = precision - scale
@@ -257,7 +273,7 @@ class Boolean(Kind):
     """True or false."""
 
     wire = bool
-    literal = 5
+    literal, stored = 5, 1
     avro = packed = "boolean"
     readable = ("boolean",)
     example = True
@@ -270,10 +286,9 @@ class Boolean(Kind):
         return [self._values.get(text) for text in texts]
 
     def read(self, text: str) -> Reading:
-        value = self._values.get(text)
-        if value is None:
-            return None, [("type", f"must be true or false, not {text[:40]!r}")]
-        return value, []
+        if text in self._values:
+            return self._values[text], []
+        return None, [("type", f"must be true or false, not {text[:40]!r}")]
 
     def explain(self, value: object) -> Reasons:
         if not isinstance(value, bool):
@@ -281,11 +296,6 @@ class Boolean(Kind):
 
     def shown(self, value: Any) -> bool:
         return bool(value)
-
-
-def schema_of(wire: Any) -> dict[str, Any]:
-    """msgspec's hook for the JSON Schemas of our own types."""
-    return dict(wire.schema())
 
 
 def decode(kind: Any, value: object) -> Any:

@@ -15,6 +15,7 @@ from service.core.errors import DataError, DuplicateError
 from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error
 from service.core.tables import Table
+from service.core.writes.transaction_size import TransactionSize
 from sql import chunks
 
 Write = Callable[[Transaction, Table, Iterable[Row]], Awaitable[None]]
@@ -81,14 +82,24 @@ def _decide_each(rows: Sequence[Row], stored: dict[int, Row], on_conflict: OnCon
     return decision
 
 
-async def put(transaction: Transaction, batch: Batch, on_conflict: OnConflict) -> Counts:
+async def put(
+    transaction: Transaction,
+    batch: Batch,
+    on_conflict: OnConflict,
+    size: TransactionSize | None = None,
+) -> Counts:
     """Write rows that have ids.
 
     A row equal to the stored one is unchanged. A row that differs from the stored one is skipped,
-    replaces it, or is rejected. Rows that the server refuses are rejected, too.
+    replaces it, or is rejected. Rows that the server refuses are rejected, too. size: counts the
+    rows; TransactionTooLarge before they are written.
     """
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
+    if size:
+        size.add(batch.table, decision.added.values())
+        changed = decision.changed.values()
+        size.add(batch.table, changed, before=[old[row[0]] for row in changed])
     counts, errors = decision.counts, decision.refused
     not_added = await _write_all(insert, transaction, batch.table, decision.added)
     counts.added -= len(not_added)

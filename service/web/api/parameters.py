@@ -27,7 +27,9 @@ SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1
 
-TheDatabase = NamedDependency[Database]
+InjectedDatabase = NamedDependency[Database]
+InjectedReader = NamedDependency[Database]
+"""A replica, or the database: for reads that decide about no write."""
 TableName = FromPath[str]
 RowId = FromPath[int]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]

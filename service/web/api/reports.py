@@ -27,7 +27,7 @@ from service.core.reports import (
 )
 from service.core.threads import in_thread
 from service.web.api import charts
-from service.web.api.parameters import TheDatabase
+from service.web.api.parameters import InjectedReader
 from service.web.openapi.operations import Reply, documented, named, reference, text_of
 
 JSON, CSV = "application/json", "text/csv"
@@ -75,9 +75,9 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         operation_class=documented({200: ReportReply("All rows, in their order.", report.row)}),
     )
     async def table(
-        request: Request[Any, Any, Any], database: TheDatabase, year: Year = None
+        request: Request[Any, Any, Any], reader: InjectedReader, year: Year = None
     ) -> Response[bytes]:
-        rows = await report.rows(database, year)
+        rows = await report.rows(reader, year)
         kind = request.accept.best_match([JSON, CSV], JSON)
         body = report.as_csv(rows).encode() if kind == CSV else msgspec.json.encode(rows)
         return Response(body, media_type=kind, headers={"Vary": "Accept"})
@@ -88,8 +88,8 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         summary=f"{report.title}, as a chart",
         operation_class=CHART_OPERATION,
     )
-    async def chart(database: TheDatabase, year: Year = None) -> Response[bytes]:
-        svg = await draw(database, year or await latest_year(database))
+    async def chart(reader: InjectedReader, year: Year = None) -> Response[bytes]:
+        svg = await draw(reader, year or await latest_year(reader))
         return Response(svg, media_type="image/svg+xml", headers=CHART_HEADERS)
 
     return [table, chart]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.core.database.transactions import Database
+from service.core.database.replication.replicas import Replicas
 from service.core.tables import Table
 from service.core.writes.ingest import Verdict
 
@@ -19,19 +19,46 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder. The client library reads it on import."""
 LOADED = ("added", "changed", "unchanged", "skipped", "rejected")
-Read = Callable[[Database], float]
+Read = Callable[[Replicas], float]
 Sum = Literal["sum", "livesum", "livemax"]
 GAUGES: tuple[tuple[str, str, Sum, Read], ...] = (
-    ("pool_connections", "Connections open.", "livesum", lambda base: base.pool.size),
-    ("pool_free", "Connections open and idle.", "livesum", lambda base: base.pool.freesize),
+    (
+        "pool_connections",
+        "Connections open.",
+        "livesum",
+        lambda base: base.writer.pool.size,
+    ),
+    (
+        "pool_free",
+        "Connections open and idle.",
+        "livesum",
+        lambda base: base.writer.pool.freesize,
+    ),
     (
         "pool_waiting",
         "Callers that wait for a connection.",
         "livesum",
-        lambda base: base.pool.waiting,
+        lambda base: base.writer.pool.waiting,
     ),
-    ("retries", "Repeats after a conflict or a lost server.", "sum", lambda base: base.retries),
-    ("snapshot_seconds", "Age of the oldest open snapshot.", "livemax", Database.snapshot_age),
+    (
+        "read_pool_connections",
+        "Connections open to servers of MYSQL_READ_HOST.",
+        "livesum",
+        lambda base: sum(replica.pool.size for replica in base.replicas),
+    ),
+    (
+        "read_pool_free",
+        "Connections open and idle to servers of MYSQL_READ_HOST.",
+        "livesum",
+        lambda base: sum(replica.pool.freesize for replica in base.replicas),
+    ),
+    (
+        "retries",
+        "Work repeated after a conflict or a lost server.",
+        "sum",
+        lambda base: base.writer.retries,
+    ),
+    ("snapshot_seconds", "Age of the oldest open snapshot.", "livemax", Replicas.snapshot_age),
 )
 """(name, description, how to combine the workers' values, how to read the value)."""
 
@@ -68,10 +95,10 @@ class Metrics:
             for name, text, mode, read in GAUGES
         ]
 
-    def update_gauges(self, database: Database) -> None:
-        """Update the gauges of the database."""
+    def update_gauges(self, databases: Replicas) -> None:
+        """Update the gauges of the database and its replicas."""
         for gauge, read in self._gauges:
-            gauge.set(read(database))
+            gauge.set(read(databases))
 
     def count(self, table: Table, verdict: Verdict) -> None:
         """Count the rows of a batch."""
@@ -94,7 +121,7 @@ class Metrics:
         name = f"{action}_dry_run" if dry_run else action
         try:
             yield
-        except BaseException:
+        except BaseException:  # a cancelled one has failed, too
             self.backups.labels(name, "failed").inc()
             raise
         self.backups.labels(name, "done").inc()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import fastavro
+import msgspec
 import pytest
 from httpx import AsyncClient as Client
 
 from service.core.backups.format import container
 from service.core.backups.format.avro import Reader
-from service.core.backups.restore import restore
-from service.core.backups.transaction_limits import TransactionLimits, refuse_too_large
+from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.restore_size import refuse_too_large
+from service.core.database.connect import connect
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database
 from service.core.errors import BackupError, TransactionTooLarge
+from service.core.settings import Settings
 from tests.support import hostile_files
 from tests.support.backup_files import EMPLOYEES, JOBS, avro_file, records
 from tests.support.hostile_files import block, header
@@ -132,25 +137,68 @@ async def test_the_limit_on_inflated_rows_holds_for_a_transaction_too(
 ) -> None:
     monkeypatch.setattr(container, "MAX_INFLATED", 1000)
     file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 200)))
-    limits = TransactionLimits(bytes=1 << 40)
+    limits = TransactionLimits.configured(None, 1 << 40)
+    reader = Reader(EMPLOYEES, file)
+    reader.scan()
     with pytest.raises(BackupError, match="inflates to more than"):
-        await refuse_too_large(database, [Reader(EMPLOYEES, file)], "merge", limits)
+        await refuse_too_large(database, [reader], "merge", limits)
 
 
-async def test_too_large_a_transaction_is_refused_before_it_starts(filled: Database) -> None:
-    before = await contents(filled)
-    file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 40)))
-    for limits, says in (
-        (TransactionLimits(rows=50), "70 rows"),
-        (TransactionLimits(bytes=500), "BYTES"),
-    ):
-        with pytest.raises(TransactionTooLarge, match=says):
-            await restore(filled, [(EMPLOYEES, file)], "replace", limits=limits)
-    assert await contents(filled) == before
-    (done,) = await restore(
-        filled, [(EMPLOYEES, file)], "replace", limits=TransactionLimits(rows=70)
+async def restored(
+    migrated: Settings, rows: list[dict[str, Any]], mode: Mode = "replace", **limits: Any
+) -> Restored:
+    """The restore of employees under limits in the settings."""
+    settings = msgspec.structs.replace(
+        migrated, **{f"mysql_{name}": value for name, value in limits.items()}
     )
-    assert done.added == 10
+    async with connect(settings) as database:
+        file = io.BytesIO(avro_file(EMPLOYEES, rows))
+        (done,) = await restore(database, [(EMPLOYEES, file)], mode)
+        return done
+
+
+@pytest.mark.parametrize("mode", ["replace", "merge"])
+async def test_a_restore_is_limited_by_the_rows_that_it_changes(
+    filled: Database, migrated: Settings, mode: Mode
+) -> None:
+    """30 rows are stored. Equal ones do not count, and the lock of the restore is one row."""
+    before = await contents(filled)
+    rows = records(EMPLOYEES, 40)
+    rows[0] |= {"name": "Changed"}
+    removed = mode == "replace"
+    rows = rows[:10] + rows[20:] if removed else rows
+    count = 1 + 10 + 1 + (10 if removed else 0)
+    with pytest.raises(TransactionTooLarge, match=rf"at least {count} rows .*_ROWS allows"):
+        await restored(migrated, rows, mode, max_transaction_rows=count - 1)
+    assert await contents(filled) == before
+    done = await restored(migrated, rows, mode, max_transaction_rows=count)
+    assert (done.added, done.changed, done.removed) == (10, 1, 10 if removed else 0)
+
+
+@pytest.mark.parametrize("mode", ["replace", "merge"])
+async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
+    filled: Database, migrated: Settings, mode: Mode
+) -> None:
+    before = await contents(filled)
+    rows = records(EMPLOYEES, 60)
+    with pytest.raises(TransactionTooLarge, match=r"bytes .*MYSQL_MAX_TRANSACTION_BYTES allows"):
+        await restored(migrated, rows, mode, max_transaction_bytes=7000)
+    assert await contents(filled) == before
+    assert (await restored(migrated, rows, mode, max_transaction_bytes=8500)).added == 30
+    assert (await restored(migrated, rows, mode, max_transaction_bytes=6000)).added == 0
+
+
+async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_starts(
+    database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "run", None)
+    limits: tuple[dict[str, Any], ...] = (
+        {"max_transaction_rows": 40},
+        {"max_transaction_bytes": 6000},
+    )
+    for limit in limits:
+        with pytest.raises(TransactionTooLarge, match="Nothing was changed"):
+            await restored(migrated, records(EMPLOYEES, 40), **limit)
 
 
 async def test_a_form_that_cannot_be_read_is_refused(client: Client, database: Database) -> None:

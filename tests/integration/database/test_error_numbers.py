@@ -36,7 +36,7 @@ PLACES: dict[type[HirebaseError], tuple[int, ...]] = {
     ),
     TransactionTooLarge: (1197, 1206, 3231, 8004, 8025, 9500),
 }
-STATUSES = {
+STATUSES: dict[type[HirebaseError], int] = {
     UnavailableError: 503,
     ReadOnlyError: 503,
     ContentionError: 503,

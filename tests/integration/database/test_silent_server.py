@@ -140,7 +140,7 @@ async def test_a_commit_ends_as_unknown(
     await check_failed_over(both, wire, other)
 
 
-async def back_up(database: Database, _: Path) -> None:
+async def back_up(database: Database, _folder: Path) -> None:
     async with aclosing(backup.stream_all(database, "deflate")) as chunks:
         async for _ in chunks:
             await asyncio.sleep(0)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from service.core.database import driver
 from service.core.database.driver import Connection, Cursor
-from service.core.database.pool import Pool
 from service.core.database.transactions import Database, Transaction
 from service.core.rules import batch
 from service.core.tables import by_path
@@ -22,7 +20,9 @@ from service.core.writes.rejects import RejectOrigin
 from tests.support.hires import MOMENT, add_parents, hire, names
 
 Client = httpx.AsyncClient
+SetSteps = Callable[..., None]
 EMPLOYEES = by_path("employees")
+SET_STEP = "SET SESSION auto_increment_increment = {}, auto_increment_offset = {}"
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +31,22 @@ async def _parents(database: Database) -> None:
 
 
 @pytest.fixture
-async def stepping(database: Database) -> AsyncIterator[Database]:
-    """Connections with generated ids in steps of three, as in a cluster with several writers."""
-    servers, options = database.pool.servers, database.pool._conn_kwargs
-    pool = Pool(4, servers, **options, init_command="SET SESSION auto_increment_increment = 3")
-    yield Database(pool, 30)
-    pool.terminate()
-    await pool.wait_closed()
+def set_steps(monkeypatch: pytest.MonkeyPatch) -> SetSteps:
+    """Sets one of these steps of ids before each statement of each connection.
+
+    So does a cluster that changes its size.
+    """
+    query, chosen = Connection.query, random.Random(0)
+
+    def set_steps(*steps: int) -> None:
+        async def stepping(self: Connection, sql: str | bytes, unbuffered: bool = False) -> Any:
+            step, offset = chosen.choice(steps), chosen.randint(1, 4)
+            await query(self, SET_STEP.format(step, offset))
+            return await query(self, sql, unbuffered)
+
+        monkeypatch.setattr(Connection, "query", stepping)
+
+    return set_steps
 
 
 async def test_ids_are_right_with_eight_writers_at_once(api: Client, database: Database) -> None:
@@ -56,32 +65,6 @@ async def test_ids_are_right_with_eight_writers_at_once(api: Client, database: D
     together = {key: name for one in written for key, name in one.items()}
     assert len(together) == 8 * 4 * (150 - 21)
     assert together == await names(database)
-
-
-class Restless(Connection):
-    """Sets another step of ids before each statement, as a cluster does that changes its size."""
-
-    random = random.Random(0)
-    steps: tuple[int, ...] = ()
-
-    async def query(self, sql: Any, unbuffered: bool = False) -> int:
-        if self.steps:
-            step, offset = self.random.choice(self.steps), self.random.randint(1, 4)
-            await super().query(
-                f"SET SESSION auto_increment_increment = {step}, auto_increment_offset = {offset}"
-            )
-        return int(await super().query(sql, unbuffered))
-
-
-@pytest.fixture
-async def restless(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    """Connections whose step of ids changes between any two statements."""
-    monkeypatch.setattr(driver, "Connection", Restless)
-    monkeypatch.setattr(Restless, "random", random.Random(0))
-    pool = Pool(4, **database.pool._conn_kwargs)
-    yield Database(pool, 30)
-    pool.terminate()
-    await pool.wait_closed()
 
 
 async def write(database: Database, writer: str, rows: int = 300, times: int = 1) -> dict[int, str]:
@@ -104,12 +87,17 @@ async def write(database: Database, writer: str, rows: int = 300, times: int = 1
     return written
 
 
-async def test_ids_are_right_with_steps(stepping: Database, database: Database) -> None:
-    written = await asyncio.gather(*(write(stepping, str(writer)) for writer in range(4)))
-    together = {key: name for one in written for key, name in one.items()}
-    assert len(together) == 4 * 240
-    assert together == await names(database)
-    assert all(sorted(one)[1] - min(one) >= 3 for one in written)
+async def write_at_once(database: Database, **sizes: int) -> dict[int, str]:
+    """Names by the ids that four writers got at the same time."""
+    written = await asyncio.gather(*(write(database, str(one), **sizes) for one in range(4)))
+    return {key: name for one in written for key, name in one.items()}
+
+
+async def test_ids_are_right_with_steps(database: Database, set_steps: SetSteps) -> None:
+    set_steps(3)
+    written = await write_at_once(database)
+    assert len(written) == 4 * 240
+    assert written == await names(database)
 
 
 @pytest.mark.parametrize("step", [1, 2, 7])
@@ -119,7 +107,7 @@ async def test_ids_are_right_if_the_step_changes_between_batches(
 ) -> None:
     async with database.reserved() as one:
         written = await write(one, "before", 20)
-        await _set_step(one, step, offset)
+        await one.fetch(SET_STEP.format(step, offset))
         written |= await write(one, "after", 20)
     assert written == await names(database)
     assert len(written) == 32
@@ -142,14 +130,13 @@ async def test_ids_are_right_if_the_step_changes_inside_a_transaction(
 
 @pytest.mark.parametrize("steps", [(2, 3), (1, 2, 3, 7)])
 async def test_ids_are_right_if_the_step_changes_before_every_statement(
-    restless: Database, database: Database, monkeypatch: pytest.MonkeyPatch, steps: tuple[int, ...]
+    database: Database, set_steps: SetSteps, steps: tuple[int, ...]
 ) -> None:
     """Also between the refusal of an insert and the question for the step, and back again."""
-    monkeypatch.setattr(Restless, "steps", steps)
-    written = await asyncio.gather(*(write(restless, str(one), 30, times=8) for one in range(4)))
-    together = {key: name for one in written for key, name in one.items()}
-    assert len(together) == 4 * 8 * 24
-    assert together == await names(database)
+    set_steps(*steps)
+    written = await write_at_once(database, rows=30, times=8)
+    assert len(written) == 4 * 8 * 24
+    assert written == await names(database)
 
 
 VALUES: list[tuple[str, list[Any]]] = [
@@ -181,12 +168,6 @@ async def test_the_first_row_is_stored_like_the_others(
         await session.execute("DROP TABLE probe")
     assert stored[0::3] == stored[1::3] == stored[2::3]
     assert len(set(stored)) == len(values)
-
-
-async def _set_step(database: Database, step: int, offset: int) -> None:
-    await database.fetch(
-        f"SET SESSION auto_increment_increment = {step}, auto_increment_offset = {offset}"
-    )
 
 
 @pytest.mark.parametrize("limit", [1, 3000, 20_000, 200_000])

@@ -33,16 +33,23 @@ Records = list[dict[str, Any]]
 
 
 Short = Annotated[str, Meta(max_length=100)]
+Name = Annotated[str, Meta(max_length=300)]
+Gtids = Annotated[str, Meta(max_length=1 << 16)]
 
 
 class BackupMetadata(Struct, frozen=True):
-    """The facts in the header of a file of ours."""
+    """The metadata in the header of a file that hirebase wrote.
+
+    Files of 0.1.0 have no server and no position.
+    """
 
     rows: int
     checksum: Short
     snapshot_at: Short
     schema_version: int
     program: Short
+    server: Name = ""
+    position: Gtids = ""
 
     def metadata(self) -> dict[str, bytes]:
         """The entries of the header."""
@@ -53,8 +60,12 @@ class BackupMetadata(Struct, frozen=True):
 
     @classmethod
     def of(cls, file: Container) -> BackupMetadata:
-        """Read them from a header of ours; BackupError."""
-        texts = {name: file.text(container.OURS + name) for name in cls.__struct_fields__}
+        """Read it from the header of a file that hirebase wrote; BackupError."""
+        texts = {
+            field.name: file.text(container.OURS + field.name)
+            for field in msgspec.structs.fields(cls)
+            if field.required or container.OURS + field.name in file.metadata
+        }
         try:
             return msgspec.convert(texts, cls, strict=False)
         except msgspec.ValidationError as error:

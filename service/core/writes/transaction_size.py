@@ -1,0 +1,74 @@
+"""The size of a transaction, as replication counts it: compared with the limits of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from service.core.database.replication.limits import Limit, TransactionLimits
+from service.core.database.transactions import Transaction
+from service.core.errors import TransactionTooLarge
+from service.core.rules.batch import Row
+from service.core.rules.field_types import Fixed, Text
+from service.core.tables import Table
+
+EVENTS = 1.005
+"""The headers of the events in a binary log, each of 8 KiB of rows."""
+OTHER_ROWS, OTHER_BYTES = 1, 5000
+"""The lock of a restore, and what a transaction has without rows."""
+
+
+class TransactionSize:
+    """Adds up what a transaction writes; TransactionTooLarge as soon as it exceeds a limit."""
+
+    def __init__(self, transaction: Transaction, limits: TransactionLimits):
+        self._transaction, self._limits = transaction, limits
+        self._rows, self._bytes = OTHER_ROWS, float(OTHER_BYTES)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the server has a limit."""
+        return bool(self._limits.rows or self._limits.bytes)
+
+    def add(self, table: Table, rows: Collection[Row], before: Collection[Row] = ()) -> None:
+        """Rows that are inserted, deleted or, with their values `before`, updated."""
+        self._rows += len(rows)
+        if self._limits.bytes:
+            per_row = table.stored_bytes + self._limits.most_keys(table)
+            self._bytes += (len(rows) + len(before)) * per_row + _texts(table, rows, before)
+        self.check()
+
+    def check(self) -> None:
+        """TransactionTooLarge if the transaction is too large now."""
+        size = self._bytes * EVENTS
+        if self._limits.with_statements:
+            size += self._transaction.sent
+        self._transaction.size = int(size)
+        refuse_above(self._limits.rows, self._rows, "rows")
+        refuse_above(self._limits.bytes, self._transaction.size, "bytes")
+
+
+def refuse_above(limit: Limit | None, size: int, unit: str) -> None:
+    """TransactionTooLarge if a transaction has more rows or bytes than the limit."""
+    if limit and size > limit.value:
+        raise TransactionTooLarge(
+            f"This restore writes at least {size} {unit} in one transaction, and {limit.name} "
+            f"allows {limit.value}. Nothing was changed. Restore fewer tables at once, use "
+            "mode=merge, or raise the limit."
+        )
+
+
+def least_bytes(table: Table, limits: TransactionLimits) -> int:
+    """The bytes of a row with the shortest values."""
+    kinds = [field.kind for field in table.stored_fields if not field.optional]
+    # Decimals differ in size; a text has at least one byte.
+    fixed = sum(kind.stored for kind in kinds if not isinstance(kind, Fixed))
+    return fixed + sum(isinstance(kind, Text) for kind in kinds) + limits.least_keys(table)
+
+
+def _texts(table: Table, *groups: Collection[Row]) -> int:
+    """The bytes of all texts."""
+    return sum(
+        len("".join([row[at] for row in rows if row[at] is not None]).encode())
+        for rows in groups
+        for at in table.text_columns
+    )
