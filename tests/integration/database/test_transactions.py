@@ -117,7 +117,7 @@ async def test_defaults_that_would_change_results_have_no_effect(
     database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, default: str
 ) -> None:
     """An operator may set them for a while, for example to import data; sessions inherit them."""
-    name, set_up = default.split()[0], Connection._set_up
+    name, set_up = default.split(maxsplit=1)[0], Connection._set_up
 
     async def inherit(self: Connection) -> None:
         await self.query(f"SET SESSION {default}")
