@@ -18,6 +18,7 @@ from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import SQL, Database, Transaction
+from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
 from service.core.rules.field_types import Text
 from service.core.tables import TABLES, Table
@@ -136,6 +137,11 @@ class _Snapshot:
         async with aclosing(prefetched) as texts:
             async for text in texts:
                 yield await in_thread(_block, writer, text)
+        if writer.rows != writer.origin.rows:
+            raise DatabaseError(
+                f"The database returned {writer.rows} rows of {writer.table.path} for the backup, "
+                f"but counted {writer.origin.rows}."
+            )
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)

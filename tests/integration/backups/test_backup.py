@@ -16,6 +16,7 @@ from service.core.backups import backup, table_checksum
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import Database
+from service.core.errors import DatabaseError
 from service.core.prefetch import buffered
 from service.core.tables import TABLES
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, records, verified
@@ -166,3 +167,16 @@ def _read(content: bytes) -> list[Any]:
 
 def _ids(content: bytes, name: str) -> set[int]:
     return {row["id"] for row in _rows(content, name)}
+
+
+async def test_a_backup_that_lacks_rows_fails(database: Database) -> None:
+    """A session that lost its limit of GROUP_CONCAT can cut a page between two rows."""
+    async with database.transaction() as transaction:
+        rows = [(key, "x") for key in range(10, 20)]
+        await transaction.insert(DEPARTMENTS.sql["insert_with_id"], rows)
+    half = ",".join(f'{{"id":{key},"department":"x"}}' for key, _ in rows[:5])
+    async with database.reserved() as cut:
+        await cut.fetch(f"SET SESSION group_concat_max_len = {len(half)}")
+        with pytest.raises(DatabaseError, match=r"returned 5 rows of departments .* counted 10"):
+            async for _ in backup.stream_table(cut, DEPARTMENTS, "null"):
+                pass

@@ -12,6 +12,7 @@ import pytest
 
 from service.core.database import retry
 from service.core.database.connect import connect
+from service.core.database.driver import Connection
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import (
     CommitUnknownError,
@@ -102,6 +103,37 @@ async def test_every_connection_is_utc_strict_and_utf8mb4(database: Database) ->
     )
     assert (zone, charset) == ("+00:00", "utf8mb4")
     assert {"STRICT_ALL_TABLES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE"} <= set(mode.split(","))
+
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        "time_zone = '+05:00'",
+        "sql_mode = ''",
+        "group_concat_max_len = 4",
+        "foreign_key_checks = 0",
+        "unique_checks = 0",
+        "sql_select_limit = 1",
+    ],
+)
+async def test_defaults_that_would_change_results_have_no_effect(
+    database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, default: str
+) -> None:
+    """An operator may set them for a while, for example to import data; sessions inherit them."""
+    name, set_up = default.split(maxsplit=1)[0], Connection._set_up
+
+    async def inherit(self: Connection) -> None:
+        await self.query(f"SET SESSION {default}")
+        await set_up(self)
+
+    ((usual,),) = await database.fetch(f"SELECT @@session.{name}")
+    monkeypatch.setattr(Connection, "_set_up", inherit)
+    async with connect(migrated) as other:
+        assert await other.fetch(f"SELECT @@session.{name}") == [(usual,)]
+        with pytest.raises(StaleParentError):
+            async with other.transaction() as transaction:
+                await transaction.execute(HIRE, ("x", "2021-07-27T16:02:08", 77, 77))
+        assert len(await other.fetch("SELECT 1 UNION ALL SELECT 2")) == 2
 
 
 async def test_a_transaction_sees_commits_of_other_transactions(

@@ -77,6 +77,7 @@ class Writer:
 
     def __init__(self, table: Table, codec: Codec, origin: BackupMetadata):
         self.table, self.origin, self._codec = table, origin, codec
+        self.rows = 0
         self._rows, self._packings = avro_schema.plain_rows(table), avro_schema.packings(table)
         self.header, self._sync = container.write_header(
             {
@@ -88,6 +89,7 @@ class Writer:
 
     def block(self, records: Records) -> bytes:
         """Encode a block of records."""
+        self.rows += len(records)
         _convert(records, self._packings)
         slices = (records[at : at + ENCODED_ROWS] for at in range(0, len(records), ENCODED_ROWS))
         data = codecs.compress(self._codec, b"".join(map(self._encoded, slices)))
