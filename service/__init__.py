@@ -1,3 +1,3 @@
-"""hirebase: a company's hiring history in MySQL, kept moving."""
+"""hirebase keeps a company's hiring history in MySQL, and moves it in and out."""
 
 __version__ = "0.1.0"

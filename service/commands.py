@@ -1,4 +1,4 @@
-"""The backup commands: backup, restore, verify. They suit cron: little output, 1 on failure."""
+"""The backup commands: backup, restore, verify. For cron, they print little and fail with 1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(name="backup", help="Save a verified backup in a folder (default: BACKUP_DIR).")
 @click.option("--table", type=click.Choice(PATHS), help="One table, as Avro.")
-@click.option("--all", "_every", is_flag=True, help="All tables at one moment, as ZIP (default).")
+@click.option(
+    "--all", "all_tables", is_flag=True, help="All tables at one moment, as ZIP (default)."
+)
 @click.option("--codec", type=click.Choice(CODECS), default="deflate", show_default=True)
 @click.option(
     "--keep",
@@ -36,9 +38,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 def backup_command(
-    table: str | None, _every: bool, codec: Codec, keep: int | None, folder: Path | None
+    table: str | None, all_tables: bool, codec: Codec, keep: int | None, folder: Path | None
 ) -> None:
-    if table and _every:
+    if table and all_tables:
         raise click.UsageError("Use --table or --all, not both.")
     settings = Settings.from_environment(os.environ)
     store = BackupStore(folder or settings.backup_dir)

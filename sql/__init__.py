@@ -4,7 +4,8 @@ Each statement has a `-- name: …` line. Comments are removed on loading, becau
 insert does not accept them.
 
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
-IN list, the name of a table or a database, the number of queries in a union.
+IN list, the name of a table or a database, the number of queries in a union, the step of ids that
+an insert expects.
 """
 
 from __future__ import annotations
@@ -52,6 +53,15 @@ def with_name(statement: str, name: str) -> str:
             f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
         )
     return statement.replace("{name}", name)
+
+
+def if_id_step(values: str, step: int) -> str:
+    """The values of a row, `(%s, …)`, that the server refuses if the session has another step.
+
+    The sum overflows, which is an error (1690) on every engine and in every sql_mode.
+    """
+    check = f"IF(@@auto_increment_increment = {step}, %s, 9223372036854775807 + 1)"
+    return values.replace("%s", check, 1)
 
 
 def _migration(file: str) -> tuple[int, str, tuple[str, ...]]:

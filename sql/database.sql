@@ -17,6 +17,13 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 -- name: oceanbase_session
 SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_timeout = 5000000;
 
+-- A node of Galera applies the rows of other nodes a little later. With this setting, a transaction
+-- first waits for all that was committed before it began, on any node. Without it, rows are refused
+-- because of parents that exist, and a job that one replica started is unknown to another. Servers
+-- without Galera ignore the setting.
+-- name: mariadb_session
+SET SESSION wsrep_sync_wait = 1;
+
 -- seekdb reserves a million ids at each start and loses them at its end, so that 2,000 restarts use
 -- up all ids. Fewer are enough.
 -- name: embedded
@@ -44,6 +51,35 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 -- The step between generated ids, whether the server is read-only, and its version.
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
+
+-- name: id_step
+SELECT @@auto_increment_increment;
+
+-- Whether a node of MariaDB Galera can write.
+-- name: galera
+SELECT variable_name, variable_value
+FROM information_schema.global_status
+WHERE variable_name IN ('WSREP_READY', 'WSREP_CLUSTER_STATUS', 'WSREP_LOCAL_STATE_COMMENT')
+UNION ALL
+SELECT variable_name, variable_value
+FROM information_schema.global_variables
+WHERE variable_name IN ('WSREP_ON', 'WSREP_SST_METHOD');
+
+-- Whether a server of MySQL is an ONLINE member of the majority of its group, or has no group. A
+-- primary without the majority stays writable, and its COMMITs hang. A server outside of its group
+-- is writable as well. The login needs SELECT on this table.
+-- name: group_replication
+SELECT CASE
+    WHEN COUNT(*) = 0 THEN 1
+    WHEN COALESCE((
+        SELECT variable_value
+        FROM performance_schema.global_variables
+        WHERE variable_name = 'group_replication_group_name'
+    ), '') = '' THEN 1
+    ELSE SUM(member_id = @@server_uuid AND member_state = 'ONLINE') = 1
+        AND SUM(member_state IN ('ONLINE', 'RECOVERING')) * 2 > COUNT(*)
+END
+FROM performance_schema.replication_group_members;
 
 -- name: snapshot_isolation
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
@@ -82,5 +118,7 @@ ON DUPLICATE KEY UPDATE applied_at = CURRENT_TIMESTAMP(6);
 -- name: applied_migrations
 SELECT version FROM schema_migrations WHERE version > 0;
 
+-- On Galera, processes on two nodes may hold the lock at once, and apply the same migration.
 -- name: record_migration
-INSERT INTO schema_migrations (version, name) VALUES (%s, %s);
+INSERT INTO schema_migrations (version, name) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE name = VALUES(name);

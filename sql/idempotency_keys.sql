@@ -5,7 +5,7 @@ FROM idempotency_keys WHERE digest = %s;
 -- name: insert
 INSERT INTO idempotency_keys
     (digest, fingerprint, user_name, route, request_key, status, reply, expires_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, DATE_ADD(CURRENT_TIMESTAMP(6), INTERVAL %s HOUR));
+VALUES (%s, %s, %s, %s, %s, %s, %s, DATE_ADD(CURRENT_TIMESTAMP(6), INTERVAL %s MINUTE));
 
 -- Checks the expiry again, because another process may have renewed the key since `find`.
 -- name: delete_expired

@@ -104,7 +104,10 @@ class Checkpoint:
         return bool(rows >= block.ids and rejects == block.rejected)
 
     async def _execute(self, name: str, parameters: tuple[object, ...]) -> None:
-        await self._database.run(lambda transaction: transaction.execute(SQL[name], parameters))
+        """Delete progress; it does no harm to do it twice."""
+        await self._database.run(
+            lambda transaction: transaction.execute(SQL[name], parameters), idempotent=True
+        )
 
 
 def _done(row: Row) -> Done:

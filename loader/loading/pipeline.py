@@ -21,7 +21,7 @@ from loader.reading.file import CsvFile, at_lines
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block, Position
 from loader.reporting.progress import Progress
-from loader.reporting.rejects_file import RejectsFile, check_folder
+from loader.reporting.rejects_file import check_folder, rejects_file
 from loader.reporting.summary import Summary
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database, Transaction
@@ -142,7 +142,7 @@ class Load:
         started = time.perf_counter()
         file = self._file
         summary = Summary(self._table, file.source.name)
-        with RejectsFile(self._options.rejects_dir, file.source, file.layout) as rejects:
+        with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 with progress.file(file, summary) as advance:
                     async for outcome in outcomes:
@@ -188,13 +188,15 @@ class Load:
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
-        rejects = await self._log.between(self._database, lines)
+        rejects = await self._log.fetch(self._database, lines)
         return Outcome(done.received, done.counts, rejects, done.end)
 
     async def _write(self, block: Block, batch: Batch) -> Outcome:
         """Write a block once, even if others load this file or the connection breaks."""
         for attempt in range(ATTEMPTS):
             try:
+                if attempt and (done := await self.checkpoint.find(block)):
+                    return await self._recorded(done)
                 return await self._database.run(
                     lambda transaction: self._put(transaction, block, batch), SECONDS
                 )
@@ -202,8 +204,6 @@ class Load:
                 if attempt == ATTEMPTS - 1:
                     raise
                 await self._wait_for_database(error)
-            if done := await self.checkpoint.find(block):
-                return await self._recorded(done)
         raise AssertionError
 
     async def _put(self, transaction: Transaction, block: Block, batch: Batch) -> Outcome:

@@ -30,7 +30,7 @@ class RejectLog:
 
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
         """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
-        logged = {reject.position: reject for reject in await self._fetch(transaction, lines)}
+        logged = {reject.position: reject for reject in await self.fetch(transaction, lines)}
         fresh = [reject for reject in rejects if logged.get(reject.position) != reject]
         stale = logged.keys() - {reject.position for reject in rejects}
         stale |= logged.keys() & {reject.position for reject in fresh}
@@ -42,11 +42,8 @@ class RejectLog:
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
             )
 
-    async def between(self, database: Database, lines: range) -> list[Reject]:
+    async def fetch(self, reader: Transaction | Database, lines: range) -> list[Reject]:
         """The rejects of these lines, by line."""
-        return await self._fetch(database, lines)
-
-    async def _fetch(self, reader: Transaction | Database, lines: range) -> list[Reject]:
         bounds = (self._origin.fingerprint, lines.start, lines.stop)
         rows = await reader.fetch(SQL["rejects_between"], bounds)
         return [Reject(line, record, _errors.decode(errors)) for line, record, errors in rows]

@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Self
@@ -23,17 +24,18 @@ _escaped = re.compile(rb"\\(?:\\|x([89a-f][0-9a-f]))")
 
 
 class RejectsFile:
-    """`<file>.rejects.csv`: line and reasons, then the original record.
+    """`<stem>.rejects.csv`: line and reasons, then the original record.
 
     The file appears only when it is complete. It never replaces another file: if a file of that
     name has other content, this one gets a number.
     """
 
-    def __init__(self, folder: Path, source: Source, layout: CsvLayout):
+    def __init__(self, folder: Path, stem: str, header: str, render: Callable[[Reject], bytes]):
+        """stem: the name of the file of rows; render: the line of a reject, with its line end."""
         self._folder = folder
-        self._stem = _stem(source)
-        self._separator = layout.delimiter
-        self._columns = layout.columns
+        self._stem = f"{stem}.rejects"
+        self._header = header
+        self._render = render
         self._file: IO[bytes] | None = None
         self._stack = ExitStack()
 
@@ -46,11 +48,11 @@ class RejectsFile:
             self._stack.close()
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Append rejects whose records are text; StoppedError if the disk is full."""
+        """Append rejects; StoppedError if the disk is full."""
         if rejects:
             with self._writing():
                 self._file = self._file or self._begin()
-                self._file.writelines(map(self._line, rejects))
+                self._file.writelines(map(self._render, rejects))
 
     def publish(self) -> Path | None:
         """Give the file its name; None if it has no rejects; StoppedError."""
@@ -75,26 +77,35 @@ class RejectsFile:
         except OSError as error:
             raise StoppedError(
                 f"Rejects cannot be written into {self._folder}: {error.strerror}. The rows loaded "
-                "so far stay. Solve the problem and load the file again."
+                "so far stay. Make room there, then start this load again."
             ) from error
 
     def _begin(self) -> IO[bytes]:
         file = self._stack.enter_context(_temporary_file(self._folder))
-        header = self._separator.join((*REASONS, *self._columns))
-        file.write(f"{header}\n".encode())
+        file.write(f"{self._header}\n".encode())
         return file
 
-    def _line(self, reject: Reject) -> bytes:
-        reasons = "; ".join(error.message for error in reject.errors)
-        text: str = reject.record
-        line = self._separator.join((str(reject.position), self._quoted(reasons), text)).encode()
-        if any(error.message == NOT_UTF8 for error in reject.errors):
-            line = _escaped.sub(_unescape, line)
-        return line + b"\n"
 
-    def _quoted(self, text: str) -> str:
-        plain = self._separator not in text and '"' not in text and "\n" not in text
-        return text if plain else '"' + text.replace('"', '""') + '"'
+def rejects_file(folder: Path, source: Source, layout: CsvLayout) -> RejectsFile:
+    """The rejects file of a source: its columns, after the line and the reasons."""
+    name = source.table.name if source.piped else source.path.name
+    stem = name.removesuffix(".gz").removesuffix(".csv")
+    header = layout.delimiter.join((*REASONS, *layout.columns))
+    return RejectsFile(folder, stem, header, partial(_line, layout.delimiter))
+
+
+def quoted(text: str, delimiter: str = ",") -> str:
+    """A field of a CSV file, in quotes if it needs them."""
+    plain = delimiter not in text and '"' not in text and "\n" not in text
+    return text if plain else '"' + text.replace('"', '""') + '"'
+
+
+def _line(delimiter: str, reject: Reject) -> bytes:
+    fields = (str(reject.position), quoted(reject.reasons, delimiter), reject.record)
+    line = delimiter.join(fields).encode()
+    if any(error.message == NOT_UTF8 for error in reject.errors):
+        line = _escaped.sub(_unescape, line)
+    return line + b"\n"
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
@@ -119,11 +130,6 @@ def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
     # Without a name: nothing remains of it if the loader is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
         yield file
-
-
-def _stem(source: Source) -> str:
-    name = source.table.name if source.piped else source.path.name
-    return f"{name.removesuffix('.gz').removesuffix('.csv')}.rejects"
 
 
 def _publish(copy: Path, path: Path) -> bool:

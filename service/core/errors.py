@@ -17,7 +17,8 @@ HirebaseError
 ├── KeyBusyError            the first request with this idempotency key is running
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
-    │   ├── ReadOnlyError       the server became read-only; another may be writable
+    │   ├── NoConnectionError   no connection in time: all are in use, or no server takes writes
+    │   ├── ReadOnlyError       the server takes no writes; another may take them
     │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and repeat
     │   └── StaleParentError    a parent was deleted between the check and the insert
@@ -126,8 +127,12 @@ class UnavailableError(DatabaseError):
     """The database is unreachable, too busy, or missed the deadline."""
 
 
+class NoConnectionError(UnavailableError):
+    """There was no connection in time: all are in use, or no server takes writes."""
+
+
 class ReadOnlyError(UnavailableError):
-    """The server became read-only; another server of MYSQL_HOST may be writable."""
+    """The server takes no writes and did not do this one; another server may take it."""
 
 
 class CommitUnknownError(UnavailableError):

@@ -7,6 +7,6 @@ NEW_OBJECTS = 100_000
 
 
 def collect_rarely() -> None:
-    """Rows are small objects without cycles; searching for cycles costs a third of the time."""
+    """Collect rarely. Rows have no cycles, and the search for cycles takes a third of the time."""
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS, 50, 100)

@@ -56,7 +56,7 @@ async def _fill(
                 async with asyncio.timeout(idle_timeout):
                     await queue.put(chunk)
     except Exception as error:  # the consumer raises it
-        # Make room, because the consumer may not come back.
+        # Make room, because the consumer may take no further item.
         if queue.full():
             queue.get_nowait()
         queue.put_nowait(error)

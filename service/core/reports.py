@@ -67,7 +67,7 @@ class Report(Struct, Generic[R], frozen=True):
         if year is None:
             return []
         rows = await database.fetch(SQL[self.name], _bounds(year))
-        # There can be a row for each department and job: too many for the event loop.
+        # There can be a row for each department and job. Sorting them would block the event loop.
         return await in_thread(self._in_order, rows)
 
     def _in_order(self, rows: list[Row]) -> list[R]:

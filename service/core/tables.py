@@ -135,7 +135,7 @@ class Table:
 
     @cached_property
     def row(self) -> type[Struct]:
-        """The struct that a row is decoded as when it is posted."""
+        """The struct of a posted row."""
         return struct_of(self.struct.__name__, self.fields, self.struct.__doc__)
 
     @cached_property
@@ -145,7 +145,7 @@ class Table:
 
     @cached_property
     def row_bytes(self) -> int:
-        """The most bytes that a row has in a statement."""
+        """The maximum size of a row in a statement, in bytes."""
         return sum(field.kind.literal + len(", ") for field in self.stored_fields) + len("(),")
 
     @cached_property

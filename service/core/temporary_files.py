@@ -1,4 +1,4 @@
-"""Temporary files: nameless, in TMPDIR, gone when they are closed."""
+"""Temporary files in TMPDIR. They have no name, and closing deletes them."""
 
 from __future__ import annotations
 

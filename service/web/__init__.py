@@ -1,1 +1,1 @@
-"""The HTTP side: Litestar lives here and nowhere else."""
+"""The HTTP side. Only this package uses Litestar."""

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
+from service.core.backups.backup_store import BackupStore
 from service.core.database.connect import connect
 from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
@@ -23,13 +24,13 @@ from service.core.writes.idempotency import PURGED_AT_ONCE, Keys
 from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
-from service.web.access.hidden_routes import HiddenRoutes
-from service.web.access.host_header import HostHeader
+from service.web.access.hidden_routes import hiding_routes
+from service.web.access.host_header import with_valid_host
 from service.web.access.users import Users
 from service.web.api.backups import avro
-from service.web.api.health import health
 from service.web.api.limits import limits
-from service.web.api.metrics import metrics as metrics_route
+from service.web.api.monitoring import health
+from service.web.api.monitoring import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
 from service.web.api.rejects import rejects
 from service.web.api.reports import reports
@@ -42,7 +43,7 @@ from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.openapi import spec
 from service.web.traffic import log_format
 from service.web.traffic.limiter import Limiter, batches
-from service.web.traffic.load_shedding import LoadShedding
+from service.web.traffic.load_shedding import shedding
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
@@ -80,8 +81,9 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = HostHeader(LoadShedding(HiddenRoutes(routed), batch_limiter))
-    # Outside of the framework, because its middleware runs only after routing.
+    checked = with_valid_host(shedding(hiding_routes(routed), batch_limiter))
+    # Outside of the framework, because its middleware runs only after routing. The types differ:
+    # Litestar's ASGI types are stricter than those of `asgi.py`.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 
@@ -93,6 +95,7 @@ def _state(settings: Settings, metrics: Metrics, batch_limiter: Limiter) -> dict
         "users": Users.of(settings),
         "metrics": metrics,
         "batch_limiter": batch_limiter,
+        "backup_store": BackupStore(settings.backup_dir),
         "long_work": Limiter(max(1, settings.mysql_pool_size // 2), what=LONG_WORK),
     }
 
@@ -135,8 +138,7 @@ async def _purge(app: Litestar, database: Database) -> bool:
 
 
 async def _purge_rejects(database: Database, days: int) -> int:
-    async with database.transaction() as transaction:
-        return await purge_rejects(transaction, days)
+    return await database.run(lambda transaction: purge_rejects(transaction, days), idempotent=True)
 
 
 async def _publish_metrics(app: Litestar) -> bool:

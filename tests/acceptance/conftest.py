@@ -1,13 +1,15 @@
-"""The console for tests in a browser: a service, and a page that sends requests only to it."""
+"""A service, a page in a browser that sends requests only to it, the environment of a loader."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
 from playwright.async_api import Browser, Page
 
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import PASSWORD, USER
 from tests.support import browser as browsers
@@ -37,6 +39,12 @@ async def service(settings_here: Settings) -> AsyncIterator[Service]:
 async def browser() -> AsyncIterator[Browser]:
     async with browsers.launched() as browser:
         yield browser
+
+
+@pytest.fixture
+def variables(migrated: Settings, database: Database, tmp_path: Path) -> dict[str, str]:
+    """The environment of a loader, with its own folder for rejects."""
+    return engine.environment(migrated) | {"REJECTS_DIR": str(tmp_path / "rejects")}
 
 
 @pytest.fixture

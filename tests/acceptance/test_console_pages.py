@@ -13,13 +13,13 @@ from playwright.async_api import Browser, Page, expect
 
 from loader.loading.pipeline import load
 from loader.options import Options
-from loader.sample import generate
 from service.core.backups.backup_store import BackupStore
 from service.core.database.connect import connect
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests.conftest import PASSWORD, USER, empty
 from tests.support import browser as browsers
+from tests.support import sample
 from tests.support.browser import HIRES_CSV, Seen, chosen
 from tests.support.program import Service
 
@@ -52,7 +52,7 @@ async def filled(
         await empty(database)
         for table in TABLES:
             # axe-core checks every cell, so one page of rows is enough.
-            whole = (Path(generate.__file__).parent / f"{table.name}.csv").read_text("utf-8")
+            whole = (sample.FOLDER / f"{table.name}.csv").read_text("utf-8")
             lines = whole.splitlines(keepends=True)[:200]
             (tmp / f"{table.name}.csv").write_text("".join(lines), "utf-8")
         await load(database, Options(tmp, settings_here.rejects_dir))

@@ -195,7 +195,7 @@ class Bench:
 
 def _hires(count: int, day: str | None) -> Iterator[str]:
     chosen = random.Random(1)
-    first = datetime(2015, 1, 1)  # noqa: DTZ001
+    first = datetime(2015, 1, 1)  # noqa: DTZ001 - in UTC
     for at in range(1, count + 1):
         moment = (first + timedelta(seconds=chosen.randrange(250_000_000))).isoformat()
         moment = f"{day}{moment[10:]}" if day else moment

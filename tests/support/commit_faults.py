@@ -11,20 +11,34 @@ from service.core.settings import Settings
 from tests.support import engine
 from tests.support.tcp_proxy import Reach, Streams
 
-Fault = Literal["committed", "lost", "late", "deadlock", "unanswered", "stalled"]
+Fault = Literal[
+    "committed", "lost", "late", "deadlock", "read_only", "left_group", "unanswered", "stalled"
+]
 """What happens to a COMMIT:
 
 - committed: the server commits, then the connection ends before the reply.
 - lost: the connection ends before the COMMIT reaches the server.
 - late: the connection to the client ends, and the server gets the COMMIT a second later.
 - deadlock: the reply is error 1213, as Galera and group replication may send.
+- read_only: the reply is error 1290, because the server became a replica.
+- left_group: the reply is error 3100, because the server left its group. Others may have the rows.
 - unanswered: the server commits, but the client gets no reply.
 - stalled: the COMMIT does not reach the server, which keeps its locks, and nothing answers.
 """
 
 LATE_SECONDS = 1.0
 STALLED_SECONDS = 4.0
-DEADLOCK = b"\xff" + (1213).to_bytes(2, "little") + b"#40001Deadlock found; try restarting"
+REFUSALS = {
+    "deadlock": (1213, b"40001"),
+    "read_only": (1290, b"HY000"),
+    "left_group": (3100, b"HY000"),
+}
+
+
+def _error(number: int, state: bytes) -> bytes:
+    """A reply of the server that is an error."""
+    error = b"\xff" + number.to_bytes(2, "little") + b"#" + state + b"refused"
+    return len(error).to_bytes(3, "little") + b"\x01" + error
 
 
 class _Reader(asyncio.StreamReader):
@@ -71,8 +85,8 @@ class _Writer:
         elif fault == "stalled":
             self._held = True
             asyncio.get_running_loop().call_later(STALLED_SECONDS, self._sink.close)
-        elif fault == "deadlock":
-            self._reader.feed_data(len(DEADLOCK).to_bytes(3, "little") + b"\x01" + DEADLOCK)
+        elif fault in REFUSALS:
+            self._reader.feed_data(_error(*REFUSALS[fault]))
         else:
             self._held = fault == "late"
             self._reader.feed_eof()
@@ -92,10 +106,10 @@ class _Writer:
 
 
 class Commits:
-    """The faults of the next COMMITs, in order. Later COMMITs are normal."""
+    """The faults of the next COMMITs, in order; None: no fault. Later COMMITs are normal."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self.seen = 0
 
     def reach(self, inner: Reach) -> Reach:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import msgspec
+
+from service.core.database.transactions import Database
+from service.core.errors import UnavailableError
 
 HTML = {"Accept": "text/html"}
 SECONDS = 200
@@ -42,3 +46,28 @@ async def load(client: httpx.AsyncClient, name: str, body: bytes, table: str) ->
 async def page(client: httpx.AsyncClient, job: str) -> str:
     """The page of a job."""
     return (await client.get(f"/console/jobs/{job}", headers=HTML)).text
+
+
+async def update_jobs(database: Database, assignments: str) -> None:
+    """Change all jobs in the database."""
+    async with database.transaction() as transaction:
+        await transaction.execute(f"UPDATE console_jobs SET {assignments}")
+
+
+async def age_jobs(database: Database, seconds: int) -> None:
+    """Make the heartbeats of all jobs older."""
+    await update_jobs(
+        database, f"heartbeat_at = DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL {seconds} SECOND)"
+    )
+
+
+def failing_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which raises UnavailableError after so many calls."""
+    left = iter(range(calls))
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise UnavailableError("The database is not available.")
+        return await function(*args, **options)
+
+    return failing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.core.database.transactions import Database
+from service.core.rules.batch import Batch
 from service.core.tables import TABLES, children
 
 MOMENT = "2021-07-27T16:02:08Z"
@@ -32,6 +33,12 @@ async def count(database: Database, table: str) -> int:
 async def names(database: Database) -> dict[int, str]:
     """The names of all hires, by id."""
     return dict(await database.fetch("SELECT id, name FROM hired_employees"))
+
+
+def codes_of(validated: Batch) -> list[tuple[str | None, str]]:
+    """(field, code) of every error of the only reject of a batch."""
+    (reject,) = validated.rejects
+    return [(error.field, error.code) for error in reject.errors]
 
 
 def codes(failure: dict[str, Any]) -> set[tuple[str | None, str]]:

@@ -78,7 +78,7 @@ class Line:
         try:
             writer.write(message)
             status, headers, body = await read_reply(reader)
-        except BaseException:
+        except BaseException:  # a cancelled request, too
             self.close()
             raise
         if headers.get("connection") == "close":

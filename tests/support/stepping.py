@@ -74,7 +74,7 @@ class _Stepped(Awaitable[Any]):
             try:
                 yield awaited
                 step = partial(self._coroutine.send, None)
-            except BaseException as error:
+            except BaseException as error:  # the coroutine gets every exception
                 step = partial(self._coroutine.throw, error)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Reach = Callable[[], Awaitable[Streams]]
@@ -68,6 +69,11 @@ class Wire:
     def stalled(self) -> bool:
         return not self._flowing.is_set()
 
+    @property
+    def connections(self) -> int:
+        """The number of connections that clients have open."""
+        return len(self._open) // 2
+
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward a connection, or end it if the proxy refuses connections."""
         if self.refusing:
@@ -109,6 +115,22 @@ class Wire:
         self._stall_at = None
         self.stall()
         return heard
+
+
+@contextmanager
+def swallowing() -> Iterator[int]:
+    """The port of a machine that drops packets: no connection to it is ever made or refused."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # The kernel drops what arrives when the queue of connections is full.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(full.getsockname())
+        yield full.getsockname()[1]
 
 
 async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import sql
 from service.core.database import embedded, servers
+from service.core.database.failover import Servers
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.servers import Server
@@ -32,14 +33,20 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
             server = await stack.enter_async_context(embedded.running(settings.embedded_dir))
             await _prepare_embedded(server, settings)
             size, name = settings.mysql_pool_size, settings.mysql_database
-            pool = Pool(size, [server.options], server.restart, db=name)
+            pool = Pool(size, Servers([server.options]), server.restart, db=name)
         else:
             pool = open_pool(settings, settings.servers)
-        stack.push_async_callback(_close, pool)
+        stack.push_async_callback(close_pool, pool)
         limits = TransactionLimits.configured(
             settings.mysql_max_transaction_rows, settings.mysql_max_transaction_bytes
         )
-        database = Database(pool, settings.mysql_timeout, embedded=settings.embedded, limits=limits)
+        database = Database(
+            pool,
+            settings.mysql_timeout,
+            embedded=settings.embedded,
+            several=not settings.embedded and len(settings.servers) > 1,
+            limits=limits,
+        )
         await _wait_until_reachable(database, settings)
         yield database
 
@@ -48,7 +55,7 @@ def open_pool(settings: Settings, servers: Sequence[Server], *, read_only: bool 
     """A pool to servers of MYSQL_HOST, or, with read_only, of MYSQL_READ_HOST."""
     return Pool(
         settings.mysql_pool_size,
-        [{"host": host, "port": port} for host, port in servers],
+        Servers([{"host": host, "port": port} for host, port in servers]),
         db=settings.mysql_database,
         user=settings.mysql_user,
         password=settings.mysql_password,
@@ -57,9 +64,11 @@ def open_pool(settings: Settings, servers: Sequence[Server], *, read_only: bool 
     )
 
 
-async def _close(pool: Pool) -> None:
+async def close_pool(pool: Pool) -> None:
+    """Close a pool, and end the probes of its servers."""
     pool.terminate()
     await pool.wait_closed()
+    await pool.servers.close()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -74,7 +83,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None:
-    pool = Pool(1, [server.options], server.restart)
+    pool = Pool(1, Servers([server.options]), server.restart)
     database, name = Database(pool, 30), settings.mysql_database
     try:
         await _wait_until_reachable(database, settings)
@@ -87,7 +96,7 @@ async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None
                 await session.execute(SQL["embedded"])
                 await session.execute(SQL["embedded_system"])
     finally:
-        await _close(pool)
+        await close_pool(pool)
 
 
 async def _wait_until_reachable(database: Database, settings: Settings) -> None:

@@ -8,6 +8,8 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from types import NoneType
 from typing import Any
 
@@ -17,6 +19,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 import sql
+from service.core.database import writability
 
 CONNECT_SECONDS = 5
 ROLLBACK_SECONDS = 5
@@ -24,19 +27,19 @@ ROLLBACK_SECONDS = 5
 KEEP_ALIVE = {
     getattr(socket, name): value
     for name, value in {
-        "TCP_KEEPIDLE": 20,
-        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPIDLE": 5,
+        "TCP_KEEPINTVL": 3,
         "TCP_KEEPCNT": 3,
-        "TCP_USER_TIMEOUT": 50_000,
+        "TCP_USER_TIMEOUT": 15_000,
     }.items()
     if hasattr(socket, name)
 }
-"""Socket options that detect a vanished server within a minute (s, s, probes, ms).
+"""Socket options that detect a vanished server within 15 s (s, s, probes, ms).
 
 Backups and restores have deadlines of hours, and the kernel's defaults are hours as well.
 """
-READ_ONLY, UNREACHED, LOST, TLS_FAILED = 1290, 2003, 2013, 2026
-"""Error numbers of the server and of its client library."""
+UNREACHED, LOST, TLS_FAILED = 2003, 2013, 2026
+"""Error numbers of the client library."""
 
 SQL = sql.statements("database")
 
@@ -67,8 +70,16 @@ def _has_special(text: str) -> bool:
     return any(character in text for character in SPECIAL)
 
 
-def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str]) -> bytes | None:
-    """Render rows as `(…),(…)`; None if `_literals` does not support the type of a value."""
+def render(
+    values: str,
+    rows: Sequence[tuple[Any, ...]],
+    escape: Callable[[str], str],
+    first: str | None = None,
+) -> bytes | None:
+    """Render rows as `(…),(…)`; None if `_literals` does not support the type of a value.
+
+    first: the format of the first row, if it is not `values`.
+    """
     formats, columns = [], []
     for column in zip(*rows, strict=True):
         literals = _literals(column, escape)
@@ -76,8 +87,10 @@ def render(values: str, rows: list[tuple[Any, ...]], escape: Callable[[str], str
             return None
         formats.append(literals[0])
         columns.append(literals[1])
-    row = values % tuple(formats)
-    return ",".join(map(row.__mod__, zip(*columns, strict=True))).encode()
+    row, first_row = values % tuple(formats), (first or values) % tuple(formats)
+    literals_of_rows = zip(*columns, strict=True)
+    texts = chain([first_row % next(literals_of_rows)], map(row.__mod__, literals_of_rows))
+    return ",".join(texts).encode()
 
 
 def _literals(column: Column, escape: Callable[[str], str]) -> tuple[str, Column] | None:
@@ -112,7 +125,7 @@ TEXT_DECODERS = {
 
 # aiomysql has no type annotations.
 class Cursor(aiomysql.Cursor):  # type: ignore[misc]
-    """A cursor that sends a batch as one statement, so that its generated ids are consecutive.
+    """A cursor that sends a batch as one statement.
 
     1,000 rows of the longest names, escaped, are 2 MiB; servers accept 16 MiB by default.
     """
@@ -124,6 +137,21 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     async def _query(self, query: str | bytes) -> None:
         self.sent += len(query)
         await super()._query(query)
+
+    async def insert_new(self, statement: str, rows: Sequence[tuple[Any, ...]], step: int) -> int:
+        """Insert rows in one statement, however long, and return the id of the first row.
+
+        Row i gets the id `first + i * step`. If the step of the session is another one, the server
+        refuses the statement (error 1690).
+        """
+        prefix, parenthesis, rest = statement.rpartition("(")
+        values = parenthesis + rest
+        first = sql.if_id_step(values, step) if len(rows) > 1 else None
+        rendered = render(values, rows, self._get_db().escape_string, first)
+        if rendered is None:
+            raise TypeError("a value is not a number, a boolean or a text")
+        await self.execute(prefix.encode() + rendered)
+        return int(self.lastrowid)
 
     async def _do_execute_many(
         self, prefix: str, values: str, postfix: str, args: Any, longest: int, encoding: str
@@ -141,22 +169,39 @@ class Cursor(aiomysql.Cursor):  # type: ignore[misc]
         """Do nothing: it costs a round trip, and in strict mode a problem is an error."""
 
 
+@dataclass(eq=False)
+class Server:
+    """A database server.
+
+    address: its host and port, or its unix_socket.
+    silent_until: until this time of the event loop, new connections prefer other servers.
+    """
+
+    address: dict[str, Any]
+    silent_until: float = 0.0
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self.address.values()))
+
+
 class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
-    `id_step` is the difference between consecutive generated ids. read_only: a server that accepts
-    no writes will do as well.
+    `id_step` is the difference between consecutive generated ids, as it was when last asked for.
+    read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
 
-    def __init__(self, *, read_only: bool = False, **options: Any):
+    def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
             conv={**decoders, **TEXT_DECODERS},
+            **server.address,
             **options,
         )
+        self.server = server
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
         self._for_reads = read_only
 
@@ -164,12 +209,30 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         """Connect; OperationalError."""
         await self._connect()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has closed the connection."""
+        reader = self._reader
+        return bool(reader and not reader.eof_received and not reader.exception())
+
     def is_usable(self, max_idle: float) -> bool:
         """Whether the connection is open and its last use is at most `max_idle` seconds ago."""
-        reader, idle = self._reader, self._loop.time() - self.last_usage
-        return bool(
-            reader and not reader.eof_received and not reader.exception() and idle <= max_idle
-        )
+        return self.is_open and self._loop.time() - self.last_usage <= max_idle
+
+    def close(self) -> None:
+        """Close at once. The transport would wait until the server has taken what was sent."""
+        if self._writer:
+            self._writer.transport.abort()
+        super().close()
+
+    async def check(self) -> str:
+        """Ask the server for its version; OperationalError if it takes no writes but must."""
+        async with self.cursor(Cursor) as cursor:
+            await cursor.execute(SQL["server"])
+            self.id_step, read_only, version = await cursor.fetchone()
+            if not self._for_reads:
+                await writability.check(cursor, version, read_only=bool(read_only))
+        return str(version)
 
     async def roll_back(self) -> None:
         """Roll back, or close the connection if that fails, which rolls back as well; no error."""
@@ -211,25 +274,11 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     async def _set_up(self) -> None:
         async with self.cursor(Cursor) as cursor:
-            for name in ("session", "isolation", "server"):
+            for name in ("session", "isolation"):
                 await cursor.execute(SQL[name])
-            self.id_step, read_only, version = await cursor.fetchone()
+            version = await self.check()
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
-        if read_only and not self._for_reads:
-            raise pymysql.OperationalError(READ_ONLY, "the server is read-only")
-
-
-async def open_connection(*, servers: Sequence[dict[str, Any]], **options: Any) -> Connection:
-    """Connect to the first server that accepts; if none does, raise the last server's error."""
-    for server in servers[:-1]:
-        with suppress(pymysql.OperationalError):
-            return await _open(server | options)
-    return await _open(servers[-1] | options)
-
-
-async def _open(options: dict[str, Any]) -> Connection:
-    connection = Connection(**options)
-    await connection.open()
-    return connection
+            if "MariaDB" in version:
+                await cursor.execute(SQL["mariadb_session"])

@@ -1,7 +1,8 @@
 """Migrations: numbered SQL files; each is applied once and recorded.
 
 The process that holds the lock row migrates; other processes wait. Every statement is repeatable,
-so a crash before the migration is recorded does no harm.
+so a crash before the migration is recorded does no harm. Nor does a second process on another node
+of Galera, which does not know the locks of other nodes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ WAIT_SECONDS = 300
 
 async def migrate(database: Database) -> list[str]:
     """Apply the pending migrations and return their names."""
-    await database.run(_prepare, WAIT_SECONDS)
-    return await database.run(lambda lock: _apply_pending(database, lock), WAIT_SECONDS)
+    await database.run(_prepare, WAIT_SECONDS, idempotent=True)
+    return await database.run(
+        lambda lock: _apply_pending(database, lock), WAIT_SECONDS, idempotent=True
+    )
 
 
 async def _prepare(transaction: Transaction) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import aiomysql
 import pymysql
 
-from service.core.database.driver import UNREACHED, Connection, open_connection
+from service.core.database.driver import UNREACHED, Connection, Server
+from service.core.database.failover import Servers
 from service.core.threads import ended
 
 RECYCLE_SECONDS = 3600
@@ -25,14 +26,13 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
     A waiter gets the first connection that is released or opened. Tasks of the pool open
     connections, so neither a slow server nor a cancelled waiter affects other waiters.
 
-    servers: the address of each server (host and port, or unix_socket), preferred ones first.
     on_unreachable: called when no server accepts connections.
     """
 
     def __init__(
         self,
         size: int,
-        servers: Sequence[dict[str, Any]],
+        servers: Servers,
         on_unreachable: Callable[[], None] = lambda: None,
         **options: Any,
     ):
@@ -42,12 +42,18 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             echo=False,
             pool_recycle=RECYCLE_SECONDS,
             loop=asyncio.get_running_loop(),
-            servers=servers,
             **options,
         )
+        self.servers = servers
+        servers.add(self)
         self._on_unreachable = on_unreachable
         self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._opening: set[asyncio.Task[Connection]] = set()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the pool gives out no more connections."""
+        return bool(self._closing)
 
     @property
     def waiting(self) -> int:
@@ -60,10 +66,11 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         return len(self._free) + len(self._used) + len(self._opening)
 
     def release(self, connection: Connection) -> asyncio.Future[None]:
-        """Return a connection; it is closed if it is in a transaction or the pool is closed."""
+        """Return a connection; it is closed if it is in a transaction or cannot be used again."""
         self._used.remove(connection)
         if not connection.closed:
-            if self._closing or connection.get_transaction_status():
+            in_transaction = connection.get_transaction_status()
+            if self._closing or in_transaction or not self._is_usable(connection):
                 connection.close()
             else:
                 self._free.append(connection)
@@ -75,7 +82,21 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
 
     def sibling(self, size: int) -> Pool:
         """Another pool to the same servers."""
-        return Pool(size, on_unreachable=self._on_unreachable, **self._conn_kwargs)
+        return Pool(size, self.servers, self._on_unreachable, **self._conn_kwargs)
+
+    def uses(self, server: Server) -> bool:
+        """Whether a connection to this server is open."""
+        connections = (*self._free, *self._used)
+        return any(one.server is server and one.is_open for one in connections)
+
+    def leave(self, server: Server, *, in_use: bool) -> None:
+        """Close the idle connections to this server; in_use: and those in use."""
+        others = [one for one in self._free if one.server is not server]
+        for connection in {*self._free, *(self._used if in_use else ())}:
+            if connection.server is server:
+                connection.close()
+        self._free.clear()
+        self._free.extend(others)
 
     def close_free(self) -> None:
         """Close the idle connections."""
@@ -118,11 +139,15 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
     def _take_idle(self) -> Connection | None:
         while self._free:
             connection: Connection = self._free.popleft()
-            if connection.is_usable(self._recycle):
+            if self._is_usable(connection):
                 self._used.add(connection)
                 return connection
             connection.close()
         return None
+
+    def _is_usable(self, connection: Connection) -> bool:
+        is_current = connection.server is self.servers.current
+        return is_current and connection.is_usable(self._recycle)
 
     def _serve(self) -> None:
         """Give idle connections to waiters, and open connections for the others."""
@@ -137,7 +162,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         for _ in range(min(missing, self.maxsize - self.size)):
             # An empty context, because the next user of the connection may be another request.
             opening = self._loop.create_task(
-                open_connection(**self._conn_kwargs), context=contextvars.Context()
+                self.servers.open(**self._conn_kwargs), context=contextvars.Context()
             )
             self._opening.add(opening)
             opening.add_done_callback(self._opened)

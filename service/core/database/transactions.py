@@ -1,18 +1,17 @@
-"""Transactions: begin, commit, roll back, retry, each with a deadline."""
+"""Transactions: begin, commit, roll back, each with a deadline."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import count
 from typing import Any, TypeVar
 
 import sql
 from service.core.database.driver import Connection, Cursor
 from service.core.database.error_numbers import (
+    HOOK,
     TOO_LARGE,
     is_refused_by_hook,
     translated_errors,
@@ -20,10 +19,12 @@ from service.core.database.error_numbers import (
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import TransactionLimits, limits_of
 from service.core.database.replication.positions import Position, position_of
+from service.core.database.retry import FAILOVER_SECONDS, repeat
 from service.core.errors import (
     CommitUnknownError,
-    ContentionError,
     DatabaseError,
+    DataError,
+    NoConnectionError,
     ReadOnlyError,
     TransactionTooLarge,
     UnavailableError,
@@ -33,7 +34,8 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 SQL = sql.statements("database")
-MAX_BACKOFF_SECONDS = 1.0
+RECONNECT_SECONDS = 0.2
+"""The time between two looks for a server that takes writes."""
 ASK_SECONDS = 5
 COMMIT_UNKNOWN = (
     "The database did not confirm the commit, so the rows may be written or not. With an "
@@ -54,7 +56,6 @@ class Transaction:
         self.position = Position()
         self.sent = 0
         self.size = 0
-        self.id_step = connection.id_step
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query."""
@@ -67,13 +68,31 @@ class Transaction:
         self.sent += cursor.sent
         return int(cursor.rowcount)
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> int:
-        """Insert rows in one statement; returns the generated id of the first row, or 0."""
+    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
+        """Insert rows that have their ids, or whose ids do not matter."""
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
                 self.sent += cursor.sent
-                return int(cursor.lastrowid or 0)
+
+    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
+        """Insert rows in one statement and return their generated ids."""
+        step = self._connection.id_step
+        try:
+            with translated_errors():
+                async with self._connection.cursor(Cursor) as cursor:
+                    first = await cursor.insert_new(statement, rows, step)
+                    self.sent += cursor.sent
+        except DataError:
+            if len(rows) == 1 or not await self._has_other_step(step):
+                raise
+            return await self.insert_new(statement, rows)
+        return range(first, first + len(rows) * step, step)
+
+    async def _has_other_step(self, step: int) -> bool:
+        """Whether the step of ids is not `step`: Galera sets it to the size of the cluster."""
+        ((self._connection.id_step,),) = await self.fetch(SQL["id_step"])
+        return bool(self._connection.id_step != step)
 
     async def begin(self) -> None:
         """Begin the transaction."""
@@ -94,12 +113,12 @@ class Transaction:
             with translated_errors():
                 async with asyncio.timeout_at(end):
                     await self._connection.commit()
+        except ReadOnlyError:
+            raise  # the server refused the COMMIT
         except UnavailableError as error:
-            raise CommitUnknownError(COMMIT_UNKNOWN) from error
-        except DatabaseError as error:
             if is_refused_by_hook(error) and await self._is_too_large():
-                raise TransactionTooLarge(f"{TOO_LARGE}.") from error
-            raise
+                raise TransactionTooLarge(TOO_LARGE.format(number=HOOK)) from error
+            raise CommitUnknownError(COMMIT_UNKNOWN) from error
 
     async def _is_too_large(self) -> bool:
         """Whether the size may be why Group Replication refused the COMMIT; it gives no reason."""
@@ -121,8 +140,10 @@ class Database:
     """A pool of connections; every use of a connection has a deadline, in seconds.
 
     embedded: the server is seekdb. A kill -9 during a COMMIT of more than about 900 KB of log
-    leaves it with locks that no transaction owns, so transactions should be small. limits: those
-    in the settings.
+    leaves it with locks that no transaction owns, so transactions should be small.
+    several: there are several servers. If none takes writes, one of them may in a few seconds, so
+    work waits for up to FAILOVER_SECONDS.
+    limits: those in the settings.
     """
 
     def __init__(
@@ -131,10 +152,12 @@ class Database:
         timeout: float,
         *,
         embedded: bool = False,
+        several: bool = False,
         limits: TransactionLimits | None = None,
     ):
         self.pool = pool
         self.embedded = embedded
+        self.several = several
         self._limits = limits or TransactionLimits()
         self.retries = 0
         self._timeout = timeout
@@ -145,19 +168,24 @@ class Database:
         """The same database over a connection that nothing else can occupy."""
         pool = self.pool.sibling(1)
         try:
-            yield Database(pool, self._timeout, embedded=self.embedded)
+            yield Database(pool, self._timeout, embedded=self.embedded, several=self.several)
         finally:
             pool.terminate()
             await pool.wait_closed()
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Return all rows of one query outside a transaction."""
-        async with self.session(self._timeout) as session:
-            return await session.fetch(statement, parameters)
+        """Return all rows of one query outside a transaction; it is repeated as in `run`."""
+
+        async def read(seconds: float) -> list[Row]:
+            async with self.session(seconds) as session:
+                return await session.fetch(statement, parameters)
+
+        return await repeat(read, self._timeout, on_retry=self._count_retry)
 
     async def ping(self) -> None:
-        """Make a round trip to the server; UnavailableError."""
-        await self.fetch(SQL["ping"])
+        """Make a round trip to the server, without any retry; UnavailableError."""
+        async with self.session(self._timeout, wait=False) as session:
+            await session.fetch(SQL["ping"])
 
     async def limits(self) -> TransactionLimits:
         """The limits on one transaction: those in the settings, else those of the server."""
@@ -207,36 +235,42 @@ class Database:
         timeout: float | None = None,
         *,
         repeatable: bool = False,
+        idempotent: bool = False,
         attempts: int | None = None,
     ) -> T:
-        """Run `work` in a transaction, and repeat it after deadlocks and lock waits.
+        """Run `work` in a transaction, and repeat it if the server rolled it back.
 
-        All attempts share one deadline; `attempts` limits their number as well.
+        That is after a deadlock or a lock wait, and if the server or its connection was lost before
+        COMMIT. idempotent: repeat it after an unconfirmed COMMIT as well. All attempts share one
+        deadline; `attempts` limits their number.
         """
-        clock = asyncio.get_running_loop().time
-        end = clock() + (timeout or self._timeout)
-        for attempt in count() if attempts is None else range(attempts):
-            try:
-                async with self.transaction(end - clock(), repeatable=repeatable) as transaction:
-                    return await work(transaction)
-            except ContentionError:
-                self.retries += 1
-            pause = _backoff(attempt)
-            if clock() + pause >= end:
-                break
-            await asyncio.sleep(pause)
-        raise UnavailableError(
-            "Other transactions locked the rows for too long. Try again shortly."
+
+        async def once(seconds: float) -> T:
+            async with self.transaction(seconds, repeatable=repeatable) as transaction:
+                return await work(transaction)
+
+        return await repeat(
+            once,
+            timeout or self._timeout,
+            attempts=attempts,
+            idempotent=idempotent,
+            on_retry=self._count_retry,
         )
 
+    def _count_retry(self) -> None:
+        self.retries += 1
+
     @asynccontextmanager
-    async def session(self, timeout: float) -> AsyncIterator[Transaction]:
-        """A connection without a transaction; each statement commits by itself."""
+    async def session(self, timeout: float, *, wait: bool = True) -> AsyncIterator[Transaction]:
+        """A connection without a transaction; each statement commits by itself.
+
+        wait: if there are several servers, wait until one of them takes writes.
+        """
         end = asyncio.get_running_loop().time() + timeout
+        # Work with a long deadline does not wait longer for a connection than other work.
+        patience = FAILOVER_SECONDS if wait and self.several else 0
+        connection = await self._connection(min(timeout, self._timeout), patience)
         with translated_errors():
-            # Work with a long deadline does not wait longer for a connection than other work.
-            async with asyncio.timeout(min(timeout, self._timeout)):
-                connection = await self.pool.acquire()
             try:
                 async with asyncio.timeout_at(end) as deadline:
                     yield Transaction(connection, deadline)
@@ -246,19 +280,40 @@ class Database:
             finally:
                 self.pool.release(connection)
 
+    async def _connection(self, timeout: float, wait: float) -> Connection:
+        """A connection from the pool; NoConnectionError.
+
+        wait: how long to repeat if no server takes writes, in seconds.
+        """
+        try:
+            with translated_errors():
+                async with asyncio.timeout(timeout):
+                    return await self._acquire(wait)
+        except UnavailableError as error:
+            raise NoConnectionError(str(error)) from error.__cause__
+
+    async def _acquire(self, wait: float) -> Connection:
+        clock = asyncio.get_running_loop().time
+        end = clock() + wait
+        while True:
+            try:
+                with translated_errors():
+                    connection: Connection = await self.pool.acquire()
+                    return connection
+            except UnavailableError:
+                if clock() >= end or self.pool.closing:
+                    raise
+            await asyncio.sleep(RECONNECT_SECONDS)
+
     async def _clean_up(self, connection: Connection, error: BaseException) -> None:
         """Roll back, or close the connection; the deadline of the work does not apply.
 
         After a cancellation or a missed deadline, it may be in the middle of a statement.
         """
         if isinstance(error, ReadOnlyError):
-            # The idle connections lead to the same read-only server.
+            # The idle connections lead to the same server.
             self.pool.close_free()
         if isinstance(error, Exception) and not isinstance(error, OSError | UnavailableError):
             await connection.roll_back()
         else:
             connection.close()
-
-
-def _backoff(attempt: int) -> float:
-    return random.SystemRandom().uniform(0, min(0.02 * 2 ** min(attempt, 10), MAX_BACKOFF_SECONDS))

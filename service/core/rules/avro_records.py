@@ -18,8 +18,7 @@ from service.core.rules.field_types import Moment, Whole, decode
 from service.core.rules.fields import EARLIEST, LATEST
 from service.core.tables import Table, struct_of
 
-# Naive and in UTC, as the database has it.
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive and in UTC, as the database has it
 MICROSECOND = timedelta(microseconds=1)
 MICROS = Whole((EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECOND)
 
@@ -65,4 +64,4 @@ def _iso(micros: int) -> str:
     try:
         return f"{_text(micros)}Z"
     except OverflowError:
-        return f"{datetime.min.isoformat()}Z"  # out of range as well  # noqa: DTZ901
+        return f"{datetime.min.isoformat()}Z"  # noqa: DTZ901 - out of range as well

@@ -1,4 +1,4 @@
-"""Batches: what was sent, validated into rows to write and rejects to report.
+"""Batches: records of a client or a file, validated into rows to write and rejects to report.
 
 JSON bodies, lists of strings (CSV) and records (Avro) pass the same validation.
 A whole batch is decoded in one call. Only if that fails, each row is validated separately.
@@ -29,7 +29,7 @@ log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
-Parents = dict[str, int]
+ParentIds = dict[str, int]
 """The id of the parent that a row names, by field."""
 
 
@@ -64,7 +64,7 @@ class Batch:
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
-    parents: dict[int, Parents] = field(default_factory=dict)
+    parents: dict[int, ParentIds] = field(default_factory=dict)
 
     def parent_ids(self, at: int) -> set[int]:
         """The ids that the rows have at this offset."""
@@ -120,12 +120,12 @@ def from_texts(
     return batch
 
 
-def from_records(table: Table, sent: Sequence[Any]) -> Batch:
+def from_records(table: Table, objects: Sequence[Any]) -> Batch:
     """Objects with an id each, as Avro has them."""
     # A type made at run time, here and below: mypy cannot know it.
     kind = list[table.stored]  # type: ignore[name-defined]
-    rows = decode_all(partial(msgspec.convert, type=kind, dec_hook=decode), sent)
-    records = Records(lambda: sent)
+    rows = decode_all(partial(msgspec.convert, type=kind, dec_hook=decode), objects)
+    records = Records(lambda: objects)
     if rows is not None:
         return from_valid(table, rows, records)
     return validate_each(table, table.stored_fields, table.stored, records, lambda record: record)
@@ -158,11 +158,11 @@ def check_size(count: int) -> None:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
 
 
-def decode_all(convert: Callable[[Any], list[Struct]], sent: Any) -> list[Struct] | None:
-    """The rows of a whole batch; None if one is wrong, so that each is validated separately."""
+def decode_all(convert: Callable[[Any], list[Struct]], encoded: Any) -> list[Struct] | None:
+    """The rows of a whole batch. None if one is wrong: then each is validated separately."""
     try:
-        return convert(sent)
-    except Exception:  # any error: validating row by row meets it again and reports its row
+        return convert(encoded)
+    except Exception:  # any error: it occurs again when each row is validated
         return None
 
 
@@ -221,7 +221,7 @@ def _row(struct: type[Struct], value: Any) -> Row | None:
         return None
 
 
-def _parents(table: Table, value: Any) -> Parents:
+def _parents(table: Table, value: Any) -> ParentIds:
     """The parents that an object names, if they can be ids."""
     if not isinstance(value, dict):
         return {}

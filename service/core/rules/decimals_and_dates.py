@@ -47,12 +47,14 @@ class Amount(str):
         if len(decimals) > cls.scale:
             raise ValueRefused("format", f"has {len(decimals)} decimals, {cls.scale} are the limit")
         if len(whole.lstrip("0")) > cls.precision - cls.scale:
-            raise ValueRefused("out_of_range", f"must be between -{cls.most()} and {cls.most()}")
+            raise ValueRefused(
+                "out_of_range", f"must be between -{cls.largest()} and {cls.largest()}"
+            )
         digits = f"{whole}.{decimals:0<{cls.scale}}".removesuffix(".")
         return cls(f"{sign}{digits}" if digits.strip("0.") else digits)
 
     @classmethod
-    def most(cls) -> str:
+    def largest(cls) -> str:
         """The largest number."""
         nines = "9" * cls.precision
         whole = cls.precision - cls.scale

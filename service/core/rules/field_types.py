@@ -15,14 +15,13 @@ from msgspec import Meta
 
 from service.core.rules.decimals_and_dates import PLAIN_DAY, Amount, Day
 from service.core.rules.fields import (
+    CONTROL,
     MAX_TEXT,
     PATTERN,
     Instant,
     Reason,
     Reasons,
     ValueRefused,
-    explain_text,
-    explain_whole,
     kind_of,
     parse_instant,
 )
@@ -31,8 +30,7 @@ Column = Sequence[str]
 Reading = tuple[Any, Iterable[Reason]]
 
 BIGINT = 2**63
-MAX_PRECISION, MAX_SCALE = 65, 30
-"""The limits of a DECIMAL on every engine."""
+MAX_PRECISION, MAX_SCALE = 65, 30  # of a DECIMAL on every engine
 
 _INSTANT = rf"{PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 
@@ -46,7 +44,8 @@ class Kind:
 
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
     same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
-    literal: the most bytes that a value has in a statement; stored: in a binary log, without text.
+    literal: the maximum size of a value in a statement, in bytes; stored: its size in a binary log,
+    without text.
     """
 
     wire: Any
@@ -75,7 +74,7 @@ class Kind:
         return self
 
     def explain(self, value: object) -> Reasons:
-        """The errors of a value."""
+        """Every error of a value. It runs only on values that msgspec refused."""
         raise NotImplementedError
 
     def shown(self, value: Any) -> Any:
@@ -125,7 +124,10 @@ class Whole(Kind):
         return value, self.explain(value)
 
     def explain(self, value: object) -> Reasons:
-        return explain_whole(value, self.low, self.high)
+        if isinstance(value, bool) or not isinstance(value, int):
+            yield "type", f"must be a whole number, not {kind_of(value)}"
+        elif not self.low <= value <= self.high:
+            yield "out_of_range", f"must be between {self.low} and {self.high}"
 
 
 class Text(Kind):
@@ -160,7 +162,16 @@ class Text(Kind):
         return text, self.explain(text)
 
     def explain(self, value: object) -> Reasons:
-        return explain_text(value, self.longest)
+        if not isinstance(value, str):
+            yield "type", f"must be a string, not {kind_of(value)}"
+            return
+        if not value.strip():
+            yield "blank", "must not be blank"
+        if len(value) > self.longest:
+            yield "too_long", f"has {len(value)} characters, {self.longest} are the limit"
+        if control := CONTROL.search(value):
+            code, place = f"U+{ord(control[0]):04X}", control.start() + 1
+            yield "control_character", f"has the control character {code} at character {place}"
 
 
 class _TextForm(Kind):
@@ -275,10 +286,9 @@ class Boolean(Kind):
         return [self._values.get(text) for text in texts]
 
     def read(self, text: str) -> Reading:
-        value = self._values.get(text)
-        if value is None:
-            return None, [("type", f"must be true or false, not {text[:40]!r}")]
-        return value, []
+        if text in self._values:
+            return self._values[text], []
+        return None, [("type", f"must be true or false, not {text[:40]!r}")]
 
     def explain(self, value: object) -> Reasons:
         if not isinstance(value, bool):
@@ -286,11 +296,6 @@ class Boolean(Kind):
 
     def shown(self, value: Any) -> bool:
         return bool(value)
-
-
-def schema_of(wire: Any) -> dict[str, Any]:
-    """msgspec's hook for the JSON Schemas of our own types."""
-    return dict(wire.schema())
 
 
 def decode(kind: Any, value: object) -> Any:

@@ -79,12 +79,12 @@ def from_ndjson(table: Table, body: bytes) -> Batch:
 def from_csv(table: Table, body: bytes) -> Batch:
     """A header with the names of the table's fields in any order, then one row per line."""
     lines = _csv_lines(body)
-    header, sent = lines[0], lines[1:]
-    check_size(len(sent))
+    header, rows = lines[0], lines[1:]
+    check_size(len(rows))
     order = _column_order(table, header)
     # A line with another number of fields is not reordered. It is a reject.
-    texts = [[line[at] for at in order] if len(line) == len(header) else line for line in sent]
-    records = Records(lambda: sent, partial(_csv_record, header))
+    texts = [[line[at] for at in order] if len(line) == len(header) else line for line in rows]
+    records = Records(lambda: rows, partial(_csv_record, header))
     return from_texts(table, texts, records=records, with_id=False)
 
 

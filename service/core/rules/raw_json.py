@@ -1,8 +1,8 @@
 """JSON rows as they were sent, and the values in them.
 
-A program that cuts a text in the middle of an emoji writes half of a surrogate pair, and some write
-numbers of thousands of digits. Both are valid JSON that msgspec refuses. The standard library reads
-them, so that they are errors of their own row and not of the whole body.
+A program that cuts a text in the middle of an emoji writes half of a surrogate pair. Other programs
+write numbers of thousands of digits. Both are valid JSON, but msgspec refuses them. The standard
+library reads them, so that they are errors of their own row and not of the whole body.
 """
 
 from __future__ import annotations

@@ -19,6 +19,11 @@ class Reject(Struct):
     record: Any
     errors: list[Error]
 
+    @property
+    def reasons(self) -> str:
+        """The messages of its errors in one line."""
+        return "; ".join(error.message for error in self.errors)
+
     def clipped(self, first: int = 0) -> Reject:
         """A copy with clipped texts and its position counted from `first`; the record is a dict."""
         record = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from service.core.rules.field_types import Column
@@ -63,31 +64,16 @@ def _validate_one(
 def _validate(
     fields: Sequence[Field], records: Sequence[Sequence[str]], *, assume_utc: bool
 ) -> ValidatedRows:
-    width = len(fields)
-    errors = {
-        at: [Error(None, "malformed", f"has {len(record)} fields, not {width}")]
-        for at, record in enumerate(records)
-        if len(record) != width
-    }
+    errors = _wrong_widths(len(fields), records)
     if errors:
-        empty = ("",) * width
+        empty = ("",) * len(fields)
         records = [empty if at in errors else record for at, record in enumerate(records)]
-    wrong_width, columns = set(errors), []
+    each_value = partial(_each_value, errors, frozenset(errors), assume_utc)
+    columns = []
     # Without records there are no columns to go with the fields.
     for field, column in zip(fields, zip(*records, strict=True), strict=bool(records)):
         values = _plain_column(field, column)
-        if values is None:
-            values = field.kind.each(column)
-            unknown = [
-                at for at, value in enumerate(values) if value is None and at not in wrong_width
-            ]
-            read = (field.kind.at_utc if assume_utc else field.kind).read
-            for at in unknown:
-                text = column[at]
-                values[at], reasons = read(text) if text else (None, _empty(field))
-                if broken := field.errors(reasons):
-                    errors.setdefault(at, []).extend(broken)
-        columns.append(values)
+        columns.append(each_value(field, column) if values is None else values)
     rows = list(zip(*columns, strict=True))
     positions: Sequence[int] = range(len(records))
     if errors:
@@ -97,6 +83,33 @@ def _validate(
     return ValidatedRows(
         rows, positions, errors, {field.name: ids for field, ids in parents if field.references}
     )
+
+
+def _wrong_widths(width: int, records: Sequence[Sequence[str]]) -> dict[int, list[Error]]:
+    return {
+        at: [Error(None, "malformed", f"has {len(record)} fields, not {width}")]
+        for at, record in enumerate(records)
+        if len(record) != width
+    }
+
+
+def _each_value(
+    errors: dict[int, list[Error]],
+    malformed: Container[int],
+    assume_utc: bool,
+    field: Field,
+    column: Column,
+) -> list[Any]:
+    """The values of a column one by one; adds their errors, except for malformed records."""
+    values = field.kind.each(column)
+    unknown = [at for at, value in enumerate(values) if value is None and at not in malformed]
+    read = (field.kind.at_utc if assume_utc else field.kind).read
+    for at in unknown:
+        text = column[at]
+        values[at], reasons = read(text) if text else (None, _empty(field))
+        if broken := field.errors(reasons):
+            errors.setdefault(at, []).extend(broken)
+    return values
 
 
 def _plain_column(field: Field, column: Column) -> Sequence[Any] | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from msgspec import Struct
 
 import sql
+from service.core.database.retry import FAILOVER_SECONDS, backoff
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import (
     CommitUnknownError,
@@ -23,7 +26,12 @@ from service.core.errors import (
 MAX_CHARACTERS = 255
 PURGED_AT_ONCE = 1000
 RECHECK_SECONDS = 5
-"""The time to find out whether an unconfirmed COMMIT was done, before the client gets an error."""
+"""The time to find out whether an unconfirmed COMMIT was done, before the client gets an error.
+
+With several servers it is FAILOVER_SECONDS, because another one may have to take over first.
+"""
+MINUTES = 5
+"""How long a transaction without a key is recorded: much longer than RECHECK_SECONDS."""
 SQL = sql.statements("idempotency_keys")
 
 
@@ -93,23 +101,60 @@ class Keys:
 
     async def purge(self) -> int:
         """Delete some of the expired keys and return their number."""
-        async with self._database.transaction() as transaction:
+
+        async def purge(transaction: Transaction) -> int:
             return await transaction.execute(SQL["purge"], (PURGED_AT_ONCE,))
+
+        return await self._database.run(purge, idempotent=True)
+
+    async def confirmed(self, work: Work) -> Reply:
+        """Run `work` in a transaction. If its COMMIT is unconfirmed, find out whether it was done.
+
+        The transaction also writes a short row that names the attempt. Its reply stays in memory.
+        """
+        digest, replies = hash_of(secrets.token_bytes(16)), list[Reply]()
+
+        async def attempt(transaction: Transaction) -> Reply:
+            if replies:
+                for _, number, _, _ in await transaction.fetch(SQL["find"], (digest,)):
+                    return replies[number]
+            replies.append(await work(transaction))
+            row = (digest, "", "", "", "", len(replies) - 1, "", MINUTES)
+            await _insert(transaction, row)
+            return replies[-1]
+
+        return await self._certain(attempt)
 
     async def _find_or_run(self, key: Key, work: Work) -> Reply:
         async def attempt(transaction: Transaction) -> Reply:
             stored = await self._find(transaction, key)
             return stored or await self._run(transaction, key, work)
 
+        return await self._certain(attempt)
+
+    async def _certain(self, attempt: Work) -> Reply:
+        """Run `attempt`, which finds what an earlier one did, until it is certain what was done.
+
+        The next attempt finds the key exactly if the COMMIT was done: while the first transaction
+        may still be committed, the second one cannot write the same key.
+        """
         try:
             return await self._database.run(attempt)
         except CommitUnknownError as unknown:
-            # The next attempt finds the key exactly if the COMMIT was done.
+            seconds = FAILOVER_SECONDS if self._database.several else RECHECK_SECONDS
             try:
-                async with asyncio.timeout(RECHECK_SECONDS):
-                    return await self._database.run(attempt)
+                async with asyncio.timeout(seconds):
+                    return await self._rerun(attempt)
             except (TimeoutError, UnavailableError):
                 raise unknown from None
+
+    async def _rerun(self, attempt: Work) -> Reply:
+        for number in count():
+            try:
+                return await self._database.run(attempt)
+            except CommitUnknownError:
+                await asyncio.sleep(backoff(number))
+        raise AssertionError
 
     async def _find(self, transaction: Transaction, key: Key) -> Reply | None:
         for fingerprint, status, body, alive in await transaction.fetch(SQL["find"], (key.digest,)):
@@ -126,11 +171,13 @@ class Keys:
     async def _run(self, transaction: Transaction, key: Key, work: Work) -> Reply:
         reply = await work(transaction)
         row = (key.digest, key.fingerprint, key.user, key.route, key.text)
-        try:
-            await transaction.execute(
-                SQL["insert"], (*row, reply.status, reply.body.decode(), self._hours)
-            )
-        except DuplicateError as error:
-            # Another process stored the key first: roll back, and return its reply.
-            raise ContentionError("Another process stored this key.") from error
+        await _insert(transaction, (*row, reply.status, reply.body.decode(), self._hours * 60))
         return reply
+
+
+async def _insert(transaction: Transaction, row: tuple[str | int, ...]) -> None:
+    try:
+        await transaction.execute(SQL["insert"], row)
+    except DuplicateError as error:
+        # Another process or attempt stored the key first: roll back, and return its reply.
+        raise ContentionError("Another process stored this key.") from error

@@ -20,12 +20,13 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     """
     ids: list[int | None] = [None] * batch.received
     refused: dict[int, list[Error]] = {}
-    # The driver splits a statement that is too long, and then the first id is unknown.
+    # A statement that is too long for the server would fail.
     size = max(1, Cursor.max_stmt_length // batch.table.row_bytes)
     for start in range(0, len(batch.rows), size):
         rows, positions = batch.rows[start : start + size], batch.positions[start : start + size]
+        keys: Sequence[int | None]
         try:
-            keys = await _insert(transaction, batch.table, rows)
+            keys = await transaction.insert_new(batch.table.sql["insert"], rows)
         except DataError:
             keys, errors = await _insert_each(transaction, batch.table, rows)
             refused |= {start + at: error for at, error in errors.items()}
@@ -34,14 +35,6 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     if refused:
         batch.reject(refused)
     return ids
-
-
-async def _insert(
-    transaction: Transaction, table: Table, rows: Sequence[Row]
-) -> Sequence[int | None]:
-    """The ids of rows that one statement writes."""
-    first = await transaction.insert(table.sql["insert"], rows)
-    return range(first, first + len(rows) * transaction.id_step, transaction.id_step)
 
 
 async def _insert_each(
@@ -53,7 +46,7 @@ async def _insert_each(
     errors: dict[int, list[Error]] = {}
     for at, row in enumerate(rows):
         try:
-            keys += await _insert(transaction, table, [row])
+            keys += await transaction.insert_new(table.sql["insert"], [row])
         except DataError as error:
             keys.append(None)
             errors[at] = [Error(None, "malformed", str(error))]

@@ -15,17 +15,13 @@ OPEN_PATH = "/health"
 """The prefix of the routes that need no credentials."""
 
 
-class HiddenRoutes:
-    """An ASGI application that answers 404 and 405 only with valid credentials.
+def hiding_routes(app: App) -> App:
+    """The application, which answers 404 and 405 only to valid credentials.
 
     The framework checks credentials after it has found a route. Here it has found none.
     """
 
-    def __init__(self, app: App):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on. Check credentials before a reply that no route sent."""
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
         refusal: App | None = None
 
         async def send_if_allowed(message: Any) -> None:
@@ -37,7 +33,9 @@ class HiddenRoutes:
             if not refusal:
                 await send(message)
 
-        await self._app(scope, receive, send_if_allowed)
+        await app(scope, receive, send_if_allowed)
+
+    return check
 
 
 def _needs_credentials(scope: Scope) -> bool:

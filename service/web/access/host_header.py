@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from service.web.asgi import App, Receive, Scope, Send
-from service.web.problems import problem
+from service.web.asgi import App, Receive, Refusal, Scope, Send
 
 _match = re.compile(
     rb"([A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
@@ -14,25 +13,15 @@ MAX_PORT = 65535
 DETAIL = "The header Host is not `name` or `name:port`. Send the host of this service."
 
 
-class HostHeader:
-    """An ASGI application that answers 400 if a Host header is invalid or repeated."""
+def with_valid_host(app: App) -> App:
+    """The application behind a check: 400 if a Host header is invalid or repeated."""
+    refusal = Refusal(400, DETAIL)
 
-    def __init__(self, app: App):
-        self._app = app
-        self._refusal = problem(400, DETAIL, {}, {})
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
+        refused = scope["type"] == "http" and not _has_valid_host(scope)
+        await (refusal if refused else app)(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on."""
-        if scope["type"] != "http" or _has_valid_host(scope):
-            await self._app(scope, receive, send)
-            return
-        body: bytes = self._refusal.content
-        headers = [
-            (b"content-type", str(self._refusal.media_type).encode()),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 400, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    return check
 
 
 def _has_valid_host(scope: Scope) -> bool:

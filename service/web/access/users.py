@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -29,9 +29,9 @@ ROLES: frozenset[Role] = frozenset(get_args(Role))
 REMEMBERED_SECONDS = 60
 """A correct password is accepted without hashing for this long after its last use."""
 FAILURES, FAILURE_SECONDS = 10, 60
-"""Wrong passwords for a user from an address in this time. Further ones are refused unchecked."""
+"""Wrong passwords for a user from an address in this time. More are refused without a check."""
 QUEUED, QUEUED_PER_ADDRESS = 64, 16
-"""Passwords that wait for hashing. So one address cannot keep the others waiting."""
+"""Passwords that wait for hashing, limited so that one address cannot delay the others."""
 KEPT = 10_000
 """Entries in memory. The queue admits fewer in FAILURE_SECONDS, so none is evicted too early."""
 
@@ -90,7 +90,7 @@ class Users:
     def __init__(self, users: Iterable[User], decoy_key: bytes = b"decoy"):
         """decoy_key: secret, and the same in every worker and after every start."""
         self._users = {user.name: user for user in users}
-        self._decoys = _Decoys(list(self._users.values()), decoy_key)
+        self._decoy_key = decoy_key
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
         self._attempts: OrderedDict[bytes, deque[float]] = OrderedDict()
@@ -161,8 +161,16 @@ class Users:
         """Hash the password. For an unknown user this takes as long as for a known one."""
         user = self._users.get(name)
         async with self._hashing:
-            matches = await in_thread((user or self._decoys.of(name)).matches, password)
+            matches = await in_thread((user or self.decoy(name)).matches, password)
         return user is not None and matches
+
+    def decoy(self, name: str) -> User:
+        """One of the users for an unknown name, always the same one.
+
+        Hashes in API_USERS can differ in cost. An unknown name costs as much as some known name.
+        """
+        number = int.from_bytes(hmac.digest(self._decoy_key, name.encode(), sha256))
+        return list(self._users.values())[number % len(self._users)]
 
     def _digest(self, text: bytes) -> bytes:
         """Keys of the same length, however long the texts are that clients send."""
@@ -183,22 +191,6 @@ class Users:
             seconds = int(times[0] + FAILURE_SECONDS - time.monotonic()) + 1
             raise TooManyAttempts("Too many wrong passwords.", seconds)
         return times
-
-
-class _Decoys:
-    """One of the users for each unknown name, always the same one.
-
-    The hashes in API_USERS can differ in cost. With a decoy, an unknown name costs as much as some
-    known name, each time.
-    """
-
-    def __init__(self, users: Sequence[User], key: bytes):
-        self._users = users
-        self._key = key
-
-    def of(self, name: str) -> User:
-        number = int.from_bytes(hmac.digest(self._key, name.encode(), sha256))
-        return self._users[number % len(self._users)]
 
 
 def _network(address: str) -> str:

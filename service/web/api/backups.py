@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import IO, Annotated, Any
 
 from litestar import Request, Router, get, post
@@ -11,20 +11,19 @@ from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
 from service.core.backups import backup
-from service.core.backups.backup_store import BackupStore, Saved
+from service.core.backups.backup_store import Saved
 from service.core.backups.format.codecs import Codec
 from service.core.backups.restore import Mode, Restored, restore
-from service.core.backups.sources import opened, opened_for
+from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import DryRun, TableName, TheDatabase, TheReader
+from service.web.api.parameters import DryRun, InjectedReader, TableName
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
-from service.web.traffic.metrics import Metrics
 
 BackupName = Annotated[
     str | None,
@@ -42,7 +41,7 @@ Keep = Annotated[
     operation_class=operations.BACKUP,
 )
 async def send(
-    reader: TheReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+    reader: InjectedReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
     if table == "all":
         stream, kind, name = backup.stream_all(reader, codec), "application/zip", "hirebase.zip"
@@ -50,15 +49,16 @@ async def send(
         one = by_path(table)
         stream = backup.stream_table(reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
-    limited = state.long_work.passing(_counted(stream, state.metrics))
-    return await download(limited, kind, name, state.settings.api_download_patience)
+    idle_timeout = state.settings.api_download_patience
+    return await download(_limited(stream, state), kind, name, idle_timeout)
 
 
-async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGenerator[bytes]:
-    with metrics.counting("backup"):
+async def _limited(stream: AsyncGenerator[bytes], state: State) -> AsyncGenerator[bytes]:
+    """The chunks of a backup, while it holds a place among the long work."""
+    with state.long_work.entered(), state.metrics.counting("backup"):
         async with aclosing(stream):
             async for chunk in stream:
-                metrics.backup_bytes.inc(len(chunk))
+                state.metrics.backup_bytes.inc(len(chunk))
                 yield chunk
 
 
@@ -69,7 +69,7 @@ async def _counted(stream: AsyncGenerator[bytes], metrics: Metrics) -> AsyncGene
     operation_class=operations.SAVE,
 )
 async def save(
-    reader: TheReader,
+    reader: InjectedReader,
     state: State,
     table: FromQuery[str] = "all",
     codec: FromQuery[Codec] = "deflate",
@@ -77,7 +77,7 @@ async def save(
 ) -> Saved:
     one = None if table == "all" else by_path(table)
     with state.long_work.entered(), state.metrics.counting("backup"):
-        saved = await _store(state).save(reader, one, codec, keep)
+        saved: Saved = await state.backup_store.save(reader, one, codec, keep)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
@@ -89,7 +89,7 @@ async def save(
     operation_class=operations.BACKUPS,
 )
 async def listed(state: State) -> Listing:
-    return Listing(await in_thread(_store(state).list))
+    return Listing(await in_thread(state.backup_store.list))
 
 
 @post(
@@ -102,17 +102,13 @@ async def listed(state: State) -> Listing:
 )
 async def restore_all(
     request: Request[Any, Any, Any],
-    database: TheDatabase,
     state: State,
     mode: FromQuery[Mode] = "replace",
     backup: BackupName = None,
     dry_run: DryRun = False,
 ) -> RestoredAll:
-    # Enter the limiter after the upload, which may take a long time.
     async with _file(request, state, backup) as file:
-        with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
-            async with opened(file) as sources:
-                done = await restore(database, sources, mode, dry_run=dry_run)
+        done = await _restore(state, opened(file), mode, dry_run=dry_run)
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -126,7 +122,6 @@ async def restore_all(
 )
 async def restore_table(
     request: Request[Any, Any, Any],
-    database: TheDatabase,
     state: State,
     table: TableName,
     mode: FromQuery[Mode] = "replace",
@@ -135,10 +130,21 @@ async def restore_table(
 ) -> Restored:
     one = by_path(table)
     async with _file(request, state, backup) as file:
-        with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
-            async with opened_for(one, file) as sources:
-                done = await restore(database, sources, mode, dry_run=dry_run)
+        done = await _restore(state, opened_for(one, file), mode, dry_run=dry_run)
     return done[0]
+
+
+async def _restore(
+    state: State,
+    opening: AbstractAsyncContextManager[list[Source]],
+    mode: Mode,
+    *,
+    dry_run: bool,
+) -> list[Restored]:
+    """Restore an upload that is complete: it may take long, and holds no place meanwhile."""
+    with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
+        async with opening as sources:
+            return await restore(state.database, sources, mode, dry_run=dry_run)
 
 
 @post(
@@ -165,12 +171,8 @@ async def _file(
         async with received(request) as file:
             yield file
     else:
-        with await in_thread(_store(state).open, name) as file:
+        with await in_thread(state.backup_store.open, name) as file:
             yield file
-
-
-def _store(state: State) -> BackupStore:
-    return BackupStore(state.settings.backup_dir)
 
 
 avro = Router(

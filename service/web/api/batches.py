@@ -10,12 +10,12 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from service.core.database.transactions import Transaction
+from service.core.database.transactions import Database, Transaction
 from service.core.rules import formats
 from service.core.rules.batch import Batch
 from service.core.tables import Table
 from service.core.writes import ingest
-from service.core.writes.idempotency import Key, Reply, check_key, hash_of
+from service.core.writes.idempotency import Key, Keys, Reply, Work, check_key, hash_of
 from service.core.writes.ingest import Mode, Verdict
 from service.core.writes.rejects import RejectOrigin
 
@@ -41,10 +41,19 @@ class Post:
             batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
         key, write = self._key(plain), partial(self._write, batch)
         with state.metrics.batch.labels("write").time():
-            reply = await (state.idempotency.once(key, write) if key else state.database.run(write))
+            reply = await self._done(state, key, write)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
         return self._response(reply)
+
+    async def _done(self, state: State, key: Key | None, write: Work) -> Reply:
+        keys: Keys = state.idempotency
+        if key:
+            return await keys.once(key, write)
+        database: Database = state.database
+        # With several servers, the next one can tell whether a COMMIT was done.
+        confirm = database.several and not self.dry_run
+        return await (keys.confirmed(write) if confirm else database.run(write))
 
     async def _write(self, batch: Batch, transaction: Transaction) -> Reply:
         origin = RejectOrigin("api", f"POST /{self.table.path}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Download(ASGIStreamingResponse):
-    """A stream whose source is closed as soon as its client leaves, or it ends.
+    """A stream. Its source is closed as soon as the client disconnects or the stream ends.
 
     source: the generator to close, if it is another than the iterator.
     """
@@ -33,8 +33,8 @@ class Download(ASGIStreamingResponse):
         self._source = source or iterator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The client may leave before the first chunk is read: a generator that was never started
-        # closes nothing.
+        # The client may disconnect before the first chunk is read. A generator that was never
+        # started closes nothing.
         async with aclosing(self._source):
             await super().__call__(scope, receive, send)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Router, get
+from litestar import get
 from litestar.datastructures import State
 
 from service.core.rules import batch, fields, formats
@@ -13,12 +13,13 @@ from service.web.traffic.http_protocol import MAX_HEAD
 
 
 @get(
-    "/",
+    "/limits",
     operation_id="limits",
     summary="The limits that a client needs to know",
     operation_class=operations.LIMITS,
+    tags=["limits"],
 )
-async def show(state: State) -> dict[str, int]:
+async def limits(state: State) -> dict[str, int]:
     return {
         "batch_rows": batch.MAX_ROWS,
         "request_head_bytes": MAX_HEAD,
@@ -34,6 +35,3 @@ async def show(state: State) -> dict[str, int]:
         "idempotency_key_characters": idempotency.MAX_CHARACTERS,
         "idempotency_key_seconds": state.settings.idempotency_hours * 3600,
     }
-
-
-limits = Router("/limits", route_handlers=[show], tags=["limits"])

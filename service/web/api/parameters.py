@@ -27,8 +27,8 @@ SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1
 
-TheDatabase = NamedDependency[Database]
-TheReader = NamedDependency[Database]
+InjectedDatabase = NamedDependency[Database]
+InjectedReader = NamedDependency[Database]
 """A replica, or the database: for reads that decide about no write."""
 TableName = FromPath[str]
 RowId = FromPath[int]

@@ -16,7 +16,7 @@ from service.core.errors import NotFoundError
 from service.core.tables import by_path
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
-from service.web.api.parameters import MAX_AFTER, PAGE, After, Limit, RowId, TheDatabase
+from service.web.api.parameters import MAX_AFTER, PAGE, After, InjectedDatabase, Limit, RowId
 from service.web.openapi import operations
 
 FACTS = ("id", "rejected_at", "source", "origin", "table", "position")
@@ -41,7 +41,7 @@ _gap = re.compile(r"[,\s]*")
     operation_class=operations.REJECTS,
 )
 async def page(
-    database: TheDatabase,
+    database: InjectedDatabase,
     table: Annotated[
         str | None, QueryParameter(description="departments, jobs or employees")
     ] = None,
@@ -73,7 +73,7 @@ async def page(
     summary="One reject with its whole record and all errors",
     operation_class=operations.REJECT,
 )
-async def one(database: TheDatabase, reject_id: RowId) -> Download:
+async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
     fits = reject_id <= MAX_AFTER
     rows = await database.fetch(REJECTS["find"], (reject_id,)) if fits else []
     if not rows:

@@ -27,7 +27,7 @@ from service.core.reports import (
 )
 from service.core.threads import in_thread
 from service.web.api import charts
-from service.web.api.parameters import TheReader
+from service.web.api.parameters import InjectedReader
 from service.web.openapi.operations import Reply, documented, named, reference, text_of
 
 JSON, CSV = "application/json", "text/csv"
@@ -75,7 +75,7 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         operation_class=documented({200: ReportReply("All rows, in their order.", report.row)}),
     )
     async def table(
-        request: Request[Any, Any, Any], reader: TheReader, year: Year = None
+        request: Request[Any, Any, Any], reader: InjectedReader, year: Year = None
     ) -> Response[bytes]:
         rows = await report.rows(reader, year)
         kind = request.accept.best_match([JSON, CSV], JSON)
@@ -88,7 +88,7 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         summary=f"{report.title}, as a chart",
         operation_class=CHART_OPERATION,
     )
-    async def chart(reader: TheReader, year: Year = None) -> Response[bytes]:
+    async def chart(reader: InjectedReader, year: Year = None) -> Response[bytes]:
         svg = await draw(reader, year or await latest_year(reader))
         return Response(svg, media_type="image/svg+xml", headers=CHART_HEADERS)
 

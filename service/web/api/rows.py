@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
 
+from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
@@ -16,7 +17,7 @@ from service.core.tables import Table
 from service.core.writes.ingest import Mode
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
-from service.web.api.parameters import PAGE, After, DryRun, Limit, RowId, TheDatabase
+from service.web.api.parameters import PAGE, After, DryRun, InjectedDatabase, Limit, RowId
 from service.web.openapi import operations
 
 
@@ -55,10 +56,10 @@ def _page(table: Table) -> HTTPRouteHandler:
         summary=f"List {table.path} by id",
         operation_class=operations.lists(table),
     )
-    async def page(database: TheDatabase, after: After = 0, limit: Limit = PAGE) -> dict[str, Any]:
-        rows = await database.fetch(table.sql["page"], (after, limit))
-        next_after = rows[-1][0] if len(rows) == limit else None
-        return {"rows": [table.as_object(row) for row in rows], "next": next_after}
+    async def page(
+        database: InjectedDatabase, after: After = 0, limit: Limit = PAGE
+    ) -> dict[str, Any]:
+        return await page_of(database, table, after, limit)
 
     return page
 
@@ -70,10 +71,22 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=operations.shows(table),
     )
-    async def one(database: TheDatabase, row_id: RowId) -> dict[str, Any]:
-        rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
-        if not rows:
-            raise NotFoundError(f"There is no row {row_id} in {table.path}.")
-        return table.as_object(rows[0])
+    async def one(database: InjectedDatabase, row_id: RowId) -> dict[str, Any]:
+        return await find(database, table, row_id)
 
     return one
+
+
+async def page_of(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
+    """Rows of a table by id, and the `after` of the next page, None on the last."""
+    rows = await database.fetch(table.sql["page"], (after, limit))
+    next_after = rows[-1][0] if len(rows) == limit else None
+    return {"rows": [table.as_object(row) for row in rows], "next": next_after}
+
+
+async def find(database: Database, table: Table, row_id: int) -> dict[str, Any]:
+    """One row; NotFoundError."""
+    rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
+    if not rows:
+        raise NotFoundError(f"There is no row {row_id} in {table.path}.")
+    return table.as_object(rows[0])

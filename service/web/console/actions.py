@@ -17,7 +17,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
-from service.core.backups.backup_store import ALL, BackupStore
+from service.core.backups.backup_store import ALL
 from service.core.backups.format.zip_archive import CHUNK
 from service.core.errors import MalformedError, NotFoundError, UnavailableError
 from service.core.reports import REPORTS
@@ -26,7 +26,7 @@ from service.core.threads import in_thread
 from service.core.writes.merge import OnConflict
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
-from service.web.api.parameters import TheReader
+from service.web.api.parameters import InjectedReader
 from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
@@ -78,7 +78,7 @@ async def begin_load(
         async with received(request) as file:
             await in_thread(keep, file, upload_of(job, state.jobs))
         await state.runs.begin(job, _work(state))
-    except BaseException:
+    except BaseException:  # a cancelled upload leaves no folder either
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
         raise
     return Started(job.id)
@@ -100,7 +100,7 @@ async def begin_with_backup(
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
 ) -> Started:
-    backups = {one.name: one for one in await in_thread(_store(state).list)}
+    backups = {one.name: one for one in await in_thread(state.backup_store.list)}
     if name not in backups:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
     title = f"{kind.capitalize()} {name}"
@@ -165,8 +165,7 @@ def _work(state: State) -> Work:
 
     async def work(job: Job) -> None:
         if job.kind == "verify":
-            with state.metrics.counting("verify"):
-                await backup_jobs.verify_backup(job, state.settings)
+            await backup_jobs.verify_backup(job, state)
             return
         async with place(state.long_work, job):
             await _WORK[job.kind](job, state)
@@ -174,26 +173,11 @@ def _work(state: State) -> Work:
     return work
 
 
-async def _back_up(job: Job, state: State) -> None:
-    with state.metrics.counting("backup"):
-        reader = await state.replicas.current()
-        size = await backup_jobs.back_up(job, reader, state.settings)
-    state.metrics.backup_bytes.inc(size)
-
-
-async def _restore(job: Job, state: State) -> None:
-    with state.metrics.counting("restore", dry_run=job.preview):
-        await backup_jobs.restore_backup(job, state.database, state.settings)
-
-
-async def _load(job: Job, state: State) -> None:
-    await loads.load(job, upload_of(job, state.jobs), state.database)
-    # A load that fails is counted when it is complete: its next run reports all rows again.
-    if not job.preview:
-        state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
-
-
-_WORK = {"backup": _back_up, "restore": _restore, "load": _load}
+_WORK = {
+    "backup": backup_jobs.back_up,
+    "restore": backup_jobs.restore_backup,
+    "load": loads.load,
+}
 
 
 @get("/jobs/{job_id:str}/events")
@@ -228,7 +212,7 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
-    file = await in_thread(_store(state).open, name)
+    file = await in_thread(state.backup_store.open, name)
     idle_timeout = state.settings.api_download_patience
     return await download(_chunks(file), "application/octet-stream", name, idle_timeout)
 
@@ -240,17 +224,15 @@ async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 
 @get("/reports/{name:str}")
-async def report_file(reader: TheReader, name: FromPath[str], year: Year = None) -> Response[bytes]:
+async def report_file(
+    reader: InjectedReader, name: FromPath[str], year: Year = None
+) -> Response[bytes]:
     for report in REPORTS:
         if name == f"{report.path}.csv":
             body = report.as_csv(await report.rows(reader, year)).encode()
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
             return Response(body, media_type=CSV, headers=headers)
     raise NotFoundError(f"There is no report {name[:100]!r}.")
-
-
-def _store(state: State) -> BackupStore:
-    return BackupStore(state.settings.backup_dir)
 
 
 ACTIONS = [

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import msgspec
+from litestar.datastructures import State
 
-from service.core.backups.backup_store import BackupStore
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
 from service.core.backups.verify import verify
-from service.core.database.transactions import Database
-from service.core.settings import Settings
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.console.jobs import Job
 
 
-async def back_up(job: Job, database: Database, settings: Settings) -> int:
-    """Make a backup in BACKUP_DIR; its size in bytes."""
+async def back_up(job: Job, state: State) -> None:
+    """Make a backup in BACKUP_DIR."""
     name = job.options["table"]
-    saved = await BackupStore(settings.backup_dir).save(
-        database, None if name == "all" else by_path(name), "deflate"
-    )
+    table = None if name == "all" else by_path(name)
+    with state.metrics.counting("backup"):
+        reader = await state.replicas.current()
+        saved = await state.backup_store.save(reader, table, "deflate")
+    state.metrics.backup_bytes.inc(saved.size)
     job.rows = [
-        {"table": table, "rows": one.rows, "bytes": one.bytes, "checksum": one.checksum}
-        for table, one in saved.tables.items()
+        {"table": table, "rows": part.rows, "bytes": part.bytes, "checksum": part.checksum}
+        for table, part in saved.tables.items()
     ]
     job.message = f"{saved.name}: {saved.size} bytes, verified."
-    return saved.size
 
 
-async def verify_backup(job: Job, settings: Settings) -> None:
+async def verify_backup(job: Job, state: State) -> None:
     """Read a backup from end to end."""
-    store = BackupStore(settings.backup_dir)
-    with await in_thread(store.open, job.options["backup"]) as file:
+    opening = in_thread(state.backup_store.open, job.options["backup"])
+    with state.metrics.counting("verify"), await opening as file:
         result = await verify(file)
     job.rows = [msgspec.structs.asdict(table) for table in result.tables]
     job.message = (
@@ -42,12 +41,12 @@ async def verify_backup(job: Job, settings: Settings) -> None:
     )
 
 
-async def restore_backup(job: Job, database: Database, settings: Settings) -> None:
+async def restore_backup(job: Job, state: State) -> None:
     """Restore a backup; a preview only shows what that would change."""
-    store = BackupStore(settings.backup_dir)
-    with await in_thread(store.open, job.options["backup"]) as file:
+    opening = in_thread(state.backup_store.open, job.options["backup"])
+    with state.metrics.counting("restore", dry_run=job.preview), await opening as file:
         async with opened(file) as backup:
-            tables = await restore(database, backup, "replace", dry_run=job.preview)
+            tables = await restore(state.database, backup, "replace", dry_run=job.preview)
     job.rows = [msgspec.structs.asdict(table) for table in tables]
     if job.preview and any(table.orphaned for table in tables):
         job.message = (

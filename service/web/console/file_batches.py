@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import IO, Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 
 from loader.reading import blocks
 from loader.reading.layout import CsvLayout
@@ -17,6 +17,8 @@ from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.web.console.jobs import clipped
+
+T = TypeVar("T")
 
 BYTES = 1 << 18
 """Most bytes in a batch; a longer row is a batch by itself."""
@@ -64,7 +66,7 @@ def size_of(source: Source) -> int:
 
 
 def kind_of(source: Source) -> str | None:
-    """The format of a file of rows without ids; None for a file that the loader reads."""
+    """The format of a file of rows without ids; None for a file with ids."""
     with source.open() as file:
         start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
         if start.startswith(b"{"):
@@ -87,16 +89,22 @@ def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator
 
 
 def _ndjson_batches(table: Table, file: IO[bytes]) -> Iterator[FileBatch]:
-    lines: list[Line] = []
-    size = 0
-    for line in _lines(file):
-        if lines and (len(lines) == MAX_ROWS or size + len(line.text) > BYTES):
-            yield _ndjson_batch(table, lines, file.tell())
-            lines, size = [], 0
-        lines.append(line)
-        size += len(line.text)
-    if lines:
+    for lines in _groups(_lines(file), lambda line: len(line.text)):
         yield _ndjson_batch(table, lines, file.tell())
+
+
+def _groups(items: Iterable[T], size_of_item: Callable[[T], int]) -> Iterator[list[T]]:
+    """Items in order, in groups that fit a batch."""
+    group: list[T] = []
+    size = 0
+    for item in items:
+        if group and (len(group) == MAX_ROWS or size + size_of_item(item) > BYTES):
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += size_of_item(item)
+    if group:
+        yield group
 
 
 def _lines(file: IO[bytes]) -> Iterator[Line]:
@@ -152,28 +160,18 @@ def _csv_batches(table: Table, file: BinaryIO, *, assume_utc: bool) -> Iterator[
         raise MalformedError(f"The header of the file must name {', '.join(fields)}, each once.")
     layout = CsvLayout(names, fields, header=True)
     for block in blocks.blocks(file, layout, start):
-        for indexes in _slices(block.texts):
+        sizes = [len(text) for text in block.texts]
+        for indexes in _groups(range(len(sizes)), sizes.__getitem__):
             yield _csv_batch(table, layout, block, indexes, assume_utc=assume_utc)
 
 
-def _slices(texts: Sequence[str]) -> Iterator[range]:
-    """Indexes of a block in batches."""
-    first = size = 0
-    for at, text in enumerate(texts):
-        if at > first and (at - first == MAX_ROWS or size + len(text) > BYTES):
-            yield range(first, at)
-            first, size = at, 0
-        size += len(text)
-    if first < len(texts):
-        yield range(first, len(texts))
-
-
 def _csv_batch(
-    table: Table, layout: CsvLayout, block: Block, indexes: range, *, assume_utc: bool
+    table: Table, layout: CsvLayout, block: Block, indexes: list[int], *, assume_utc: bool
 ) -> FileBatch:
     records = [block.records[at] for at in indexes]
     texts = [block.texts[at] for at in indexes]
-    errors = {at - indexes.start: block.malformed[at] for at in indexes if at in block.malformed}
+    malformed = ((index, block.malformed.get(at)) for index, at in enumerate(indexes))
+    errors = {index: error for index, error in malformed if error}
     rows = batch.from_texts(table, records, with_id=False, assume_utc=assume_utc)
 
     def record(at: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,16 @@ from typing import Any
 import jinja2
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from service import __version__
-from service.core.errors import HirebaseError
 from service.core.tables import TABLES
 from service.web import problems
 from service.web.access.cross_site import HEADERS
+
+Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -45,7 +46,6 @@ def engine() -> TemplateConfig[Any]:
         lstrip_blocks=True,
     )
     environment.filters["number"] = "{:,}".format
-    environment.filters["size"] = size
     environment.filters["moment"] = moment
     environment.filters["cell"] = cell
     return TemplateConfig(instance=JinjaTemplateEngine(engine_instance=environment))
@@ -70,48 +70,31 @@ def page(request: Request[Any, Any, Any], name: str, **context: Any) -> Template
     return Template(name, context=common | context, headers=HEADERS, media_type="text/html")
 
 
-def size(count: int) -> str:
-    """A number of bytes with its unit."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
-        amount /= 1024
-    return f"{amount:,.1f} GiB"
-
-
 def moment(seconds: float) -> str:
     """A Unix time as date and time in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _as_page(request: Request[Any, Any, Any], problem: Response[bytes]) -> Response[Any]:
-    """A problem as a page, if the client accepts HTML."""
-    if "text/html" not in request.headers.get("Accept", ""):
-        return problem
-    details = msgspec.json.decode(problem.content)
-    advice = ADVICE.get(details["status"], "Go back and try again.")
-    template = page(request, "error.html", problem=details, advice=advice)
-    template.status_code = problem.status_code
-    template.headers.update(problem.headers)
-    template.headers.update(HEADERS)
-    return template
+def _as_page(handle: Handler) -> Handler:
+    """A handler of errors that answers with a page if the client accepts HTML."""
+
+    def handle_as_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        problem = handle(request, error)
+        if "text/html" not in request.headers.get("Accept", ""):
+            return problem
+        details = msgspec.json.decode(problem.content)
+        advice = ADVICE.get(details["status"], "Go back and try again.")
+        template = page(request, "error.html", problem=details, advice=advice)
+        template.status_code = problem.status_code
+        template.headers.update(problem.headers)
+        template.headers.update(HEADERS)
+        return template
+
+    return handle_as_page
 
 
-def _hirebase_error(request: Request[Any, Any, Any], error: HirebaseError) -> Response[Any]:
-    return _as_page(request, problems.of_ours(request, error))
-
-
-def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    return _as_page(request, problems.of_http(request, error))
-
-
-def _unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    return _as_page(request, problems.of_anything(request, error))
-
-
-ERRORS: dict[int | type[Exception], Any] = {
-    HirebaseError: _hirebase_error,
-    HTTPException: _http_error,
-    Exception: _unexpected_error,
+ERRORS = {
+    kind: _as_page(handle)
+    for kind, handle in problems.HANDLERS.items()
+    if kind is not problems.ClientGone
 }

@@ -70,16 +70,20 @@ def clipped(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
+def text_of(record: Any) -> str:
+    """A record as text."""
+    return record if isinstance(record, str) else _json(record)
+
+
 def verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
     """A row as a page shows it. The record is text: not all JSON that users send can be read."""
-    text = record if isinstance(record, str) else _json(record)
     reasons = [
         {"code": error.code, "message": clipped(error.message, RECORD)} for error in errors[:ERRORS]
     ]
     if len(errors) > ERRORS:
         more = f"{len(errors) - ERRORS} more errors"
         reasons.append({"code": errors[ERRORS].code, "message": more})
-    return {"index": line, "record": clipped(text, RECORD), "errors": reasons}
+    return {"index": line, "record": clipped(text_of(record), RECORD), "errors": reasons}
 
 
 class Progress(Struct, kw_only=True):
@@ -185,8 +189,13 @@ class Jobs:
     async def heartbeat(self, job: Job) -> bool:
         """Write the progress of a run; False if another run has claimed the job."""
         values = (job.message[:MESSAGE], job.progress(), job.id, job.run)
-        timeout = HEARTBEAT_TIMEOUT
-        return bool(await self._execute(self._heartbeats, "heartbeat", *values, timeout=timeout))
+        return bool(
+            await self._heartbeats.run(
+                lambda transaction: transaction.execute(SQL["heartbeat"], values),
+                HEARTBEAT_TIMEOUT,
+                idempotent=True,
+            )
+        )
 
     async def finish(self, job: Job, state: State) -> bool:
         """Write the end of a run; False if another run has claimed the job."""
@@ -218,12 +227,8 @@ class Jobs:
             return []
         return await self._database.fetch(SQL[name], (SILENT_SECONDS, value))
 
-    async def _execute(
-        self, database: Database, name: str, *values: Any, timeout: float | None = None
-    ) -> int:
-        return await database.run(
-            lambda transaction: transaction.execute(SQL[name], values), timeout
-        )
+    async def _execute(self, database: Database, name: str, *values: Any) -> int:
+        return await database.run(lambda transaction: transaction.execute(SQL[name], values))
 
 
 async def _forget(job_id: str, transaction: Transaction) -> int:

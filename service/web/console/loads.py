@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from litestar.datastructures import State
 
 from loader.loading import pipeline
 from loader.options import Options
 from loader.reading.file import CsvFile
 from loader.reading.source import Source
 from loader.reporting.progress import Advance, Progress
-from loader.reporting.summary import Summary
+from loader.reporting.rejects_file import RejectsFile, quoted
+from loader.reporting.summary import SHOWN, Summary
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import InputError, StoppedError
 from service.core.rules.fields import Error
-from service.core.tables import Table, by_path
+from service.core.rules.reject import Reject
+from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.core.writes import ingest
 from service.core.writes.idempotency import Key, Keys, Reply, hash_of
-from service.core.writes.merge import OnConflict
+from service.core.writes.merge import Counts, OnConflict
 from service.core.writes.rejects import RejectOrigin
 from service.web.console.file_batches import FileBatch, batches, kind_of, size_of
-from service.web.console.jobs import Job, verdict
-from service.web.console.rejects_file import RejectsFile
+from service.web.console.job_files import upload_of
+from service.web.console.jobs import Job, text_of, verdict
 
-SHOWN = 200
-"""Most rejects, and most verdicts of a preview, that a page shows; the file has all rejects."""
+WITHOUT_IDS = ("table", "read", "added", "rejected")
+WITH_IDS = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
+"""The columns of a result."""
 WORKERS = 1
 """A load has one place among the long work, so it uses one connection."""
 KEY_HOURS = 24 * 30
@@ -57,29 +61,34 @@ class _JobProgress(Progress):
 
         def advance(done: int) -> None:
             self._job.done = done
-            self._job.rows, self._job.codes = [_counts(summary)], dict(summary.codes)
+            _show(self._job, summary, WITH_IDS)
 
         yield advance
 
 
-async def load(job: Job, path: Path, database: Database) -> None:
+async def load(job: Job, state: State) -> None:
     """Load a file; in a preview, only validate it."""
+    path = upload_of(job, state.jobs)
     source = Source(by_path(job.options["table"]), path, path.name)
     job.total = await in_thread(size_of, source)
     kind = await in_thread(kind_of, source)
-    if kind is None:
-        with _without_paths(path.parent):
-            await _load_with_ids(job, source.table, path, database)
-    else:
-        await _LoadWithoutIds(job, source, database).run(kind)
+    with _without_paths(path.parent):
+        if kind is None:
+            await _load_with_ids(job, source, state.database)
+        else:
+            await _LoadWithoutIds(job, source, state.database).run(kind)
+    # A load that fails is counted when it is complete: its next run reports all rows again.
+    if not job.preview:
+        state.metrics.count_load(row | {"codes": job.codes} for row in job.rows)
 
 
-async def _load_with_ids(job: Job, table: Table, path: Path, database: Database) -> None:
+async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
+    folder = source.path.parent
     options = Options(
-        data_dir=path.parent,
-        rejects_dir=path.parent,
-        files=(str(path),),
-        table=table,
+        data_dir=folder,
+        rejects_dir=folder,
+        files=(str(source.path),),
+        table=source.table,
         on_conflict=cast("OnConflict", job.options["on_conflict"]),
         assume_utc=_assumes_utc(job),
         dry_run=job.preview,
@@ -88,9 +97,8 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
     )
     progress = _JobProgress(job)
     (summary,) = await pipeline.load(database, options, progress)
-    job.rows, job.codes = [_counts(summary)], dict(summary.codes)
+    _show(job, summary, WITH_IDS)
     notes = [f"{note}." for note in summary.notes]
-    job.failures = [verdict(one.position, one.record, one.errors) for one in summary.first]
     if summary.rejects_file:
         job.rejects = summary.rejects_file.name
         notes.append(CORRECT_WITH_IDS)
@@ -99,6 +107,12 @@ async def _load_with_ids(job: Job, table: Table, path: Path, database: Database)
         first = await in_thread(_first_records, progress.csv_file)
         errors = {one.position: one.errors for one in summary.first}
         job.verdicts = [verdict(line, text, errors.get(line, ())) for line, text in first]
+
+
+def _show(job: Job, summary: Summary, columns: Sequence[str]) -> None:
+    facts = summary.as_object()
+    job.rows, job.codes = [{name: facts[name] for name in columns}], dict(summary.codes)
+    job.failures = [verdict(one.position, one.record, one.errors) for one in summary.first]
 
 
 @contextmanager
@@ -124,12 +138,6 @@ def _first_records(file: CsvFile) -> list[tuple[int, str]]:
     return list(zip(block.lines, texts, strict=False))
 
 
-def _counts(summary: Summary) -> dict[str, Any]:
-    names = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
-    facts = summary.as_object()
-    return {name: facts[name] for name in names}
-
-
 @dataclass
 class _LoadWithoutIds:
     """A load of rows without ids: each batch is inserted once, however often the load runs."""
@@ -140,29 +148,28 @@ class _LoadWithoutIds:
 
     async def run(self, kind: str) -> None:
         """Load all batches."""
-        counts: dict[str, Any] = {
-            "table": self.source.table.name,
-            "read": 0,
-            "added": 0,
-            "rejected": 0,
-        }
-        self.job.rows = [counts]
+        job, path = self.job, self.source.path
+        summary = Summary(self.source.table, self.source.name)
         with (
-            closing(batches(self.source, kind, assume_utc=_assumes_utc(self.job))) as remaining,
-            RejectsFile(self.source.path) as rejects,
+            closing(batches(self.source, kind, assume_utc=_assumes_utc(job))) as remaining,
+            RejectsFile(path.parent, path.stem, "line,errors,record", _line) as rejects,
         ):
             while batch := await in_thread(next, remaining, None):
-                errors = await self._write(batch, counts["read"])
-                if not self.job.preview:
-                    await in_thread(rejects.add, batch, errors)
-                self._show(batch, errors, first=not counts["read"])
-                counts["read"] += batch.rows.received
-                counts["added"] += batch.rows.received - len(errors)
-                counts["rejected"] += len(errors)
-                self.job.done = batch.end
-            self.job.rejects = await in_thread(rejects.publish)
-        if self.job.rejects:
-            self.job.message = CORRECT_WITHOUT_IDS
+                errors = await self._write(batch, summary.read)
+                if job.preview and not summary.read:
+                    job.verdicts = _first_verdicts(batch, errors)
+                refused = [
+                    Reject(batch.lines[at], batch.rows.records[at], errors[at]) for at in errors
+                ]
+                if not job.preview:
+                    await in_thread(rejects.add, refused)
+                added = Counts(added=batch.rows.received - len(refused))
+                summary.add(batch.rows.received, added, list(map(_as_text, refused)))
+                job.done = batch.end
+                _show(job, summary, WITHOUT_IDS)
+            published = await in_thread(rejects.publish)
+        if published:
+            job.rejects, job.message = published.name, CORRECT_WITHOUT_IDS
 
     async def _write(self, batch: FileBatch, before: int) -> dict[int, list[Error]]:
         """Write a batch that has so many rows before it; errors by the index of the row."""
@@ -181,15 +188,16 @@ class _LoadWithoutIds:
             reply = await Keys(self.database, KEY_HOURS).once(key, work)
         return _errors.decode(reply.body)
 
-    def _show(self, batch: FileBatch, errors: dict[int, list[Error]], *, first: bool) -> None:
-        """Keep what a page shows of a batch."""
-        records = batch.rows.records
-        if self.job.preview and first:
-            self.job.verdicts = [
-                verdict(line, records[at], errors.get(at, ()))
-                for at, line in enumerate(batch.lines[:SHOWN])
-            ]
-        for at in [*errors][: SHOWN - len(self.job.failures)]:
-            self.job.failures.append(verdict(batch.lines[at], records[at], errors[at]))
-        for error in (error for reasons in errors.values() for error in reasons):
-            self.job.codes[error.code] = self.job.codes.get(error.code, 0) + 1
+
+def _first_verdicts(batch: FileBatch, errors: dict[int, list[Error]]) -> list[dict[str, Any]]:
+    first = enumerate(batch.lines[:SHOWN])
+    return [verdict(line, batch.rows.records[at], errors.get(at, ())) for at, line in first]
+
+
+def _line(reject: Reject) -> bytes:
+    record = msgspec.json.encode(reject.record).decode()
+    return f"{reject.position},{quoted(reject.reasons)},{quoted(record)}\n".encode()
+
+
+def _as_text(reject: Reject) -> Reject:
+    return Reject(reject.position, text_of(reject.record), reject.errors)

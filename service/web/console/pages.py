@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from litestar import Request, get
@@ -11,18 +11,19 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Template
 
 from service.core import reports
-from service.core.backups.backup_store import BackupStore, Listed
+from service.core.backups.backup_store import Listed
 from service.core.database.transactions import Database
-from service.core.errors import NotFoundError, UnavailableError
+from service.core.errors import UnavailableError
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
-from service.core.rules.fields import MAX_ID
+from service.core.rules.fields import Code
 from service.core.tables import TABLES, Table, by_name, by_path
 from service.core.threads import in_thread
 from service.core.writes.rejects import REJECTS
 from service.web.access.basic_auth import ROLE
-from service.web.api.parameters import MAX_AFTER, After, TheDatabase, TheReader
+from service.web.api.parameters import MAX_AFTER, After, InjectedDatabase, InjectedReader
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
+from service.web.api.rows import find, page_of
 from service.web.console.html import page
 
 AnyRequest = Request[Any, Any, Any]
@@ -31,14 +32,10 @@ Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
 PAGE, RECENT = 50, 5
 SHOWN = 1000
 """Most characters of a record, and of its errors as JSON; `/rejects/{id}` has all."""
-CODES = (
-    "missing unknown_field type blank too_long out_of_range format control_character not_found "
-    "duplicate malformed"
-).split()
 
 
 @get("/")
-async def overview(request: AnyRequest, database: TheDatabase, state: State) -> Template:
+async def overview(request: AnyRequest, database: InjectedDatabase, state: State) -> Template:
     """Counts, rejects, backups and jobs; also while the database is not available."""
     counts, rejects, jobs, health = {}, [], [], "The database is available."
     try:
@@ -61,25 +58,21 @@ async def overview(request: AnyRequest, database: TheDatabase, state: State) -> 
 
 @get("/console/tables/{table:str}")
 async def rows(
-    request: AnyRequest, database: TheDatabase, table: FromPath[str], after: After = 0
+    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], after: After = 0
 ) -> Template:
     listed = by_path(table)
-    records = await database.fetch(listed.sql["page"], (after, PAGE))
-    following = records[-1][0] if len(records) == PAGE else None
-    objects = [listed.as_object(record) for record in records]
-    return page(request, "rows.html", table=listed, rows=objects, after=after, following=following)
+    found = await page_of(database, listed, after, PAGE)
+    return page(request, "rows.html", table=listed, after=after, **found)
 
 
 @get("/console/tables/{table:str}/{row_id:int}")
 async def row(
-    request: AnyRequest, database: TheDatabase, table: FromPath[str], row_id: FromPath[int]
+    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], row_id: FromPath[int]
 ) -> Template:
     owner = by_path(table)
-    records = await database.fetch(owner.sql["find"], (row_id,)) if row_id <= MAX_ID else []
-    if not records:
-        raise NotFoundError(f"There is no row {row_id} in {owner.path}.")
+    found = await find(database, owner, row_id)
     parents = {field.name: by_name(field.references or "").path for _, field in owner.parents}
-    return page(request, "row.html", table=owner, row=owner.as_object(records[0]), parents=parents)
+    return page(request, "row.html", table=owner, row=found, parents=parents)
 
 
 @get("/console/load")
@@ -102,7 +95,7 @@ async def backups(request: AnyRequest, state: State) -> Template:
 @get("/console/rejects")
 async def rejects(
     request: AnyRequest,
-    database: TheDatabase,
+    database: InjectedDatabase,
     table: FromQuery[str] = "",
     source: FromQuery[Source] = "",
     code: FromQuery[str] = "",
@@ -115,13 +108,13 @@ async def rejects(
         "rejects.html",
         rejects=latest,
         filters={"table": table, "source": source, "code": code},
-        codes=CODES,
+        codes=get_args(Code),
         following=latest[-1]["id"] if len(latest) == PAGE else None,
     )
 
 
 @get("/console/reports")
-async def report_page(request: AnyRequest, reader: TheReader, year: Year = None) -> Template:
+async def report_page(request: AnyRequest, reader: InjectedReader, year: Year = None) -> Template:
     years = await reports.years(reader)
     year = year or (years[-1] if years else None)
     return page(
@@ -161,7 +154,7 @@ async def _rejects(
 async def _backups(request: AnyRequest, state: State, count: int) -> list[Listed]:
     if "operator" not in request.auth:
         return []
-    listed = await in_thread(BackupStore(state.settings.backup_dir).list)
+    listed: list[Listed] = await in_thread(state.backup_store.list)
     return listed[::-1][:count]
 
 

@@ -115,7 +115,7 @@ def _logged(job: Job) -> Iterator[None]:
         yield
     except DatabaseError as error:
         log.warning("job %s: the heartbeat failed: %s", job.id, error)
-    except Exception:  # as above, for every error
+    except Exception:  # a bug must not end the heartbeats either
         log.exception("job %s: the heartbeat failed", job.id)
 
 
@@ -128,9 +128,7 @@ async def _outcome(job: Job, running: asyncio.Future[None]) -> State:
             job.failures = [verdict(one.position, one.record, one.errors) for one in error.rejects]
     except asyncio.CancelledError:
         job.message = STOPPED
-    except (
-        Exception
-    ) as error:  # no caller awaits the run: the job has the message, the log the rest
+    except Exception as error:  # no caller awaits the run
         log.exception("a %s failed", job.kind, exc_info=error)
         job.message = BROKEN
     else:

@@ -105,22 +105,21 @@ class DocumentedOperation(Operation):
 
 
 def documented(
-    success: Mapping[int, Reply],
+    replies: Mapping[int, Reply],
     *statuses: int,
-    request_body: RequestBody | None = None,
-    request_headers: tuple[Parameter, ...] = (),
-    is_public: bool = False,
+    body: RequestBody | None = None,
+    headers: tuple[Parameter, ...] = (),
+    public: bool = False,
 ) -> type[DocumentedOperation]:
     """The `operation_class` of a handler: replies, problems by status, body and headers."""
+    fails = tuple(sorted({*statuses, *(ANYWHERE if public else ALWAYS)}))
+    facts = {"replies": replies, "fails": fails, "body": body, "headers": headers, "public": public}
+    return type("Documented", (DocumentedOperation,), facts)
 
-    class Documented(DocumentedOperation):
-        replies = success
-        fails = tuple(sorted({*statuses, *(ANYWHERE if is_public else ALWAYS)}))
-        body = request_body
-        headers = request_headers
-        public = is_public
 
-    return Documented
+def reads_backup(reply: Reply, *statuses: int) -> type[DocumentedOperation]:
+    """A handler that reads a backup: an upload, or a file on the server."""
+    return documented({200: reply}, 404, 413, 422, 507, *statuses, body=_file())
 
 
 def inserts(table: Table) -> type[DocumentedOperation]:
@@ -140,7 +139,7 @@ def inserts(table: Table) -> type[DocumentedOperation]:
         ),
     }
     body = _rows(table, good, bad)
-    return documented(replies, 409, 413, 415, 422, request_body=body, request_headers=BATCH_HEADERS)
+    return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
 
 
 def lists(table: Table) -> type[DocumentedOperation]:
@@ -247,41 +246,18 @@ REJECT = documented(
     404,
 )
 LIVE = documented(
-    {200: Reply("The process responds.", Health, {"alive": {"status": "alive"}})}, is_public=True
+    {200: Reply("The process responds.", Health, {"alive": {"status": "alive"}})}, public=True
 )
 READY = documented(
     {200: Reply("The database responds.", Health, {"ready": {"status": "ready"}})},
     503,
-    is_public=True,
+    public=True,
 )
 BACKUP = documented(
     {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 404
 )
 SAVE = documented({201: Reply("The name of the backup and its manifest.", Saved)}, 404, 422, 507)
 BACKUPS = documented({200: Reply("All backups.", Listing)}, 507)
-RESTORE = documented(
-    {200: Reply("The result for each table.", Restored)},
-    404,
-    409,
-    413,
-    422,
-    507,
-    request_body=_file(),
-)
-RESTORE_ALL = documented(
-    {200: Reply("The result for each table.", RestoredAll)},
-    404,
-    409,
-    413,
-    422,
-    507,
-    request_body=_file(),
-)
-VERIFY = documented(
-    {200: Reply("The backup is complete and unchanged.", Verification)},
-    404,
-    413,
-    422,
-    507,
-    request_body=_file(),
-)
+RESTORE = reads_backup(Reply("The result for each table.", Restored), 409)
+RESTORE_ALL = reads_backup(Reply("The result for each table.", RestoredAll), 409)
+VERIFY = reads_backup(Reply("The backup is complete and unchanged.", Verification))

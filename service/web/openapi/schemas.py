@@ -12,7 +12,6 @@ from msgspec import UNSET, Struct, UnsetType
 from service.core.backups.backup_store import Listed
 from service.core.backups.restore import Restored
 from service.core.rules import batch
-from service.core.rules.field_types import schema_of
 from service.core.rules.fields import Error
 from service.core.tables import Table
 
@@ -89,6 +88,7 @@ class Health(Struct):
 @cache
 def page_of(table: Table) -> type[Struct]:
     """Rows of a table by id; `next` is the `after` of the next page, null on the last."""
+    # A type made at run time.
     fields = [("rows", list[table.stored]), ("next", int | None)]  # type: ignore[name-defined]
     return msgspec.defstruct(f"{table.row.__name__}Page", fields)
 
@@ -96,9 +96,13 @@ def page_of(table: Table) -> type[Struct]:
 def schemas(shapes: Iterable[type]) -> dict[str, Any]:
     """JSON Schemas of structs and of their nested structs, by name."""
     _, components = msgspec.json.schema_components(
-        list(shapes), schema_hook=schema_of, ref_template=COMPONENT
+        list(shapes), schema_hook=_schema_of, ref_template=COMPONENT
     )
     return components
+
+
+def _schema_of(wire: Any) -> dict[str, Any]:
+    return dict(wire.schema())
 
 
 @cache

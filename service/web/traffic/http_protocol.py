@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with the limits that uvicorn lacks and replies in order."""
+"""uvicorn's HTTP/1.1 protocol, with the limits that uvicorn lacks, and with replies in order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.web.asgi import Receive, Scope, Send
-from service.web.problems import problem
+from service.web.asgi import Refusal
 
 MAX_HEAD = 1 << 16
 """Bytes of a request line and its headers together."""
@@ -25,38 +24,11 @@ LINGER_SECONDS = 1
 """Time to read a refusal. A connection that is closed with unread bytes is reset."""
 
 
-class Refusal:
-    """The last reply of a connection, as an ASGI application and as bytes."""
-
-    def __init__(self, status: int, detail: str):
-        response = problem(status, detail, {}, {})
-        self._status, self._detail = status, detail
-        self._body: bytes = response.content
-        self._headers = [
-            (b"content-type", str(response.media_type).encode()),
-            (b"content-length", str(len(self._body)).encode()),
-            (b"connection", b"close"),
-        ]
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Reply to a request that is queued behind others."""
-        headers = self._headers
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body})
-
-    def __str__(self) -> str:
-        return self._detail
-
-    def __bytes__(self) -> bytes:
-        start = f"HTTP/1.1 {self._status} {HTTPStatus(self._status).phrase}\r\n".encode()
-        lines = (b"%b: %b\r\n" % header for header in self._headers)
-        return b"".join([start, *lines, b"\r\n", self._body])
-
-
+CLOSE = (b"connection", b"close")
 TOO_LARGE = Refusal(
-    431, f"The request line and the headers have more than {MAX_HEAD} bytes. Send fewer."
+    431, f"The request line and the headers have more than {MAX_HEAD} bytes. Send fewer.", CLOSE
 )
-NOT_HTTP = Refusal(400, "The request breaks the syntax of HTTP/1.1. Correct it.")
+NOT_HTTP = Refusal(400, "The request breaks the syntax of HTTP/1.1. Correct it.", CLOSE)
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -77,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._limit_head_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running request too; uvicorn tells only the latest one."""
+        """Notify the running request as well, because uvicorn notifies only the latest one."""
         self._stop_head_timer()
         if self._running and not self._running.response_complete:
             self._running.disconnected = True
@@ -170,14 +142,14 @@ class BoundedHttp(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self.logger.warning("Refused a request: %s", refusal)
+        self.logger.warning("Refused a request: %s", refusal.detail)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             self._hang_up(refusal)
         elif not cycle.more_body:
             cycle.keep_alive = False  # its reply is the last one
         elif self.pipeline:
-            self.pipeline[0] = (cycle, cast("Any", refusal))  # it has not begun
+            self.pipeline[0] = (cycle, cast("Any", refusal))  # its request has not begun
         else:
             self._break_off(cycle, refusal)
 
@@ -190,8 +162,14 @@ class BoundedHttp(HttpToolsProtocol):
     def _hang_up(self, refusal: Refusal | None) -> None:
         self._unset_keepalive_if_required()
         if refusal:
-            self.transport.write(bytes(refusal))
+            self.transport.write(_encoded(refusal))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+def _encoded(refusal: Refusal) -> bytes:
+    start = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n".encode()
+    lines = (b"%b: %b\r\n" % header for header in refusal.headers)
+    return b"".join([start, *lines, b"\r\n", refusal.body])

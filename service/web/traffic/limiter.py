@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.core.errors import UnavailableError
 from service.web.problems import RETRY_SECONDS
@@ -16,8 +16,8 @@ WINDOW = float(RETRY_SECONDS)
 class Limiter:
     """Admits `places` at a time, or only `narrow` during an overload.
 
-    An overload is a window with more refusals than places. Fewer at a time are each done sooner,
-    at the same rate, as long as they keep the worker busy. So the first refusal narrows the limit.
+    An overload is a window with more refusals than places. With fewer at a time, each one ends
+    sooner, and a busy worker completes as many in a second. So the first refusal narrows the limit.
     """
 
     def __init__(
@@ -55,13 +55,6 @@ class Limiter:
             yield
         finally:
             self._inside -= 1
-
-    async def passing(self, source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The chunks of `source`, while holding a place."""
-        with self.entered():
-            async with aclosing(source):
-                async for chunk in source:
-                    yield chunk
 
 
 def batches(places: int) -> Limiter:

@@ -54,7 +54,7 @@ GAUGES: tuple[tuple[str, str, Sum, Read], ...] = (
     ),
     (
         "retries",
-        "Transactions run again after a conflict.",
+        "Work repeated after a conflict or a lost server.",
         "sum",
         lambda base: base.writer.retries,
     ),
@@ -121,7 +121,7 @@ class Metrics:
         name = f"{action}_dry_run" if dry_run else action
         try:
             yield
-        except BaseException:
+        except BaseException:  # a cancelled one has failed, too
             self.backups.labels(name, "failed").inc()
             raise
         self.backups.labels(name, "done").inc()

@@ -34,14 +34,14 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        name, started, status, whole = _request_id(scope), time.perf_counter(), 0, False
+        name, started, status, complete = _request_id(scope), time.perf_counter(), 0, False
 
         async def receive_or_raise() -> Any:
-            nonlocal whole
+            nonlocal complete
             message = await receive()
-            if message["type"] == "http.disconnect" and not (whole or status):
+            if message["type"] == "http.disconnect" and not (complete or status):
                 raise ClientGone
-            whole = whole or not message.get("more_body")
+            complete = complete or not message.get("more_body")
             return message
 
         async def send_with_id(message: Any) -> None:

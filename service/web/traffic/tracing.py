@@ -67,9 +67,9 @@ class Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        above = TraceContextTextMapPropagator().extract(_trace_headers(scope))
+        parent = TraceContextTextMapPropagator().extract(_trace_headers(scope))
         with self._tracer.start_as_current_span(
-            scope["method"], above, SpanKind.SERVER, record_exception=False
+            scope["method"], parent, SpanKind.SERVER, record_exception=False
         ) as span:
 
             async def send_and_record(message: Any) -> None:

@@ -92,7 +92,7 @@ async def test_an_unknown_user_costs_as_much_as_some_user_each_time() -> None:
     known = [costing("slow", SLOW), costing("quick", QUICK)]
     workers = [Users(known, key), Users(known, key)]
     names = [f"nobody {number}" for number in range(40)]
-    first, second = ([users._decoys.of(name).name for name in names] for users in workers)
+    first, second = ([users.decoy(name).name for name in names] for users in workers)
     assert first == second
     assert set(first) == {"slow", "quick"}
 

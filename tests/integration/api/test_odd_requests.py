@@ -82,6 +82,7 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 async def check(client: httpx.AsyncClient, method: str, url: str, **more: object) -> None:
     """A request that may be refused, by us and for a reason."""
     content = BODY if method == "POST" else b""
+    # `more` has parameters of several types.
     request = client.build_request(method, url, content=content, **more)  # type: ignore[arg-type]
     reply = await client.send(request)
     assert reply.status_code < 500, (method, url[:100], more)

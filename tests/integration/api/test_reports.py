@@ -16,11 +16,11 @@ import pytest
 
 from loader.loading.pipeline import load
 from loader.options import Options
-from loader.sample import generate
 from service.core.collation import sort_key
 from service.core.database.transactions import Database
 from service.core.reports import REPORTS, SQL
 from service.core.tables import TABLES
+from tests.support import sample
 from tests.unit.core.test_collation import NASTY
 
 DATA = Path(__file__).parents[4] / "shared/data"
@@ -87,7 +87,7 @@ async def filled(
     """What is in the tables after a load of the sample, or of the data this was made for."""
     if request.param == "real" and not DATA.exists():
         pytest.skip("the data is not here")
-    folder = DATA if request.param == "real" else Path(generate.__file__).parent
+    folder = DATA if request.param == "real" else sample.FOLDER
     await load(database, Options(folder, tmp_path, assume_utc=True))
     return await stored(database)
 

@@ -30,7 +30,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_s
     str.strip
 )
 IDS = st.integers(1, MAX_ID // 2)
-MOMENTS = st.datetimes(datetime(1000, 1, 1)).map(datetime.isoformat)  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(1000, 1, 1)).map(datetime.isoformat)  # noqa: DTZ001 - in UTC
 
 
 @pytest.fixture(params=ZONES)

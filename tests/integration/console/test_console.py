@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from loader.reporting.summary import SHOWN
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.web.console.loads import SHOWN
 from tests.conftest import calling
 from tests.support.console import HTML, events, load, page, run
 from tests.support.hires import add_parents, count

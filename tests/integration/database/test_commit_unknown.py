@@ -12,7 +12,7 @@ import pytest
 
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.core.writes.idempotency import RECHECK_SECONDS
+from service.core.writes.idempotency import MINUTES, RECHECK_SECONDS
 from tests.integration.writes.test_idempotency import ROWS, Client, send
 from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fault, faulty_commits
 from tests.support.hires import add_parents, count, names
@@ -71,6 +71,85 @@ async def test_without_a_key_a_connection_lost_in_commit_is_reported(
     assert reply.status_code == 503
     assert "Idempotency-Key" in reply.json()["detail"]
     assert await count(database, "hired_employees") == 2
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["committed"],
+        ["lost"],
+        ["late"],
+        ["deadlock"],
+        ["read_only"],
+        ["left_group"],
+        ["committed", "committed"],
+        ["lost", "committed"],
+        ["late", "lost", "deadlock"],
+        ["left_group", "late", "committed"],
+    ],
+)
+async def test_several_servers_confirm_a_commit_without_a_key(
+    migrated: Settings, database: Database, faults: list[Fault]
+) -> None:
+    async with (
+        faulty_commits(migrated) as (settings, commits),
+        serving(several(settings)) as client,
+    ):
+        commits.faults = list(faults)
+        reply = await client.post("/employees", json=ROWS)
+        written = await _sum(client, "hirebase_rows_inserted_total")
+    assert reply.status_code == 207
+    assert len(commits.faults) < len(faults)
+    assert "Idempotency-Replayed" not in reply.headers
+    await asyncio.sleep(LATE_SECONDS if "late" in faults else 0)
+    ids = [key for key in reply.json()["ids"] if key]
+    assert await names(database) == dict(zip(ids, ["first", "third"], strict=True))
+    assert await count(database, "rejects") == 2
+    assert written == 2
+
+
+def several(settings: Settings) -> Settings:
+    """The same server, named twice."""
+    return msgspec.structs.replace(
+        settings, mysql_host=f"127.0.0.1:{settings.mysql_port},127.0.0.1:{settings.mysql_port}"
+    )
+
+
+async def _sum(client: Client, metric: str) -> float:
+    lines = (await client.get("/metrics")).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(metric))
+
+
+async def test_a_commit_that_a_read_only_server_refuses_is_repeated(
+    migrated: Settings, database: Database
+) -> None:
+    """It was certainly not done, so this needs no key."""
+    async with faulty_commits(migrated) as (settings, commits), serving(settings) as client:
+        commits.faults = ["read_only"]
+        reply = await client.post("/employees", json=ROWS)
+    assert (reply.status_code, commits.faults) == (207, [])
+    assert await count(database, "hired_employees") == 2
+
+
+async def test_records_of_transactions_without_a_key_expire_soon(
+    migrated: Settings, database: Database
+) -> None:
+    async with faulty_commits(migrated) as (settings, _), serving(several(settings)) as client:
+        await client.post("/employees", json=ROWS)
+        await client.post("/employees?dry_run=true", json=ROWS)
+    ((rows, bytes_of_replies, minutes),) = await database.fetch(
+        "SELECT COUNT(*), SUM(LENGTH(reply)),"
+        " MAX(TIMESTAMPDIFF(SECOND, CURRENT_TIMESTAMP(6), expires_at)) / 60 FROM idempotency_keys"
+    )
+    assert (rows, bytes_of_replies) == (1, "0")
+    assert 0 < float(minutes) <= MINUTES
+
+
+async def test_one_server_records_no_transaction_without_a_key(
+    client: Client, database: Database
+) -> None:
+    await client.post("/employees", json=ROWS)
+    assert await count(database, "idempotency_keys") == 0
 
 
 @pytest.mark.parametrize(("fate", "written"), [("unanswered", 2), ("stalled", 0)])

@@ -16,8 +16,7 @@ import pytest
 from service.core.backups import backup
 from service.core.backups.backup_store import PARTIAL, BackupStore
 from service.core.backups.restore import restore
-from service.core.database import driver
-from service.core.database import transactions as databases
+from service.core.database import driver, failover, retry
 from service.core.database.connect import connect
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import ContentionError, DuplicateError
@@ -39,7 +38,8 @@ Work = Callable[[Database], Awaitable[Any]]
 
 
 async def opening(database: Database) -> None:
-    connection = await driver.open_connection(**database.pool._conn_kwargs)
+    pool = database.pool
+    connection = await failover._open(pool.servers._servers[0], pool._conn_kwargs)
     connection.close()
 
 
@@ -196,7 +196,7 @@ async def test_a_missed_deadline_is_reported_as_such(
     migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.2)
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0)
     settings = msgspec.structs.replace(migrated, mysql_pool_size=1)
     async with connect(settings) as single:
         single._timeout = DEADLINE

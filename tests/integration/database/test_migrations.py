@@ -9,14 +9,14 @@ from functools import partial
 import pytest
 
 import sql
-from service.core.database import migrations
-from service.core.database import transactions as databases
+from service.core.database import migrations, retry
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.transactions import SQL, Database
 from service.core.errors import UnavailableError
 from service.core.settings import Settings
 from tests.support import engine, program
+from tests.support.commit_faults import Fault, faulty_commits
 from tests.support.tcp_proxy import Wire
 from tests.support.waiting import until
 
@@ -109,6 +109,22 @@ async def _apply_before_the_crash(database: Database, version: int, done: int) -
                 await transaction.execute(SQL["record_migration"], (number, name))
 
 
+@pytest.mark.parametrize("fault", ["committed", "lost"])
+@pytest.mark.parametrize("at", range(len(ALL) + 1))
+async def test_a_migration_continues_after_an_unconfirmed_commit(
+    scratch: Settings, at: int, fault: Fault
+) -> None:
+    """COMMIT 0 is that of the lock row; each other one records a migration."""
+    async with faulty_commits(scratch) as (settings, commits), connect(settings) as database:
+        commits.faults = [*[None] * at, fault]
+        await migrate(database)
+        assert commits.faults == []
+        assert await migrate(database) == []
+    async with connect(scratch) as database:
+        applied = await database.fetch(SQL["applied_migrations"])
+    assert len(applied) == len(ALL)
+
+
 async def test_a_migration_waits_for_the_one_that_is_running(scratch: Settings) -> None:
     await apply(scratch)
     async with connect(scratch) as database:
@@ -138,7 +154,7 @@ async def test_a_migration_repeats_a_refused_lock_until_its_deadline(
     scratch: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await apply(scratch)
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setitem(SQL, "lock_migrations", REFUSED.format(1205))
     async with connect(scratch) as database:
         second = asyncio.create_task(migrate(database))

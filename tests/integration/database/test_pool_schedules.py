@@ -9,6 +9,7 @@ from contextlib import suppress
 import pymysql
 import pytest
 
+from service.core.database.failover import Servers
 from service.core.database.pool import Pool
 from service.core.settings import Settings
 from tests.support import engine
@@ -26,7 +27,7 @@ async def test_random_schedules_leave_the_pool_consistent(
     over = engine.over(wire, migrated)
     pool = Pool(
         size,
-        [{"host": "127.0.0.1", "port": wire.port}],
+        Servers([{"host": "127.0.0.1", "port": wire.port}]),
         user=over.mysql_user,
         password=over.mysql_password,
     )

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pymysql
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.database import transactions as databases
+from service.core.database import failover, transactions
 from service.core.database.connect import connect
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Wire, swallowing
+from tests.support.waiting import until, until_idle
+
+SOON = 1.0
+"""Seconds: less than the head start of a server, more than a connection takes on a busy machine."""
 
 
 @pytest.fixture
@@ -78,16 +86,133 @@ async def test_the_next_server_is_used_if_one_becomes_unreachable(
         assert (wire.taken, other.taken) == (1, 0)
         wire.refusing = True
         wire.cut()
-        await _ping_twice(database)
+        await database.fetch("SELECT 1")
         assert other.taken == 1
 
 
-async def _ping_twice(database: databases.Database) -> None:
-    """Ping; the first attempt may still get the connection that was cut."""
-    try:
-        await database.ping()
-    except UnavailableError:
-        await database.ping()
+async def test_if_no_server_answers_work_waits_for_one(
+    wire: Wire, other: Wire, two: Settings
+) -> None:
+    async with connect(two) as database:
+        wire.refusing = other.refusing = True
+        wire.cut()
+        query = asyncio.create_task(database.fetch("SELECT 1"))
+        work = asyncio.create_task(database.run(lambda session: session.fetch("SELECT 2")))
+        with pytest.raises(UnavailableError):
+            await database.ping()
+        await asyncio.sleep(1)
+        other.refusing = False
+        assert (await query, await work) == ([(1,)], [(2,)])
+
+
+async def test_the_wait_for_a_server_ends(
+    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "FAILOVER_SECONDS", 1)
+    async with connect(two) as database:
+        wire.refusing = other.refusing = True
+        wire.cut()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await database.fetch("SELECT 1")
+        assert 1 <= time.monotonic() - began < 3
+
+
+async def test_work_does_not_wait_for_the_only_server(wire: Wire, migrated: Settings) -> None:
+    async with connect(engine.over(wire, migrated)) as database:
+        wire.refusing = True
+        wire.cut()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await database.fetch("SELECT 1")
+        assert time.monotonic() - began < 1
+
+
+@asynccontextmanager
+async def dropping(_: Settings) -> AsyncIterator[int]:
+    """A machine that drops packets."""
+    with swallowing() as port:
+        yield port
+
+
+@asynccontextmanager
+async def never_greeting(settings: Settings) -> AsyncIterator[int]:
+    """A server that accepts connections and is frozen."""
+    async with engine.wire(settings) as frozen:
+        frozen.stall()
+        yield frozen.port
+        assert frozen.taken
+        assert frozen.connections == 0
+
+
+@pytest.mark.parametrize("silent", [dropping, never_greeting])
+async def test_a_silent_server_delays_only_the_first_connection(
+    wire: Wire,
+    migrated: Settings,
+    silent: Callable[[Settings], AbstractAsyncContextManager[int]],
+) -> None:
+    async with silent(migrated) as port:
+        hosts = f"127.0.0.1:{port},127.0.0.1:{wire.port}"
+        settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+        async with connect(settings) as database:
+            began = time.monotonic()
+            held = await asyncio.gather(*(database.pool.acquire() for _ in range(4)))
+            assert time.monotonic() - began < SOON
+            assert {one.port for one in held} == {wire.port}
+            for one in held:
+                database.pool.release(one)
+            assert (database.pool.size, database.pool.freesize) == (4, 4)
+
+
+@pytest.mark.parametrize("silent", [dropping, never_greeting])
+async def test_the_first_connection_waits_only_briefly_for_a_silent_server(
+    wire: Wire,
+    migrated: Settings,
+    silent: Callable[[Settings], AbstractAsyncContextManager[int]],
+) -> None:
+    async with silent(migrated) as port:
+        hosts = f"127.0.0.1:{port},127.0.0.1:{wire.port}"
+        settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+        began = time.monotonic()
+        async with connect(settings):
+            assert time.monotonic() - began < failover.HEAD_START_SECONDS + SOON
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_racing_connections_never_leak(
+    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Each server is sometimes slow and sometimes refuses, and waiters are cancelled."""
+    monkeypatch.setattr(failover, "HEAD_START_SECONDS", 0.01)
+    monkeypatch.setattr(failover, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(failover, "PROBE_SECONDS", 100)
+    chance = random.Random(seed)
+    async with connect(msgspec.structs.replace(two, mysql_pool_size=3)) as database:
+        pool = database.pool
+        for _ in range(60):
+            for one in (wire, other):
+                one.delay = chance.choice((0, 0, 0.002, 0.005))
+                one.refusing = chance.random() < 0.2
+            pool.close_free()
+            waiters = [asyncio.create_task(pool.acquire()) for _ in range(4)]
+            await asyncio.sleep(chance.uniform(0, 0.06))
+            chance.choice(waiters).cancel()
+            asyncio.get_running_loop().call_later(0.2, _cancel, waiters)
+            for waiter in asyncio.as_completed(waiters):
+                with suppress(pymysql.OperationalError, asyncio.CancelledError):
+                    pool.release(await waiter)
+        await until_idle(pool)
+
+        async def are_all_counted() -> bool:
+            return wire.connections + other.connections == pool.size
+
+        await until(are_all_counted, 5)
+        assert pool.waiting == 0
+
+
+def _cancel(tasks: list[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 async def test_if_all_servers_are_down_the_error_names_all(wire: Wire, migrated: Settings) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import msgspec
 import pytest
 
-from service.core.database import transactions as databases
+from service.core.database import retry
 from service.core.database.connect import connect
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import (
+    CommitUnknownError,
     ContentionError,
     DatabaseError,
     DataError,
@@ -23,6 +25,7 @@ from service.core.errors import (
 )
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.commit_faults import faulty_commits
 from tests.support.tcp_proxy import Wire
 
 ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
@@ -122,19 +125,69 @@ async def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database)
     assert await names(database) == ["Sales", "Legal"]
 
 
-async def test_a_connection_lost_in_a_transaction_is_unavailable_and_rolled_back(
+async def test_a_transaction_whose_connection_was_lost_is_repeated(
     wire: Wire, migrated: Settings, database: Database
 ) -> None:
+    attempts = []
+
     async def work(transaction: Transaction) -> None:
-        await transaction.execute(ADD, (1, "Sales"))
+        attempts.append(await transaction.execute(ADD, (1, "Sales")))
+        if len(attempts) == 1:
+            wire.cut()
+        await transaction.execute(ADD, (2, "Legal"))
+
+    async with connect(engine.over(wire, migrated)) as cut:
+        await cut.run(work)
+    assert len(attempts) == 2
+    assert await names(database) == ["Sales", "Legal"]
+
+
+async def test_a_transaction_whose_connection_is_lost_again_and_again_is_unavailable(
+    wire: Wire, migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FAILOVER_SECONDS", 1)
+    attempts = []
+
+    async def work(transaction: Transaction) -> None:
+        attempts.append(await transaction.execute(ADD, (1, "Sales")))
         wire.cut()
         await transaction.execute(ADD, (2, "Legal"))
 
     async with connect(engine.over(wire, migrated)) as cut:
+        began = time.monotonic()
         with pytest.raises(UnavailableError):
             await cut.run(work)
+        assert 1 <= time.monotonic() - began < 4
+        assert len(attempts) > 1
         await cut.ping()
     assert await names(database) == []
+
+
+async def test_a_query_whose_connection_was_lost_is_repeated(
+    wire: Wire, migrated: Settings
+) -> None:
+    async with connect(engine.over(wire, migrated)) as cut:
+        query = asyncio.create_task(cut.fetch("SELECT SLEEP(0.5)"))
+        await asyncio.sleep(0.2)
+        wire.cut()
+        assert await query == [(0,)]
+        assert cut.retries == 1
+
+
+async def test_a_transaction_with_an_unconfirmed_commit_is_repeated_only_if_idempotent(
+    migrated: Settings, database: Database
+) -> None:
+    async def work(transaction: Transaction) -> None:
+        again = f"{ADD} ON DUPLICATE KEY UPDATE id = VALUES(id)"
+        attempts.append(await transaction.execute(again, (1, "Sales")))
+
+    async with faulty_commits(migrated) as (settings, commits), connect(settings) as away:
+        for idempotent, tries in ((True, 2), (False, 1)):
+            attempts: list[int] = []
+            commits.faults = ["committed"]
+            with nullcontext() if idempotent else pytest.raises(CommitUnknownError):
+                await away.run(work, idempotent=idempotent)
+            assert len(attempts) == tries
 
 
 async def test_two_transactions_in_a_deadlock_are_both_done(database: Database) -> None:
@@ -175,7 +228,9 @@ async def test_a_transaction_is_repeated_only_after_contention(database: Databas
     assert len(attempts) == 3
 
 
-@pytest.mark.parametrize("number", [1205, 1213, 4383, 6002])
+@pytest.mark.parametrize(
+    "number", [1205, 1213, 3101, 8022, 4383, 6002, 1047, 1053, 1290, 1836, 1927, 3100, 3797]
+)
 async def test_a_transaction_that_the_server_rolled_back_is_repeated(
     database: Database, number: int
 ) -> None:
@@ -230,7 +285,7 @@ def _block(seconds: float) -> None:
 async def test_the_deadline_limits_the_attempts(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0.001)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

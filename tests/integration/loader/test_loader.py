@@ -43,7 +43,7 @@ async def test_parents_come_first_and_a_second_load_changes_nothing(
     ],
 )
 @pytest.mark.parametrize("size", [64, 4096])
-async def test_conflicts(  # noqa: PLR0917
+async def test_conflicts(  # noqa: PLR0917 - fixtures and parameters
     database: Database,
     folder: Folder,
     monkeypatch: pytest.MonkeyPatch,

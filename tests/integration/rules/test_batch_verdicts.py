@@ -71,9 +71,13 @@ class Recorder(Transaction):
         super().__init__(inner._connection, inner._deadline)
         self.statements: list[str] = []
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> int:
+    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
         self.statements.append(statement)
-        return await super().insert(statement, rows)
+        await super().insert(statement, rows)
+
+    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
+        self.statements.append(statement)
+        return await super().insert_new(statement, rows)
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         self.statements.append(statement)

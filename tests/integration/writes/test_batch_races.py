@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database import transactions as databases
+from service.core.database import retry
 from service.core.database.connect import connect
 from service.core.database.driver import Cursor
 from service.core.database.migrations import migrate
@@ -45,11 +45,11 @@ class InterferingTransaction(Transaction):
         self._other = other
         self._department = department
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> int:
+    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
         if "hired_employees" in statement:
             async with self._other.transaction() as transaction:
                 await transaction.execute(REMOVE, (self._department,))
-        return await super().insert(statement, rows)
+        return await super().insert_new(statement, rows)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -190,7 +190,7 @@ async def test_a_deadlock_at_commit_is_retried(
 async def test_locks_past_the_deadline_are_unavailable(
     database: Database, parents: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "MAX_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_SECONDS", 0.01)
     attempts = []
 
     async def work(transaction: Transaction) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from loader.sample import generate
 from service.core.settings import Settings
+from tests.support import sample
 
 ROOT = Path(__file__).parents[3]
 VARIABLES = {field.name.upper() for field in msgspec.structs.fields(Settings)}
-COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD"}
+COMPOSE_ONLY = {"MYSQL_ROOT_PASSWORD", "MYSQL_REPLICATION_PASSWORD"}
 
 
 def example() -> dict[str, str]:
@@ -97,6 +97,6 @@ def test_compose_starts_database_then_loader_then_api() -> None:
 
 @pytest.mark.parametrize("name", ["departments", "jobs", "hired_employees"])
 def test_the_generator_writes_the_shipped_sample(tmp_path: Path, name: str) -> None:
-    generate.generate(tmp_path)
-    shipped = Path(generate.__file__).parent / f"{name}.csv"
+    sample.generate(tmp_path)
+    shipped = sample.FOLDER / f"{name}.csv"
     assert (tmp_path / f"{name}.csv").read_bytes() == shipped.read_bytes()

@@ -1,4 +1,4 @@
-"""JSON, CSV lines and Avro records: rows, positions, records as sent, errors with codes."""
+"""JSON and Avro records: rows, positions, records as sent, errors with codes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import pytest
 
 from service.core.errors import BatchSizeError, MalformedError
 from service.core.rules import batch
-from service.core.rules.batch import Batch
 from service.core.tables import by_path
+from tests.support.hires import codes_of
 
 DEPARTMENTS, JOBS, EMPLOYEES = map(by_path, ("departments", "jobs", "employees"))
 MOMENT = "2021-07-27T16:02:08Z"
 HIRE: dict[str, Any] = {"name": "Ana Gómez", "datetime": MOMENT, "department_id": 1, "job_id": 2}
-LINE = ["7", "Ana Gómez", MOMENT, "1", "2"]
-
-
-def codes(validated: Batch) -> list[tuple[str | None, str]]:
-    """(field, code) of every error of the only reject."""
-    (reject,) = validated.rejects
-    return [(error.field, error.code) for error in reject.errors]
 
 
 def hire(**fields: Any) -> bytes:
@@ -77,18 +70,20 @@ def test_rows_and_rejects_keep_their_positions_and_what_was_sent() -> None:
 def test_each_broken_rule_of_an_object_has_its_code(
     fields: dict[str, Any], field: str, code: str
 ) -> None:
-    assert codes(batch.from_json(EMPLOYEES, hire(**fields))) == [(field, code)]
+    assert codes_of(batch.from_json(EMPLOYEES, hire(**fields))) == [(field, code)]
 
 
 @pytest.mark.parametrize("missing", HIRE)
 def test_every_field_is_required(missing: str) -> None:
     row = {name: value for name, value in HIRE.items() if name != missing}
-    assert codes(batch.from_json(EMPLOYEES, msgspec.json.encode([row]))) == [(missing, "missing")]
+    assert codes_of(batch.from_json(EMPLOYEES, msgspec.json.encode([row]))) == [
+        (missing, "missing")
+    ]
 
 
 def test_a_row_gives_all_its_errors() -> None:
     row = {"salary": 1, "name": "\t", "datetime": MOMENT[:-1], "department_id": 0}
-    assert set(codes(batch.from_json(EMPLOYEES, msgspec.json.encode([row])))) == {
+    assert set(codes_of(batch.from_json(EMPLOYEES, msgspec.json.encode([row])))) == {
         ("salary", "unknown_field"),
         ("name", "blank"),
         ("name", "control_character"),
@@ -102,7 +97,7 @@ def test_a_row_gives_all_its_errors() -> None:
 def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
     validated = batch.from_json(JOBS, b'[{"job":"Clerk"},' + row + b"]")
     assert validated.rows == [("Clerk",)]
-    assert codes(validated) == [(None, "type")]
+    assert codes_of(validated) == [(None, "type")]
 
 
 @pytest.mark.parametrize(
@@ -225,80 +220,6 @@ def test_a_batch_has_1_to_1000_rows(count: int) -> None:
     assert len(batch.from_json(JOBS, body).rows) == count
 
 
-def test_good_lines_become_rows_with_their_ids() -> None:
-    validated = batch.from_texts(EMPLOYEES, [LINE])
-    assert validated.rows == [(7, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
-
-
-@pytest.mark.parametrize(
-    "number",
-    ["5.0", "1e3", "007", " 5", "5 ", "+5", "-0", "0x5", "1_000", "true", "null", "٣", "５"],
-)
-def test_a_number_in_a_line_is_plain_digits(number: str) -> None:
-    assert codes(batch.from_texts(JOBS, [[number, "Clerk"]])) == [("id", "type")]
-    assert codes(batch.from_texts(EMPLOYEES, [[*LINE[:4], number]])) == [("job_id", "type")]
-
-
-@pytest.mark.parametrize(
-    ("column", "text", "code"),
-    [
-        (0, "", "missing"),
-        (0, "n/a", "type"),
-        (0, "0", "out_of_range"),
-        (0, "-5", "out_of_range"),
-        (0, "2147483648", "out_of_range"),
-        (0, "9" * 19, "out_of_range"),
-        (0, "1" + "0" * 400, "out_of_range"),
-        (0, "-1" + "0" * 10_000, "out_of_range"),
-        (1, "", "missing"),
-        (1, " ", "blank"),
-        (1, "x" * 256, "too_long"),
-        (1, "a\x07", "control_character"),
-        (1, "\ud800", "control_character"),
-        (2, "", "missing"),
-        (2, "yesterday", "format"),
-        (2, "2021-07-27T16:02:08", "format"),
-        (2, "0999-12-31T23:59:59Z", "out_of_range"),
-        (3, "", "missing"),
-        (3, "two", "type"),
-        (4, "99999999999", "out_of_range"),
-    ],
-)
-def test_each_broken_rule_of_a_line_has_its_code(column: int, text: str, code: str) -> None:
-    line = [*LINE[:column], text, *LINE[column + 1 :]]
-    validated = batch.from_texts(EMPLOYEES, [LINE, line])
-    assert codes(validated) == [(EMPLOYEES.columns[column], code)]
-    assert (validated.rejects[0].position, validated.rejects[0].record) == (1, line)
-    assert list(validated.positions) == [0]
-
-
-@pytest.mark.parametrize("line", [[], ["7"], LINE[:4], [*LINE, "spare"]])
-def test_a_line_with_another_number_of_fields_is_malformed(line: list[str]) -> None:
-    assert codes(batch.from_texts(EMPLOYEES, [line])) == [(None, "malformed")]
-
-
-def test_a_line_gives_all_its_errors() -> None:
-    assert codes(batch.from_texts(EMPLOYEES, [["x", "", "never", "0", "1.0"]])) == [
-        ("id", "type"),
-        ("name", "missing"),
-        ("datetime", "format"),
-        ("department_id", "out_of_range"),
-        ("job_id", "type"),
-    ]
-
-
-def test_utc_is_assumed_only_on_request() -> None:
-    line = [*LINE[:2], MOMENT[:-1], *LINE[3:]]
-    assert batch.from_texts(EMPLOYEES, [line]).rows == []
-    assert batch.from_texts(EMPLOYEES, [line], assume_utc=True).rows[0][2] == MOMENT[:-1]
-    bad = [line, ["x", *line[1:]]]
-    assert batch.from_texts(EMPLOYEES, bad, assume_utc=True).rows[0][2] == MOMENT[:-1]
-
-
-def test_no_lines_are_an_empty_batch() -> None:
-    assert batch.from_texts(EMPLOYEES, []).received == 0
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -318,13 +239,13 @@ def test_a_record_is_validated_like_an_object(
 ) -> None:
     record = {"id": 7, **HIRE, **fields}
     validated = batch.from_records(EMPLOYEES, [{"id": 6, **HIRE}, record])
-    assert codes(validated) == [expected]
+    assert codes_of(validated) == [expected]
     assert validated.rejects[0].record is record
     assert validated.rows == [(6, "Ana Gómez", "2021-07-27T16:02:08", 1, 2)]
 
 
 def test_a_record_without_its_id_is_rejected() -> None:
-    assert codes(batch.from_records(EMPLOYEES, [HIRE])) == [("id", "missing")]
+    assert codes_of(batch.from_records(EMPLOYEES, [HIRE])) == [("id", "missing")]
 
 
 def test_rows_rejected_later_keep_the_order_of_positions() -> None:

@@ -147,7 +147,7 @@ def test_every_error_names_its_field_and_a_code_of_the_contract(
         assert all(error.code != "malformed" for error in reject.errors)
 
 
-@given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001 - in UTC
 def test_a_moment_is_the_same_in_every_format(moment: datetime) -> None:
     text, employees = f"{moment.isoformat()}Z", by_path("employees")
     rest = {"name": "x", "department_id": 1, "job_id": 1}

@@ -180,7 +180,7 @@ LONGEST: dict[type[Kind], Any] = {
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_no_value_is_longer_than_its_literal(kind: Kind) -> None:
     """Batches are written in statements of as many rows as certainly fit."""
-    values = LONGEST.get(type(kind)) or [f"-{kind.wire.most()}"]
+    values = LONGEST.get(type(kind)) or [f"-{kind.wire.largest()}"]
     if isinstance(kind, TextKind):
         values = [value * kind.longest for value in values]
     table = table_of(Field("x", kind))

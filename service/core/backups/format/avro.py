@@ -38,7 +38,7 @@ Gtids = Annotated[str, Meta(max_length=1 << 16)]
 
 
 class BackupMetadata(Struct, frozen=True):
-    """The facts in the header of a file of ours.
+    """The metadata in the header of a file that hirebase wrote.
 
     Files of 0.1.0 have no server and no position.
     """
@@ -60,7 +60,7 @@ class BackupMetadata(Struct, frozen=True):
 
     @classmethod
     def of(cls, file: Container) -> BackupMetadata:
-        """Read them from a header of ours; BackupError."""
+        """Read it from the header of a file that hirebase wrote; BackupError."""
         texts = {
             field.name: file.text(container.OURS + field.name)
             for field in msgspec.structs.fields(cls)

@@ -111,7 +111,7 @@ class WrittenSchema:
         ]
         for field in table.stored_fields:
             if field.name in self.fields:
-                wrong += self.fields[field.name].complaints(field)
+                wrong += self.fields[field.name].mismatches(field)
         if wrong:
             raise BackupError(f"This is not a backup of {table.path}: {'; '.join(wrong[:10])}.")
 
@@ -144,11 +144,11 @@ class _Type:
         if self.optional:
             self.read_as = ["null" if one == "null" else plain for one in written]
 
-    def complaints(self, field: Field) -> list[str]:
+    def mismatches(self, field: Field) -> list[str]:
         """Reasons why a column cannot be read from it."""
-        taken = field.kind.readable
-        if self.base not in taken:
-            return [f"{field.name} is of type {self.base[:64]}, not {' or '.join(taken)}"]
+        accepted = field.kind.readable
+        if self.base not in accepted:
+            return [f"{field.name} is of type {self.base[:64]}, not {' or '.join(accepted)}"]
         base, logical = NEEDED.get(type(field.kind), ("", ""))
         needed = logical if self.base == base else ""
         if self.logical == needed:

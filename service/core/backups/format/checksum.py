@@ -52,5 +52,5 @@ class TableChecksum:
 
 
 def _as_stored(value: Any) -> Any:
-    """NULL as an empty text, which no value is; a boolean as 0 or 1."""
+    """NULL as an empty text, because no value is empty; a boolean as 0 or 1."""
     return "" if value is None else int(value) if isinstance(value, bool) else value

@@ -21,7 +21,7 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 
 RAW_DEFLATE = -15
 ADLER = 4
-"""Size of zlib's checksum. Some writers leave it behind the stream."""
+"""Size of zlib's checksum. Some writers append it to the stream."""
 ZSTD_WINDOW_LOG = 25
 """Frames that need more than 32 MiB of memory are refused."""
 

@@ -1,7 +1,7 @@
 """Avro object container files: writes them, and reads them without trusting them.
 
 Sizes, counts and sync markers are checked here, before anything is inflated or decoded. The sync
-marker of our files is a hash of their header, so that every block proves the header.
+marker of our files is a hash of their header, so that every block confirms the header.
 """
 
 from __future__ import annotations

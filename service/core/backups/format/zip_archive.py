@@ -116,7 +116,7 @@ class Archive:
                 _copy(entry, file, info.file_size)
         except StorageError:
             raise
-        except Exception as error:  # as above
+        except Exception as error:  # zipfile raises many errors for damaged data
             raise BackupError(f"The entry {name} of this ZIP is damaged: {error}") from None
 
     def manifest(self) -> bytes | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from service.core.database.connect import open_pool
+from service.core.database.connect import close_pool, open_pool
 from service.core.database.replication.positions import Position, position_of, why_behind
 from service.core.database.servers import format_address
 from service.core.database.transactions import Database
@@ -87,5 +87,4 @@ async def replicas(settings: Settings, writer: Database) -> AsyncIterator[Replic
         yield Replicas(writer, databases)
     finally:
         for pool in pools.values():
-            pool.terminate()
-            await pool.wait_closed()
+            await close_pool(pool)

@@ -1,10 +1,10 @@
-"""Writes the sample CSVs: 12 departments, 183 jobs, 1,999 hires of which 70 break a rule.
+"""Writes the CSV files of loader/sample: 12 departments, 183 jobs, 1,999 hires, 70 of them bad.
 
 Seeded: the output is the same on every machine. The 70 rejects by code, which are 71 errors
 because one row lacks two fields: missing 44, type 4, too_long 2, out_of_range 5, format 5,
 control_character 3, not_found 4, duplicate 2, malformed 2. Spaces alone count as missing.
 
-    python -m loader.sample.generate [FOLDER]
+    python -m tests.support.sample [FOLDER]
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from itertools import islice, product
 from pathlib import Path
 from random import Random
 
-from loader.sample.words import DEPARTMENTS, FIRST_NAMES, GRADES, LAST_NAMES, ROLES
+from tests.support.sample_words import DEPARTMENTS, FIRST_NAMES, GRADES, LAST_NAMES, ROLES
+
+FOLDER = Path(__file__).parents[2] / "loader" / "sample"
 
 Row = list[str]
 Fault = Callable[[Row], Row]
@@ -131,4 +133,4 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
 
 
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)
+    generate(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)

@@ -1,1 +1,0 @@
-"""Sample CSV files with the shape of the real data, and their generator."""
