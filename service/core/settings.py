@@ -85,7 +85,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             except (msgspec.ValidationError, OSError, ValueError) as error:
                 errors.append(f"{field.name.upper()}: {error}")
         if "mysql_read_host" in values and "mysql_host" not in values:
-            errors.append("MYSQL_READ_HOST: set MYSQL_HOST, too; the embedded database has no copy")
+            errors.append(
+                "MYSQL_READ_HOST: set MYSQL_HOST, because the embedded database has no replicas"
+            )
         if errors:
             raise SettingsError("\n".join(errors))
         return cls(**values)

@@ -69,6 +69,19 @@ async def test_all_tables_are_a_zip_that_ends_with_a_manifest(
     assert verified(reply.content).verified
 
 
+async def test_a_backup_names_its_server_and_its_position(client: Client, filled: Database) -> None:
+    """The same in the manifest and in each file; seekdb has neither."""
+    content = (await client.get("/avro/backup/all")).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    ((version,),) = await filled.fetch("SELECT VERSION()")
+    is_known = "OceanBase" not in version
+    assert ("server" in manifest, "position" in manifest) == (is_known, is_known)
+    for verdict in verified(content).tables:
+        found = (verdict.server, verdict.position)
+        assert found == (manifest.get("server", ""), manifest.get("position", ""))
+
+
 async def test_an_empty_table_is_backed_up(client: Client, database: Database) -> None:
     (verdict,) = verified((await client.get("/avro/backup/jobs")).content).tables
     assert (verdict.rows, verdict.verified) == (0, True)

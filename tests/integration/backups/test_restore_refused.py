@@ -193,12 +193,12 @@ async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_star
 ) -> None:
     monkeypatch.setattr(Database, "run", None)
     limits: tuple[dict[str, Any], ...] = (
-        {"max_transaction_rows": 40},
+        {"max_transaction_rows": 200},
         {"max_transaction_bytes": 6000},
     )
     for limit in limits:
         with pytest.raises(TransactionTooLarge, match="Nothing was changed"):
-            await restored(migrated, records(EMPLOYEES, 40), **limit)
+            await restored(migrated, records(EMPLOYEES, 200), **limit)
 
 
 async def test_a_form_that_cannot_be_read_is_refused(client: Client, database: Database) -> None:

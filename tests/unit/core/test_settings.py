@@ -37,6 +37,8 @@ def test_with_a_host_the_database_is_not_embedded() -> None:
         ("MYSQL_PORT", "mysql"),
         ("API_PORT", "-1"),
         ("MYSQL_POOL_SIZE", "0"),
+        ("MYSQL_READ_HOST", "a,,b"),
+        ("MYSQL_READ_HOST", "replica"),  # the embedded database has none
         ("MYSQL_POOL_SIZE", "ten"),
         ("MYSQL_TIMEOUT", "0"),
         ("MYSQL_WAIT", "-1"),
@@ -66,8 +68,9 @@ def test_any_variable_may_be_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / "value"
     value = _valid_value(name)
     file.write_text(f"{value}\n")
-    by_file = Settings.from_environment({f"{name.upper()}_FILE": str(file)})
-    assert by_file == Settings.from_environment({name.upper(): value})
+    others = {"MYSQL_HOST": "127.0.0.1"} if name == "mysql_read_host" else {}
+    by_file = Settings.from_environment(others | {f"{name.upper()}_FILE": str(file)})
+    assert by_file == Settings.from_environment(others | {name.upper(): value})
     assert by_file != Settings()
 
 

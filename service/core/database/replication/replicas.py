@@ -58,8 +58,9 @@ class Replicas:
     async def _is_usable(self, name: str, replica: Database, position: Position) -> bool:
         try:
             async with replica.session(ANSWER_SECONDS) as session:
-                if position.server and (await position_of(session)).server == position.server:
-                    return False
+                own = await position_of(session)
+            if own.server and own.server == position.server:
+                return False
             async with replica.session(CATCH_UP_SECONDS + ANSWER_SECONDS) as session:
                 reason = await why_behind(session, position, CATCH_UP_SECONDS)
         except DatabaseError as error:
