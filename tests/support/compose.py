@@ -132,7 +132,9 @@ class ComposeCluster:
     async def remove_data(self, node: str) -> None:
         """Remove a node and its volume."""
         await self.run("rm", "--stop", "--force", node)
-        subprocess.run(["docker", "volume", "rm", f"{self._name}_{node}"], check=True)
+        remove = ("docker", "volume", "rm", f"{self._name}_{node}")
+        process = await asyncio.create_subprocess_exec(*remove)
+        assert await process.wait() == 0
 
     async def end(self) -> None:
         """Nothing: clients of tests end the services that they started, and these are shared."""
