@@ -24,7 +24,7 @@ from service.core.writes.merge import Counts, OnConflict
 from service.core.writes.parents import check_parents
 from sql import chunks
 
-SQL = sql.statements("rehearsal")
+SQL = sql.statements("dry_run")
 SECONDS = 300
 Tokens = dict[int, tuple[int, int]]
 
