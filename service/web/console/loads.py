@@ -15,7 +15,6 @@ from loader.loading import pipeline
 from loader.options import Options
 from loader.reading.file import CsvFile
 from loader.reading.source import Source
-from loader.reporting.progress import Advance, Progress
 from loader.reporting.rejects_file import RejectsFile, quoted
 from loader.reporting.summary import SHOWN, Summary
 from service.core.database.transactions import Database, Transaction
@@ -47,25 +46,6 @@ CORRECT_WITHOUT_IDS = (
 _errors = msgspec.json.Decoder(dict[int, list[Error]])
 
 
-class _JobProgress(Progress):
-    """Copies the loader's progress into a job."""
-
-    def __init__(self, job: Job):
-        self._job = job
-        self.csv_file: CsvFile | None = None
-
-    @contextmanager
-    def file(self, file: CsvFile, summary: Summary) -> Iterator[Advance]:
-        self.csv_file = file
-        self._job.total = file.size
-
-        def advance(done: int) -> None:
-            self._job.done = done
-            _show(self._job, summary, WITH_IDS)
-
-        yield advance
-
-
 async def load(job: Job, state: State) -> None:
     """Load a file; in a preview, only validate it."""
     path = upload_of(job, state.jobs)
@@ -95,7 +75,13 @@ async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
         workers=WORKERS,
         small_blocks=True,
     )
-    progress = _JobProgress(job)
+    loaded: list[CsvFile] = []
+
+    def progress(file: CsvFile, summary: Summary, done: int) -> None:
+        loaded[:] = [file]
+        job.total, job.done = file.size, done
+        _show(job, summary, WITH_IDS)
+
     (summary,) = await pipeline.load(database, options, progress)
     _show(job, summary, WITH_IDS)
     notes = [f"{note}." for note in summary.notes]
@@ -103,8 +89,8 @@ async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
         job.rejects = summary.rejects_file.name
         notes.append(CORRECT_WITH_IDS)
     job.message = " ".join(notes)
-    if job.preview and progress.csv_file:
-        first = await in_thread(_first_records, progress.csv_file)
+    if job.preview and loaded:
+        first = await in_thread(_first_records, loaded[0])
         errors = {one.position: one.errors for one in summary.first}
         job.verdicts = [row_verdict(line, text, errors.get(line, ())) for line, text in first]
 
