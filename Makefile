@@ -56,7 +56,7 @@ cluster: $(DEV) ## run the tests that kill and freeze nodes of real clusters; CL
 # The largest set is solved first and limits the others, so that all files have the same versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile pyproject.toml --universal \
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
-lock: $(VENV)/.created ## solve the dependencies again; ARGS=--upgrade takes the newest versions
+lock: $(VENV)/.created ## resolve the dependencies again; ARGS=--upgrade takes the newest versions
 	$(PIP) install uv==$(UV_VERSION)
 	$(COMPILE) --extra embedded --extra otel --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
 	$(COMPILE) --extra embedded --extra otel --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 from loader.loading.pipeline import load_sources
 from loader.options import WORKERS, Options
 from loader.reading.source import Source, open_sources
-from loader.reporting.progress import Progress, on_terminal
+from loader.reporting.progress import Progress, on_terminal, silent
 from loader.reporting.summary import Summary, render
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
@@ -94,7 +95,8 @@ def main(*, as_json: bool, **chosen: Any) -> None:
     try:
         settings = Settings.from_environment(os.environ)
         options = _options(settings, **chosen)
-        summaries = _run(settings, options, Progress() if as_json else on_terminal())
+        with nullcontext(silent) if as_json else on_terminal() as progress:
+            summaries = _run(settings, options, progress)
     except (SettingsError, InputError) as error:
         _stop(error, 2)
     except HirebaseError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -24,7 +23,7 @@ from service.core.writes.merge import Counts, OnConflict
 from service.core.writes.parents import check_parents
 from sql import chunks
 
-SQL = sql.statements("rehearsal")
+SQL = sql.statements("dry_run")
 SECONDS = 300
 Tokens = dict[int, tuple[int, int]]
 
@@ -79,16 +78,14 @@ async def dry_run(
     progress: Progress,
 ) -> Summary:
     """The summary that a load of this file would have."""
-    started = time.perf_counter()
     table = file.source.table
     summary = Summary(table, file.source.name, dry_run=True)
     blocks = file.blocks(file.start)
-    with progress.file(file, summary) as advance:
-        while block := await in_thread(next, blocks, None):
-            counts, rejects = await _try(database, rows, file.validate(block), block, on_conflict)
-            summary.add(len(block.records), counts, rejects)
-            advance(block.end.byte)
-    summary.seconds = time.perf_counter() - started
+    while block := await in_thread(next, blocks, None):
+        counts, rejects = await _try(database, rows, file.validate(block), block, on_conflict)
+        summary.add(len(block.records), counts, rejects)
+        progress(file, summary, block.end.byte)
+    summary.seconds = summary.elapsed
     return summary
 
 

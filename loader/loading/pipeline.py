@@ -20,7 +20,7 @@ from loader.options import Options
 from loader.reading.file import CsvFile, at_lines
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block, Position
-from loader.reporting.progress import Progress
+from loader.reporting.progress import Progress, silent
 from loader.reporting.rejects_file import check_folder, rejects_file
 from loader.reporting.summary import Summary
 from service.core.database.replication.limits import TransactionLimits
@@ -48,12 +48,10 @@ class Outcome(Struct, frozen=True):
     end: Position
 
 
-async def load(
-    database: Database, options: Options, progress: Progress | None = None
-) -> list[Summary]:
+async def load(database: Database, options: Options, progress: Progress = silent) -> list[Summary]:
     """Load the files, parents first; InputError before anything is written."""
     with open_sources(options.data_dir, options.files, options.table) as sources:
-        return await load_sources(database, sources, options, progress or Progress())
+        return await load_sources(database, sources, options, progress)
 
 
 async def load_sources(
@@ -139,20 +137,18 @@ class Load:
 
         The summary and the rejects file always describe the whole file.
         """
-        started = time.perf_counter()
         file = self._file
         summary = Summary(self._table, file.source.name)
         with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
-                with progress.file(file, summary) as advance:
-                    async for outcome in outcomes:
-                        summary.add(outcome.received, outcome.counts, outcome.rejects)
-                        rejects.add(outcome.rejects)
-                        advance(outcome.end.byte)
+                async for outcome in outcomes:
+                    summary.add(outcome.received, outcome.counts, outcome.rejects)
+                    rejects.add(outcome.rejects)
+                    progress(file, summary, outcome.end.byte)
             summary.rejects_file = await in_thread(rejects.publish)
         if not summary.read:
             summary.notes.append("The file has no rows")
-        summary.seconds = time.perf_counter() - started
+        summary.seconds = summary.elapsed
         return summary
 
     async def _outcomes(self, summary: Summary) -> AsyncGenerator[Outcome]:

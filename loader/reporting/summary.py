@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,12 @@ class Summary:
     dry_run: bool = False
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since its start."""
+        return time.perf_counter() - self.started
 
     def add(self, received: int, counts: Counts, rejects: Sequence[Reject]) -> None:
         """Add a block: counts rejects by each wrong field, and errors by code."""

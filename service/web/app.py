@@ -42,7 +42,7 @@ from service.web.console.routes import console
 from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.openapi import spec
 from service.web.traffic import log_format
-from service.web.traffic.limiter import Limiter, batches
+from service.web.traffic.limiter import Limiter, batch_limiter
 from service.web.traffic.load_shedding import shedding
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
@@ -56,7 +56,7 @@ LONG_WORK = "backups, restores or loads are running"
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application. It opens its database at startup and closes it at shutdown."""
     metrics, traces = Metrics(), Traces(settings)
-    batch_limiter = batches(settings.api_max_batches)
+    limiter = batch_limiter(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
             *map(routes, TABLES),
@@ -64,7 +64,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         ],
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
-        state=State(_state(settings, metrics, batch_limiter)),
+        state=State(_state(settings, metrics, limiter)),
         dependencies={
             "database": Provide(_database, sync_to_thread=False),
             "reader": Provide(_reader),
@@ -81,20 +81,20 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = with_valid_host(shedding(hiding_routes(routed), batch_limiter))
+    checked = with_valid_host(shedding(hiding_routes(routed), limiter))
     # Outside of the framework, because its middleware runs only after routing. The types differ:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
     app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
     return app
 
 
-def _state(settings: Settings, metrics: Metrics, batch_limiter: Limiter) -> dict[str, Any]:
+def _state(settings: Settings, metrics: Metrics, limiter: Limiter) -> dict[str, Any]:
     """What handlers share. The lifespan adds what needs the database."""
     return {
         "settings": settings,
         "users": Users.of(settings),
         "metrics": metrics,
-        "batch_limiter": batch_limiter,
+        "batch_limiter": limiter,
         "backup_store": BackupStore(settings.backup_dir),
         "long_work": Limiter(max(1, settings.mysql_pool_size // 2), what=LONG_WORK),
     }

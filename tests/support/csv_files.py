@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import msgspec
 
 from loader.options import Options
 from loader.reading.file import CsvFile
-from loader.reporting.progress import Advance, Progress
 from loader.reporting.summary import Summary
 from service.core.database.transactions import Database
 from service.core.tables import TABLES, by_name
@@ -87,19 +85,17 @@ class Interrupted(Exception):
     """Ends a load after some blocks."""
 
 
-class StopAfter(Progress):
+class StopAfter:
+    """A progress that ends a load after so many blocks of hires."""
+
     def __init__(self, blocks: int):
         self._left = blocks
 
-    @contextmanager
-    def file(self, _file: CsvFile, summary: Summary) -> Iterator[Advance]:
-        def advance(_done: int) -> None:
-            if summary.table is HIRES:
-                self._left -= 1
-                if self._left < 0:
-                    raise Interrupted
-
-        yield advance
+    def __call__(self, _file: CsvFile, summary: Summary, _done: int) -> None:
+        if summary.table is HIRES:
+            self._left -= 1
+            if self._left < 0:
+                raise Interrupted
 
 
 async def empty(database: Database) -> None:

@@ -59,7 +59,7 @@ def _page(table: Table) -> HTTPRouteHandler:
     async def page(
         database: InjectedDatabase, after: After = 0, limit: Limit = PAGE
     ) -> dict[str, Any]:
-        return await page_of(database, table, after, limit)
+        return await list_rows(database, table, after, limit)
 
     return page
 
@@ -72,19 +72,19 @@ def _one(table: Table) -> HTTPRouteHandler:
         operation_class=operations.shows(table),
     )
     async def one(database: InjectedDatabase, row_id: RowId) -> dict[str, Any]:
-        return await find(database, table, row_id)
+        return await find_row(database, table, row_id)
 
     return one
 
 
-async def page_of(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
+async def list_rows(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
     """Rows of a table by id, and the `after` of the next page, None on the last."""
     rows = await database.fetch(table.sql["page"], (after, limit))
     next_after = rows[-1][0] if len(rows) == limit else None
     return {"rows": [table.as_object(row) for row in rows], "next": next_after}
 
 
-async def find(database: Database, table: Table, row_id: int) -> dict[str, Any]:
+async def find_row(database: Database, table: Table, row_id: int) -> dict[str, Any]:
     """One row; NotFoundError."""
     rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
     if not rows:

@@ -65,7 +65,7 @@ def size_of(source: Source) -> int:
     return size
 
 
-def kind_of(source: Source) -> str | None:
+def format_of(source: Source) -> str | None:
     """The format of a file of rows without ids; None for a file with ids."""
     with source.open() as file:
         start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()

@@ -25,10 +25,10 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 ADVICE = {
-    400: "Check the address, or start from the overview.",
+    400: "Check the address.",
     401: "Reload the page and type the user name and password of this service.",
     403: "Ask the operator for a user that has this role.",
-    404: "It may have been deleted. Start from the overview.",
+    404: "It may have been deleted, or its address has a typing error.",
     429: "Wait a minute, then reload.",
     503: "The database is not available or busy. Reload in a moment. If that does not help, check "
     "that the database is running.",

@@ -70,12 +70,12 @@ def clipped(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
-def text_of(record: Any) -> str:
+def record_text(record: Any) -> str:
     """A record as text."""
     return record if isinstance(record, str) else _json(record)
 
 
-def verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
+def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
     """A row as a page shows it. The record is text: not all JSON that users send can be read."""
     reasons = [
         {"code": error.code, "message": clipped(error.message, RECORD)} for error in errors[:ERRORS]
@@ -83,7 +83,7 @@ def verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
     if len(errors) > ERRORS:
         more = f"{len(errors) - ERRORS} more errors"
         reasons.append({"code": errors[ERRORS].code, "message": more})
-    return {"index": line, "record": clipped(text_of(record), RECORD), "errors": reasons}
+    return {"index": line, "record": clipped(record_text(record), RECORD), "errors": reasons}
 
 
 class Progress(Struct, kw_only=True):

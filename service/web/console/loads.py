@@ -15,7 +15,6 @@ from loader.loading import pipeline
 from loader.options import Options
 from loader.reading.file import CsvFile
 from loader.reading.source import Source
-from loader.reporting.progress import Advance, Progress
 from loader.reporting.rejects_file import RejectsFile, quoted
 from loader.reporting.summary import SHOWN, Summary
 from service.core.database.transactions import Database, Transaction
@@ -28,9 +27,9 @@ from service.core.writes import ingest
 from service.core.writes.idempotency import Key, Keys, Reply, hash_of
 from service.core.writes.merge import Counts, OnConflict
 from service.core.writes.rejects import RejectOrigin
-from service.web.console.file_batches import FileBatch, batches, kind_of, size_of
+from service.web.console.file_batches import FileBatch, batches, format_of, size_of
 from service.web.console.job_files import upload_of
-from service.web.console.jobs import Job, text_of, verdict
+from service.web.console.jobs import Job, record_text, row_verdict
 
 WITHOUT_IDS = ("table", "read", "added", "rejected")
 WITH_IDS = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected")
@@ -47,31 +46,12 @@ CORRECT_WITHOUT_IDS = (
 _errors = msgspec.json.Decoder(dict[int, list[Error]])
 
 
-class _JobProgress(Progress):
-    """Copies the loader's progress into a job."""
-
-    def __init__(self, job: Job):
-        self._job = job
-        self.csv_file: CsvFile | None = None
-
-    @contextmanager
-    def file(self, file: CsvFile, summary: Summary) -> Iterator[Advance]:
-        self.csv_file = file
-        self._job.total = file.size
-
-        def advance(done: int) -> None:
-            self._job.done = done
-            _show(self._job, summary, WITH_IDS)
-
-        yield advance
-
-
 async def load(job: Job, state: State) -> None:
     """Load a file; in a preview, only validate it."""
     path = upload_of(job, state.jobs)
     source = Source(by_path(job.options["table"]), path, path.name)
     job.total = await in_thread(size_of, source)
-    kind = await in_thread(kind_of, source)
+    kind = await in_thread(format_of, source)
     with _without_paths(path.parent):
         if kind is None:
             await _load_with_ids(job, source, state.database)
@@ -95,7 +75,13 @@ async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
         workers=WORKERS,
         small_blocks=True,
     )
-    progress = _JobProgress(job)
+    loaded: list[CsvFile] = []
+
+    def progress(file: CsvFile, summary: Summary, done: int) -> None:
+        loaded[:] = [file]
+        job.total, job.done = file.size, done
+        _show(job, summary, WITH_IDS)
+
     (summary,) = await pipeline.load(database, options, progress)
     _show(job, summary, WITH_IDS)
     notes = [f"{note}." for note in summary.notes]
@@ -103,16 +89,16 @@ async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
         job.rejects = summary.rejects_file.name
         notes.append(CORRECT_WITH_IDS)
     job.message = " ".join(notes)
-    if job.preview and progress.csv_file:
-        first = await in_thread(_first_records, progress.csv_file)
+    if job.preview and loaded:
+        first = await in_thread(_first_records, loaded[0])
         errors = {one.position: one.errors for one in summary.first}
-        job.verdicts = [verdict(line, text, errors.get(line, ())) for line, text in first]
+        job.verdicts = [row_verdict(line, text, errors.get(line, ())) for line, text in first]
 
 
 def _show(job: Job, summary: Summary, columns: Sequence[str]) -> None:
     facts = summary.as_object()
     job.rows, job.codes = [{name: facts[name] for name in columns}], dict(summary.codes)
-    job.failures = [verdict(one.position, one.record, one.errors) for one in summary.first]
+    job.failures = [row_verdict(one.position, one.record, one.errors) for one in summary.first]
 
 
 @contextmanager
@@ -191,7 +177,7 @@ class _LoadWithoutIds:
 
 def _first_verdicts(batch: FileBatch, errors: dict[int, list[Error]]) -> list[dict[str, Any]]:
     first = enumerate(batch.lines[:SHOWN])
-    return [verdict(line, batch.rows.records[at], errors.get(at, ())) for at, line in first]
+    return [row_verdict(line, batch.rows.records[at], errors.get(at, ())) for at, line in first]
 
 
 def _line(reject: Reject) -> bytes:
@@ -200,4 +186,4 @@ def _line(reject: Reject) -> bytes:
 
 
 def _as_text(reject: Reject) -> Reject:
-    return Reject(reject.position, text_of(reject.record), reject.errors)
+    return Reject(reject.position, record_text(reject.record), reject.errors)

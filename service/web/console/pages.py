@@ -23,7 +23,7 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.parameters import MAX_AFTER, After, InjectedDatabase, InjectedReader
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
-from service.web.api.rows import find, page_of
+from service.web.api.rows import find_row, list_rows
 from service.web.console.html import page
 
 AnyRequest = Request[Any, Any, Any]
@@ -61,7 +61,7 @@ async def rows(
     request: AnyRequest, database: InjectedDatabase, table: FromPath[str], after: After = 0
 ) -> Template:
     listed = by_path(table)
-    found = await page_of(database, listed, after, PAGE)
+    found = await list_rows(database, listed, after, PAGE)
     return page(request, "rows.html", table=listed, after=after, **found)
 
 
@@ -70,7 +70,7 @@ async def row(
     request: AnyRequest, database: InjectedDatabase, table: FromPath[str], row_id: FromPath[int]
 ) -> Template:
     owner = by_path(table)
-    found = await find(database, owner, row_id)
+    found = await find_row(database, owner, row_id)
     parents = {field.name: by_name(field.references or "").path for _, field in owner.parents}
     return page(request, "row.html", table=owner, row=found, parents=parents)
 

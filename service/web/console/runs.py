@@ -15,7 +15,7 @@ from service.core.errors import (
     RowsRefused,
     UnavailableError,
 )
-from service.web.console.jobs import STOPPED, Job, Jobs, State, verdict
+from service.web.console.jobs import STOPPED, Job, Jobs, State, row_verdict
 from service.web.traffic.limiter import Limiter
 
 log = logging.getLogger("hirebase.console")
@@ -125,7 +125,9 @@ async def _outcome(job: Job, running: asyncio.Future[None]) -> State:
     except HirebaseError as error:
         job.message = str(error)
         if isinstance(error, RowsRefused):
-            job.failures = [verdict(one.position, one.record, one.errors) for one in error.rejects]
+            job.failures = [
+                row_verdict(one.position, one.record, one.errors) for one in error.rejects
+            ]
     except asyncio.CancelledError:
         job.message = STOPPED
     except Exception as error:  # no caller awaits the run

@@ -57,7 +57,7 @@ class Limiter:
             self._inside -= 1
 
 
-def batches(places: int) -> Limiter:
+def batch_limiter(places: int) -> Limiter:
     """The limit on the batches of one worker: `places` at a time, a quarter during an overload.
 
     It does not depend on the number of cores. A worker uses one core: a second batch keeps it busy

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from loader.loading.pipeline import load
 from loader.reading.blocks import SMALL_BLOCK
 from loader.reading.file import CsvFile
 from loader.reading.source import open_sources
-from loader.reporting.progress import Advance, Progress
 from loader.reporting.summary import Summary
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
@@ -100,17 +97,13 @@ async def test_a_file_that_changes_during_its_load_stops_the_load(
     # More than the file object reads ahead.
     folder.write(hired_employees=[hire(number) for number in range(1, 5000)])
 
-    class Write(Progress):
-        @contextmanager
-        def file(self, file: CsvFile, _summary: Summary) -> Iterator[Advance]:
-            def advance(_done: int) -> None:
-                with file.source.path.open(mode) as target:
-                    target.write(f"{hire(99)}\n" if mode == "a" else "")
-
-            yield advance if file.source.table is HIRES else lambda _done: None
+    def write(file: CsvFile, _summary: Summary, _done: int) -> None:
+        if file.source.table is HIRES:
+            with file.source.path.open(mode) as target:
+                target.write(f"{hire(99)}\n" if mode == "a" else "")
 
     with pytest.raises(StoppedError, match="was changed during its load"):
-        await load(database, folder.options(dry_run=dry_run), Write())
+        await load(database, folder.options(dry_run=dry_run), write)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -169,16 +162,15 @@ async def test_a_load_survives_broken_connections(
 ) -> None:
     folder.write(hired_employees=dirty(120))
 
-    class Cut(Progress):
-        @contextmanager
-        def file(self, _file: CsvFile, summary: Summary) -> Iterator[Advance]:
-            yield lambda _done: wire.cut() if summary.read and summary.read % 5 == 0 else None
+    def cut_sometimes(_file: CsvFile, summary: Summary, _done: int) -> None:
+        if summary.read % 5 == 0:
+            wire.cut()
 
     undisturbed = await load(database, folder.options())
     expected = await state(database)
     await empty(database)
     async with connect(engine.over(wire, migrated)) as cut:
-        summaries = await load(cut, folder.options(), Cut())
+        summaries = await load(cut, folder.options(), cut_sometimes)
     assert outcomes(summaries) == outcomes(undisturbed)
     assert await state(database) == expected
 

@@ -18,7 +18,7 @@ from service.core.errors import TooLargeError
 from service.core.rules import batch, formats
 from service.core.tables import Table, by_path
 from service.web.console import file_batches
-from service.web.console.file_batches import CSV, NDJSON, FileBatch, batches, kind_of, size_of
+from service.web.console.file_batches import CSV, NDJSON, FileBatch, batches, format_of, size_of
 
 JOBS = by_path("jobs")
 EMPLOYEES = by_path("employees")
@@ -126,7 +126,7 @@ def test_a_header_is_not_a_row_after_blank_lines_or_with_any_line_end(
 ) -> None:
     text = f'{before}Job\nClerk\n"Baker, \nArt"\nCook'.replace("\n", end)
     (tmp_path / "file").write_bytes(pack(text.encode()))
-    assert kind_of(source(tmp_path / "file")) == CSV
+    assert format_of(source(tmp_path / "file")) == CSV
     split_batches = list(batches(source(tmp_path / "file"), CSV))
     assert [row for one in split_batches for row in one.rows.rows] == [("Clerk",), ("Cook",)]
     first = before.count("\n") + 2
@@ -160,4 +160,4 @@ def test_a_file_has_a_limited_size_after_decompression(
 )
 def test_the_start_of_a_file_decides_its_format(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "file").write_bytes(start)
-    assert kind_of(source(tmp_path / "file")) == kind
+    assert format_of(source(tmp_path / "file")) == kind

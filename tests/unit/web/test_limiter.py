@@ -9,7 +9,7 @@ import pytest
 
 from service.core.errors import UnavailableError
 from service.web.traffic import limiter as limiter_module
-from service.web.traffic.limiter import WINDOW, Limiter, batches
+from service.web.traffic.limiter import WINDOW, Limiter, batch_limiter
 
 
 class Clock:
@@ -79,7 +79,7 @@ def test_the_limit_on_batches_narrows_on_any_number_of_cores(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, cores: int | None, places: int, narrow: int
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    limiter = batches(places)
+    limiter = batch_limiter(places)
     assert admitted(limiter, places) == places
     assert admitted(limiter, 4 * places) == places
     for _ in range(3):
