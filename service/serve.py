@@ -20,7 +20,7 @@ from loader.options import Options
 from loader.reporting.summary import render
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.servers import format_address
+from service.core.database.servers.addresses import format_address
 from service.core.database.transactions import Database
 from service.core.errors import InputError, SettingsError
 from service.core.settings import Settings

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.core.database import servers
-from service.core.database.servers import Server
+from service.core.database.servers import addresses
+from service.core.database.servers.addresses import Address
 from service.core.errors import SettingsError
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -63,14 +63,16 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.mysql_host is None
 
     @property
-    def servers(self) -> list[Server]:
+    def servers(self) -> list[Address]:
         """(host, port) of each server of MYSQL_HOST, in the order of preference."""
-        return servers.parse(self.mysql_host or "", self.mysql_port)
+        return addresses.parse(self.mysql_host or "", self.mysql_port)
 
     @property
-    def read_servers(self) -> list[Server]:
+    def read_servers(self) -> list[Address]:
         """The same of MYSQL_READ_HOST, which may be empty."""
-        return servers.parse(self.mysql_read_host, self.mysql_port) if self.mysql_read_host else []
+        return (
+            addresses.parse(self.mysql_read_host, self.mysql_port) if self.mysql_read_host else []
+        )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -112,7 +114,7 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
 
 def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name in ("mysql_host", "mysql_read_host"):
-        servers.parse(text, 1)
+        addresses.parse(text, 1)
     return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.probe import SILENT_SECONDS
+from service.core.database.servers.probe import SILENT_SECONDS
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.clusters import Galera

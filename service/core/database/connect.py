@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import sql
-from service.core.database import embedded, servers
-from service.core.database.failover import Servers
+from service.core.database import embedded
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import TransactionLimits
-from service.core.database.servers import Server
+from service.core.database.servers import addresses
+from service.core.database.servers.addresses import Address
+from service.core.database.servers.failover import Servers
 from service.core.database.transactions import SQL, Database
 from service.core.errors import (
     DatabaseError,
@@ -51,7 +52,7 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
-def open_pool(settings: Settings, servers: Sequence[Server], *, read_only: bool = False) -> Pool:
+def open_pool(settings: Settings, servers: Sequence[Address], *, read_only: bool = False) -> Pool:
     """A pool to servers of MYSQL_HOST, or, with read_only, of MYSQL_READ_HOST."""
     return Pool(
         settings.mysql_pool_size,
@@ -120,7 +121,7 @@ def _explain(settings: Settings, error: UnavailableError) -> str:
     reason = str(error.__cause__) or "it took too long"
     if settings.embedded:
         return f"The embedded database in {settings.embedded_dir} does not answer ({reason})."
-    names = ", ".join(servers.format_address(*server) for server in settings.servers)
+    names = ", ".join(addresses.format_address(*server) for server in settings.servers)
     return (
         f"No database answers at {names} "
         f"({reason}). Check MYSQL_HOST and MYSQL_PORT, and check that the server runs."

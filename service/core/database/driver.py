@@ -19,7 +19,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 import sql
-from service.core.database import writability
+from service.core.database.servers import writability
 
 CONNECT_SECONDS = 5
 ROLLBACK_SECONDS = 5

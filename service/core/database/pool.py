@@ -12,7 +12,7 @@ import aiomysql
 import pymysql
 
 from service.core.database.driver import UNREACHED, Connection, Server
-from service.core.database.failover import Servers
+from service.core.database.servers.failover import Servers
 from service.core.threads import ended
 
 RECYCLE_SECONDS = 3600

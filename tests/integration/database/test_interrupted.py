@@ -16,8 +16,9 @@ import pytest
 from service.core.backups import backup
 from service.core.backups.backup_store import PARTIAL, BackupStore
 from service.core.backups.restore import restore
-from service.core.database import driver, failover, retry
+from service.core.database import driver, retry
 from service.core.database.connect import connect
+from service.core.database.servers import failover
 from service.core.database.transactions import Database, Transaction
 from service.core.errors import ContentionError, DuplicateError
 from service.core.settings import Settings

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pymysql
 import pytest
 
-from service.core.database.failover import Servers
 from service.core.database.pool import Pool
+from service.core.database.servers.failover import Servers
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.tcp_proxy import Wire

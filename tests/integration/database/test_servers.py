@@ -18,8 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.database import failover, transactions
+from service.core.database import transactions
 from service.core.database.connect import connect
+from service.core.database.servers import failover
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine

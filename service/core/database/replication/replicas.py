@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from service.core.database.connect import close_pool, open_pool
 from service.core.database.replication.positions import Position, position_of, why_behind
-from service.core.database.servers import format_address
+from service.core.database.servers.addresses import format_address
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.settings import Settings

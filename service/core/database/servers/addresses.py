@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-Server = tuple[str, int]
+Address = tuple[str, int]
 
 _entry = re.compile(r"(?:\[(?P<address>[^][]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[1-9][0-9]{0,4}))?")
 MAX_PORT = 65535
@@ -14,13 +14,13 @@ FORMS = (
 )
 
 
-def parse(text: str, port: int) -> list[Server]:
+def parse(text: str, port: int) -> list[Address]:
     """(host, port) of each entry of a comma-separated list; ValueError names the invalid entry.
 
     port: the port of entries without one.
     """
     entries = [entry.strip() for entry in text.split(",")]
-    servers = [_server(entry, port) for entry in entries]
+    servers = [_address(entry, port) for entry in entries]
     for number, (entry, server) in enumerate(zip(entries, servers, strict=True), 1):
         if server is None:
             problem = f", {entry!r}, is not a server" if entry else " is empty"
@@ -33,7 +33,7 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _server(entry: str, default: int) -> Server | None:
+def _address(entry: str, default: int) -> Address | None:
     if _is_ipv6(entry):
         return entry, default
     match = _entry.fullmatch(entry)

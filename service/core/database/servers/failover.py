@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from service.core.database.driver import LOST, Connection, Server
-from service.core.database.probe import Probe
-from service.core.database.writability import OUTSIDE, READ_ONLY
+from service.core.database.servers.probe import Probe
+from service.core.database.servers.writability import OUTSIDE, READ_ONLY
 from service.core.threads import ended
 
 if TYPE_CHECKING:

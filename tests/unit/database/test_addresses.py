@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.database import servers
+from service.core.database.servers import addresses
 from service.core.errors import SettingsError
 from service.core.settings import Settings
 
@@ -24,10 +24,10 @@ SPACES = st.sampled_from(["", " ", "  "])
 @given(LISTS, SPACES)
 @example([("::1", 3307), ("fe80::1%eth0", 1), ("db-1.example.com.", 65535)], " ")
 def test_formatted_addresses_are_parsed_unchanged(
-    addresses: list[tuple[str, int]], space: str
+    servers: list[tuple[str, int]], space: str
 ) -> None:
-    text = f"{space},{space}".join(servers.format_address(host, port) for host, port in addresses)
-    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == addresses
+    text = f"{space},{space}".join(addresses.format_address(host, port) for host, port in servers)
+    assert Settings.from_environment({"MYSQL_HOST": space + text + space}).servers == servers
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=5), PORTS)
@@ -44,7 +44,7 @@ def test_every_accepted_address_can_be_formatted(text: str) -> None:
         read = Settings(mysql_host=text).servers
     except ValueError:
         return
-    assert servers.parse(",".join(servers.format_address(*one) for one in read), 1) == read
+    assert addresses.parse(",".join(addresses.format_address(*one) for one in read), 1) == read
     for host, port in read:
         assert 1 <= port <= 65535
         assert host == host.strip() != ""

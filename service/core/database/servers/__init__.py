@@ -1,0 +1,1 @@
+"""The servers of MYSQL_HOST: their addresses, which one is used, and whether it takes writes."""
