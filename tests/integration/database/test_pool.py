@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from service.core.database import driver
+from service.core.database import driver, failover
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
@@ -190,8 +190,9 @@ async def test_a_waiter_gets_a_released_connection_while_the_server_is_silent(
 
 
 async def test_a_cancelled_waiter_leaves_its_connection_to_the_next(
-    wire: Wire, migrated: Settings
+    wire: Wire, migrated: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(failover, "PROBE_SECONDS", 100)
     wire.delay = 0.05
     async with connect(engine.over(wire, migrated)) as database:
         await database.ping()

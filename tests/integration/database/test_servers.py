@@ -81,8 +81,9 @@ async def test_a_server_that_is_down_is_skipped(wire: Wire, migrated: Settings) 
 
 
 async def test_the_next_server_is_used_if_one_becomes_unreachable(
-    wire: Wire, other: Wire, two: Settings
+    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(failover, "PROBE_SECONDS", 100)
     async with connect(two) as database:
         assert (wire.taken, other.taken) == (1, 0)
         wire.refusing = True
