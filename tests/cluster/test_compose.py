@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service.web.access.users import FAILURES
 from tests.support import compose
 from tests.support.compose import NODES, ComposeCluster
 from tests.support.history import anomalies
@@ -96,6 +97,17 @@ async def test_after_an_outage_of_all_nodes_one_run_starts_the_group_with_every_
     clients = Clients(cluster)
     await clients.post_while(disturb())
     await clients.assert_nothing_lost()
+
+
+async def test_a_client_cannot_guess_more_passwords_by_inventing_addresses(
+    cluster: ComposeCluster,
+) -> None:
+    wrong = f"Basic {b64encode(b'nobody:wrong').decode()}"
+    statuses = [
+        await cluster.status("/jobs", authorization=wrong, x_forwarded_for=f"10.0.0.{number}")
+        for number in range(2 * FAILURES + 2)
+    ]
+    assert set(statuses) == {401, 429}
 
 
 async def test_a_node_with_rows_of_its_own_is_refused_until_its_volume_is_removed(

@@ -119,11 +119,11 @@ class ComposeCluster:
             assert time.monotonic() < end, await self.attempt("ps", "--all")
             await asyncio.sleep(0.2)
 
-    async def status(self, path: str) -> int | None:
+    async def status(self, path: str, **headers: str) -> int | None:
         """The status of a GET through the proxy; None without a reply."""
         line = Line(self.port)
         try:
-            return (await line.send(request("GET", path))).status
+            return (await line.send(request("GET", path, **headers))).status
         except (OSError, EOFError):
             return None
         finally:
