@@ -85,9 +85,10 @@ class ComposeCluster:
             out, err = await process.communicate()
         return Ended(process.returncode, out.decode(), err.decode())
 
-    async def form_group(self) -> Ended:
+    async def form_group(self, **variables: str) -> Ended:
         """Run the one-shot service that forms the group, as an operator does."""
-        return await self.attempt("run", "--rm", "--no-deps", "-T", "group")
+        changed = [part for name in variables for part in ("-e", f"{name}={variables[name]}")]
+        return await self.attempt("run", "--rm", "--no-deps", "-T", *changed, "group")
 
     async def sql(self, node: str, statements: str) -> list[list[str]]:
         """The rows that statements print, run as root on a node."""
