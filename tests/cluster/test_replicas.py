@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.database.probe import SILENT_SECONDS
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.clusters import Galera
@@ -112,6 +114,31 @@ async def test_what_one_replica_wrote_is_there_for_the_other(replicas: Pair) -> 
         failed += [reply.text for reply in (found, hired) if reply.status_code not in (200, 201)]
     loading.cancel()
     assert failed == []
+
+
+async def test_a_node_that_still_applies_rows_is_not_taken_for_silent(
+    replicas: Pair, galera: Galera, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only node 2 has a trigger, which makes it apply a row of node 1 late."""
+    one, _ = replicas
+    late = SILENT_SECONDS + 6
+    trigger = (
+        f"CREATE TRIGGER late BEFORE INSERT ON departments FOR EACH ROW SET @late = SLEEP({late})"
+    )
+    await galera.sql(
+        2,
+        "SET GLOBAL slave_run_triggers_for_rbr = YES",
+        "SET SESSION wsrep_on = OFF",
+        "USE hirebase",
+        trigger,
+    )
+    async with connect(first_choice(galera, 2)) as database:
+        (made,) = (await one.post("/departments", json={"department": "Late"})).json()["ids"]
+        began = time.monotonic()
+        assert await database.fetch("SELECT id FROM departments") == [(made,)]
+        assert time.monotonic() - began > SILENT_SECONDS
+    assert "leaving" not in caplog.text
+    await galera.sql(2, "SET GLOBAL slave_run_triggers_for_rbr = NO")
 
 
 async def test_a_job_is_confirmed_followed_and_finished_by_the_other_replica(

@@ -189,11 +189,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
     read_only: a server that takes no writes is usable as well.
+    causal: on Galera, a transaction first waits for all that other nodes have committed.
     """
 
     id_step = 1
 
-    def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
+    def __init__(
+        self, server: Server, *, read_only: bool = False, causal: bool = True, **options: Any
+    ):
         super().__init__(
             charset="utf8mb4",
             autocommit=True,
@@ -203,7 +206,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
         )
         self.server = server
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
-        self._for_reads = read_only
+        self._for_reads, self._causal = read_only, causal
 
     async def open(self) -> None:
         """Connect; OperationalError."""
@@ -280,5 +283,5 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
-            if "MariaDB" in version:
+            if "MariaDB" in version and self._causal:
                 await cursor.execute(SQL["mariadb_session"])

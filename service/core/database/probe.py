@@ -45,7 +45,8 @@ class Probe:
                 await self._connection.check()
             else:
                 self.close()
-                self._connection = Connection(self._server, **self._options)
+                # A node that still applies the rows of other nodes is not silent.
+                self._connection = Connection(self._server, causal=False, **self._options)
                 await self._connection.open()
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             return error
