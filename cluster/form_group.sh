@@ -34,19 +34,21 @@ lives_on() {
     FROM performance_schema.replication_group_members")" = 1 ]
 }
 
-# transactions NODE: the set that the node has, those included that it has still to apply
+# transactions NODE: the set that the node has, those included that it has still to apply. Fails if
+# the node does not answer, because an empty set would mean that it has none.
 transactions() {
-  ask "$1" "
-    SELECT REPLACE(CONCAT_WS(',', NULLIF(@@GLOBAL.gtid_executed, ''), (
-      SELECT NULLIF(received_transaction_set, '') FROM performance_schema.replication_connection_status
-      WHERE channel_name = 'group_replication_applier')), '\n', '')"
+  sql "$1" 2>/dev/null <<'SQL'
+SELECT REPLACE(CONCAT_WS(',', NULLIF(@@GLOBAL.gtid_executed, ''), (
+  SELECT NULLIF(received_transaction_set, '') FROM performance_schema.replication_connection_status
+  WHERE channel_name = 'group_replication_applier')), '\n', '');
+SQL
 }
 
 # most_transactions: the first node that has the transactions of all others
 most_transactions() {
   local -A sets
   local node other
-  for node in "${nodes[@]}"; do sets[$node]=$(transactions "$node"); done
+  for node in "${nodes[@]}"; do sets[$node]=$(transactions "$node") || return; done
   for node in "${nodes[@]}"; do
     for other in "${nodes[@]}"; do
       [ "$(ask "$node" "SELECT GTID_SUBSET('${sets[$other]}', '${sets[$node]}')")" = 1 ] || continue 2
@@ -128,7 +130,7 @@ step() {
     for node in "${out[@]}"; do join "$node" "$alive"; done
     [ "${#out[@]}" = 0 ] && [ ! "$missing$recovering" ]
   elif [ "$missing$recovering" ] || [ "${#out[@]}" -lt "${#nodes[@]}" ]; then
-    problem="there is no group, and$missing$recovering does not answer, or refuses root's password. Start it, or leave it out (-e NODES=…, see docs/scaling.md)"
+    problem="there is no group. Without an answer:${missing:- none}. Joining:${recovering:- none}. Start every node, or leave one out (-e NODES=…, see docs/scaling.md)"
     return 1
   else
     node=$(most_transactions)

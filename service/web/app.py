@@ -40,6 +40,7 @@ from service.web.console import html
 from service.web.console.jobs import Jobs
 from service.web.console.routes import console
 from service.web.console.runs import TIDY_SECONDS, Runs
+from service.web.console.summaries import Summaries
 from service.web.openapi import spec
 from service.web.traffic import log_format
 from service.web.traffic.limiter import Limiter, batch_limiter
@@ -120,6 +121,7 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         app.state.idempotency = Keys(database, settings.idempotency_hours)
         app.state.jobs = Jobs(database, heartbeats, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
+        app.state.summaries = Summaries(app.state.jobs)
         async with running(
             repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import pytest
 
+from service.web.access.users import FAILURES
 from tests.support import compose
 from tests.support.compose import NODES, ComposeCluster
 from tests.support.history import anomalies
@@ -98,15 +100,38 @@ async def test_after_an_outage_of_all_nodes_one_run_starts_the_group_with_every_
     await clients.assert_nothing_lost()
 
 
+async def test_without_a_node_a_group_starts_only_if_the_operator_leaves_it_out(
+    cluster: ComposeCluster,
+) -> None:
+    await cluster.run("kill", *NODES)
+    await cluster.run("start", "db-1", "db-2")
+    refused = await cluster.form_group(WAIT_SECONDS="20")
+    assert refused.code == 1
+    assert "Without an answer: db-3." in refused.out
+    formed = await cluster.form_group(NODES="db-1 db-2")
+    assert formed.code == 0, formed
+    await cluster.run("start", "db-3")
+    await cluster.wait_complete()
+
+
+async def test_a_client_cannot_guess_more_passwords_by_inventing_addresses(
+    cluster: ComposeCluster,
+) -> None:
+    wrong = f"Basic {b64encode(b'nobody:wrong').decode()}"
+    statuses = [
+        await cluster.status("/jobs", authorization=wrong, x_forwarded_for=f"10.0.0.{number}")
+        for number in range(2 * FAILURES + 2)
+    ]
+    assert set(statuses) == {401, 429}
+
+
 async def test_a_node_with_rows_of_its_own_is_refused_until_its_volume_is_removed(
     cluster: ComposeCluster,
 ) -> None:
     await cluster.sql(
         "db-3", "STOP GROUP_REPLICATION; SET GLOBAL super_read_only = OFF; CREATE DATABASE stray"
     )
-    refused = await cluster.attempt(
-        *("run", "--rm", "--no-deps", "-T", "-e", "WAIT_SECONDS=5", "group")
-    )
+    refused = await cluster.form_group(WAIT_SECONDS="5")
     assert refused.code == 1
     assert "db-3 has transactions that the group lacks" in refused.out
     await cluster.remove_data("db-3")

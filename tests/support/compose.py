@@ -85,9 +85,10 @@ class ComposeCluster:
             out, err = await process.communicate()
         return Ended(process.returncode, out.decode(), err.decode())
 
-    async def form_group(self) -> Ended:
+    async def form_group(self, **variables: str) -> Ended:
         """Run the one-shot service that forms the group, as an operator does."""
-        return await self.attempt("run", "--rm", "--no-deps", "-T", "group")
+        changed = [part for name in variables for part in ("-e", f"{name}={variables[name]}")]
+        return await self.attempt("run", "--rm", "--no-deps", "-T", *changed, "group")
 
     async def sql(self, node: str, statements: str) -> list[list[str]]:
         """The rows that statements print, run as root on a node."""
@@ -119,11 +120,11 @@ class ComposeCluster:
             assert time.monotonic() < end, await self.attempt("ps", "--all")
             await asyncio.sleep(0.2)
 
-    async def status(self, path: str) -> int | None:
+    async def status(self, path: str, **headers: str) -> int | None:
         """The status of a GET through the proxy; None without a reply."""
         line = Line(self.port)
         try:
-            return (await line.send(request("GET", path))).status
+            return (await line.send(request("GET", path, **headers))).status
         except (OSError, EOFError):
             return None
         finally:

@@ -31,10 +31,9 @@ from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
 from service.web.console.job_files import existing, keep, safe_name, upload_of
-from service.web.console.jobs import Job, Jobs
+from service.web.console.jobs import Job
 from service.web.console.runs import Work, place
-
-WATCH_SECONDS = 0.5
+from service.web.console.summaries import WATCH_SECONDS, Summaries
 
 
 class Confirmation(Struct):
@@ -183,10 +182,12 @@ _WORK = {
 @get("/jobs/{job_id:str}/events")
 async def events(state: State, job_id: FromPath[str]) -> ServerSentEvent:
     """An event for each change of a job, until it is no longer running."""
-    return ServerSentEvent(_changes(state.jobs, job_id, await state.jobs.summary(job_id)))
+    return ServerSentEvent(_changes(state.summaries, job_id, await state.jobs.summary(job_id)))
 
 
-async def _changes(jobs: Jobs, job_id: str, summary: dict[str, Any]) -> AsyncGenerator[str]:
+async def _changes(
+    summaries: Summaries, job_id: str, summary: dict[str, Any]
+) -> AsyncGenerator[str]:
     sent = ""
     while True:
         event = msgspec.json.encode(summary).decode()
@@ -198,7 +199,7 @@ async def _changes(jobs: Jobs, job_id: str, summary: dict[str, Any]) -> AsyncGen
         await asyncio.sleep(WATCH_SECONDS)
         # While the database is not available, the last summary stays.
         with suppress(UnavailableError):
-            summary = await jobs.summary(job_id)
+            summary = await summaries.recent(job_id)
 
 
 @get("/jobs/{job_id:str}/rejects")

@@ -147,6 +147,31 @@ async def test_a_job_is_alive_while_its_work_uses_every_connection(
     assert states == ["running", "done"]
 
 
+async def test_many_pages_that_follow_a_job_share_its_queries(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary, asked = Jobs.summary, []
+
+    async def counted(jobs: Jobs, job_id: str) -> dict[str, object]:
+        asked.append(job_id)
+        return await summary(jobs, job_id)
+
+    job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+    monkeypatch.setattr(Jobs, "summary", counted)
+    pages, seconds = 20, 3
+    with suppress(Rollback):
+        async with database.transaction(60) as blocking:
+            await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
+            await client.post(f"/console/jobs/{job}/confirm", json={})
+            following = [asyncio.create_task(events(client, job)) for _ in range(pages)]
+            await asyncio.sleep(seconds)
+            following[0].cancel()
+            raise Rollback
+    ends = [found[-1]["state"] for found in await asyncio.gather(*following[1:])]
+    assert set(ends) == {"done"}
+    assert pages + seconds < len(asked) < 3 * pages
+
+
 async def test_a_load_that_fails_and_runs_again_counts_its_rows_once(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,15 @@ def test_the_proxy_checks_every_replica(services: dict[str, Any]) -> None:
         assert f"GET /health/{backend.split()[0]}" in backend
 
 
+def test_the_pages_name_only_services_that_it_has(services: dict[str, Any]) -> None:
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    commands = re.findall(r"-f compose\.cluster\.yaml (?:up|start|run|logs|rm)\b([^`\n]*)", text)
+    words = [word for command in commands for word in command.split() if word[0] not in '-N"']
+    named = [word for word in words if not re.fullmatch(r'NODES=.*|db-2"', word)]
+    assert named
+    assert set(named) <= set(services)
+
+
 def test_mounted_files_exist(services: dict[str, Any]) -> None:
     mounts = [str(one) for service in services.values() for one in service.get("volumes", ())]
     files = {mount.partition(":")[0] for mount in mounts if mount.startswith("./cluster")}
