@@ -57,6 +57,7 @@ FIXED = ("id", "kind", "title", "user", "role", "options", "word")
 RESULT = ("failures", "verdicts", "rejects")
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
+Kind = Literal["load", "backup", "verify", "restore"]
 State = Literal["running", "ready", "done", "failed"]
 
 
@@ -109,7 +110,7 @@ class Job(Progress, kw_only=True):
     """A job. A job with a preview runs twice; in between it is `ready` until a user confirms."""
 
     id: str = msgspec.field(default_factory=token)
-    kind: Literal["load", "backup", "verify", "restore"]
+    kind: Kind
     title: str
     user: str
     role: Role
