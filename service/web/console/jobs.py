@@ -137,7 +137,7 @@ class Job(Progress, kw_only=True):
 class Jobs:
     """The table of jobs, and a folder for each job with files; both are kept for a day.
 
-    Heartbeats use a database of their own: the pool may be in use for longer than SILENT_SECONDS.
+    Heartbeats use a separate database: the pool may be in use for longer than SILENT_SECONDS.
     """
 
     def __init__(self, database: Database, heartbeats: Database, folder: Path):
