@@ -43,7 +43,7 @@ class RejectsFile:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        # On a full disk, closing writes once more and fails: that must not hide the first error.
+        # On a full disk, closing writes again and fails. That must not hide the first error.
         with suppress(OSError):
             self._stack.close()
 

@@ -24,12 +24,12 @@ def temporary_file() -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def storage_errors() -> Iterator[None]:
-    """Raise StorageError if a temporary file cannot be created or written."""
+def storage_errors(
+    what: str = "A temporary file cannot be written (TMPDIR)",
+    advice: str = "Make room there, or set TMPDIR to another folder.",
+) -> Iterator[None]:
+    """Raise StorageError if a file of the service cannot be used; for temporary ones by default."""
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"A temporary file cannot be written (TMPDIR): {error.strerror}. Make room there, or "
-            "set TMPDIR to another folder."
-        ) from error
+        raise StorageError(f"{what}: {error.strerror}. {advice}") from error

@@ -79,7 +79,7 @@ class Loader:
         return await program.start(*self._arguments, **self._variables)
 
     async def finish(self) -> Result:
-        """Run to the end; once more if the database could not be reached."""
+        """Run to the end, and a second time if the database could not be reached."""
         ended = await program.run(*self._arguments, **self._variables)
         if ended.code == 1:
             ended = await program.run(*self._arguments, **self._variables)

@@ -42,7 +42,7 @@ def as_bytes(_: Any, value: Any) -> bytes:
 
 
 def as_msgpack(_: Any, value: Any) -> bytes:
-    """MessagePack, or where a value is none, what is no MessagePack."""
+    """MessagePack; invalid bytes if MessagePack has no such value."""
     try:
         return msgspec.msgpack.encode(value)
     except (TypeError, OverflowError, UnicodeEncodeError):
@@ -57,7 +57,7 @@ schemathesis.serializer("application/msgpack")(as_msgpack)
 
 @pytest.fixture(scope="module")
 async def served(migrated: Settings) -> AsyncIterator[Service]:
-    """The service in a process of its own, on the database of the tests."""
+    """The service in a separate process, on the database of the tests."""
     variables = engine.environment(migrated) | {
         "API_USER": "admin",
         "API_PASS": PASSWORD,
@@ -70,7 +70,7 @@ async def served(migrated: Settings) -> AsyncIterator[Service]:
 
 
 def document() -> BaseSchema:
-    """As the service tells it, which needs no database."""
+    """The document of the service, which needs no database."""
     app = create_app(Settings(api_pass=PASSWORD))
     return schemathesis.openapi.from_dict(json.loads(json.dumps(app.openapi_schema.to_schema())))
 

@@ -34,7 +34,7 @@ async def two(scratch: Settings, tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def scraped(service: Service, settings: Settings) -> list[dict[str, float]]:
-    """The figures, asked for so often that every worker tells them."""
+    """The metrics, requested so often that every worker replies."""
 
     async def ask() -> dict[str, float]:
         async with service.client(settings.api_user, settings.api_pass) as client:
@@ -49,12 +49,12 @@ def counting(folder: Path) -> set[int]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """Those in which workers count."""
+    """The folders in which the workers count."""
     return list(folder.glob("hirebase-*"))
 
 
 async def post_until_both_have_work(service: Service, settings: Settings, folder: Path) -> int:
-    """The rows that were posted, a connection each."""
+    """The rows that were posted, each over a separate connection."""
 
     async def post() -> None:
         async with service.client(settings.api_user, settings.api_pass) as client:

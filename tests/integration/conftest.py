@@ -18,7 +18,7 @@ from tests.support.restores import fill
 from tests.support.serving import serving
 
 SMALL = 256
-"""Bytes in a block: some six hires."""
+"""Bytes in a block: about six hires."""
 
 
 @pytest.fixture(scope="module")

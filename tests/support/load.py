@@ -43,7 +43,7 @@ class Reply:
 
 
 async def started(settings: Settings, **variables: str) -> Service:
-    """The service on a database, in a process of its own."""
+    """The service on a database, in a separate process."""
     given = engine.environment(settings) | {"API_USER": USER, "API_PASS": PASSWORD}
     del given["API_PORT"]
     return await Service.started(**given | {"LOG_LEVEL": "error"} | variables)
@@ -59,12 +59,12 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 def batch(rows: int, **fields: Any) -> bytes:
-    """So many good hires."""
+    """This many good hires."""
     return msgspec.json.encode([hire(name=f"Ana Gómez {at}", **fields) for at in range(rows)])
 
 
 class Line:
-    """A connection to the service, opened anew where it was closed."""
+    """A connection to the service, opened again if it was closed."""
 
     def __init__(self, port: int):
         self._port = port

@@ -87,7 +87,7 @@ def _json_decoder(text: str) -> json.JSONDecoder:
 
 
 def _integer(text: str) -> int:
-    # Python limits the digits of an int. With fewer of them it is out of range all the same.
+    # Python limits the digits of an int. With fewer digits, the number is out of range as well.
     return int(text[:_MAX_DIGITS])
 
 

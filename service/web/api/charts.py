@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from msgspec import Struct
 
 from service.core.reports import DepartmentHires, QuarterlyHires
 
@@ -36,15 +35,6 @@ _environment = jinja2.Environment(
     trim_blocks=True,
 )
 _environment.filters["number"] = "{:,}".format
-
-
-class Segment(Struct, frozen=True):
-    """A segment of a bar, in pixels; `fill` is an index of FILLS."""
-
-    x: float
-    width: float
-    value: int
-    fill: int
 
 
 def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
@@ -104,8 +94,8 @@ def _bar(at: int, name: str, values: Sequence[int], scale: float) -> dict[str, A
     segments, before = [], 0
     for fill, value in enumerate(values):
         if value:
-            x = round(LEFT + before * scale, 1)
-            segments.append(Segment(x, round(value * scale, 1), value, fill))
+            x, width = round(LEFT + before * scale, 1), round(value * scale, 1)
+            segments.append({"x": x, "width": width, "value": value, "fill": fill})
         before += value
     name = name.translate(NOT_IN_XML)
     shortened = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -31,7 +31,7 @@ from service.web.api.reports import CSV, Year
 from service.web.api.uploads import MAX_UPLOAD, received
 from service.web.console import backup_jobs, loads
 from service.web.console.job_files import existing, keep, safe_name, upload_of
-from service.web.console.jobs import Job
+from service.web.console.jobs import Job, Kind
 from service.web.console.runs import Work, place
 from service.web.console.summaries import WATCH_SECONDS, Summaries
 
@@ -57,16 +57,16 @@ async def begin_load(
     on_conflict: FromQuery[OnConflict] = "reject",
     assume_utc: FromQuery[bool] = False,
 ) -> Started:
-    name = safe_name(name)
+    name, table = safe_name(name), by_path(table).path
     options = {
-        "table": by_path(table).path,
+        "table": table,
         "name": name,
         "on_conflict": on_conflict,
         "assume_utc": str(assume_utc).lower(),
     }
     job = Job(
         kind="load",
-        title=f"Load {name} into {options['table']}",
+        title=f"Load {name} into {table}",
         user=request.user,
         role="writer",
         options=options,
@@ -89,7 +89,7 @@ async def begin_backup(
 ) -> Started:
     name = table if table == "all" else by_path(table).path
     title = f"Back up {'all tables' if name == 'all' else name}"
-    return await _begin(request, state, "backup", title, {"table": name})
+    return await _begin(state, "backup", title, request.user, {"table": name})
 
 
 @post("/backups/{name:str}/{kind:str}", opt={ROLE: "operator"})
@@ -102,31 +102,17 @@ async def begin_with_backup(
     backups = {one.name: one for one in await in_thread(state.backup_store.list)}
     if name not in backups:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
+    word = backups[name].tables.replace(ALL, "all") if kind == "restore" else ""
     title = f"{kind.capitalize()} {name}"
-    confirmation = (
-        {"word": backups[name].tables.replace(ALL, "all"), "preview": True}
-        if kind == "restore"
-        else {}
-    )
-    return await _begin(request, state, kind, title, {"backup": name}, **confirmation)
+    return await _begin(state, kind, title, request.user, {"backup": name}, word)
 
 
 async def _begin(
-    request: Request[Any, Any, Any],
-    state: State,
-    kind: Literal["backup", "verify", "restore"],
-    title: str,
-    options: dict[str, str],
-    **confirmation: Any,
+    state: State, kind: Kind, title: str, user: str, options: dict[str, str], word: str = ""
 ) -> Started:
-    job = Job(
-        kind=kind,
-        title=title,
-        user=request.user,
-        role="operator",
-        options=options,
-        **confirmation,
-    )
+    """Begin a job; one with a word to type begins with a preview."""
+    job = Job(kind=kind, title=title, user=user, role="operator", options=options)
+    job.word, job.preview = word, bool(word)
     await state.runs.begin(job, _work(state))
     return Started(job.id)
 

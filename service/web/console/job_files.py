@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from service.core.backups.format.zip_archive import CHUNK
 from service.core.errors import StorageError
+from service.core.temporary_files import storage_errors
 from service.core.threads import in_thread
 from service.web.console.jobs import Job, Jobs
 
@@ -20,16 +20,11 @@ NAME_BYTES = 100
 _unsafe = re.compile(r"[^\w.-]")
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Errors of the folder of uploads and rejects as StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"The folder of uploads and rejects (REJECTS_DIR) cannot be used: {error.strerror}. "
-            "Make room there and allow the service to read and write it, then try again."
-        ) from error
+_storage_errors = partial(
+    storage_errors,
+    "The folder of uploads and rejects (REJECTS_DIR) cannot be used",
+    "Make room there and allow the service to read and write it, then try again.",
+)
 
 
 def safe_name(name: str) -> str:
@@ -45,7 +40,7 @@ def upload_of(job: Job, jobs: Jobs) -> Path:
 
 def keep(upload: IO[bytes], path: Path) -> None:
     """Copy an upload to its path in the new folder of its job; StorageError."""
-    with storage_errors():
+    with _storage_errors():
         path.parents[2].mkdir(parents=True, exist_ok=True)
         path.parents[1].mkdir(mode=0o700)
         path.parent.mkdir()
@@ -56,7 +51,7 @@ def keep(upload: IO[bytes], path: Path) -> None:
 
 async def existing(path: Path) -> Path:
     """The path; StorageError if this replica cannot see the file."""
-    with storage_errors():
+    with _storage_errors():
         if await in_thread(path.is_file):
             return path
     raise StorageError(

@@ -57,6 +57,7 @@ FIXED = ("id", "kind", "title", "user", "role", "options", "word")
 RESULT = ("failures", "verdicts", "rejects")
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
+Kind = Literal["load", "backup", "verify", "restore"]
 State = Literal["running", "ready", "done", "failed"]
 
 
@@ -109,7 +110,7 @@ class Job(Progress, kw_only=True):
     """A job. A job with a preview runs twice; in between it is `ready` until a user confirms."""
 
     id: str = msgspec.field(default_factory=token)
-    kind: Literal["load", "backup", "verify", "restore"]
+    kind: Kind
     title: str
     user: str
     role: Role
@@ -136,7 +137,7 @@ class Job(Progress, kw_only=True):
 class Jobs:
     """The table of jobs, and a folder for each job with files; both are kept for a day.
 
-    Heartbeats use a database of their own: the pool may be in use for longer than SILENT_SECONDS.
+    Heartbeats use a separate database: the pool may be in use for longer than SILENT_SECONDS.
     """
 
     def __init__(self, database: Database, heartbeats: Database, folder: Path):

@@ -1,19 +1,19 @@
-"""The pages of the console."""
+"""The pages of the console, and its routes."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Router, get, route
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
-from litestar.response import Template
+from litestar.response import File, Template
 
 from service.core import reports
 from service.core.backups.backup_store import Listed
 from service.core.database.transactions import Database
-from service.core.errors import UnavailableError
+from service.core.errors import NotFoundError, UnavailableError
 from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
 from service.core.rules.fields import Code
 from service.core.tables import TABLES, Table, by_name, by_path
@@ -24,12 +24,14 @@ from service.web.api.parameters import MAX_AFTER, After, InjectedDatabase, Injec
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
 from service.web.api.rows import find_row, list_rows
-from service.web.console.html import page
+from service.web.console.actions import ACTIONS
+from service.web.console.html import ERRORS, STATIC, page
 
 AnyRequest = Request[Any, Any, Any]
 Source = Literal["api", "loader", "restore", ""]
 Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
 PAGE, RECENT = 50, 5
+STATIC_FILES = {path.name: path for path in STATIC.iterdir()}
 SHOWN = 1000
 """Most characters of a record, and of its errors as JSON; `/rejects/{id}` has all."""
 
@@ -158,4 +160,20 @@ async def _backups(request: AnyRequest, state: State, count: int) -> list[Listed
     return listed[::-1][:count]
 
 
-PAGES = [overview, rows, row, load, backups, rejects, report_page, job]
+@route("/static/{name:str}", http_method=["GET", "HEAD"], name="static")
+async def static(name: FromPath[str]) -> File:
+    """A file that the pages load. An unknown name never reaches the disk."""
+    if name not in STATIC_FILES:
+        raise NotFoundError(f"There is no static file {name[:100]!r}.")
+    return File(STATIC_FILES[name], filename=name, content_disposition_type="inline")
+
+
+console = Router(
+    "/",
+    route_handlers=[
+        *(overview, rows, row, load, backups, rejects, report_page, job),
+        Router("/console", route_handlers=[*ACTIONS, static]),
+    ],
+    exception_handlers=ERRORS,
+    include_in_schema=False,
+)

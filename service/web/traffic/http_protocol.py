@@ -80,7 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(TOO_LARGE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse a request once more, without its Upgrade header.
+        """Parse a request a second time, without its Upgrade header.
 
         httptools takes everything after such a head for another protocol: it loses the body and
         the next request.

@@ -137,7 +137,7 @@ async def test_headers(caller: httpx.AsyncClient, endpoint: Endpoint) -> None:
     "path", ["/departments?limit=x", "/departments", "/console/loads", "/nothing", "/schema"]
 )
 async def test_hosts(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
-    """Also where the framework builds a URL: for a bad parameter, or a key with its request."""
+    """Also if the framework builds a URL: for a bad parameter, or a key with its request."""
     for method in ("GET", "POST"):
         headers = {b"Host": text, b"Idempotency-Key": b"one"}
         await check(caller, method, path, headers=headers)
@@ -182,7 +182,7 @@ async def test_a_file_of_any_name_is_checked(caller: httpx.AsyncClient, name: st
 
 
 async def test_a_long_name_keeps_its_suffix(caller: httpx.AsyncClient) -> None:
-    """It tells the format, and that a file is compressed."""
+    """It shows the format, and that a file is compressed."""
     name = "漢" * 256 + ".csv"
     job = await run(caller, f"/console/loads?table=departments&name={name}", content=BODY)
     assert (await events(caller, job))[-1]["state"] == "ready"

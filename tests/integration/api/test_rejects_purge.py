@@ -27,7 +27,7 @@ API = RejectOrigin("api", "POST /departments")
 
 
 async def put(database: Database, count: int, days: float = 0) -> None:
-    """So many rejects, so old."""
+    """This many rejects of this age."""
     one = [Reject(at, "x", [Error(None, "malformed", "is no row")]) for at in range(count)]
     async with database.transaction() as transaction:
         await log_rejects(transaction, TABLES[0], one, API)

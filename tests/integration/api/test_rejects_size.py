@@ -30,7 +30,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 async def put(database: Database, record: str, errors: list[Error] = ONE, count: int = 1) -> None:
-    """So many equal rejects."""
+    """This many equal rejects."""
     for start in range(0, count, 100):
         several = [Reject(at, record, errors) for at in range(start, min(count, start + 100))]
         async with database.transaction() as transaction:
@@ -39,7 +39,7 @@ async def put(database: Database, record: str, errors: list[Error] = ONE, count:
 
 @pytest.fixture
 async def served(database: Database, migrated: Settings) -> AsyncIterator[Service]:
-    """The service in a process of its own."""
+    """The service in a separate process."""
     service = await started(migrated)
     yield service
     assert (await service.end()).code == 0

@@ -243,4 +243,4 @@ def complaint_about(attack: Attack, reply: httpx.Response) -> str | None:
         return "another shape"
     visible = reply.text if "detail" in body else str([one["errors"] for one in body["failures"]])
     leaks = [word for word in INTERNAL if word in visible and word not in attack.name]
-    return f"tells {leaks}" if leaks else None
+    return f"reveals {leaks}" if leaks else None
