@@ -32,7 +32,7 @@ MEMBERS = (
     "SELECT CONCAT_WS(' ', member_host, member_state, member_role) "
     "FROM performance_schema.replication_group_members ORDER BY 1"
 )
-STARTED_SECONDS, COMPLETE_SECONDS = 400, 150
+STARTED_SECONDS, COMPLETE_SECONDS = 500, 400
 
 
 def missing() -> str | None:
@@ -113,7 +113,7 @@ class ComposeCluster:
             assert time.monotonic() < end, [await self._members_if_up(node) for node in NODES]
             await asyncio.sleep(0.5)
 
-    async def wait_ready(self, seconds: float = 60) -> None:
+    async def wait_ready(self, seconds: float = 120) -> None:
         """Wait until a replica is ready behind the proxy."""
         end = time.monotonic() + seconds
         while await self.status("/health/ready") != 200:
