@@ -13,6 +13,7 @@ import msgspec
 import pymysql
 import pytest
 
+from service.core.backups import backup
 from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.restore import readers
 from service.core.backups.sources import opened
@@ -24,9 +25,11 @@ from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
 from service.core.rules.avro_records import validate
 from service.core.settings import Settings
+from service.core.threads import in_thread
 from tests.support.backup_files import DEPARTMENTS, JOBS
 from tests.support.clusters import NODES, Cluster
 from tests.support.serving import serving
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 SOON = 10
@@ -118,7 +121,40 @@ async def test_the_next_server_is_read_if_a_replica_is_killed_or_frozen(
         await until_read(both, cluster.ports[second])
         writer = int((settings.mysql_host or "").rpartition(":")[2])
         await until_read(one, writer)
-    assert [cluster.address(first) in line for line in caplog.messages] == [True, True]
+    lines = [one.getMessage() for one in caplog.records if one.name == "hirebase.replicas"]
+    assert [cluster.address(first) in line for line in lines] == [True, True]
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+async def test_a_backup_fails_if_its_server_fails_and_the_next_one_succeeds(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    settings = await settings_of(cluster)
+    first, second = [n for n in NODES if cluster.address(n) not in (settings.mysql_host or "")]
+    store = BackupStore(tmp_path)
+    async with reading(settings) as found:
+        async with found.writer.transaction() as transaction:
+            rows = [(at, "x") for at in range(1, 20_001)]
+            await transaction.insert(JOBS.sql["insert_with_id"], rows)
+        replica = await found.current()
+        assert await port_of(replica) == cluster.ports[first]
+        with monkeypatch.context() as patch:
+            patch.setattr(backup, "PAGE", 1)  # one row at a time takes long enough
+            saving = asyncio.create_task(store.save(replica, JOBS, "null"))
+            await until(lambda: in_thread(has_files, tmp_path), SOON)
+            await getattr(cluster, fault)(first)
+            async with asyncio.timeout(SOON):
+                with pytest.raises(UnavailableError):
+                    await saving
+        assert store.list() == []
+        assert not await in_thread(has_files, tmp_path)
+        await until_read(found, cluster.ports[second])
+        saved = await store.save(await found.current(), JOBS, "null")
+        assert saved.tables["jobs"].rows == 20_000
+
+
+def has_files(folder: Path) -> bool:
+    return any(folder.iterdir())
 
 
 async def until_read(found: Replicas, port: int) -> None:
