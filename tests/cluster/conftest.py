@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
         if page := os.environ.get("FIGURES"):
             write(Path(page), FIGURES)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_on_sigterm() -> None:
+    """End like after Ctrl-C, so that no server is left."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
