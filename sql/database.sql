@@ -29,6 +29,9 @@ SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_time
 -- name: mariadb_session
 SET SESSION wsrep_sync_wait = 1;
 
+-- name: mariadb_probe
+SET SESSION wsrep_sync_wait = 0;
+
 -- seekdb reserves a million ids at each start and loses them at its end, so that 2,000 restarts use
 -- up all ids. Fewer are enough.
 -- name: embedded

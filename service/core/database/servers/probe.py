@@ -10,17 +10,19 @@ from typing import Any
 
 import pymysql
 
-from service.core.database.driver import Connection, Server
+from service.core.database.driver import SQL, Connection, Server
 
 SILENT_SECONDS = 4
 """A server that does not answer for so long is silent."""
 
 
 class _Connection(Connection):
-    """Without session settings: wsrep_sync_wait makes statements wait for other servers."""
+    """A connection whose statements never wait for other servers."""
 
     async def _set_up(self) -> None:
-        await self.check()
+        if "MariaDB" in await self.check():
+            async with self.cursor() as cursor:
+                await cursor.execute(SQL["mariadb_probe"])
 
 
 class Probe:
