@@ -124,7 +124,7 @@ class ComposeCluster:
         """The status of a GET through the proxy; None without a reply."""
         line = Line(self.port)
         try:
-            return (await line.send(request("GET", path, **headers))).status
+            return (await line.send(request("GET", path, b"", **headers))).status
         except (OSError, EOFError):
             return None
         finally:
