@@ -28,7 +28,7 @@ from service.core.tables import TABLES
 from service.web.access import users
 from tests.support import browser, engine
 from tests.support.serving import serving
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 USER, PASSWORD = "admin", "test-password"
 # Each test starts an application, so the tests hash with little work. HASHED_WITH is the real cost.
@@ -120,10 +120,10 @@ async def scratch(settings: Settings) -> AsyncIterator[Settings]:
 
 
 @pytest.fixture
-async def wire(migrated: Settings) -> AsyncIterator[Wire]:
+async def proxy(migrated: Settings) -> AsyncIterator[Proxy]:
     """A TCP port that leads to the server, and can be cut."""
-    async with engine.wire(migrated) as wire:
-        yield wire
+    async with engine.proxy(migrated) as proxy:
+        yield proxy
 
 
 # A client of an application in this event loop, with the right credentials. It gets a reply for

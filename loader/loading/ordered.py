@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from service.core.rules.batch import Row
-from service.core.threads import ended
+from service.core.threads import wait_for_all
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ async def in_order(jobs: AsyncGenerator[Job[T]], workers: int) -> AsyncGenerator
         for running in started:
             running.task.cancel()
         try:
-            await ended(*(running.task for running in started))
+            await wait_for_all(*(running.task for running in started))
         finally:
             await jobs.aclose()
 

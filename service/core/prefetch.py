@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from service.core.threads import ended
+from service.core.threads import wait_for_all
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ async def prefetch(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]
             yield item
     finally:
         upcoming.cancel()
-        await ended(upcoming)
+        await wait_for_all(upcoming)
 
 
 async def buffered(source: AsyncGenerator[bytes], idle_timeout: float) -> AsyncGenerator[bytes]:
@@ -42,7 +42,7 @@ async def buffered(source: AsyncGenerator[bytes], idle_timeout: float) -> AsyncG
             yield item
     finally:
         task.cancel()
-        await ended(task)
+        await wait_for_all(task)
 
 
 async def _fill(

@@ -23,11 +23,11 @@ async def in_thread(work: Callable[..., T], *args: Any) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await ended(future)
+        await wait_for_all(future)
         raise
 
 
-async def ended(*futures: asyncio.Future[Any]) -> None:
+async def wait_for_all(*futures: asyncio.Future[Any]) -> None:
     """Wait until all futures are done; if cancelled meanwhile, raise CancelledError afterwards.
 
     Errors of the futures are not raised here, but where their results are read.

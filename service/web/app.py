@@ -20,8 +20,8 @@ from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from service.core.writes.idempotency import PURGED_AT_ONCE, Keys
-from service.core.writes.rejects import REJECTS_PURGED_AT_ONCE, purge_rejects
+from service.core.writes.idempotency import PURGE_LIMIT, Keys
+from service.core.writes.rejects import REJECTS_PURGE_LIMIT, purge_rejects
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
 from service.web.access.hidden_routes import hiding_routes
@@ -136,7 +136,7 @@ async def _purge(app: Litestar, database: Database) -> bool:
     keys: int = await app.state.idempotency.purge()
     days = app.state.settings.rejects_days
     rejects = await _purge_rejects(database, days) if days else 0
-    return keys == PURGED_AT_ONCE or rejects == REJECTS_PURGED_AT_ONCE
+    return keys == PURGE_LIMIT or rejects == REJECTS_PURGE_LIMIT
 
 
 async def _purge_rejects(database: Database, days: int) -> int:

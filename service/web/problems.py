@@ -56,11 +56,11 @@ class Problem(msgspec.Struct, kw_only=True):
     detail: str
 
 
-def of_ours(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Response[bytes]:
+def of_core_error(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Response[bytes]:
     """An error of the core."""
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return of_anything(request, error)
+        return of_unexpected(request, error)
     headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, RETRYABLE) else {}
     return problem(status, str(error), headers, error.extras)
 
@@ -68,7 +68,7 @@ def of_ours(request: Request[Any, Any, Any], error: errors.HirebaseError) -> Res
 def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """An error of the framework: no such route or method, a body too large, a bad parameter."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return of_anything(request, error)
+        return of_unexpected(request, error)
     parameters = error.extra if isinstance(error.extra, list) else []
     extras = {"errors": [_shorten_values(one) for one in parameters]} if parameters else {}
     return problem(error.status_code, _detail(error), dict(error.headers or {}), extras)
@@ -90,14 +90,14 @@ def _shorten(value: Any) -> Any:
     return f"{value[: MAX_TEXT - 1]}…" if long else value
 
 
-def of_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def of_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """An error in the service itself. The log has the reason, the reply does not."""
     # The path as a literal: it may hold line ends and escape sequences.
     log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return problem(500, INTERNAL, {}, {})
 
 
-def of_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Response[bytes]:
+def of_client_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Response[bytes]:
     """An empty reply, because the client has disconnected."""
     return Response(b"", status_code=CLIENT_GONE)
 
@@ -116,8 +116,8 @@ def problem(
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    errors.HirebaseError: of_ours,
+    errors.HirebaseError: of_core_error,
     HTTPException: of_http,
-    ClientGone: of_gone,
-    Exception: of_anything,
+    ClientGone: of_client_gone,
+    Exception: of_unexpected,
 }

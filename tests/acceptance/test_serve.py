@@ -18,7 +18,7 @@ from service.core.settings import Settings
 from tests.support import engine
 from tests.support.processes import servers_of
 from tests.support.program import ROOT, Ended, Service, environment, run
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 SAMPLE = ROOT / "loader" / "sample"
@@ -165,11 +165,11 @@ def test_every_start_without_a_password_generates_a_new_one(story: Story) -> Non
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_with_mysql_host_the_service_uses_that_server(
-    wire: Wire, migrated: Settings, scratch: Settings, how: signal.Signals
+    proxy: Proxy, migrated: Settings, scratch: Settings, how: signal.Signals
 ) -> None:
-    settings = engine.over(wire, scratch)
+    settings = engine.through(proxy, scratch)
     service = await Service.started(**_without_port(engine.environment(settings)))
-    assert f"{scratch.mysql_database} at 127.0.0.1:{wire.port}" in service.text
+    assert f"{scratch.mysql_database} at 127.0.0.1:{proxy.port}" in service.text
     assert settings.api_pass not in service.text
     counts = await count(service, settings.api_user, settings.api_pass)
     assert counts == {"departments": 0, "jobs": 0, "employees": 0, "rejects": 0}

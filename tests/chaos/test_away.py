@@ -21,7 +21,7 @@ from tests.support.hires import count
 from tests.support.load import SUCCESS, Line, Reply, batch, report, request, started
 from tests.support.servers import Container, Server
 from tests.support.sizes import sized
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -104,13 +104,13 @@ async def kill_connections(settings: Settings) -> None:
             await asyncio.sleep(random.uniform(0, 0.2))
 
 
-async def restart(server: Server, wire: Wire, number: int) -> None:
+async def restart(server: Server, proxy: Proxy, number: int) -> None:
     """Kill or stop the database and start it again. The embedded one is only cut off."""
     if not isinstance(server, Container):
-        wire.refusing = True
-        wire.cut()
+        proxy.refusing = True
+        proxy.cut()
         await asyncio.sleep(2)
-        wire.refusing = False
+        proxy.refusing = False
     elif number % 2:
         await server.restart()
     else:
@@ -130,23 +130,23 @@ async def wait_for_database(settings: Settings) -> None:
     await until(answered, 60)
 
 
-@pytest.mark.parametrize("way", ["direct", "wire"])
+@pytest.mark.parametrize("way", ["direct", "proxy"])
 async def test_every_request_has_its_answer_in_time(
     server: Server, stocked: Database, way: str
 ) -> None:
     if way == "direct" and server.settings.embedded:
         pytest.skip("the embedded database can be cut off only through a proxy")
     ready = []
-    async with engine.wire(server.settings) as wire:
-        over = engine.over(wire, server.settings) if way == "wire" else server.settings
+    async with engine.proxy(server.settings) as proxy:
+        over = engine.through(proxy, server.settings) if way == "proxy" else server.settings
         service = await started(over, MYSQL_TIMEOUT=str(DEADLINE))
         watched = Watched(service.port)
         async with watched.watching():
             await kill_connections(server.settings)
             for number in range(RESTARTS):
                 if number % 3 == 2:
-                    wire.cut()
-                await restart(server, wire, number)
+                    proxy.cut()
+                await restart(server, proxy, number)
                 await wait_for_database(over)
                 ready.append(await until(watched.is_ready, 30))
                 await asyncio.sleep(random.uniform(0.2, 1))

@@ -16,7 +16,7 @@ from tests.support import engine
 from tests.support.hires import add_parents, count, hire
 from tests.support.serving import serving
 from tests.support.sizes import FULL
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -35,11 +35,11 @@ STALLS = [
 
 @pytest.fixture
 async def far(
-    wire: Wire, migrated: Settings, database: Database
+    proxy: Proxy, migrated: Settings, database: Database
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The service, with a proxy in front of its database."""
     await add_parents(database, range(1, 3))
-    over = msgspec.structs.replace(engine.over(wire, migrated), mysql_timeout=DEADLINE)
+    over = msgspec.structs.replace(engine.through(proxy, migrated), mysql_timeout=DEADLINE)
     async with serving(over) as client:
         yield client
 
@@ -52,19 +52,19 @@ async def sessions(database: Database) -> set[int]:
 @pytest.mark.parametrize("keyed", [False, True] if FULL else [True])
 @pytest.mark.parametrize(("text", "heard"), STALLS)
 async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
-    far: httpx.AsyncClient, wire: Wire, database: Database, text: bytes, heard: bool, keyed: bool
+    far: httpx.AsyncClient, proxy: Proxy, database: Database, text: bytes, heard: bool, keyed: bool
 ) -> None:
     headers = {"Idempotency-Key": f"{text!r} {heard}"} if keyed else {}
     rows = [hire(name=f"{at}") for at in range(50)]
     assert (await far.get("/health/ready")).status_code == 200
     pooled = await sessions(database)
-    wire.stall_at(text, heard=heard)
+    proxy.stall_at(text, heard=heard)
     began = time.monotonic()
     reply = await far.post("/employees", json=rows, headers=headers)
     assert time.monotonic() - began <= DEADLINE + MARGIN
     assert (reply.status_code, "Retry-After" in reply.headers) == (503, True)
-    assert wire.stalled
-    wire.flow()
+    assert proxy.stalled
+    proxy.flow()
 
     async def one_is_closed() -> bool:
         # Background tasks may have opened other connections, which stay.
@@ -79,9 +79,9 @@ async def test_a_stall_is_a_503_within_the_deadline_and_ends_its_connection(
 
 
 async def test_probes_answer_while_the_database_is_stalled(
-    far: httpx.AsyncClient, wire: Wire
+    far: httpx.AsyncClient, proxy: Proxy
 ) -> None:
-    wire.stall()
+    proxy.stall()
     ready = asyncio.create_task(far.get("/health/ready"))
     for _ in range(20):
         began = time.monotonic()
@@ -89,7 +89,7 @@ async def test_probes_answer_while_the_database_is_stalled(
         assert time.monotonic() - began < 0.5
         await asyncio.sleep(0.05)
     assert (await ready).status_code == 503
-    wire.flow()
+    proxy.flow()
 
     async def is_ready() -> bool:
         return (await far.get("/health/ready")).status_code == 200
@@ -98,11 +98,11 @@ async def test_probes_answer_while_the_database_is_stalled(
 
 
 async def test_everything_works_on_a_slow_network(
-    wire: Wire, migrated: Settings, database: Database
+    proxy: Proxy, migrated: Settings, database: Database
 ) -> None:
     await add_parents(database, range(1, 3))
-    wire.delay = 0.05
-    async with serving(engine.over(wire, migrated)) as far:
+    proxy.delay = 0.05
+    async with serving(engine.through(proxy, migrated)) as far:
         await use_all_routes(far, database)
 
 

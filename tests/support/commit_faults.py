@@ -131,6 +131,6 @@ class Commits:
 async def faulty_commits(settings: Settings) -> AsyncIterator[tuple[Settings, Commits]]:
     """Settings of the same database through the proxy, and the faults to set."""
     commits = Commits()
-    async with engine.wire(settings) as wire:
-        wire._reach = commits.reach(wire._reach)
-        yield engine.over(wire, settings), commits
+    async with engine.proxy(settings) as proxy:
+        proxy._reach = commits.reach(proxy._reach)
+        yield engine.through(proxy, settings), commits

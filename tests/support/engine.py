@@ -18,7 +18,7 @@ import pymysql
 from service.core.database import embedded
 from service.core.database.connect import connect
 from service.core.settings import Settings
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 IMAGE = "mysql:9.7"
 ROOT_PASSWORD = "root-password"
@@ -90,24 +90,24 @@ async def _on_server(settings: Settings, *statements: str) -> None:
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Wire]:
+async def proxy(settings: Settings) -> AsyncIterator[Proxy]:
     """A proxy in front of the server, on a TCP port. The embedded server has none itself."""
     if not settings.embedded:
         reach = partial(asyncio.open_connection, settings.mysql_host, settings.mysql_port)
-        async with Wire.to(reach) as opened:
+        async with Proxy.to(reach) as opened:
             yield opened
         return
     async with embedded.running(settings.embedded_dir) as server:
         reach = partial(asyncio.open_unix_connection, server.options["unix_socket"])
-        async with Wire.to(reach) as opened:
+        async with Proxy.to(reach) as opened:
             yield opened
 
 
-def over(wire: Wire, settings: Settings) -> Settings:
+def through(proxy: Proxy, settings: Settings) -> Settings:
     """Settings of the same database through the proxy."""
     user = "root" if settings.embedded else settings.mysql_user
     return msgspec.structs.replace(
-        settings, mysql_host="127.0.0.1", mysql_port=wire.port, mysql_user=user
+        settings, mysql_host="127.0.0.1", mysql_port=proxy.port, mysql_user=user
     )
 
 

@@ -13,10 +13,10 @@ Reach = Callable[[], Awaitable[Streams]]
 KEPT = 1 << 16
 
 
-class Wire:
+class Proxy:
     """Forwards bytes in both directions.
 
-    taken: the number of connections that it accepted; sent: the first bytes from clients; delay:
+    accepted: the number of connections that it accepted; sent: the first bytes from clients; delay:
     the seconds before it forwards a piece; refusing: it ends new connections immediately.
     """
 
@@ -30,23 +30,23 @@ class Wire:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._stall_at: tuple[bytes, bool] | None = None
-        self.taken = 0
+        self.accepted = 0
         self.sent = bytearray()
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, reach: Reach) -> AsyncIterator[Wire]:
+    async def to(cls, reach: Reach) -> AsyncIterator[Proxy]:
         """A proxy to the server that `reach` connects to."""
-        wire = cls(reach)
-        server = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
-        wire.port = server.sockets[0].getsockname()[1]
+        proxy = cls(reach)
+        server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+        proxy.port = server.sockets[0].getsockname()[1]
         try:
-            yield wire
+            yield proxy
         finally:
             server.close()
-            wire.cut()
-            wire.flow()
-            await asyncio.gather(*wire._tasks)
+            proxy.cut()
+            proxy.flow()
+            await asyncio.gather(*proxy._tasks)
 
     def cut(self) -> None:
         """End all connections now, as a pulled cable does. New ones still work."""
@@ -79,7 +79,7 @@ class Wire:
         if self.refusing:
             writer.transport.abort()
             return
-        self.taken += 1
+        self.accepted += 1
         try:
             there, back = await self._reach()
         except OSError:

@@ -38,7 +38,7 @@ KEEP_ALIVE = {
 
 Backups and restores have deadlines of hours, and the kernel's defaults are hours as well.
 """
-UNREACHED, LOST, TLS_FAILED = 2003, 2013, 2026
+UNREACHABLE, LOST, TLS_FAILED = 2003, 2013, 2026
 """Error numbers of the client library."""
 
 SQL = sql.statements("database")

@@ -11,9 +11,9 @@ from typing import Any
 import aiomysql
 import pymysql
 
-from service.core.database.driver import UNREACHED, Connection, Server
+from service.core.database.driver import UNREACHABLE, Connection, Server
 from service.core.database.servers.failover import Servers
-from service.core.threads import ended
+from service.core.threads import wait_for_all
 
 RECYCLE_SECONDS = 3600
 """The pool closes connections that were idle for longer, because proxies may have dropped them."""
@@ -116,7 +116,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
 
     async def wait_closed(self) -> None:
         """Wait until no connection is being opened."""
-        await ended(*self._opening)
+        await wait_for_all(*self._opening)
 
     async def _acquire(self) -> Connection:
         if self._closing:
@@ -176,7 +176,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             self._used.add(opening.result())
             self.release(opening.result())
             return
-        if isinstance(error, pymysql.OperationalError) and error.args[0] == UNREACHED:
+        if isinstance(error, pymysql.OperationalError) and error.args[0] == UNREACHABLE:
             self._on_unreachable()
         self._fail(error)
         self._serve()

@@ -24,7 +24,7 @@ from service.core.errors import (
 )
 
 MAX_CHARACTERS = 255
-PURGED_AT_ONCE = 1000
+PURGE_LIMIT = 1000
 RECHECK_SECONDS = 5
 """The time to find out whether an unconfirmed COMMIT was done, before the client gets an error.
 
@@ -103,7 +103,7 @@ class Keys:
         """Delete some of the expired keys and return their number."""
 
         async def purge(transaction: Transaction) -> int:
-            return await transaction.execute(SQL["purge"], (PURGED_AT_ONCE,))
+            return await transaction.execute(SQL["purge"], (PURGE_LIMIT,))
 
         return await self._database.run(purge, idempotent=True)
 

@@ -14,7 +14,7 @@ from service.core.rules.batch import Row
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 
-REJECTS_PURGED_AT_ONCE = 100
+REJECTS_PURGE_LIMIT = 100
 """Rejects in one transaction. Each can have megabytes."""
 
 REJECTS = sql.statements("rejects")
@@ -44,7 +44,7 @@ async def log_rejects(
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:
     """Delete some rejects older than `days`, except those of unfinished loads; their number."""
-    return await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGED_AT_ONCE))
+    return await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGE_LIMIT))
 
 
 def _reject_row(table: Table, reject: Reject, origin: RejectOrigin) -> Row:

@@ -20,7 +20,7 @@ from service.core.settings import Settings
 from service.web import problems
 from tests.conftest import calling
 from tests.support import engine
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 JSON = {"Content-Type": "application/json"}
 INTERNAL = ("Traceback", "mysql", "litestar", "SELECT", "INSERT", "/service/", ".py", "0x")
@@ -174,12 +174,12 @@ async def _hire_someone(client: httpx.AsyncClient) -> None:
 
 @pytest.fixture
 async def cut(
-    wire: Wire, database: Database, migrated: Settings
+    proxy: Proxy, database: Database, migrated: Settings
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that loses its database after the start."""
-    async with calling(engine.over(wire, migrated)) as client:
-        wire.refusing = True
-        wire.cut()
+    async with calling(engine.through(proxy, migrated)) as client:
+        proxy.refusing = True
+        proxy.cut()
         yield client
 
 
@@ -200,9 +200,9 @@ async def test_the_process_stays_alive_without_its_database(cut: httpx.AsyncClie
     assert (await cut.get("/health/live")).status_code == 200
 
 
-async def test_the_service_recovers_with_its_database(cut: httpx.AsyncClient, wire: Wire) -> None:
+async def test_the_service_recovers_with_its_database(cut: httpx.AsyncClient, proxy: Proxy) -> None:
     assert (await cut.get("/health/ready")).status_code == 503
-    wire.refusing = False
+    proxy.refusing = False
     assert (await cut.get("/health/ready")).status_code == 200
 
 
@@ -240,7 +240,7 @@ async def test_an_internal_error_is_reported_only_in_the_log(
 
 def test_a_path_cannot_add_lines_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     scope: Any = {"type": "http", "method": "GET", "path": "/x\n2026 [info] forged\x1b[2J\u2028"}
-    problems.of_anything(Request(scope), ValueError())
+    problems.of_unexpected(Request(scope), ValueError())
     (record,) = caplog.records
     assert record.getMessage().isprintable()
 

@@ -13,7 +13,7 @@ from service.core.rules.reject import Reject
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.core.writes.rejects import (
-    REJECTS_PURGED_AT_ONCE,
+    REJECTS_PURGE_LIMIT,
     RejectOrigin,
     log_rejects,
     purge_rejects,
@@ -54,10 +54,10 @@ async def left(database: Database) -> int:
 
 
 async def test_old_rejects_are_deleted_in_small_batches(database: Database) -> None:
-    await put(database, 2 * REJECTS_PURGED_AT_ONCE + 5, days=8)
+    await put(database, 2 * REJECTS_PURGE_LIMIT + 5, days=8)
     await put(database, 3, days=6)
     gone = [await purge(database, 14) for _ in range(4)]
-    assert gone == [REJECTS_PURGED_AT_ONCE, REJECTS_PURGED_AT_ONCE, 5, 0]
+    assert gone == [REJECTS_PURGE_LIMIT, REJECTS_PURGE_LIMIT, 5, 0]
     assert await left(database) == 3
 
 

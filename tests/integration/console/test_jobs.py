@@ -23,7 +23,7 @@ from tests.conftest import USER, calling
 from tests.support import engine
 from tests.support.console import HTML, age_jobs, events, failing_after, page, run, update_jobs
 from tests.support.hires import count
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 
 @pytest.fixture
@@ -188,9 +188,9 @@ async def test_a_load_that_fails_and_runs_again_counts_its_rows_once(
 
 
 async def test_no_job_is_lost_while_the_database_is_not_available(
-    migrated: Settings, database: Database, wire: Wire
+    migrated: Settings, database: Database, proxy: Proxy
 ) -> None:
-    over = msgspec.structs.replace(engine.over(wire, migrated), mysql_timeout=3)
+    over = msgspec.structs.replace(engine.through(proxy, migrated), mysql_timeout=3)
     async with calling(over) as client:
         job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
         with suppress(Rollback):
@@ -199,8 +199,8 @@ async def test_no_job_is_lost_while_the_database_is_not_available(
                 await client.post(f"/console/jobs/{job}/confirm", json={})
                 following = asyncio.create_task(events(client, job))
                 await asyncio.sleep(1)
-                wire.refusing = True
-                wire.cut()
+                proxy.refusing = True
+                proxy.cut()
                 overview = await client.get("/", headers=HTML)
                 assert (overview.status_code, "Check that the database" in overview.text) == (
                     200,
@@ -208,7 +208,7 @@ async def test_no_job_is_lost_while_the_database_is_not_available(
                 )
                 assert (await client.get(f"/console/jobs/{job}")).status_code == 503
                 await asyncio.sleep(HEARTBEAT_SECONDS + 1)
-                wire.refusing = False
+                proxy.refusing = False
                 raise Rollback
         assert (await following)[-1]["state"] == "done"
     assert await count(database, "jobs") == 1

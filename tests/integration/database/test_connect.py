@@ -16,7 +16,7 @@ from service.core.database.connect import connect
 from service.core.errors import HirebaseError, SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire, babble, mute
+from tests.support.tcp_proxy import Proxy, babble, mute
 
 
 async def failure(settings: Settings, **changes: Any) -> HirebaseError:
@@ -38,17 +38,17 @@ async def serving(handler: Callable[..., Any]) -> AsyncIterator[int]:
         server.close()
 
 
-async def test_the_settings_are_enough_to_connect(wire: Wire, migrated: Settings) -> None:
-    async with connect(engine.over(wire, migrated)) as database:
+async def test_the_settings_are_enough_to_connect(proxy: Proxy, migrated: Settings) -> None:
+    async with connect(engine.through(proxy, migrated)) as database:
         assert await database.fetch("SELECT DATABASE()") == [(migrated.mysql_database,)]
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system lacks the option")
 async def test_a_server_that_vanishes_is_noticed_within_a_minute(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
     """Also during a backup, whose deadline is hours away."""
-    async with connect(engine.over(wire, migrated)) as database:
+    async with connect(engine.through(proxy, migrated)) as database:
         connection = await database.pool.acquire()
         connected = connection._writer.transport.get_extra_info("socket")
         idle, interval, probes, unacknowledged = (
@@ -65,22 +65,22 @@ async def test_a_server_that_vanishes_is_noticed_within_a_minute(
     assert 0 < unacknowledged <= 60_000
 
 
-async def test_a_wrong_password_names_the_variables(wire: Wire, migrated: Settings) -> None:
-    error = await failure(engine.over(wire, migrated), mysql_password="wrong")
+async def test_a_wrong_password_names_the_variables(proxy: Proxy, migrated: Settings) -> None:
+    error = await failure(engine.through(proxy, migrated), mysql_password="wrong")
     assert isinstance(error, SettingsError)
     assert "MYSQL_USER" in str(error)
     assert "MYSQL_PASSWORD" in str(error)
     assert "wrong" not in str(error)
 
 
-async def test_an_unknown_user_names_the_variable(wire: Wire, migrated: Settings) -> None:
-    error = await failure(engine.over(wire, migrated), mysql_user="nobody", mysql_password="x")
+async def test_an_unknown_user_names_the_variable(proxy: Proxy, migrated: Settings) -> None:
+    error = await failure(engine.through(proxy, migrated), mysql_user="nobody", mysql_password="x")
     assert isinstance(error, SettingsError)
     assert "MYSQL_USER" in str(error)
 
 
-async def test_an_unknown_database_names_the_variable(wire: Wire, migrated: Settings) -> None:
-    error = await failure(engine.over(wire, migrated), mysql_database="no_such_database")
+async def test_an_unknown_database_names_the_variable(proxy: Proxy, migrated: Settings) -> None:
+    error = await failure(engine.through(proxy, migrated), mysql_database="no_such_database")
     assert isinstance(error, SettingsError)
     assert "MYSQL_DATABASE" in str(error)
 
@@ -114,15 +114,15 @@ async def test_a_port_that_speaks_no_mysql_names_the_variables(
     assert "()" not in str(error)
 
 
-async def test_the_start_waits_for_a_server_that_is_late(wire: Wire, migrated: Settings) -> None:
+async def test_the_start_waits_for_a_server_that_is_late(proxy: Proxy, migrated: Settings) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_port=port)
+    settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_port=port)
     start = asyncio.create_task(_answers(settings))
     await asyncio.sleep(0.7)
     assert not start.done()
-    late = await asyncio.start_server(wire.accept, "127.0.0.1", port)
+    late = await asyncio.start_server(proxy.accept, "127.0.0.1", port)
     assert await start == 1
     late.close()
 

@@ -53,13 +53,13 @@ async def test_a_number_from_the_server_has_its_kind(
             async with database.transaction() as transaction:
                 await transaction.execute(SIGNAL.format(number, "said"))
         assert type(caught.value) is kind, number
-        assert problems.of_ours(None, caught.value).status_code == STATUSES[kind]  # type: ignore[arg-type]
+        assert problems.of_core_error(None, caught.value).status_code == STATUSES[kind]  # type: ignore[arg-type]
 
 
 def test_the_kinds_of_a_cluster_are_no_internal_errors() -> None:
     cluster = (UnavailableError, ContentionError, TransactionTooLarge)
     for kind in {kind for kind in ERRORS.values() if issubclass(kind, cluster)}:
-        status = problems.of_ours(None, kind("text")).status_code  # type: ignore[arg-type]
+        status = problems.of_core_error(None, kind("text")).status_code  # type: ignore[arg-type]
         assert status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 

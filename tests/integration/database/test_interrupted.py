@@ -218,16 +218,16 @@ async def hanging(
     """A database whose server never answers the next ROLLBACK; what happens to its COMMITs."""
     monkeypatch.setattr(driver, "ROLLBACK_SECONDS", 0.3)
     commits = Commits()
-    async with engine.wire(migrated) as wire:
-        wire._reach = commits.reach(wire._reach)
-        async with connect(engine.over(wire, migrated)) as away:
-            wire.stall_at(b"ROLLBACK", heard=False)
+    async with engine.proxy(migrated) as proxy:
+        proxy._reach = commits.reach(proxy._reach)
+        async with connect(engine.through(proxy, migrated)) as away:
+            proxy.stall_at(b"ROLLBACK", heard=False)
             began = time.monotonic()
             yield away, commits
-            assert wire.stalled
+            assert proxy.stalled
             assert time.monotonic() - began < 3
             assert away.pool.size == away.pool.freesize == 0
-            wire.flow()
+            proxy.flow()
             assert await away.fetch(COUNT) == [(0,)]
 
 

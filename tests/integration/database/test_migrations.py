@@ -17,7 +17,7 @@ from service.core.errors import UnavailableError
 from service.core.settings import Settings
 from tests.support import engine, program
 from tests.support.commit_faults import Fault, faulty_commits
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
 
 ALL = [f"{version:04} {name}" for version, name, _ in sql.migrations()]
@@ -169,8 +169,8 @@ async def _has_tried(database: Database, times: int) -> bool:
 
 
 async def test_without_pending_migrations_nothing_is_created(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
-    assert await apply(engine.over(wire, migrated)) == []
-    assert b"INSERT INTO schema_migrations" in wire.sent
-    assert b"CREATE" not in wire.sent
+    assert await apply(engine.through(proxy, migrated)) == []
+    assert b"INSERT INTO schema_migrations" in proxy.sent
+    assert b"CREATE" not in proxy.sent

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from service.core.database import driver, failover
+from service.core.database import driver
 from service.core.database.connect import connect
+from service.core.database.servers import failover
 from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 SLOW = "SELECT SLEEP(20)"
@@ -128,14 +129,14 @@ async def test_a_waiter_that_is_cancelled_when_served_does_not_block_the_next(
 
 
 async def test_no_waiter_is_lost_while_the_server_is_unreachable(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
-    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=1)
+    settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_pool_size=1)
     async with connect(settings) as database:
         holder = await database.pool.acquire()
         waiters = [asyncio.create_task(database.ping()) for _ in range(3)]
         await asyncio.sleep(0.05)
-        wire.refusing = True
+        proxy.refusing = True
         holder.close()
         database.pool.release(holder)
         async with asyncio.timeout(5):
@@ -144,11 +145,11 @@ async def test_no_waiter_is_lost_while_the_server_is_unreachable(
 
 
 async def test_after_a_cut_the_next_query_gets_a_new_connection(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
-    async with connect(engine.over(wire, migrated)) as database:
+    async with connect(engine.through(proxy, migrated)) as database:
         await database.ping()
-        wire.cut()
+        proxy.cut()
         await asyncio.sleep(0.05)
         await database.ping()
 
@@ -175,11 +176,11 @@ async def test_waiters_are_served_in_order(single: Database) -> None:
 
 
 async def test_a_waiter_gets_a_released_connection_while_the_server_is_silent(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
-    async with connect(engine.over(wire, migrated)) as database, asyncio.timeout(2):
+    async with connect(engine.through(proxy, migrated)) as database, asyncio.timeout(2):
         holder = await database.pool.acquire()
-        wire.stall()
+        proxy.stall()
         waiters = [asyncio.create_task(database.pool.acquire()) for _ in range(2)]
         await asyncio.sleep(0.05)
         database.pool.release(holder)
@@ -190,50 +191,52 @@ async def test_a_waiter_gets_a_released_connection_while_the_server_is_silent(
 
 
 async def test_a_cancelled_waiter_leaves_its_connection_to_the_next(
-    wire: Wire, migrated: Settings, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, migrated: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failover, "PROBE_SECONDS", 100)
-    wire.delay = 0.05
-    async with connect(engine.over(wire, migrated)) as database:
+    proxy.delay = 0.05
+    async with connect(engine.through(proxy, migrated)) as database:
         await database.ping()
         holder = await database.pool.acquire()
-        opened = wire.taken
+        opened = proxy.accepted
         for _ in range(5):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.02):
                     await database.pool.acquire()
         other = await database.pool.acquire()
-        assert wire.taken == opened + 1
+        assert proxy.accepted == opened + 1
         database.pool.release(holder)
         database.pool.release(other)
 
 
 @pytest.mark.parametrize("stalled_at", [None, b"time_zone", b"VERSION"])
 async def test_a_silent_server_is_skipped_even_if_requests_have_less_time(
-    wire: Wire, migrated: Settings, monkeypatch: pytest.MonkeyPatch, stalled_at: bytes | None
+    proxy: Proxy, migrated: Settings, monkeypatch: pytest.MonkeyPatch, stalled_at: bytes | None
 ) -> None:
     """Silent from the start, or as soon as a statement of the new connection arrives."""
     monkeypatch.setattr(driver, "CONNECT_SECONDS", 1.5)
-    async with engine.wire(migrated) as silent:
+    async with engine.proxy(migrated) as silent:
         if stalled_at:
             silent.stall_at(stalled_at, heard=False)
         else:
             silent.stall()
-        hosts = f"127.0.0.1:{silent.port},127.0.0.1:{wire.port}"
+        hosts = f"127.0.0.1:{silent.port},127.0.0.1:{proxy.port}"
         settings = msgspec.structs.replace(
-            engine.over(wire, migrated), mysql_host=hosts, mysql_timeout=1
+            engine.through(proxy, migrated), mysql_host=hosts, mysql_timeout=1
         )
         async with asyncio.timeout(10), connect(settings) as database:
             await database.ping()
-        assert silent.taken
+        assert silent.accepted
 
 
-async def test_terminating_a_pool_ends_queries_and_waiters(wire: Wire, migrated: Settings) -> None:
-    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_pool_size=2)
+async def test_terminating_a_pool_ends_queries_and_waiters(
+    proxy: Proxy, migrated: Settings
+) -> None:
+    settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_pool_size=2)
     async with connect(settings) as database:
         query = asyncio.create_task(database.fetch(SLOW))
         await asyncio.sleep(0.2)
-        wire.stall()
+        proxy.stall()
         waiters = [asyncio.create_task(database.ping()) for _ in range(2)]
         await asyncio.sleep(0.05)
     async with asyncio.timeout(1):

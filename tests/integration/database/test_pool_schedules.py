@@ -13,7 +13,7 @@ from service.core.database.pool import Pool
 from service.core.database.servers.failover import Servers
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until_idle
 
 SCHEDULES = 250
@@ -22,12 +22,12 @@ TASKS = 8
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 async def test_random_schedules_leave_the_pool_consistent(
-    wire: Wire, migrated: Settings, size: int
+    proxy: Proxy, migrated: Settings, size: int
 ) -> None:
-    over = engine.over(wire, migrated)
+    over = engine.through(proxy, migrated)
     pool = Pool(
         size,
-        Servers([{"host": "127.0.0.1", "port": wire.port}]),
+        Servers([{"host": "127.0.0.1", "port": proxy.port}]),
         user=over.mysql_user,
         password=over.mysql_password,
     )
@@ -36,7 +36,7 @@ async def test_random_schedules_leave_the_pool_consistent(
             chance = random.Random(seed)
             tasks = [asyncio.create_task(_use(pool, chance)) for _ in range(TASKS)]
             async with asyncio.timeout(10):
-                await _disturb(wire, pool, tasks, chance)
+                await _disturb(proxy, pool, tasks, chance)
                 await _check(pool)
     finally:
         pool.terminate()
@@ -54,16 +54,16 @@ async def _check(pool: Pool) -> None:
 
 
 async def _disturb(
-    wire: Wire, pool: Pool, tasks: list[asyncio.Task[None]], chance: random.Random
+    proxy: Proxy, pool: Pool, tasks: list[asyncio.Task[None]], chance: random.Random
 ) -> None:
     """Cancel some of the tasks, and refuse some of the connections, until all tasks end."""
     while not all(task.done() for task in tasks):
         await asyncio.sleep(chance.choice((0, 0, 0.001)))
-        wire.refusing = chance.random() < 0.1
+        proxy.refusing = chance.random() < 0.1
         if chance.random() < 0.1:
             chance.choice(tasks).cancel()
         assert pool.size <= pool.maxsize
-    wire.refusing = False
+    proxy.refusing = False
     for task in tasks:
         assert task.cancelled() or isinstance(task.exception(), pymysql.OperationalError | None)
 

@@ -14,14 +14,14 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.processes import free_port
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 
-def through(wire: Wire, settings: Settings, *hosts: str) -> Settings:
+def through(proxy: Proxy, settings: Settings, *hosts: str) -> Settings:
     """Settings with these servers for reads, and with the server itself through the proxy."""
-    hosts = (*hosts, f"127.0.0.1:{wire.port}")
+    hosts = (*hosts, f"127.0.0.1:{proxy.port}")
     return msgspec.structs.replace(
-        engine.over(wire, settings), mysql_read_host=",".join(hosts), mysql_wait=0
+        engine.through(proxy, settings), mysql_read_host=",".join(hosts), mysql_wait=0
     )
 
 
@@ -34,10 +34,10 @@ async def test_without_a_server_for_reads_the_database_is_read(
 
 
 async def test_a_server_that_does_not_listen_is_left_for_a_while(
-    wire: Wire, migrated: Settings, database: Database, caplog: pytest.LogCaptureFixture
+    proxy: Proxy, migrated: Settings, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = f"127.0.0.1:{free_port()}"
-    async with replicas(through(wire, migrated, away), database) as found:
+    async with replicas(through(proxy, migrated, away), database) as found:
         before = await found.current()
         assert await found.current() is before
         assert is_last(found, before, database)
@@ -46,24 +46,24 @@ async def test_a_server_that_does_not_listen_is_left_for_a_while(
 
 
 async def test_a_server_that_falls_silent_is_left_soon(
-    wire: Wire, migrated: Settings, caplog: pytest.LogCaptureFixture
+    proxy: Proxy, migrated: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The server itself is reached directly, and through the proxy as if it were a replica."""
-    async with connect(migrated) as database, replicas(through(wire, migrated), database) as found:
+    async with connect(migrated) as database, replicas(through(proxy, migrated), database) as found:
         for replica in found.replicas:
             await replica.ping()
-        wire.stall()
+        proxy.stall()
         async with asyncio.timeout(2 * ANSWER_SECONDS):
             assert await found.current() is database
-        wire.flow()
-    assert [f"127.0.0.1:{wire.port}" in line for line in caplog.messages] == [True]
+        proxy.flow()
+    assert [f"127.0.0.1:{proxy.port}" in line for line in caplog.messages] == [True]
 
 
 async def test_a_server_that_is_the_writer_is_passed_over_without_a_warning(
-    wire: Wire, migrated: Settings, database: Database, caplog: pytest.LogCaptureFixture
+    proxy: Proxy, migrated: Settings, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    async with replicas(through(wire, migrated), database) as found:
+    async with replicas(through(proxy, migrated), database) as found:
         assert is_last(found, await found.current(), database)
     assert caplog.messages == []
 

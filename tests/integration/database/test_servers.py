@@ -24,7 +24,7 @@ from service.core.database.servers import failover
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire, swallowing
+from tests.support.tcp_proxy import Proxy, swallowing
 from tests.support.waiting import until, until_idle
 
 SOON = 1.0
@@ -32,17 +32,17 @@ SOON = 1.0
 
 
 @pytest.fixture
-async def other(migrated: Settings) -> AsyncIterator[Wire]:
+async def other(migrated: Settings) -> AsyncIterator[Proxy]:
     """A second address of the same server."""
-    async with engine.wire(migrated) as wire:
-        yield wire
+    async with engine.proxy(migrated) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def two(wire: Wire, other: Wire, migrated: Settings) -> Settings:
+def two(proxy: Proxy, other: Proxy, migrated: Settings) -> Settings:
     """Settings with both addresses."""
-    hosts = f"127.0.0.1:{wire.port}, 127.0.0.1:{other.port}"
-    return msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+    hosts = f"127.0.0.1:{proxy.port}, 127.0.0.1:{other.port}"
+    return msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
 
 
 def closed_port() -> int:
@@ -56,12 +56,12 @@ def test_each_host_may_have_a_port() -> None:
     assert settings.servers == [("a", 3307), ("b", 4000), ("c", 1)]
 
 
-async def test_a_server_has_an_ipv6_address(wire: Wire, migrated: Settings) -> None:
-    listening = await asyncio.start_server(wire.accept, "::1", 0)
+async def test_a_server_has_an_ipv6_address(proxy: Proxy, migrated: Settings) -> None:
+    listening = await asyncio.start_server(proxy.accept, "::1", 0)
     port = listening.sockets[0].getsockname()[1]
     try:
         for host in (f"[::1]:{port}", "::1"):
-            settings = engine.over(wire, migrated)
+            settings = engine.through(proxy, migrated)
             settings = msgspec.structs.replace(settings, mysql_host=host, mysql_port=port)
             async with connect(settings) as database:
                 await database.ping()
@@ -73,31 +73,31 @@ async def test_a_server_has_an_ipv6_address(wire: Wire, migrated: Settings) -> N
             pytest.fail("it answered")
 
 
-async def test_a_server_that_is_down_is_skipped(wire: Wire, migrated: Settings) -> None:
-    hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{wire.port}"
-    settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+async def test_a_server_that_is_down_is_skipped(proxy: Proxy, migrated: Settings) -> None:
+    hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{proxy.port}"
+    settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
     async with connect(settings) as database:
         await database.ping()
 
 
 async def test_the_next_server_is_used_if_one_becomes_unreachable(
-    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, other: Proxy, two: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failover, "PROBE_SECONDS", 100)
     async with connect(two) as database:
-        assert (wire.taken, other.taken) == (1, 0)
-        wire.refusing = True
-        wire.cut()
+        assert (proxy.accepted, other.accepted) == (1, 0)
+        proxy.refusing = True
+        proxy.cut()
         await database.fetch("SELECT 1")
-        assert other.taken == 1
+        assert other.accepted == 1
 
 
 async def test_if_no_server_answers_work_waits_for_one(
-    wire: Wire, other: Wire, two: Settings
+    proxy: Proxy, other: Proxy, two: Settings
 ) -> None:
     async with connect(two) as database:
-        wire.refusing = other.refusing = True
-        wire.cut()
+        proxy.refusing = other.refusing = True
+        proxy.cut()
         query = asyncio.create_task(database.fetch("SELECT 1"))
         work = asyncio.create_task(database.run(lambda session: session.fetch("SELECT 2")))
         with pytest.raises(UnavailableError):
@@ -108,22 +108,22 @@ async def test_if_no_server_answers_work_waits_for_one(
 
 
 async def test_the_wait_for_a_server_ends(
-    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, other: Proxy, two: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "FAILOVER_SECONDS", 1)
     async with connect(two) as database:
-        wire.refusing = other.refusing = True
-        wire.cut()
+        proxy.refusing = other.refusing = True
+        proxy.cut()
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             await database.fetch("SELECT 1")
         assert 1 <= time.monotonic() - began < 3
 
 
-async def test_work_does_not_wait_for_the_only_server(wire: Wire, migrated: Settings) -> None:
-    async with connect(engine.over(wire, migrated)) as database:
-        wire.refusing = True
-        wire.cut()
+async def test_work_does_not_wait_for_the_only_server(proxy: Proxy, migrated: Settings) -> None:
+    async with connect(engine.through(proxy, migrated)) as database:
+        proxy.refusing = True
+        proxy.cut()
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             await database.fetch("SELECT 1")
@@ -140,27 +140,27 @@ async def dropping(_: Settings) -> AsyncIterator[int]:
 @asynccontextmanager
 async def never_greeting(settings: Settings) -> AsyncIterator[int]:
     """A server that accepts connections and is frozen."""
-    async with engine.wire(settings) as frozen:
+    async with engine.proxy(settings) as frozen:
         frozen.stall()
         yield frozen.port
-        assert frozen.taken
+        assert frozen.accepted
         assert frozen.connections == 0
 
 
 @pytest.mark.parametrize("silent", [dropping, never_greeting])
 async def test_a_silent_server_delays_only_the_first_connection(
-    wire: Wire,
+    proxy: Proxy,
     migrated: Settings,
     silent: Callable[[Settings], AbstractAsyncContextManager[int]],
 ) -> None:
     async with silent(migrated) as port:
-        hosts = f"127.0.0.1:{port},127.0.0.1:{wire.port}"
-        settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+        hosts = f"127.0.0.1:{port},127.0.0.1:{proxy.port}"
+        settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
         async with connect(settings) as database:
             began = time.monotonic()
             held = await asyncio.gather(*(database.pool.acquire() for _ in range(4)))
             assert time.monotonic() - began < SOON
-            assert {one.port for one in held} == {wire.port}
+            assert {one.port for one in held} == {proxy.port}
             for one in held:
                 database.pool.release(one)
             assert (database.pool.size, database.pool.freesize) == (4, 4)
@@ -168,13 +168,13 @@ async def test_a_silent_server_delays_only_the_first_connection(
 
 @pytest.mark.parametrize("silent", [dropping, never_greeting])
 async def test_the_first_connection_waits_only_briefly_for_a_silent_server(
-    wire: Wire,
+    proxy: Proxy,
     migrated: Settings,
     silent: Callable[[Settings], AbstractAsyncContextManager[int]],
 ) -> None:
     async with silent(migrated) as port:
-        hosts = f"127.0.0.1:{port},127.0.0.1:{wire.port}"
-        settings = msgspec.structs.replace(engine.over(wire, migrated), mysql_host=hosts)
+        hosts = f"127.0.0.1:{port},127.0.0.1:{proxy.port}"
+        settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
         began = time.monotonic()
         async with connect(settings):
             assert time.monotonic() - began < failover.HEAD_START_SECONDS + SOON
@@ -182,7 +182,7 @@ async def test_the_first_connection_waits_only_briefly_for_a_silent_server(
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_racing_connections_never_leak(
-    wire: Wire, other: Wire, two: Settings, monkeypatch: pytest.MonkeyPatch, seed: int
+    proxy: Proxy, other: Proxy, two: Settings, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Each server is sometimes slow and sometimes refuses, and waiters are cancelled."""
     monkeypatch.setattr(failover, "HEAD_START_SECONDS", 0.01)
@@ -192,7 +192,7 @@ async def test_racing_connections_never_leak(
     async with connect(msgspec.structs.replace(two, mysql_pool_size=3)) as database:
         pool = database.pool
         for _ in range(60):
-            for one in (wire, other):
+            for one in (proxy, other):
                 one.delay = chance.choice((0, 0, 0.002, 0.005))
                 one.refusing = chance.random() < 0.2
             pool.close_free()
@@ -206,7 +206,7 @@ async def test_racing_connections_never_leak(
         await until_idle(pool)
 
         async def are_all_counted() -> bool:
-            return wire.connections + other.connections == pool.size
+            return proxy.connections + other.connections == pool.size
 
         await until(are_all_counted, 5)
         assert pool.waiting == 0
@@ -217,7 +217,9 @@ def _cancel(tasks: list[asyncio.Task[object]]) -> None:
         task.cancel()
 
 
-async def test_if_all_servers_are_down_the_error_names_all(wire: Wire, migrated: Settings) -> None:
+async def test_if_all_servers_are_down_the_error_names_all(
+    proxy: Proxy, migrated: Settings
+) -> None:
     first, second = closed_port(), closed_port()
     hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
     settings = msgspec.structs.replace(migrated, mysql_host=hosts, mysql_wait=0)
@@ -227,19 +229,19 @@ async def test_if_all_servers_are_down_the_error_names_all(wire: Wire, migrated:
 
 
 async def test_a_server_without_a_valid_certificate_gets_no_password(
-    wire: Wire, migrated: Settings, tmp_path: Path
+    proxy: Proxy, migrated: Settings, tmp_path: Path
 ) -> None:
     """The embedded server offers no TLS, and MySQL's certificate is from another authority."""
     authority = tmp_path / "ca.pem"
     authority.write_bytes(certificate())
     settings = msgspec.structs.replace(
-        engine.over(wire, migrated), mysql_ssl_ca=authority, mysql_user="somebody", mysql_wait=0
+        engine.through(proxy, migrated), mysql_ssl_ca=authority, mysql_user="somebody", mysql_wait=0
     )
     with pytest.raises(SettingsError, match="MYSQL_SSL_CA"):
         async with asyncio.timeout(20), connect(settings):
             pass
-    assert wire.taken
-    assert b"somebody" not in wire.sent
+    assert proxy.accepted
+    assert b"somebody" not in proxy.sent
 
 
 def certificate() -> bytes:

@@ -23,7 +23,7 @@ from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, avro_file, records
 from tests.support.csv_files import Folder, hire, names
 from tests.support.restores import fill
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until, until_idle
 
 NOTICED = 6.0
@@ -33,34 +33,34 @@ SIZE = 4
 LONG = 8 << 20
 """Bytes that do not fit into the buffers of a socket."""
 ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
-Stalled = Callable[[Database, Wire], Awaitable[None]]
+Stalled = Callable[[Database, Proxy], Awaitable[None]]
 Work = Callable[[Database, Path], Awaitable[None]]
 
 
 @pytest.fixture
-async def other(migrated: Settings) -> AsyncIterator[Wire]:
+async def other(migrated: Settings) -> AsyncIterator[Proxy]:
     """A second address of the same server."""
-    async with engine.wire(migrated) as wire:
-        yield wire
+    async with engine.proxy(migrated) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 async def both(
-    wire: Wire, other: Wire, migrated: Settings, database: Database
+    proxy: Proxy, other: Proxy, migrated: Settings, database: Database
 ) -> AsyncIterator[Database]:
     """A pool that uses the first of two servers, and can go to the other."""
-    hosts = f"127.0.0.1:{wire.port},127.0.0.1:{other.port}"
+    hosts = f"127.0.0.1:{proxy.port},127.0.0.1:{other.port}"
     settings = msgspec.structs.replace(
-        engine.over(wire, migrated), mysql_host=hosts, mysql_pool_size=SIZE
+        engine.through(proxy, migrated), mysql_host=hosts, mysql_pool_size=SIZE
     )
     async with connect(settings) as both:
         yield both
-    await until(_none_is_open(wire, other), 5)
+    await until(_none_is_open(proxy, other), 5)
 
 
-def _none_is_open(*wires: Wire) -> Callable[[], Awaitable[bool]]:
+def _none_is_open(*wires: Proxy) -> Callable[[], Awaitable[bool]]:
     async def none_is_open() -> bool:
-        return all(wire.connections == 0 for wire in wires if not wire.stalled)
+        return all(proxy.connections == 0 for proxy in wires if not proxy.stalled)
 
     return none_is_open
 
@@ -73,9 +73,9 @@ def within(seconds: float) -> Iterator[None]:
     assert time.monotonic() - began < seconds
 
 
-async def check_failed_over(database: Database, wire: Wire, other: Wire) -> None:
+async def check_failed_over(database: Database, proxy: Proxy, other: Proxy) -> None:
     """Each connection of the full pool goes to the other server, at once."""
-    assert wire.stalled
+    assert proxy.stalled
     await until_idle(database.pool)
     with within(MARGIN):
         held = await asyncio.gather(*(database.pool.acquire() for _ in range(SIZE)))
@@ -86,58 +86,58 @@ async def check_failed_over(database: Database, wire: Wire, other: Wire) -> None
 
 
 async def test_idle_connections_are_closed_before_a_request_needs_one(
-    both: Database, wire: Wire, other: Wire
+    both: Database, proxy: Proxy, other: Proxy
 ) -> None:
     await both.ping()
-    wire.stall()
+    proxy.stall()
 
     async def is_empty() -> bool:
         return both.pool.size == 0
 
     await until(is_empty, NOTICED)
-    await check_failed_over(both, wire, other)
+    await check_failed_over(both, proxy, other)
 
 
-async def short(database: Database, wire: Wire) -> None:
+async def short(database: Database, proxy: Proxy) -> None:
     async with database.transaction() as transaction:
-        wire.stall()
+        proxy.stall()
         await transaction.fetch("SELECT 1")
 
 
-async def longer_than_the_buffers(database: Database, wire: Wire) -> None:
+async def longer_than_the_buffers(database: Database, proxy: Proxy) -> None:
     async with database.transaction() as transaction:
-        wire.stall()
+        proxy.stall()
         await transaction.fetch("SELECT LENGTH(%s)", ("x" * LONG,))
 
 
 @pytest.mark.parametrize("statement", [short, longer_than_the_buffers])
 async def test_a_statement_ends(
-    both: Database, wire: Wire, other: Wire, statement: Stalled
+    both: Database, proxy: Proxy, other: Proxy, statement: Stalled
 ) -> None:
     with within(NOTICED + MARGIN), pytest.raises(UnavailableError):
-        await statement(both, wire)
-    await check_failed_over(both, wire, other)
+        await statement(both, proxy)
+    await check_failed_over(both, proxy, other)
 
 
-async def unheard(database: Database, wire: Wire) -> None:
+async def unheard(database: Database, proxy: Proxy) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(ADD, (1, "Sales"))
-        wire.stall_at(b"COMMIT", heard=False)
+        proxy.stall_at(b"COMMIT", heard=False)
 
 
-async def unanswered(database: Database, wire: Wire) -> None:
+async def unanswered(database: Database, proxy: Proxy) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(ADD, (1, "Sales"))
-        wire.stall_at(b"COMMIT", heard=True)
+        proxy.stall_at(b"COMMIT", heard=True)
 
 
 @pytest.mark.parametrize("commit", [unheard, unanswered])
 async def test_a_commit_ends_as_unknown(
-    both: Database, wire: Wire, other: Wire, commit: Stalled
+    both: Database, proxy: Proxy, other: Proxy, commit: Stalled
 ) -> None:
     with within(NOTICED + MARGIN), pytest.raises(CommitUnknownError):
-        await commit(both, wire)
-    await check_failed_over(both, wire, other)
+        await commit(both, proxy)
+    await check_failed_over(both, proxy, other)
 
 
 async def back_up(database: Database, _folder: Path) -> None:
@@ -171,49 +171,51 @@ async def load_files(database: Database, path: Path) -> None:
     ],
 )
 async def test_long_work_ends_or_continues_on_the_next_server(
-    both: Database, wire: Wire, other: Wire, tmp_path: Path, work: Work, text: bytes
+    both: Database, proxy: Proxy, other: Proxy, tmp_path: Path, work: Work, text: bytes
 ) -> None:
     """Its deadline is hours away."""
     await fill(both)
-    wire.stall_at(text, heard=False)
+    proxy.stall_at(text, heard=False)
     # Both are the same server, where the locks of the silent connection would stay.
-    asyncio.get_running_loop().call_later(NOTICED, wire.cut)
+    asyncio.get_running_loop().call_later(NOTICED, proxy.cut)
     with within(NOTICED + 2 * MARGIN), suppress(UnavailableError):
         async with asyncio.timeout(20):
             await work(both, tmp_path)
-    await check_failed_over(both, wire, other)
+    await check_failed_over(both, proxy, other)
 
 
-async def test_reserved_connections_leave_as_well(both: Database, wire: Wire, other: Wire) -> None:
+async def test_reserved_connections_leave_as_well(
+    both: Database, proxy: Proxy, other: Proxy
+) -> None:
     async with both.reserved() as reserved:
         await reserved.ping()
-        wire.stall()
+        proxy.stall()
         with within(NOTICED + MARGIN), suppress(UnavailableError):
             await reserved.ping()
         with within(MARGIN):
             await reserved.ping()
-    assert other.taken
+    assert other.accepted
 
 
-async def test_a_lone_server_is_left_and_used_again(wire: Wire, migrated: Settings) -> None:
-    async with connect(engine.over(wire, migrated)) as lone:
+async def test_a_lone_server_is_left_and_used_again(proxy: Proxy, migrated: Settings) -> None:
+    async with connect(engine.through(proxy, migrated)) as lone:
         with within(NOTICED + MARGIN), pytest.raises(UnavailableError):
-            await short(lone, wire)
+            await short(lone, proxy)
         assert lone.pool.size == 0
-        wire.flow()
+        proxy.flow()
         await lone.ping()
 
 
-async def test_a_slow_statement_is_not_silence(both: Database, wire: Wire, other: Wire) -> None:
+async def test_a_slow_statement_is_not_silence(both: Database, proxy: Proxy, other: Proxy) -> None:
     before = both.pool.servers.current
     async with both.transaction() as transaction:
         assert await transaction.fetch("SELECT SLEEP(8)") == [(0,)]
     assert both.pool.servers.current is before
-    assert other.taken == 0
+    assert other.accepted == 0
 
 
 async def test_a_stall_of_this_process_is_not_silence(
-    both: Database, wire: Wire, other: Wire
+    both: Database, proxy: Proxy, other: Proxy
 ) -> None:
     async with both.transaction() as transaction:
         for _ in range(2):
@@ -223,17 +225,17 @@ async def test_a_stall_of_this_process_is_not_silence(
             assert await asking == [(0,)]
         await asyncio.sleep(NOTICED)
         assert await transaction.fetch("SELECT 1") == [(1,)]
-    assert other.taken == 0
+    assert other.accepted == 0
 
 
-async def test_a_server_is_probed_only_while_it_is_used(both: Database, wire: Wire) -> None:
+async def test_a_server_is_probed_only_while_it_is_used(both: Database, proxy: Proxy) -> None:
     await both.ping()
 
     async def is_probed() -> bool:
-        return wire.connections == 2
+        return proxy.connections == 2
 
     async def is_left_alone() -> bool:
-        return wire.connections == 0
+        return proxy.connections == 0
 
     await until(is_probed, 3)
     both.pool.close_free()
@@ -242,7 +244,7 @@ async def test_a_server_is_probed_only_while_it_is_used(both: Database, wire: Wi
     await until(is_probed, 3)
 
 
-async def test_a_killed_probe_closes_no_other_connection(both: Database, wire: Wire) -> None:
+async def test_a_killed_probe_closes_no_other_connection(both: Database, proxy: Proxy) -> None:
     connection = await both.pool.acquire()
     await asyncio.sleep(1.5)
     async with both.session(5) as session:
@@ -265,11 +267,11 @@ async def test_the_embedded_server_is_not_probed(migrated: Settings) -> None:
 
 
 async def test_a_server_that_was_silent_is_the_last_choice(
-    both: Database, wire: Wire, other: Wire, monkeypatch: pytest.MonkeyPatch
+    both: Database, proxy: Proxy, other: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is used again if no other is left, and preferred again after a while."""
-    await test_idle_connections_are_closed_before_a_request_needs_one(both, wire, other)
-    wire.flow()
+    await test_idle_connections_are_closed_before_a_request_needs_one(both, proxy, other)
+    proxy.flow()
     other.refusing = True
     other.cut()
     await asyncio.sleep(0.1)

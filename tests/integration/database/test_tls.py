@@ -21,7 +21,7 @@ from service.core.database.connect import connect
 from service.core.errors import SettingsError
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 NAME = "localhost"
 CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
@@ -109,24 +109,24 @@ def server(authority: Authority) -> Iterator[Settings]:
 
 
 @pytest.fixture
-async def way(server: Settings) -> AsyncIterator[Wire]:
+async def way(server: Settings) -> AsyncIterator[Proxy]:
     """A proxy of the server that records what clients send."""
     host = urlsplit(f"//{server.mysql_host}").hostname
-    async with Wire.to(partial(asyncio.open_connection, host, server.mysql_port)) as wire:
-        yield wire
+    async with Proxy.to(partial(asyncio.open_connection, host, server.mysql_port)) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def settings_of(server: Settings, authority: Authority, way: Wire, tmp_path: Path) -> Settings:
+def settings_of(server: Settings, authority: Authority, way: Proxy, tmp_path: Path) -> Settings:
     """Settings that trust the authority of the server."""
     file = tmp_path / "ca.pem"
     file.write_bytes(authority.pem)
-    over = engine.over(way, server)
+    over = engine.through(way, server)
     return msgspec.structs.replace(over, mysql_host=NAME, mysql_ssl_ca=file, mysql_wait=0)
 
 
 async def test_a_valid_certificate_is_accepted_and_all_data_is_encrypted(
-    settings_of: Settings, way: Wire
+    settings_of: Settings, way: Proxy
 ) -> None:
     async with connect(settings_of) as database:
         ((_, cipher),) = await database.fetch(CIPHER)
@@ -138,7 +138,7 @@ async def test_a_valid_certificate_is_accepted_and_all_data_is_encrypted(
 
 
 async def test_a_certificate_of_another_authority_ends_the_connection_before_the_login(
-    settings_of: Settings, way: Wire
+    settings_of: Settings, way: Proxy
 ) -> None:
     assert settings_of.mysql_ssl_ca
     settings_of.mysql_ssl_ca.write_bytes(Authority.new("Another").pem)
@@ -146,14 +146,14 @@ async def test_a_certificate_of_another_authority_ends_the_connection_before_the
 
 
 async def test_a_certificate_of_another_name_ends_the_connection_before_the_login(
-    settings_of: Settings, way: Wire
+    settings_of: Settings, way: Proxy
 ) -> None:
     await _refused(msgspec.structs.replace(settings_of, mysql_host="127.0.0.1"), way)
 
 
-async def _refused(settings: Settings, way: Wire) -> None:
+async def _refused(settings: Settings, way: Proxy) -> None:
     with pytest.raises(SettingsError, match="MYSQL_SSL_CA"):
         async with asyncio.timeout(20), connect(settings):
             pass
-    assert way.taken
+    assert way.accepted
     assert settings.mysql_user.encode() not in way.sent

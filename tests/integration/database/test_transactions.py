@@ -27,7 +27,7 @@ from service.core.errors import (
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.commit_faults import faulty_commits
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 RENAME = "UPDATE departments SET department = %s WHERE id = %s"
@@ -158,34 +158,34 @@ async def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database)
 
 
 async def test_a_transaction_whose_connection_was_lost_is_repeated(
-    wire: Wire, migrated: Settings, database: Database
+    proxy: Proxy, migrated: Settings, database: Database
 ) -> None:
     attempts = []
 
     async def work(transaction: Transaction) -> None:
         attempts.append(await transaction.execute(ADD, (1, "Sales")))
         if len(attempts) == 1:
-            wire.cut()
+            proxy.cut()
         await transaction.execute(ADD, (2, "Legal"))
 
-    async with connect(engine.over(wire, migrated)) as cut:
+    async with connect(engine.through(proxy, migrated)) as cut:
         await cut.run(work)
     assert len(attempts) == 2
     assert await names(database) == ["Sales", "Legal"]
 
 
 async def test_a_transaction_whose_connection_is_lost_again_and_again_is_unavailable(
-    wire: Wire, migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, migrated: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "FAILOVER_SECONDS", 1)
     attempts = []
 
     async def work(transaction: Transaction) -> None:
         attempts.append(await transaction.execute(ADD, (1, "Sales")))
-        wire.cut()
+        proxy.cut()
         await transaction.execute(ADD, (2, "Legal"))
 
-    async with connect(engine.over(wire, migrated)) as cut:
+    async with connect(engine.through(proxy, migrated)) as cut:
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             await cut.run(work)
@@ -196,12 +196,12 @@ async def test_a_transaction_whose_connection_is_lost_again_and_again_is_unavail
 
 
 async def test_a_query_whose_connection_was_lost_is_repeated(
-    wire: Wire, migrated: Settings
+    proxy: Proxy, migrated: Settings
 ) -> None:
-    async with connect(engine.over(wire, migrated)) as cut:
+    async with connect(engine.through(proxy, migrated)) as cut:
         query = asyncio.create_task(cut.fetch("SELECT SLEEP(0.5)"))
         await asyncio.sleep(0.2)
-        wire.cut()
+        proxy.cut()
         assert await query == [(0,)]
         assert cut.retries == 1
 

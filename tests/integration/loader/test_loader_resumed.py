@@ -31,7 +31,7 @@ from tests.support.csv_files import (
     outcomes,
     state,
 )
-from tests.support.tcp_proxy import Wire
+from tests.support.tcp_proxy import Proxy
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -158,18 +158,18 @@ async def test_two_loads_of_one_file_at_the_same_time(
 
 @pytest.mark.usefixtures("small_blocks")
 async def test_a_load_survives_broken_connections(
-    migrated: Settings, database: Database, wire: Wire, folder: Folder
+    migrated: Settings, database: Database, proxy: Proxy, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(120))
 
     def cut_sometimes(_file: CsvFile, summary: Summary, _done: int) -> None:
         if summary.read % 5 == 0:
-            wire.cut()
+            proxy.cut()
 
     undisturbed = await load(database, folder.options())
     expected = await state(database)
     await empty(database)
-    async with connect(engine.over(wire, migrated)) as cut:
+    async with connect(engine.through(proxy, migrated)) as cut:
         summaries = await load(cut, folder.options(), cut_sometimes)
     assert outcomes(summaries) == outcomes(undisturbed)
     assert await state(database) == expected

@@ -13,7 +13,7 @@ import pytest
 
 from loader.loading.ordered import Ids, Job, in_order
 from service.core.prefetch import buffered, prefetch
-from service.core.threads import ended, in_thread
+from service.core.threads import in_thread, wait_for_all
 
 SECONDS = 0.1
 NAME = contextvars.ContextVar("NAME", default="")
@@ -162,6 +162,6 @@ async def test_all_futures_are_done_even_if_one_fails() -> None:
         raise OSError
 
     futures = [asyncio.ensure_future(fail()), asyncio.ensure_future(asyncio.sleep(0.05))]
-    await ended(*futures)
+    await wait_for_all(*futures)
     assert all(future.done() for future in futures)
-    await ended()
+    await wait_for_all()

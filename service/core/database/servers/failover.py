@@ -13,7 +13,7 @@ from weakref import WeakSet
 from service.core.database.driver import LOST, Connection, Server
 from service.core.database.servers.probe import Probe
 from service.core.database.servers.writability import OUTSIDE, READ_ONLY
-from service.core.threads import ended
+from service.core.threads import wait_for_all
 
 if TYPE_CHECKING:
     from service.core.database.pool import Pool
@@ -57,7 +57,7 @@ class Servers:
         """End the probes."""
         for probe in self._probes.values():
             probe.cancel()
-        await ended(*self._probes.values())
+        await wait_for_all(*self._probes.values())
 
     async def _race(self, options: dict[str, Any]) -> Connection:
         """Try the servers in order; each has a head start before the next one is tried as well."""
