@@ -73,6 +73,9 @@ SELECT variable_name, variable_value
 FROM information_schema.global_variables
 WHERE variable_name IN ('WSREP_ON', 'WSREP_SST_METHOD');
 
+-- name: group_name
+SHOW GLOBAL VARIABLES WHERE Variable_name = 'group_replication_group_name' AND Value <> '';
+
 -- Whether a server of MySQL is an ONLINE member of the majority of its group, or has no group. A
 -- primary without the majority stays writable, and its COMMITs hang. A server outside of its group
 -- is writable as well. The login needs SELECT on this table.

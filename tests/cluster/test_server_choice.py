@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 import pytest
 
-from service.core.database.connect import connect
+from service.core.database.connect import NO_GRANT, connect
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError, UnavailableError
 from tests.support.clusters import NODES, Cluster, Galera, GroupReplication
@@ -195,3 +195,20 @@ async def suspect_after(galera: Galera, seconds: int) -> None:
     options = f"evs.suspect_timeout=PT{seconds}S;evs.inactive_timeout=PT{2 * seconds}S"
     for n in NODES:
         await galera.sql(n, f"SET GLOBAL wsrep_provider_options = '{options}'")
+
+
+async def test_a_login_that_cannot_see_the_group_is_warned_about(
+    group_replication: GroupReplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(group_replication.settings):
+        assert NO_GRANT not in caplog.messages
+    await group_replication.sql(
+        await group_replication.primary(),
+        "CREATE USER blind@'%' IDENTIFIED BY 'blind-pass-1'",
+        "GRANT ALL ON hirebase.* TO blind@'%'",
+    )
+    blind = msgspec.structs.replace(
+        group_replication.settings, mysql_user="blind", mysql_password="blind-pass-1"
+    )
+    async with connect(blind):
+        assert NO_GRANT in caplog.messages

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import sql
 from service.core.database import embedded
@@ -21,6 +22,14 @@ from service.core.errors import (
     UnavailableError,
 )
 from service.core.settings import Settings
+
+log = logging.getLogger("hirebase.database")
+
+NO_GRANT = (
+    "MYSQL_USER may not see whether a server belongs to the majority of its group, so a primary "
+    "that has lost the others is still used. As an administrator: "
+    "GRANT SELECT ON performance_schema.replication_group_members TO this user"
+)
 
 
 @asynccontextmanager
@@ -49,6 +58,8 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
             limits=limits,
         )
         await _wait_until_reachable(database, settings)
+        with suppress(UnavailableError):
+            await _check_grant(database)
         yield database
 
 
@@ -115,6 +126,17 @@ async def _wait_until_reachable(database: Database, settings: Settings) -> None:
                 f"the database refuses the connection: {error.__cause__}"
             ) from error
         await asyncio.sleep(0.5)
+
+
+async def _check_grant(database: Database) -> None:
+    """Warn if the server is in a group whose members the login may not read."""
+    if await database.fetch(SQL["group_name"]):
+        try:
+            await database.fetch(SQL["group_replication"])
+        except UnavailableError:
+            raise
+        except DatabaseError:
+            log.warning(NO_GRANT)
 
 
 def _explain(settings: Settings, error: UnavailableError) -> str:

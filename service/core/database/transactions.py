@@ -268,8 +268,8 @@ class Database:
         """
         end = asyncio.get_running_loop().time() + timeout
         # Work with a long deadline does not wait longer for a connection than other work.
-        patience = FAILOVER_SECONDS if wait and self.several else 0
-        connection = await self._connection(min(timeout, self._timeout), patience)
+        failover = FAILOVER_SECONDS if wait and self.several else 0
+        connection = await self._connection(min(timeout, self._timeout), failover)
         with translated_errors():
             try:
                 async with asyncio.timeout_at(end) as deadline:
@@ -280,21 +280,21 @@ class Database:
             finally:
                 self.pool.release(connection)
 
-    async def _connection(self, timeout: float, wait: float) -> Connection:
+    async def _connection(self, timeout: float, failover: float) -> Connection:
         """A connection from the pool; NoConnectionError.
 
-        wait: how long to repeat if no server takes writes, in seconds.
+        failover: how long to repeat if no server takes writes, in seconds.
         """
         try:
             with translated_errors():
                 async with asyncio.timeout(timeout):
-                    return await self._acquire(wait)
+                    return await self._acquire(failover)
         except UnavailableError as error:
             raise NoConnectionError(str(error)) from error.__cause__
 
-    async def _acquire(self, wait: float) -> Connection:
+    async def _acquire(self, failover: float) -> Connection:
         clock = asyncio.get_running_loop().time
-        end = clock() + wait
+        end = clock() + failover
         while True:
             try:
                 with translated_errors():
