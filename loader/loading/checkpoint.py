@@ -11,7 +11,8 @@ from msgspec.structs import astuple
 import sql
 from loader.reading.source import Source
 from loader.reading.splitter import Block, Position
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.rules.batch import Row
 from service.core.writes.merge import Counts
 

@@ -12,7 +12,8 @@ from loader.reading.file import CsvFile, at_lines
 from loader.reading.splitter import Block
 from loader.reporting.progress import Progress
 from loader.reporting.summary import Summary
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import StoppedError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject

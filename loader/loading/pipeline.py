@@ -24,7 +24,8 @@ from loader.reporting.progress import Progress, silent
 from loader.reporting.rejects_file import check_folder, rejects_file
 from loader.reporting.summary import Summary
 from service.core.database.replication.limits import TransactionLimits
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import DuplicateError, StoppedError, UnavailableError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject

@@ -8,7 +8,8 @@ import msgspec
 
 import sql
 from loader.loading.checkpoint import SQL
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table

@@ -12,7 +12,8 @@ from msgspec.structs import astuple
 
 import sql
 from service.core.collation import ranks
-from service.core.database.transactions import Database, Row
+from service.core.database.statements import Row
+from service.core.database.transactions import Database
 from service.core.threads import in_thread
 
 SQL = sql.statements("reports")

@@ -8,7 +8,8 @@ import random
 import msgspec
 import pytest
 
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from tests.support.hires import count, hire
 from tests.support.load import Line, figures, in_turn, report, request, started
 from tests.support.servers import Server

@@ -12,7 +12,8 @@ import pytest
 
 from service.core.database import driver
 from service.core.database.connect import connect
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.writes.idempotency import SQL, Key, Keys, Reply
 from tests.cluster.loaded import stock
 from tests.support.clusters import NODES, Cluster, Galera, GroupReplication

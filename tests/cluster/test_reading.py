@@ -58,7 +58,7 @@ async def reading(settings: Settings) -> AsyncIterator[Replicas]:
 
 async def port_of(database: Database) -> int:
     """The port of the server that is read."""
-    return int((await position_of(database)).server.rpartition(":")[2])
+    return int((await position_of(database.fetch)).server.rpartition(":")[2])
 
 
 async def write_pairs(database: Database, count: list[int]) -> None:

@@ -17,7 +17,8 @@ from service.core.backups.format.avro import BackupMetadata, Writer
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
 from service.core.backups.table_checksum import checksum_of
-from service.core.database.transactions import SQL, Database, Transaction
+from service.core.database.statements import SQL, Transaction
+from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
 from service.core.rules.field_types import Text

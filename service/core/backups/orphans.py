@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sql
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
 from service.core.rules.fields import Error

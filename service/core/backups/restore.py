@@ -14,7 +14,8 @@ from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.restore_size import refuse_too_large
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.table_checksum import checksum_of
-from service.core.database.transactions import SQL, Database, Transaction
+from service.core.database.statements import SQL, Transaction
+from service.core.database.transactions import Database
 from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from service.core.backups.format.checksum import Checksum
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.tables import Table
 
 RANGE = 100_000

@@ -15,7 +15,8 @@ from service.core.database.replication.limits import TransactionLimits
 from service.core.database.servers import addresses
 from service.core.database.servers.addresses import Address
 from service.core.database.servers.failover import Servers
-from service.core.database.transactions import SQL, Database
+from service.core.database.statements import SQL
+from service.core.database.transactions import Database
 from service.core.errors import (
     DatabaseError,
     SettingsError,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 import sql
-from service.core.database.transactions import SQL, Database, Transaction
+from service.core.database.statements import SQL, Transaction
+from service.core.database.transactions import Database
 from service.core.errors import ContentionError, DuplicateIndexError, MissingTableError
 
 WAIT_SECONDS = 300

@@ -5,135 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-import sql
-from service.core.database.driver import Connection, Cursor
-from service.core.database.error_numbers import (
-    HOOK,
-    TOO_LARGE,
-    is_refused_by_hook,
-    translated_errors,
-)
+from service.core.database.driver import Connection
+from service.core.database.error_numbers import translated_errors
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import TransactionLimits, limits_of
-from service.core.database.replication.positions import Position, position_of
+from service.core.database.replication.positions import position_of
 from service.core.database.retry import FAILOVER_SECONDS, repeat
-from service.core.errors import (
-    CommitUnknownError,
-    DatabaseError,
-    DataError,
-    NoConnectionError,
-    ReadOnlyError,
-    TransactionTooLarge,
-    UnavailableError,
-)
+from service.core.database.statements import SQL, Row, Transaction
+from service.core.errors import NoConnectionError, ReadOnlyError, UnavailableError
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
-SQL = sql.statements("database")
 RECONNECT_SECONDS = 0.2
 """The time between two looks for a server that takes writes."""
-ASK_SECONDS = 5
-COMMIT_UNKNOWN = (
-    "The database did not confirm the commit, so the rows may be written or not. With an "
-    "Idempotency-Key, repeat the request unchanged; without one, look for the rows first."
-)
-
-
-class Transaction:
-    """The statements of a transaction on one connection, with one deadline for all of them.
-
-    position: of the server before the snapshot was taken, in a snapshot. sent: the bytes of the
-    statements that change rows. size: the bytes that replication counts, if they are counted.
-    """
-
-    def __init__(self, connection: Connection, deadline: asyncio.Timeout):
-        self._connection = connection
-        self._deadline = deadline
-        self.position = Position()
-        self.sent = 0
-        self.size = 0
-
-    async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Return all rows of a query."""
-        cursor = await self._run(statement, parameters)
-        return list(await cursor.fetchall())
-
-    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        """Run a statement and return the number of affected rows."""
-        cursor = await self._run(statement, parameters)
-        self.sent += cursor.sent
-        return int(cursor.rowcount)
-
-    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
-        """Insert rows that have their ids, or whose ids do not matter."""
-        with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.executemany(statement, rows)
-                self.sent += cursor.sent
-
-    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
-        """Insert rows in one statement and return their generated ids."""
-        step = self._connection.id_step
-        try:
-            with translated_errors():
-                async with self._connection.cursor(Cursor) as cursor:
-                    first = await cursor.insert_new(statement, rows, step)
-                    self.sent += cursor.sent
-        except DataError:
-            if len(rows) == 1 or not await self._has_other_step(step):
-                raise
-            return await self.insert_new(statement, rows)
-        return range(first, first + len(rows) * step, step)
-
-    async def _has_other_step(self, step: int) -> bool:
-        """Whether the step of ids is not `step`: Galera sets it to the size of the cluster."""
-        ((self._connection.id_step,),) = await self.fetch(SQL["id_step"])
-        return bool(self._connection.id_step != step)
-
-    async def begin(self) -> None:
-        """Begin the transaction."""
-        await self._connection.begin()
-
-    async def rollback(self) -> None:
-        """Roll back; if the server does not answer, the connection is closed."""
-        await self._connection.roll_back()
-
-    async def commit(self) -> None:
-        """Commit; CommitUnknownError if the answer is lost or late."""
-        # The deadline stays the same, but missing it during COMMIT is a different error.
-        end = self._deadline.when()
-        if end is not None and end <= asyncio.get_running_loop().time():
-            raise TimeoutError
-        self._deadline.reschedule(None)
-        try:
-            with translated_errors():
-                async with asyncio.timeout_at(end):
-                    await self._connection.commit()
-        except ReadOnlyError:
-            raise  # the server refused the COMMIT
-        except UnavailableError as error:
-            if is_refused_by_hook(error) and await self._is_too_large():
-                raise TransactionTooLarge(TOO_LARGE.format(number=HOOK)) from error
-            raise CommitUnknownError(COMMIT_UNKNOWN) from error
-
-    async def _is_too_large(self) -> bool:
-        """Whether the size may be why Group Replication refused the COMMIT; it gives no reason."""
-        with suppress(DatabaseError), translated_errors():
-            async with asyncio.timeout(ASK_SECONDS):
-                limit = (await limits_of(self, TransactionLimits())).bytes
-            # Without a count: a row takes up to twice as much as its part of the statement.
-            return limit is not None and (self.size or 2 * self.sent) > limit.value
-        return False
-
-    async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
-        with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.execute(statement, tuple(parameters) or None)
-                return cursor
 
 
 class Database:
@@ -189,7 +76,7 @@ class Database:
 
     async def limits(self) -> TransactionLimits:
         """The limits on one transaction: those in the settings, else those of the server."""
-        return await limits_of(self, self._limits)
+        return await limits_of(self.fetch, self._limits)
 
     @asynccontextmanager
     async def transaction(
@@ -211,7 +98,7 @@ class Database:
         """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
             # Read before the snapshot, so that the snapshot has everything up to the position.
-            transaction.position = await position_of(transaction)
+            transaction.position = await position_of(transaction.fetch)
             await transaction.execute(SQL["snapshot_isolation"])
             await transaction.execute(SQL["snapshot"])
             # Some engines take the snapshot at the first read, so read something now.

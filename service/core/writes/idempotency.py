@@ -12,7 +12,8 @@ from msgspec import Struct
 
 import sql
 from service.core.database.retry import FAILOVER_SECONDS, backoff
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from service.core.database.transactions import SQL, Transaction
+from service.core.database.statements import SQL, Transaction
 from service.core.errors import TooLargeError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject

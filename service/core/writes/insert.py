@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.core.database.driver import Cursor
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.errors import DataError
 from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 import sql
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.errors import DataError, DuplicateError
 from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import sql
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.rules.batch import Batch
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject

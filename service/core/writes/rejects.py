@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.rules.batch import Row
 from service.core.rules.reject import Reject
 from service.core.tables import Table

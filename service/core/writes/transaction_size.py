@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from service.core.database.replication.limits import Limit, TransactionLimits
-from service.core.database.transactions import Transaction
+from service.core.database.statements import Transaction
 from service.core.errors import TransactionTooLarge
 from service.core.rules.batch import Row
 from service.core.rules.field_types import Fixed, Text

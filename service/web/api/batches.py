@@ -10,7 +10,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.rules import formats
 from service.core.rules.batch import Batch
 from service.core.tables import Table

@@ -29,7 +29,8 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database.transactions import Database, Row, Transaction
+from service.core.database.statements import Row, Transaction
+from service.core.database.transactions import Database
 from service.core.errors import KeyBusyError, NotFoundError
 from service.core.rules.fields import Error
 from service.core.threads import in_thread

@@ -17,7 +17,8 @@ from loader.reading.file import CsvFile
 from loader.reading.source import Source
 from loader.reporting.rejects_file import RejectsFile, quoted
 from loader.reporting.summary import SHOWN, Summary
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import InputError, StoppedError
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject

@@ -17,7 +17,8 @@ from service.core.backups.format import container
 from service.core.backups.format.avro import Writer
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import BackupError
 from service.core.tables import Table
 from service.core.writes import merge

@@ -19,7 +19,8 @@ from service.core.backups.restore import restore
 from service.core.database import driver, retry
 from service.core.database.connect import connect
 from service.core.database.servers import failover
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import ContentionError, DuplicateError
 from service.core.settings import Settings
 from service.core.writes.idempotency import Key, Keys, Reply

@@ -12,7 +12,8 @@ import sql
 from service.core.database import migrations, retry
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.transactions import SQL, Database
+from service.core.database.statements import SQL
+from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
 from service.core.settings import Settings
 from tests.support import engine, program

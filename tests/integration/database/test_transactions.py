@@ -13,7 +13,8 @@ import pytest
 from service.core.database import retry
 from service.core.database.connect import connect
 from service.core.database.driver import Connection
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,

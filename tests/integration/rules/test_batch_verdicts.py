@@ -11,7 +11,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from service.core.database.transactions import Database, Row, Transaction
+from service.core.database.statements import Row, Transaction
+from service.core.database.transactions import Database
 from service.core.rules import batch
 from service.core.tables import by_path
 from service.core.writes.ingest import ingest

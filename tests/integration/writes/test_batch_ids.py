@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from service.core.database.driver import Connection, Cursor
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.rules import batch
 from service.core.tables import by_path
 from service.core.writes.ingest import ingest

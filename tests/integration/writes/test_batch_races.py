@@ -14,7 +14,8 @@ from service.core.database import retry
 from service.core.database.connect import connect
 from service.core.database.driver import Cursor
 from service.core.database.migrations import migrate
-from service.core.database.transactions import Database, Row, Transaction
+from service.core.database.statements import Row, Transaction
+from service.core.database.transactions import Database
 from service.core.errors import ContentionError, UnavailableError
 from service.core.rules import batch
 from service.core.settings import Settings

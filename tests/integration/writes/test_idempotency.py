@@ -10,7 +10,8 @@ import httpx
 import msgspec
 import pytest
 
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.writes.idempotency import Key, Keys, Reply
 from tests.support.hires import add_parents, count, hire, names

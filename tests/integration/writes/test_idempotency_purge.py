@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.core.database.transactions import Database, Transaction
+from service.core.database.statements import Transaction
+from service.core.database.transactions import Database
 from service.core.writes.idempotency import PURGE_LIMIT, SQL, Key, Keys, Reply
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -10,8 +11,10 @@ from msgspec import Struct
 import sql
 
 if TYPE_CHECKING:
-    from service.core.database.transactions import Database, Transaction
     from service.core.tables import Table
+
+Fetch = Callable[..., Awaitable[list[tuple[Any, ...]]]]
+"""Runs a query with its parameters on a server, and returns the rows."""
 
 SQL = sql.statements("replication")
 GROUP_KEY_BYTES, GALERA_KEY_BYTES = 14, 8
@@ -54,9 +57,9 @@ class TransactionLimits(Struct, frozen=True):
         )
 
 
-async def limits_of(server: Database | Transaction, own: TransactionLimits) -> TransactionLimits:
+async def limits_of(fetch: Fetch, own: TransactionLimits) -> TransactionLimits:
     """The limits of a server; `own`, those in the settings, come first."""
-    found: dict[str, str] = dict(await server.fetch(SQL["limits"]))
+    found: dict[str, str] = dict(await fetch(SQL["limits"]))
     asked = _galera(found) if found.get("wsrep_on") == "ON" else _group_replication(found)
     return msgspec.structs.replace(
         asked, rows=own.rows or asked.rows, bytes=own.bytes or asked.bytes

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 import sql
-
-if TYPE_CHECKING:
-    from service.core.database.transactions import Database, Transaction
+from service.core.database.replication.limits import Fetch
 
 SQL = sql.statements("replication")
 POLL_SECONDS = 0.05
@@ -33,14 +31,14 @@ class Position(Struct, frozen=True):
     text: str = ""
 
 
-async def position_of(server: Transaction | Database) -> Position:
+async def position_of(fetch: Fetch) -> Position:
     """The position of a server."""
-    found: dict[str, str] = dict(await server.fetch(SQL["positions"]))
+    found: dict[str, str] = dict(await fetch(SQL["positions"]))
     name = f"{found['hostname']}:{found['port']}" if found.get("hostname") else ""
     if any(name in found["version"] for name in SHARED):
         return Position(name, "shared")
     if found.get("wsrep_on") == "ON":
-        return Position(name, "galera", _galera(dict(await server.fetch(SQL["galera_status"]))))
+        return Position(name, "galera", _galera(dict(await fetch(SQL["galera_status"]))))
     if found.get("gtid_executed"):
         return Position(name, "gtid", found["gtid_executed"].replace("\n", ""))
     if found.get("gtid_current_pos"):
@@ -48,26 +46,24 @@ async def position_of(server: Transaction | Database) -> Position:
     return Position(name)
 
 
-async def why_behind(session: Transaction, position: Position, seconds: float) -> str | None:
+async def why_behind(fetch: Fetch, position: Position, seconds: float) -> str | None:
     """Why a server does not show everything up to a position within some seconds; None: it does."""
     if position.kind == "shared":
         return None
     if not position.kind:
         return "the server of MYSQL_HOST has no GTIDs (gtid_mode, log_bin)"
     if position.kind == "galera":
-        return await _why_galera_behind(session, position, seconds)
-    ((waited,),) = await session.fetch(SQL[WAITS[position.kind]], (position.text, seconds))
+        return await _why_galera_behind(fetch, position, seconds)
+    ((waited,),) = await fetch(SQL[WAITS[position.kind]], (position.text, seconds))
     return None if waited == 0 else f"it is more than {seconds} s behind"
 
 
-async def _why_galera_behind(
-    session: Transaction, position: Position, seconds: float
-) -> str | None:
+async def _why_galera_behind(fetch: Fetch, position: Position, seconds: float) -> str | None:
     cluster, _, number = position.text.partition(":")
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
-        status: dict[str, str] = dict(await session.fetch(SQL["galera_status"]))
+        status: dict[str, str] = dict(await fetch(SQL["galera_status"]))
         if status["wsrep_ready"] != "ON" or status["wsrep_local_state_comment"] != "Synced":
             return f"its state is {status['wsrep_local_state_comment']}, not Synced"
         if status["wsrep_cluster_state_uuid"] != cluster:

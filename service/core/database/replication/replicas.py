@@ -43,7 +43,7 @@ class Replicas:
         """
         if not self.replicas:
             return self.writer
-        position = await position_of(self.writer)
+        position = await position_of(self.writer.fetch)
         for name, replica in zip(self._names, self.replicas, strict=True):
             if time.monotonic() >= self._avoided.get(name, 0):
                 if await self._is_usable(name, replica, position):
@@ -58,11 +58,11 @@ class Replicas:
     async def _is_usable(self, name: str, replica: Database, position: Position) -> bool:
         try:
             async with replica.session(ANSWER_SECONDS) as session:
-                own = await position_of(session)
+                own = await position_of(session.fetch)
             if own.server and own.server == position.server:
                 return False
             async with replica.session(CATCH_UP_SECONDS + ANSWER_SECONDS) as session:
-                reason = await why_behind(session, position, CATCH_UP_SECONDS)
+                reason = await why_behind(session.fetch, position, CATCH_UP_SECONDS)
         except DatabaseError as error:
             reason = str(error.__cause__) or str(error)
             replica.pool.close_free()

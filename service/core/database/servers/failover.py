@@ -7,16 +7,13 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from service.core.database.driver import LOST, Connection, Server
 from service.core.database.servers.probe import Probe
 from service.core.database.servers.writability import OUTSIDE, READ_ONLY
 from service.core.threads import wait_for_all
-
-if TYPE_CHECKING:
-    from service.core.database.pool import Pool
 
 log = logging.getLogger("hirebase.database")
 
@@ -26,6 +23,16 @@ LAST_SECONDS = 60
 """A server that was silent is the last choice for so long."""
 PROBE_SECONDS = 1.0
 """The pause between two questions to a server."""
+
+
+class Connections(Protocol):
+    """A pool that takes part in failovers."""
+
+    def uses(self, server: Server) -> bool:
+        """Whether the pool has a connection to this server."""
+
+    def leave(self, server: Server, *, in_use: bool) -> None:
+        """Close the idle connections to this server, and those in use if `in_use`."""
 
 
 class Servers:
@@ -38,10 +45,10 @@ class Servers:
     def __init__(self, addresses: Sequence[dict[str, Any]]):
         self.current: Server | None = None
         self._servers = [Server(address) for address in addresses]
-        self._pools: WeakSet[Pool] = WeakSet()
+        self._pools: WeakSet[Connections] = WeakSet()
         self._probes: dict[Server, asyncio.Task[None]] = {}
 
-    def add(self, pool: Pool) -> None:
+    def add(self, pool: Connections) -> None:
         """Take part in failovers: the pool leaves a server that fails."""
         self._pools.add(pool)
 
