@@ -259,11 +259,13 @@ async def contended(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
             await transaction.execute(
                 "CREATE VIEW departments AS SELECT contended() AS id, 'A' AS department"
             )
-    async with calling(scratch) as client:
+    async with calling(msgspec.structs.replace(scratch, mysql_timeout=2)) as client:
         yield client
 
 
-async def test_a_read_that_meets_a_deadlock_is_503(contended: httpx.AsyncClient) -> None:
+async def test_a_read_that_meets_deadlocks_until_its_deadline_is_503(
+    contended: httpx.AsyncClient,
+) -> None:
     reply = await contended.get("/departments")
     assert_problem(reply, 503)
     assert int(reply.headers["Retry-After"]) >= 1
