@@ -19,6 +19,10 @@ Positive = Annotated[int, Meta(ge=1)]
 Filled = Annotated[str, Meta(min_length=1)]
 
 
+OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
+"""Variables by their new names. The old ones still work, until version 0.3."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """One field for each variable; `.env.example` documents them."""
 
@@ -42,7 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
     api_max_batches: Positive = 8
-    api_download_patience: Positive = 300
+    api_download_idle_timeout: Positive = 300
 
     data_dir: Path = Path("loader/sample")
     rejects_dir: Path = Path("var/rejects")
@@ -81,7 +85,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         errors = []
         for field in msgspec.structs.fields(cls):
             try:
-                text = _read(field.name.upper(), environment)
+                name = field.name.upper()
+                text = _read(name, environment) or _read(OLD_NAMES.get(name, name), environment)
                 if text:
                     values[field.name] = _value(field, text)
             except (msgspec.ValidationError, OSError, ValueError) as error:

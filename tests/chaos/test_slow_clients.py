@@ -42,7 +42,7 @@ async def service(server: Server, stocked: Database) -> AsyncIterator[Service]:
     service = await started(
         server.settings,
         MYSQL_TIMEOUT=str(STOP_SECONDS),
-        API_DOWNLOAD_PATIENCE=str(DOWNLOAD_SECONDS),
+        API_DOWNLOAD_IDLE_TIMEOUT=str(DOWNLOAD_SECONDS),
         PYTHONWARNINGS="default",
     )
     yield service

@@ -20,7 +20,7 @@ from tests.support.history import Attempt, Batch, anomalies
 from tests.support.load import Line, request, started
 from tests.support.program import Service
 
-PATIENCE = 90
+REPLY_SECONDS = 90
 """The seconds that a client waits for a reply."""
 PAUSE = 0.05
 REPEATED = 20
@@ -135,8 +135,8 @@ class RetryingClients:
         key = {"idempotency_key": batch.key} if self.keyed else {}
         message = request("POST", "/employees", body, **key)
         while True:
-            patience = 0.02 if random.random() < self.leaving else PATIENCE
-            attempt = await connections.send(message, patience)
+            seconds = 0.02 if random.random() < self.leaving else REPLY_SECONDS
+            attempt = await connections.send(message, seconds)
             batch.attempts.append(attempt)
             if attempt.is_success or attempt.is_refusal or not self.keyed:
                 return
@@ -150,14 +150,14 @@ class _Connections:
         self._services, self._at = services, first
         self._lines: dict[int, Line] = {}
 
-    async def send(self, message: bytes, patience: float) -> Attempt:
+    async def send(self, message: bytes, seconds: float) -> Attempt:
         """Send to the service that answered last, else to the next one."""
         port = self._services[self._at % len(self._services)].port
         line = self._lines.setdefault(port, Line(port))
         began = time.monotonic()
         status, body = None, b""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 reply = await line.send(message)
                 status, body = reply.status, reply.body
         except (OSError, EOFError):  # a timeout is an OSError

@@ -49,7 +49,7 @@ async def send(
         one = by_path(table)
         stream = backup.stream_table(reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
-    idle_timeout = state.settings.api_download_patience
+    idle_timeout = state.settings.api_download_idle_timeout
     return await download(_limited(stream, state), kind, name, idle_timeout)
 
 

@@ -37,7 +37,7 @@ class Post:
 
     async def answer(self, state: State) -> Response[bytes]:
         """The verdict. For a repeated request with a key, the reply to the first one."""
-        with state.metrics.batch.labels("judge").time():
+        with state.metrics.batch.labels("validate").time():
             plain = formats.decompress(self._header("Content-Encoding"), self.body)
             batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
         key, write = self._key(plain), partial(self._write, batch)

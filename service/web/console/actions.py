@@ -200,7 +200,7 @@ async def rejects_file(state: State, job_id: FromPath[str]) -> File:
 @get("/backups/{name:str}", opt={ROLE: "operator"})
 async def backup_file(state: State, name: FromPath[str]) -> Download:
     file = await in_thread(state.backup_store.open, name)
-    idle_timeout = state.settings.api_download_patience
+    idle_timeout = state.settings.api_download_idle_timeout
     return await download(_chunks(file), "application/octet-stream", name, idle_timeout)
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from service.core.errors import SettingsError
-from service.core.settings import Settings
+from service.core.settings import OLD_NAMES, Settings
 
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]
 
@@ -127,3 +127,10 @@ def test_a_password_is_generated_for_the_embedded_database_only() -> None:
 
 def test_a_given_password_is_kept() -> None:
     assert Settings(mysql_host="db", api_pass="päss").with_password().api_pass == "päss"
+
+
+@pytest.mark.parametrize(("name", "old"), OLD_NAMES.items())
+def test_a_variable_is_read_under_its_old_name(name: str, old: str) -> None:
+    field = name.lower()
+    assert getattr(Settings.from_environment({old: "17"}), field) == 17
+    assert getattr(Settings.from_environment({old: "17", name: "18"}), field) == 18

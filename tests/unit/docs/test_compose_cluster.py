@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.core.settings import OLD_NAMES
 from tests.unit.docs.test_configuration import example
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +35,7 @@ def options(services: dict[str, Any]) -> dict[str, str]:
 
 def test_it_uses_only_variables_of_the_example() -> None:
     text = FILE.read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(example())
+    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= {*example(), *OLD_NAMES.values()}
 
 
 def test_the_nodes_differ_only_in_name_and_volume(services: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.core.settings import Settings
+from service.core.settings import OLD_NAMES, Settings
 from tests.support import sample
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +86,7 @@ def test_compose_passes_every_other_variable_from_its_env_file() -> None:
 
 def test_compose_uses_only_variables_of_the_example() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(example())
+    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= {*example(), *OLD_NAMES.values()}
 
 
 def test_compose_starts_database_then_loader_then_api() -> None:
