@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.core.database.connect import connect
+from service.core.database.statements import SQL, Row, Transaction
+from service.core.settings import Settings
 from tests.support.processes import kill_servers_of, servers_of
 from tests.support.program import Service
 from tests.support.waiting import until
@@ -54,3 +58,22 @@ async def _readiness(service: Service) -> list[int]:
 
 async def _no_server(folder: Path) -> bool:
     return not servers_of(folder)
+
+
+async def test_it_is_started_again_if_it_is_killed_during_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "seekdb"
+    fetch, killed = Transaction.fetch, list[str]()
+
+    async def killing(self: Transaction, statement: str, parameters: Any = ()) -> list[Row]:
+        if statement == SQL["has_database"] and not killed:
+            kill_servers_of(folder)
+            killed.append(statement)
+        return await fetch(self, statement, parameters)
+
+    monkeypatch.setattr(Transaction, "fetch", killing)
+    async with connect(Settings(embedded_dir=folder)) as database:
+        assert await database.fetch("SELECT 1") == [(1,)]
+    assert killed
+    await until(lambda: _no_server(folder), 10)

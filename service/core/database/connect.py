@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import sql
 from service.core.database import embedded
@@ -58,7 +59,7 @@ async def connect(settings: Settings) -> AsyncIterator[Database]:
             several=not settings.embedded and len(settings.servers) > 1,
             limits=limits,
         )
-        await _wait_until_reachable(database, settings)
+        await _repeat_until_reachable(database.ping, settings)
         with suppress(UnavailableError):
             await _check_grant(database)
         yield database
@@ -96,28 +97,33 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 async def _prepare_embedded(server: embedded.Server, settings: Settings) -> None:
+    """Create the database and configure the server. It may end meanwhile, and is restarted."""
     pool = Pool(1, Servers([server.options]), server.restart)
-    database, name = Database(pool, 30), settings.mysql_database
+    configure = partial(_configure_embedded, Database(pool, 30), settings.mysql_database)
     try:
-        await _wait_until_reachable(database, settings)
-        async with database.session(30) as session:
-            # Skips what exists, because a restarted seekdb sometimes executes no DDL.
-            if not await session.fetch(SQL["has_database"], (name,)):
-                await session.execute(sql.with_name(SQL["create_database"], name))
-            ((is_configured,),) = await session.fetch(SQL["embedded_is_set"])
-            if not is_configured:
-                await session.execute(SQL["embedded"])
-                await session.execute(SQL["embedded_system"])
+        await _repeat_until_reachable(configure, settings)
     finally:
         await close_pool(pool)
 
 
-async def _wait_until_reachable(database: Database, settings: Settings) -> None:
+async def _configure_embedded(database: Database, name: str) -> None:
+    async with database.session(30) as session:
+        # Skips what exists, because a restarted seekdb sometimes executes no DDL.
+        if not await session.fetch(SQL["has_database"], (name,)):
+            await session.execute(sql.with_name(SQL["create_database"], name))
+        ((is_configured,),) = await session.fetch(SQL["embedded_is_set"])
+        if not is_configured:
+            await session.execute(SQL["embedded"])
+            await session.execute(SQL["embedded_system"])
+
+
+async def _repeat_until_reachable(work: Callable[[], Awaitable[None]], settings: Settings) -> None:
+    """Call `work` until the database answers it, for at most MYSQL_WAIT seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.mysql_wait
     while True:
         try:
-            return await database.ping()
+            return await work()
         except UnavailableError as error:
             if loop.time() >= deadline:
                 raise UnavailableError(_explain(settings, error)) from error
