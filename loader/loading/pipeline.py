@@ -128,6 +128,7 @@ class Load:
         self._done: dict[int, Done] = {}
         # Each copy of a file that one run loads has its own checkpoint.
         key = f"{options.checkpoint_key} {copy}" if copy else options.checkpoint_key
+        # Checkpoints name blocks by their start, so blocks of another size have their own.
         small = options.small_blocks or database.embedded
         if file.block_bytes != block_bytes(TransactionLimits(), small=small):
             key += f" of {file.block_bytes}"

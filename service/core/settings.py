@@ -86,7 +86,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         for field in msgspec.structs.fields(cls):
             try:
                 name = field.name.upper()
-                text = _read(name, environment) or _read(OLD_NAMES.get(name, name), environment)
+                text = _read(name, environment)
+                if not text and name in OLD_NAMES:
+                    text = _read(OLD_NAMES[name], environment)
                 if text:
                     values[field.name] = _value(field, text)
             except (msgspec.ValidationError, OSError, ValueError) as error:

@@ -24,13 +24,16 @@ async def stop(loading: asyncio.subprocess.Process, number: signal.Signals) -> N
     assert error == b"loader: stopped. Run the same command again to continue.\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
-    variables: dict[str, str], tmp_path: Path, number: signal.Signals
-) -> None:
-    pipe = tmp_path / "jobs.csv"
+def make_pipe(folder: Path) -> Path:
+    pipe = folder / "jobs.csv"
     os.mkfifo(pipe)
-    loading = await program.start("loader", str(pipe), **variables)
+    return pipe
+
+
+async def stop_reader(
+    loading: asyncio.subprocess.Process, pipe: Path, number: signal.Signals
+) -> None:
+    """Stop a loader that waits for the first line of a pipe."""
     # This returns when the loader has opened the other end.
     writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
     await asyncio.sleep(0.5)
@@ -39,12 +42,19 @@ async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_stops_a_loader_that_waits_for_a_pipe(
+    variables: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    pipe = make_pipe(tmp_path)
+    await stop_reader(await program.start("loader", str(pipe), **variables), pipe, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_one_signal_stops_a_loader_that_a_script_started_in_the_background(
     variables: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     """A shell without job control starts it with SIGINT ignored."""
-    pipe = tmp_path / "jobs.csv"
-    os.mkfifo(pipe)
+    pipe = make_pipe(tmp_path)
     loading = await asyncio.create_subprocess_exec(
         *("bash", "-c", f"trap '' INT; exec {sys.executable} -m loader {pipe}"),
         cwd=program.ROOT,
@@ -52,10 +62,7 @@ async def test_one_signal_stops_a_loader_that_a_script_started_in_the_background
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
-    await asyncio.sleep(0.5)
-    await stop(loading, number)
-    os.close(writer)
+    await stop_reader(loading, pipe, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -130,6 +130,9 @@ async def test_work_does_not_wait_for_the_only_server(proxy: Proxy, migrated: Se
         assert time.monotonic() - began < 1
 
 
+Silent = Callable[[Settings], AbstractAsyncContextManager[int]]
+
+
 @asynccontextmanager
 async def dropping(_: Settings) -> AsyncIterator[int]:
     """A machine that drops packets."""
@@ -147,34 +150,33 @@ async def never_greeting(settings: Settings) -> AsyncIterator[int]:
         assert frozen.connections == 0
 
 
-@pytest.mark.parametrize("silent", [dropping, never_greeting])
-async def test_a_silent_server_delays_only_the_first_connection(
-    proxy: Proxy,
-    migrated: Settings,
-    silent: Callable[[Settings], AbstractAsyncContextManager[int]],
-) -> None:
+@asynccontextmanager
+async def after_a(silent: Silent, proxy: Proxy, migrated: Settings) -> AsyncIterator[Settings]:
+    """Settings that name a silent server before one that answers."""
     async with silent(migrated) as port:
         hosts = f"127.0.0.1:{port},127.0.0.1:{proxy.port}"
-        settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
-        async with connect(settings) as database:
-            began = time.monotonic()
-            held = await asyncio.gather(*(database.pool.acquire() for _ in range(4)))
-            assert time.monotonic() - began < SOON
-            assert {one.port for one in held} == {proxy.port}
-            for one in held:
-                database.pool.release(one)
-            assert (database.pool.size, database.pool.freesize) == (4, 4)
+        yield msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
+
+
+@pytest.mark.parametrize("silent", [dropping, never_greeting])
+async def test_a_silent_server_delays_only_the_first_connection(
+    proxy: Proxy, migrated: Settings, silent: Silent
+) -> None:
+    async with after_a(silent, proxy, migrated) as settings, connect(settings) as database:
+        began = time.monotonic()
+        held = await asyncio.gather(*(database.pool.acquire() for _ in range(4)))
+        assert time.monotonic() - began < SOON
+        assert {one.port for one in held} == {proxy.port}
+        for one in held:
+            database.pool.release(one)
+        assert (database.pool.size, database.pool.freesize) == (4, 4)
 
 
 @pytest.mark.parametrize("silent", [dropping, never_greeting])
 async def test_the_first_connection_waits_only_briefly_for_a_silent_server(
-    proxy: Proxy,
-    migrated: Settings,
-    silent: Callable[[Settings], AbstractAsyncContextManager[int]],
+    proxy: Proxy, migrated: Settings, silent: Silent
 ) -> None:
-    async with silent(migrated) as port:
-        hosts = f"127.0.0.1:{port},127.0.0.1:{proxy.port}"
-        settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
+    async with after_a(silent, proxy, migrated) as settings:
         began = time.monotonic()
         async with connect(settings):
             assert time.monotonic() - began < failover.HEAD_START_SECONDS + SOON
