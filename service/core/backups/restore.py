@@ -55,13 +55,35 @@ async def restore(
 
     replace removes rows that are not in the file, merge keeps them. Large tables are staged, others
     are written in one transaction. BackupError if a file is not a backup of its table, RowsRefused
-    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge above the
-    limits of the server, TableBusyError if a large table is in use: no table is changed then.
+    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge if they need
+    one transaction above the limits of the server, TableBusyError if a large table is in use: no
+    table is changed then.
     """
     scanned, limits = await in_thread(_scanned, sources), await database.limits()
-    if mode == "replace" and not dry_run and await _is_staged(database, scanned, limits):
-        return await StagedRestore(database, sources, scanned, limits, progress).run()
-    await refuse_too_large(database, scanned, mode, limits)
+    can_be_staged = mode == "replace" and not dry_run
+    if can_be_staged:
+        can_be_staged = await choice.can_be_staged(database, [reader.table for reader in scanned])
+    staged = StagedRestore(database, sources, scanned, limits, progress)
+    if can_be_staged and await choice.is_large(database, scanned):
+        return await staged.run()
+    try:
+        await refuse_too_large(database, scanned, mode, limits)
+        return await _in_transaction(database, sources, mode, limits, dry_run=dry_run)
+    except TransactionTooLarge:
+        if can_be_staged:
+            return await staged.run()
+        raise
+
+
+async def _in_transaction(
+    database: Database,
+    sources: Sequence[Source],
+    mode: Mode,
+    limits: TransactionLimits,
+    *,
+    dry_run: bool,
+) -> list[Restored]:
+    """Restore in one transaction; TransactionTooLarge above the limits of the server."""
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
@@ -78,19 +100,6 @@ async def restore(
         return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
     except _DryRun:
         return results[-1]
-
-
-async def _is_staged(
-    database: Database, scanned: Sequence[Reader], limits: TransactionLimits
-) -> bool:
-    """Whether a restore needs staging tables and can have them."""
-    try:
-        await refuse_too_large(database, scanned, "replace", limits)
-        is_large = await choice.is_large(database, scanned)
-    except TransactionTooLarge:
-        is_large = True
-    tables = [reader.table for reader in scanned]
-    return is_large and await choice.can_be_staged(database, tables)
 
 
 def readers(sources: Sequence[Source]) -> list[Reader]:
