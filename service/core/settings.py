@@ -22,6 +22,9 @@ Filled = Annotated[str, Meta(min_length=1)]
 OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
 
+SAMPLE = Path(__file__).parents[2] / "loader" / "sample"
+"""The generated files, in a checkout and in an installed package."""
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """One field for each variable; `.env.example` documents them."""
@@ -48,7 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
 
-    data_dir: Path = Path("loader/sample")
+    data_dir: Path = SAMPLE
     rejects_dir: Path = Path("var/rejects")
     backup_dir: Path = Path("var/backups")
     embedded_dir: Path = Path("var/seekdb")

@@ -125,6 +125,8 @@ def settings_table() -> str:
 
 
 def shown(default: object) -> str:
+    if isinstance(default, Path) and default.is_absolute():
+        default = default.relative_to(ROOT)
     return f"`{default}`" if default not in (None, "") else ""
 
 
