@@ -10,6 +10,8 @@ import click
 
 from loader.__main__ import main as load_command
 from service import __version__
+from service.cli.doctor.command import doctor_command
+from service.cli.users import users_command
 from service.commands import backup_command, restore_command, verify_command
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
@@ -69,7 +71,7 @@ async def _migrate(settings: Settings) -> list[str]:
         return await migrate(database)
 
 
-for command in (backup_command, restore_command, verify_command):
+for command in (backup_command, restore_command, verify_command, users_command, doctor_command):
     main.add_command(command)
 main.add_command(load_command, name="load")
 

@@ -22,6 +22,9 @@ Filled = Annotated[str, Meta(min_length=1)]
 OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
 
+SECRETS = frozenset({"mysql_password", "api_pass", "api_pass_hash"})
+"""Fields whose values no command prints."""
+
 SAMPLE = Path(__file__).parents[2] / "loader" / "sample"
 """The generated files, in a checkout and in an installed package."""
 
@@ -88,12 +91,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         errors = []
         for field in msgspec.structs.fields(cls):
             try:
-                name = field.name.upper()
-                text = _read(name, environment)
-                if not text and name in OLD_NAMES:
-                    text = _read(OLD_NAMES[name], environment)
-                if text:
-                    values[field.name] = _value(field, text)
+                if (value := value_of(field, environment)) is not None:
+                    values[field.name] = value
             except (msgspec.ValidationError, OSError, ValueError) as error:
                 errors.append(f"{field.name.upper()}: {error}")
         if "mysql_read_host" in values and "mysql_host" not in values:
@@ -115,6 +114,25 @@ class Settings(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
 
 
+def value_of(field: msgspec.structs.FieldInfo, environment: Mapping[str, str]) -> Any:
+    """The value of a variable; None if it is not set. ValidationError, OSError or ValueError."""
+    name = field.name.upper()
+    text = _read(name, environment)
+    if not text and name in OLD_NAMES:
+        text = _read(OLD_NAMES[name], environment)
+    return _convert(field, text) if text else None
+
+
+def source_of(name: str, environment: Mapping[str, str]) -> str:
+    """Where the value of a variable comes from."""
+    for one in filter(None, (name, OLD_NAMES.get(name))):
+        if file := environment.get(f"{one}_FILE"):
+            return f"{one}_FILE={file}"
+        if environment.get(one):
+            return "environment" if one == name else f"environment ({one})"
+    return "default"
+
+
 def _read(name: str, environment: Mapping[str, str]) -> str:
     file = environment.get(f"{name}_FILE")
     if file and environment.get(name):
@@ -122,7 +140,7 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
     return Path(file).read_text().rstrip("\n") if file else environment.get(name, "")
 
 
-def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
+def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name in ("mysql_host", "mysql_read_host"):
         addresses.parse(text, 1)
     return msgspec.convert(text, field.type, strict=False, dec_hook=_path)

@@ -75,6 +75,15 @@ class User(Struct, frozen=True):
             return False
         return True
 
+    def has_usable_hash(self) -> bool:
+        """Whether the hash is complete, so that some password can match it; slow."""
+        try:
+            with suppress(InvalidKey):
+                Argon2id.verify_phc_encoded(b"", self.phc)
+        except ValueError:
+            return False
+        return True
+
 
 class TooManyAttempts(Exception):
     """The password is not checked. The client may try again after this many seconds."""
@@ -103,7 +112,7 @@ class Users:
     @classmethod
     def of(cls, settings: Settings) -> Users:
         """API_USER and the users in API_USERS; SettingsError if there are none."""
-        users = list(_of_file(settings.api_users)) if settings.api_users else []
+        users = list(read_users(settings.api_users)) if settings.api_users else []
         secret = settings.api_pass + "".join(user.phc for user in users) + settings.api_pass_hash
         if settings.api_pass:
             users.append(User.with_password(settings.api_user, settings.api_pass))
@@ -212,8 +221,11 @@ def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         entries.popitem(last=False)
 
 
-def _of_file(path: Path) -> Iterator[User]:
-    """Users from lines `name:role,role:argon2id hash`. Blank lines and lines with # are skipped."""
+def read_users(path: Path) -> Iterator[User]:
+    """Users from lines `name:role,role:argon2id hash`; SettingsError names a wrong line.
+
+    Blank lines and lines with # are skipped.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
