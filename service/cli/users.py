@@ -61,9 +61,6 @@ def problems_of(path: Path, users: Sequence[User]) -> Iterator[str]:
     for name, count in Counter(user.name for user in users).items():
         if count > 1:
             yield f"{path} names {name} {count} times, and only the last line counts. Keep one."
-    for user in users:
-        if not user.has_usable_hash():
-            yield f"{path}: the hash of {user.name} is damaged. Make a new one: hirebase users hash"
     if path.stat().st_mode & 0o077:
         yield f"Other users of this machine may read {path}. Run: chmod 600 {path}"
 

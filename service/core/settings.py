@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,11 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Filled = Annotated[str, Meta(min_length=1)]
 
+
+PHC = re.compile(
+    r"\$argon2id\$v=19\$m=[1-9]\d*,t=[1-9]\d*,p=[1-9]\d*\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{6,}"
+)
+"""A complete hash of a password, in PHC form."""
 
 OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
@@ -47,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_user: Filled = "admin"
     api_pass: str = ""
-    api_pass_hash: Annotated[str, Meta(pattern=r"^(\$argon2id\$.*)?$")] = ""
+    api_pass_hash: str = ""
     api_users: Path | None = None
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
@@ -143,6 +149,8 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name in ("mysql_host", "mysql_read_host"):
         addresses.parse(text, 1)
+    if field.name == "api_pass_hash" and not PHC.fullmatch(text):
+        raise ValueError("no complete argon2id hash; make one with `hirebase users hash`")
     return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
 
 
