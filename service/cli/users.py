@@ -36,7 +36,7 @@ def hash_command(name: str | None, roles: Sequence[Role]) -> None:
     """
     if bool(name) != bool(roles):
         raise click.UsageError("Use --name and --role together, or neither.")
-    if name is not None and (":" in name or name.startswith("#") or name.strip() != name):
+    if name is not None and not _is_name(name):
         raise click.UsageError("--name: no colon, no # at the start, no spaces around it.")
     phc = User.with_password("", _password()).phc
     click.echo(f"{name}:{','.join(roles)}:{phc}" if name else phc)
@@ -63,6 +63,12 @@ def problems_of(path: Path, users: Sequence[User]) -> Iterator[str]:
             yield f"{path} names {name} {count} times, and only the last line counts. Keep one."
     if path.stat().st_mode & 0o077:
         yield f"Other users of this machine may read {path}. Run: chmod 600 {path}"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a line of API_USERS can begin with this name."""
+    is_plain = text.isprintable() and text.strip() == text
+    return is_plain and ":" not in text and not text.startswith("#")
 
 
 def _password() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from service import __version__
@@ -59,26 +59,28 @@ async def _embedded(settings: Settings) -> list[Finding]:
         text = f"There is no embedded database in {settings.embedded_dir} yet."
         remedy = "Run: hirebase migrate. The service makes it when it starts."
         return [error("database", text, remedy)]
-    findings, _ = await _server(settings, reached_embedded(settings), None)
-    return findings
+    return [one async for one in _server(settings, reached_embedded(settings), None)]
 
 
 async def _servers(settings: Settings) -> list[Finding]:
     """Check each server, and the tables on the first one that takes writes."""
     findings: list[Finding] = []
-    has_writer = False
     for address in settings.servers:
         opened = reached(settings, address, reads=False)
-        found, writes = await _server(settings, opened, address[0], with_tables=not has_writer)
-        findings += found
-        has_writer = has_writer or writes
-    if not has_writer and not any(one.status == "error" for one in findings):
+        checks = _server(settings, opened, address[0], with_tables=not _has_tables(findings))
+        findings += [one async for one in checks]
+    if not _has_tables(findings) and not any(one.status == "error" for one in findings):
         text = "No server of MYSQL_HOST takes writes."
         findings.append(error("database", text, "Check read_only, and the state of the cluster."))
     for address in settings.read_servers:
         opened = reached(settings, address, reads=True)
-        findings += (await _server(settings, opened, address[0], with_tables=False))[0]
+        findings += [one async for one in _server(settings, opened, address[0], with_tables=False)]
     return findings
+
+
+def _has_tables(findings: Sequence[Finding]) -> bool:
+    """Whether the tables are checked already."""
+    return any(one.check == "migrations" for one in findings)
 
 
 async def _server(
@@ -87,19 +89,18 @@ async def _server(
     host: str | None,
     *,
     with_tables: bool = True,
-) -> tuple[list[Finding], bool]:
-    """The findings of a server, and whether it takes writes."""
-    findings: list[Finding] = []
+) -> AsyncIterator[Finding]:
+    """Check a server; host: None if it is the embedded one."""
     try:
         async with opened as server:
             how = "" if server.writes else ", for reads only"
-            findings.append(ok("database", f"{server.name} answers{how}"))
-            findings += [one async for one in server_checks(settings, server, host)]
+            yield ok("database", f"{server.name} answers{how}")
+            async for finding in server_checks(settings, server, host):
+                yield finding
             if server.writes and with_tables:
-                findings += [one async for one in table_checks(settings, server)]
-            return findings, server.writes
+                async for finding in table_checks(settings, server):
+                    yield finding
     except Unreached as problem:
-        return [problem.finding], False
+        yield problem.finding
     except DatabaseError as problem:
-        remedy = "Correct the errors above, then run doctor again."
-        return [*findings, error("database", reason(problem), remedy)], False
+        yield error("database", reason(problem), "Correct the errors above, and run doctor again.")
