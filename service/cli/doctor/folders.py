@@ -74,4 +74,4 @@ def _room(name: str, folder: Path, disk: os.statvfs_result) -> Finding:
         return error(name, f"{folder}: room for only {disk.f_favail} more files", remedy)
     if free < LITTLE_ROOM:
         return warning(name, text, remedy)
-    return ok(name, text if folder.exists() else f"{text}; the program will make it")
+    return ok(name, text if folder.exists() else f"{text}; the program creates it")

@@ -144,7 +144,7 @@ def of(name: str, settings: Settings) -> Finding:
 
 def test_a_folder_that_does_not_exist_yet_is_not_made(tmp_path: Path) -> None:
     finding = of("BACKUP_DIR", Settings(backup_dir=tmp_path / "a" / "b"))
-    assert (finding.status, "will make it" in finding.text) == ("ok", True)
+    assert (finding.status, "creates it" in finding.text) == ("ok", True)
     assert list(tmp_path.iterdir()) == []
 
 
