@@ -10,7 +10,7 @@ from service.core.database.statements import Transaction
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
 from service.core.rules.fields import Error
-from service.core.tables import Table, by_name, children
+from service.core.tables import Field, Table, by_name, children
 from sql import chunks
 
 LISTED = 100
@@ -54,15 +54,21 @@ class Orphans:
     ) -> None:
         """Count the rows that refer to rows with these ids, which are to be removed."""
         for child, field in children(table):
-            for part in chunks(ids):
-                ((count,),) = await transaction.fetch(
-                    sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
-                )
-                self.count += count
-                if count and len(self._listed) < LISTED:
-                    statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
-                    for key, parent in await transaction.fetch(statement, part):
-                        self._list(child, key, field.name, parent)
+            await self.count_references(transaction, child, field, ids)
+
+    async def count_references(
+        self, transaction: Transaction, child: Table, field: Field, ids: Sequence[int]
+    ) -> None:
+        """Count the rows of a table that have one of these parents in a field."""
+        for part in chunks(ids):
+            ((count,),) = await transaction.fetch(
+                sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
+            )
+            self.count += count
+            if count and len(self._listed) < LISTED:
+                statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
+                for key, parent in await transaction.fetch(statement, part):
+                    self._list(child, key, field.name, parent)
 
     def _list(self, table: Table, key: int, field: str, parent: int) -> None:
         if len(self._listed) < LISTED:

@@ -1,22 +1,29 @@
-"""Restores tables from Avro in one transaction: all rows or none, with their ids, no orphans."""
+"""Restores tables from Avro: all rows or none, with their ids, no orphans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from typing import Literal
-
-from msgspec import Struct
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.restored import Mode, Progress, Restored, refuse, silent
 from service.core.backups.sources import Source, reader_of
+from service.core.backups.staged import choice
+from service.core.backups.staged.restoration import StagedRestore
 from service.core.backups.table_checksum import checksum_of
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
+from service.core.errors import (
+    BackupError,
+    DataError,
+    DuplicateError,
+    RowsRefused,
+    TransactionTooLarge,
+)
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
@@ -27,29 +34,9 @@ from service.core.writes.merge import Counts
 from service.core.writes.transaction_size import TransactionSize
 from sql import CHUNK
 
-Mode = Literal["replace", "merge"]
-
 SECONDS = 6 * 3600
 ATTEMPTS = 20
 """The deadline of hours is for a large file. It must not allow endless retries."""
-REPORTED = 100
-"""Refused rows that an error lists."""
-
-
-class Restored(Struct):
-    """What a restore did to a table, or what a dry run would do.
-
-    orphaned: the orphans in all tables; not 0 only in a dry run. verified: the file is one of ours,
-    and its rows and those of the table have the checksum that the database computed for the backup.
-    """
-
-    table: str
-    restored: int
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    orphaned: int = 0
-    verified: bool = False
 
 
 class _DryRun(Exception):
@@ -62,15 +49,41 @@ async def restore(
     mode: Mode,
     *,
     dry_run: bool = False,
+    progress: Progress = silent,
 ) -> list[Restored]:
-    """Write the rows of files into their tables, in one transaction. Sources: parents first.
+    """Write the rows of files into their tables, all or none. Sources: parents first.
 
-    replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
-    backup of its table, RowsRefused if rows break a rule, OrphansError if rows would lose a parent,
-    TransactionTooLarge above the limits of the server: no table is changed then.
+    replace removes rows that are not in the file, merge keeps them. Large tables are staged, others
+    are written in one transaction. BackupError if a file is not a backup of its table, RowsRefused
+    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge if they need
+    one transaction above the limits of the server, TableBusyError if a large table is in use: no
+    table is changed then.
     """
     scanned, limits = await in_thread(_scanned, sources), await database.limits()
-    await refuse_too_large(database, scanned, mode, limits)
+    can_be_staged = mode == "replace" and not dry_run
+    if can_be_staged:
+        can_be_staged = await choice.can_be_staged(database, [reader.table for reader in scanned])
+    staged = StagedRestore(database, sources, scanned, limits, progress)
+    if can_be_staged and await choice.is_large(database, scanned):
+        return await staged.run()
+    try:
+        await refuse_too_large(database, scanned, mode, limits)
+        return await _in_transaction(database, sources, mode, limits, dry_run=dry_run)
+    except TransactionTooLarge:
+        if can_be_staged:
+            return await staged.run()
+        raise
+
+
+async def _in_transaction(
+    database: Database,
+    sources: Sequence[Source],
+    mode: Mode,
+    limits: TransactionLimits,
+    *,
+    dry_run: bool,
+) -> list[Restored]:
+    """Restore in one transaction; TransactionTooLarge above the limits of the server."""
     results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
@@ -144,7 +157,7 @@ class _Restore:
         counts, ids, position = Counts(), IdSet(), 0
         async with aclosing(_validated(reader)) as batches:
             async for batch in batches:
-                _refuse(batch, position)
+                refuse(batch, position)
                 ids.add(row[0] for row in batch.rows)
                 await self._orphans.reject_in(self._parents, batch)
                 if self._dry_run or not self._orphans.count:
@@ -173,7 +186,7 @@ class _Restore:
             self._size.add(batch.table, batch.rows, before=batch.rows)
             await merge.replace(self._transaction, batch.table, batch.rows)
             return Counts(changed=len(batch.rows))
-        _refuse(batch, position)
+        refuse(batch, position)
         return counts
 
     async def _is_free(self, batch: Batch) -> bool:
@@ -221,14 +234,3 @@ def _validated(reader: Reader) -> AsyncGenerator[Batch]:
     """Batches of a file: one is decoded and validated in a thread while another is written."""
     batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
     return prefetch(lambda: in_thread(next, batches, None))
-
-
-def _refuse(batch: Batch, position: int) -> None:
-    if batch.rejects:
-        table, count = batch.table.path, len(batch.rejects)
-        raise RowsRefused(
-            f"{count} of the rows {position} to {position + batch.received - 1} of this backup of "
-            f"{table} break a rule; nothing was restored.",
-            [reject.clipped(position) for reject in batch.rejects[:REPORTED]],
-            count=count,
-        )
