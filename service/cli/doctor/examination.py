@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from service import __version__
 from service.cli.doctor import configuration
@@ -55,7 +57,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _embedded(settings: Settings) -> list[Finding]:
-    if not settings.embedded_dir.exists():
+    if not _has_database(settings.embedded_dir):
         text = f"There is no embedded database in {settings.embedded_dir} yet."
         remedy = "Run: hirebase migrate. The service makes it when it starts."
         return [error("database", text, remedy)]
@@ -76,6 +78,11 @@ async def _servers(settings: Settings) -> list[Finding]:
         opened = reached(settings, address, reads=True)
         findings += [one async for one in _server(settings, opened, address[0], with_tables=False)]
     return findings
+
+
+def _has_database(folder: Path) -> bool:
+    """Whether the embedded server was started in a folder; it would make a database there."""
+    return os.path.lexists(folder / "run")
 
 
 def _has_tables(findings: Sequence[Finding]) -> bool:

@@ -9,8 +9,11 @@ from service.cli.doctor.findings import Finding, error, ok
 from service.cli.doctor.servers import SQL, Reached
 from service.core.settings import Settings
 
-NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "INDEX", "REFERENCES")
-"""The first four for the rows; the others for the migrations."""
+NEEDED = (
+    *("SELECT", "INSERT", "UPDATE", "DELETE"),
+    *("CREATE", "ALTER", "DROP", "INDEX", "REFERENCES"),
+)
+"""Those of the first line for rows; the others for migrations and for restores of large tables."""
 _grant = re.compile(
     r"(?P<verb>GRANT|REVOKE) (?P<privileges>.+?) ON (?:TABLE )?"
     r"(?P<database>\*|`[^`]+`|[^ .]+)\.(?P<table>\*|`[^`]+`|[^ .]+) (?:TO|FROM) "
@@ -31,7 +34,7 @@ async def privileges(settings: Settings, server: Reached, tables: Iterable[str])
             f"As an administrator: GRANT {', '.join(missing)} ON `{database}`.* TO "
             f"'{user}'@'{host}'",
         )
-    return ok("privileges", f"{login} may do what hirebase needs on {database}")
+    return ok("privileges", f"{login} has all that hirebase needs on {database}")
 
 
 def held(grants: Iterable[str], database: str, tables: Iterable[str]) -> set[str]:

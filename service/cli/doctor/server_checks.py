@@ -16,7 +16,7 @@ from service.core.settings import Settings
 
 OLDEST = {"MariaDB": (10, 11), "MySQL": (8, 0, 16)}
 """The oldest versions that hirebase supports. MySQL 8.0.15 ignores CHECK."""
-FAMILIES = ("OceanBase", "TiDB", "MariaDB")
+FAMILIES = ("seekdb", "OceanBase", "TiDB", "MariaDB")
 """Engines that name themselves in VERSION(); others are MySQL."""
 CLOCK_WARNING, CLOCK_ERROR = 2.0, 60.0
 """Seconds between two clocks."""

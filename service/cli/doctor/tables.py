@@ -9,6 +9,7 @@ import sql
 from service.cli.doctor.findings import Finding, error, ok, size, warning
 from service.cli.doctor.privileges import privileges
 from service.cli.doctor.servers import SQL, Reached
+from service.core.backups.staged.definition import SQL as RESTORE_SQL
 from service.core.database.connect import NO_GRANT
 from service.core.database.replication.limits import TransactionLimits, limits_of
 from service.core.database.statements import SQL as DATABASE_SQL
@@ -36,6 +37,7 @@ async def table_checks(settings: Settings, server: Reached) -> AsyncIterator[Fin
     yield _migrations(applied)
     if set(applied) >= {version for version, _, _ in sql.migrations()}:
         yield await _tables(server)
+    yield await _restores(server)
     yield await _charset(settings, server)
     yield await _limits(settings, server)
 
@@ -72,6 +74,15 @@ async def _tables(server: Reached) -> Finding:
         remedy = f"As an administrator: ALTER TABLE `{odd[0]}` ENGINE = InnoDB"
         return error("tables", f"no transactions: {', '.join(odd)} are not InnoDB", remedy)
     return ok("tables", f"all {len(TABLES)} are there")
+
+
+async def _restores(server: Reached) -> Finding:
+    guarded = sorted(name for (name,) in await server.fetch(RESTORE_SQL["guarded"]))
+    if guarded:
+        text = f"A restore keeps writers away from {', '.join(guarded)}."
+        remedy = "Wait for it. If none runs, start the service: it removes what a killed one left."
+        return warning("restores", text, remedy)
+    return ok("restores", "none keeps writers away")
 
 
 async def _charset(settings: Settings, server: Reached) -> Finding:

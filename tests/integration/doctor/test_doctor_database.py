@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import pytest
 import sql
 from service.cli.doctor import server_checks
 from service.cli.doctor.servers import Reached, reached
+from service.core.backups.staged.guard import add_guards
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.settings import Settings
@@ -33,6 +34,11 @@ async def execute(settings: Settings, *statements: str) -> None:
     async with connect(settings) as database, database.session(30) as session:
         for statement in statements:
             await session.execute(statement)
+
+
+def contents(folder: Path) -> set[Path]:
+    """Everything in a folder, at any depth."""
+    return set(folder.rglob("*"))
 
 
 async def names(settings: Settings) -> set[str]:
@@ -59,7 +65,7 @@ async def test_pending_migrations_are_listed_and_nothing_is_changed(
     assert f"{len(sql.migrations())} pending: 0001 tables" in finding.text
     assert "hirebase migrate" in finding.remedy
     assert await names(scratch) == set()
-    assert not any(map(os.path.lexists, (tmp_path / "rejects", tmp_path / "backups")))
+    assert contents(tmp_path) == set()
     async with connect(scratch) as database:
         await migrate(database)
     assert wrong(await doctor(scratch)) == set()
@@ -98,6 +104,18 @@ async def test_a_table_with_another_collation_is_named(scratch: Settings, doctor
     assert "ALTER TABLE `loads` CONVERT TO CHARACTER SET utf8mb4" in finding.remedy
     await execute(scratch, finding.remedy.partition(": ")[2])
     assert wrong(await doctor(scratch)) == set()
+
+
+async def test_a_restore_that_keeps_writers_away_is_a_warning(
+    scratch: Settings, doctor: Doctor
+) -> None:
+    async with connect(scratch) as database:
+        await migrate(database)
+        await add_guards(database, ["jobs"])
+        finding = found(await doctor(scratch), "restores")
+        assert (finding.status, "jobs" in finding.text) == ("warning", True)
+        await tidy(database)
+    assert found(await doctor(scratch), "restores").status == "ok"
 
 
 async def test_another_default_character_set_is_a_warning(
@@ -198,11 +216,13 @@ async def test_tls_with_an_unreadable_authority_names_the_variable(
 
 
 async def test_a_folder_without_a_database_is_left_alone(tmp_path: Path, doctor: Doctor) -> None:
-    folder = tmp_path / "seekdb"
-    report = await doctor(Settings(embedded_dir=folder))
-    assert wrong(report) == {"database"}
-    assert "hirebase migrate" in found(report, "database").remedy
-    assert not folder.exists()
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for embedded in (folder, tmp_path / "missing"):
+        report = await doctor(Settings(embedded_dir=embedded))
+        assert wrong(report) == {"database"}
+        assert "hirebase migrate" in found(report, "database").remedy
+    assert contents(tmp_path) == {folder}
 
 
 async def test_too_few_connections_and_short_packets_are_errors(server: Reached) -> None:

@@ -13,6 +13,7 @@ from service.cli.doctor.privileges import NEEDED
 from service.core.backups.backup_store import BackupStore
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
+from service.core.backups.staged import choice
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.settings import Settings
@@ -48,8 +49,16 @@ def allowing(settings: Settings, *privileges: str) -> str:
     return f"GRANT {names} ON {settings.mysql_database}.* TO {settings.mysql_user}"
 
 
-async def test_they_are_enough(login: Settings, scratch: Settings, doctor: Doctor) -> None:
-    """For migrations, a load, a backup and a restore."""
+@pytest.mark.parametrize("large", [1, 1_000_000])
+async def test_they_are_enough(
+    login: Settings,
+    scratch: Settings,
+    doctor: Doctor,
+    monkeypatch: pytest.MonkeyPatch,
+    large: int,
+) -> None:
+    """For migrations, a load, a backup and a restore, also of tables that count as large."""
+    monkeypatch.setattr(choice, "LARGE_ROWS", large)
     await grant(scratch, allowing(login, *NEEDED))
     async with connect(login) as database:
         await migrate(database)
