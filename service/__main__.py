@@ -1,4 +1,4 @@
-"""python -m service: the command line."""
+"""The command line: `hirebase`, or python -m service."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import sys
 
 import click
 
+from loader.__main__ import main as load_command
+from service import __version__
+from service.cli.doctor.command import doctor_command
+from service.cli.users import users_command
 from service.commands import backup_command, restore_command, verify_command
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
@@ -21,7 +25,11 @@ class Commands(click.Group):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Insert `serve` if the arguments name no command."""
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        # Not for the shell's completion, which asks with the words before the cursor.
+        is_option = bool(args) and args[0].startswith("-")
+        if not context.resilient_parsing and (
+            not args or (is_option and args[0] not in ("--help", "--version"))
+        ):
             args = ["serve", *args]
         return super().parse_args(context, args)
 
@@ -39,6 +47,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, help="hirebase: a company's hiring history in MySQL.")
+@click.version_option(__version__, prog_name="hirebase")
 def main() -> None:
     pass
 
@@ -62,8 +71,9 @@ async def _migrate(settings: Settings) -> list[str]:
         return await migrate(database)
 
 
-for command in (backup_command, restore_command, verify_command):
+for command in (backup_command, restore_command, verify_command, users_command, doctor_command):
     main.add_command(command)
+main.add_command(load_command, name="load")
 
 
 if __name__ == "__main__":

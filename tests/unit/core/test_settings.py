@@ -79,7 +79,7 @@ def _valid_value(name: str) -> str:
     others = {
         "log_level": "error",
         "log_format": "json",
-        "api_pass_hash": "$argon2id$v=19$…",
+        "api_pass_hash": "$argon2id$v=19$m=64,t=1,p=1$MTYgYnl0ZXMgb2Ygc2Fs$c2FsdA",
         "otel_exporter_otlp_endpoint": "https://collector.test:4318",
     }
     return others.get(name, "4711")
