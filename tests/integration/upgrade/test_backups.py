@@ -16,13 +16,7 @@ BACKUPS = [
     for release in RELEASES
     for backup in release.backups
 ]
-NAMES = {
-    name for codec in CODECS for name in (f"all-{codec}.zip", f"employees-{codec}.avro")
-}
-    f"{start}-{codec}.{end}"
-    for start, end in (("all", "zip"), ("employees", "avro"))
-    for codec in CODECS
-}
+NAMES = {name for codec in CODECS for name in (f"all-{codec}.zip", f"employees-{codec}.avro")}
 
 
 @pytest.fixture
