@@ -15,6 +15,7 @@ from service.cli.users import users_command
 from service.commands import backup_command, restore_command, verify_command
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.database.pending import pending_changes
 from service.core.errors import HirebaseError, SettingsError
 from service.core.settings import Settings
 from service.serve import serve
@@ -60,15 +61,30 @@ def serve_command(load_first: bool, workers: int) -> None:
 
 
 @main.command(name="migrate", help="Bring the database's tables up to date.")
-def migrate_command() -> None:
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Change nothing; list what is pending, its locks and its time. The exit code is 1 if "
+    "something is pending, 2 if that cannot be found out.",
+)
+def migrate_command(check: bool) -> None:
     settings = Settings.from_environment(os.environ)
-    applied = asyncio.run(_migrate(settings))
-    click.echo("\n".join(applied) or "Up to date.")
+    lines = asyncio.run(_pending(settings) if check else _migrate(settings))
+    click.echo("\n".join(lines) or "Up to date.")
+    sys.exit(1 if check and lines else 0)
 
 
 async def _migrate(settings: Settings) -> list[str]:
     async with connect(settings) as database:
         return await migrate(database)
+
+
+async def _pending(settings: Settings) -> list[str]:
+    try:
+        async with connect(settings) as database:
+            return [change.describe() for change in await pending_changes(database)]
+    except HirebaseError as error:
+        raise SettingsError(str(error)) from error  # ends with 2, because 1 means pending
 
 
 for command in (backup_command, restore_command, verify_command, users_command, doctor_command):

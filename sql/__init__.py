@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
@@ -21,19 +22,21 @@ _IN_LIST = re.compile(r"IN \((%s|\?)\)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
+OURS = files(__package__)
+
+
 @cache
-def statements(file: str) -> dict[str, str]:
-    """The statements of `sql/{file}.sql` by name, in the order of the file."""
-    _, *sections = _NAME.split(_read(f"{file}.sql"))
+def statements(file: str, folder: Traversable = OURS) -> dict[str, str]:
+    """The statements of `{folder}/{file}.sql` by name, in the order of the file."""
+    _, *sections = _NAME.split(_read(folder / f"{file}.sql"))
     return {name: _clean(text) for name, text in zip(sections[::2], sections[1::2], strict=True)}
 
 
 @cache
-def migrations() -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+def migrations(folder: Traversable = OURS) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
     """(version, name, statements) of every migration, oldest first."""
-    folder = files(__package__) / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return tuple(_migration(name) for name in names)
+    entries = [entry for entry in (folder / "migrations").iterdir() if entry.name.endswith(".sql")]
+    return tuple(_migration(entry) for entry in sorted(entries, key=lambda entry: entry.name))
 
 
 def with_in_list(statement: str, count: int) -> str:
@@ -92,14 +95,14 @@ def if_id_step(values: str, step: int) -> str:
     return values.replace("%s", check, 1)
 
 
-def _migration(file: str) -> tuple[int, str, tuple[str, ...]]:
-    version, _, name = file.removesuffix(".sql").partition("_")
-    texts = _COMMENT.sub("", _read(f"migrations/{file}")).split(";")
+def _migration(file: Traversable) -> tuple[int, str, tuple[str, ...]]:
+    version, _, name = file.name.removesuffix(".sql").partition("_")
+    texts = _COMMENT.sub("", _read(file)).split(";")
     return int(version), name, tuple(filter(None, map(_clean, texts)))
 
 
-def _read(path: str) -> str:
-    return (files(__package__) / path).read_text(encoding="utf-8")
+def _read(file: Traversable) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _clean(text: str) -> str:

@@ -2,6 +2,7 @@
 
 HirebaseError
 ├── SettingsError           an environment variable has a value that cannot be used
+│   └── NewerSchemaError    the tables belong to a newer version of the program
 ├── InputError              the input cannot be read, or exceeds a limit
 │   ├── MalformedError      not JSON, not UTF-8, or not a file of the format
 │   ├── BatchSizeError      0 rows, or more than the limit of a batch
@@ -49,6 +50,17 @@ class HirebaseError(Exception):
 
 class SettingsError(HirebaseError):
     """An environment variable has a value that cannot be used."""
+
+
+class NewerSchemaError(SettingsError):
+    """The tables belong to a newer version of the program, which applied more migrations."""
+
+    def __init__(self, applied: int, known: int):
+        super().__init__(
+            f"MYSQL_DATABASE: a newer version of hirebase made these tables (migration "
+            f"{applied:04}; this version knows {known:04}). Start that version again. To go back "
+            "to this one, see docs/upgrade.md#going-back."
+        )
 
 
 class InputError(HirebaseError):
