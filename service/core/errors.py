@@ -15,6 +15,7 @@ HirebaseError
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key is running
+├── ShutdownError           the service is about to stop
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
     │   ├── NoConnectionError   no connection in time: all are in use, or no server takes writes
@@ -117,6 +118,10 @@ class NotFoundError(HirebaseError):
 
 class KeyBusyError(HirebaseError):
     """The first request with this idempotency key is still running."""
+
+
+class ShutdownError(HirebaseError):
+    """The service is about to stop; another replica answers."""
 
 
 class DatabaseError(HirebaseError):

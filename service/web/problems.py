@@ -27,11 +27,17 @@ STATUS: dict[type[Exception], int] = {
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
     errors.StorageError: 507,
+    errors.ShutdownError: 503,
     errors.UnavailableError: 503,
     errors.ContentionError: 503,
     errors.DatabaseError: 500,
 }
-RETRYABLE = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
+RETRYABLE = (
+    errors.UnavailableError,
+    errors.ContentionError,
+    errors.KeyBusyError,
+    errors.ShutdownError,
+)
 RETRY_SECONDS = "2"
 INTERNAL = (
     "Something went wrong in the service. Try again. If it fails again, tell the operator when."
