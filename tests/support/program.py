@@ -67,9 +67,11 @@ class Service:
         self._errors = asyncio.create_task(_read_all(process.stderr))
 
     @classmethod
-    async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
-        """Start the service on a free port; return when it is ready."""
-        port = free_port()
+    async def started(
+        cls, *options: str, where: str = str(ROOT), port: int | str = "", **variables: str
+    ) -> Service:
+        """Start the service on this port, or on a free one; return when it is ready."""
+        port = int(port or free_port())
         variables["API_PORT"] = str(port)
         process = await start("service", "serve", *options, where=where, **variables)
         scheme = "https" if variables.get("API_TLS_CERT") else "http"

@@ -29,12 +29,17 @@ def missing() -> str | None:
 
 
 def configuration(port: int, replicas: list[int]) -> str:
-    """cluster/haproxy.cfg with these ports of this machine instead of the containers."""
+    """cluster/haproxy.cfg with these ports of this machine instead of the containers.
+
+    It repeats no request: the replicas themselves must not lose any.
+    """
     text = CONFIGURATION.read_text(encoding="utf-8")
     for number, replica in enumerate(replicas, start=1):
         text = text.replace(f"api-{number}:8000", f"127.0.0.1:{replica}")
     text = text.replace("bind :8000", f"bind 127.0.0.1:{port}")
     text = text.replace(" resolvers docker init-addr last,libc,none", "")
+    text = re.sub(r"(?m)^  (retries|option redispatch|retry-on) .*\n", "", text)
+    text = text.replace("defaults\n", "defaults\n  retries 0\n")
     return re.sub(r"(?m)^resolvers docker\n(?: .*\n)*", "", text)
 
 
@@ -56,10 +61,13 @@ async def proxied(folder: Path, replicas: list[int]) -> AsyncIterator[int]:
 
 
 async def _is_ready(port: int) -> bool:
+    line = Line(port)
     try:
-        return (await Line(port).send(READY)).status == 200
+        return (await line.send(READY)).status == 200
     except (OSError, EOFError):
         return False
+    finally:
+        line.close()
 
 
 async def _docker(*arguments: str) -> str:
