@@ -66,6 +66,7 @@ lock: $(VENV)/.created ## resolve the dependencies again; ARGS=--upgrade takes t
 	$(COMPILE) --extra embedded -c requirements-bench.lock -o requirements-embedded.lock >/dev/null
 	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
+	$(subst pyproject.toml,--group sbom,$(COMPILE)) -o requirements-sbom.lock >/dev/null
 
 audit: $(VENV)/.created ## check the service's dependencies for known vulnerabilities; needs a network
 	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \

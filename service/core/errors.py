@@ -16,6 +16,7 @@ HirebaseError
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
 ├── KeyBusyError            the first request with this idempotency key is running
+├── ShutdownError           the service is about to stop
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
     │   ├── NoConnectionError   no connection in time: all are in use, or no server takes writes
@@ -130,6 +131,10 @@ class NotFoundError(HirebaseError):
 
 class KeyBusyError(HirebaseError):
     """The first request with this idempotency key is still running."""
+
+
+class ShutdownError(HirebaseError):
+    """The service is about to stop; another replica answers."""
 
 
 class DatabaseError(HirebaseError):

@@ -27,6 +27,16 @@ PHC = re.compile(
 
 OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
+NEEDED = [
+    (
+        "mysql_read_host",
+        "mysql_host",
+        "MYSQL_READ_HOST: set MYSQL_HOST, because the embedded database has no replicas",
+    ),
+    ("api_tls_cert", "api_tls_key", "API_TLS_KEY: set it too, because API_TLS_CERT is set"),
+    ("api_tls_key", "api_tls_cert", "API_TLS_CERT: set it too, because API_TLS_KEY is set"),
+]
+"""(a variable, another one that it needs, the error if that is not set)."""
 
 SECRETS = frozenset({"mysql_password", "api_pass", "api_pass_hash"})
 """Fields whose values no command prints."""
@@ -57,6 +67,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_users: Path | None = None
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
+    api_tls_cert: Path | None = None
+    api_tls_key: Path | None = None
+    api_shutdown_delay: Annotated[int, Meta(ge=0)] = 0
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
 
@@ -101,10 +114,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                     values[field.name] = value
             except (msgspec.ValidationError, OSError, ValueError) as error:
                 errors.append(f"{field.name.upper()}: {error}")
-        if "mysql_read_host" in values and "mysql_host" not in values:
-            errors.append(
-                "MYSQL_READ_HOST: set MYSQL_HOST, because the embedded database has no replicas"
-            )
+        errors += [text for name, other, text in NEEDED if name in values and other not in values]
         if errors:
             raise SettingsError("\n".join(errors))
         return cls(**values)

@@ -27,6 +27,7 @@ STATUS: dict[type[Exception], int] = {
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
     errors.StorageError: 507,
+    errors.ShutdownError: 503,
     errors.UnavailableError: 503,
     errors.ContentionError: 503,
     errors.TableBusyError: 503,
@@ -37,6 +38,7 @@ RETRY_AFTER: dict[type[Exception], str] = {
     errors.UnavailableError: RETRY_SECONDS,
     errors.ContentionError: RETRY_SECONDS,
     errors.KeyBusyError: RETRY_SECONDS,
+    errors.ShutdownError: RETRY_SECONDS,
     errors.TableBusyError: "10",  # a restore takes longer than a lock
 }
 INTERNAL = (
