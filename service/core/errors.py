@@ -8,6 +8,7 @@ HirebaseError
 │   ├── TooLargeError       more bytes than the limit
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
+│   ├── ParameterError      a query parameter has a value that it does not take
 │   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 ├── OrphansError            the change would leave rows without a parent
@@ -72,6 +73,18 @@ class UnsupportedError(InputError):
 
 class KeyReusedError(InputError):
     """This idempotency key belongs to a different request."""
+
+
+class ParameterError(InputError):
+    """A query parameter has a value that it does not take."""
+
+    def __init__(self, name: str, message: str):
+        super().__init__(f"Parameter {name!r}: {message}.")
+        self.name, self.message = name, message
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"errors": [{"key": self.name, "source": "query", "message": self.message}]}
 
 
 class BackupError(InputError):

@@ -21,6 +21,7 @@ STATUS: dict[type[Exception], int] = {
     errors.UnsupportedError: 415,
     errors.KeyReusedError: 422,
     errors.KeyBusyError: 409,
+    errors.ParameterError: 400,
     errors.BackupError: 422,
     errors.RowsRefused: 422,
     errors.OrphansError: 409,

@@ -17,7 +17,17 @@ from service.core.tables import Table
 from service.core.writes.ingest import Mode
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
-from service.web.api.parameters import PAGE, After, DryRun, InjectedDatabase, Limit, RowId
+from service.web.api.parameters import (
+    PAGE,
+    PARAMETERS,
+    REPEATABLE,
+    DryRun,
+    InjectedDatabase,
+    Limit,
+    RowId,
+)
+from service.web.api.tables import lists
+from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
 
@@ -53,13 +63,14 @@ def _page(table: Table) -> HTTPRouteHandler:
     @get(
         "/",
         operation_id=f"list_{table.path}",
-        summary=f"List {table.path} by id",
-        operation_class=operations.lists(table),
+        summary=f"Find {table.path}",
+        operation_class=listed.lists(table),
+        opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
     async def page(
-        database: InjectedDatabase, after: After = 0, limit: Limit = PAGE
-    ) -> dict[str, Any]:
-        return await list_rows(database, table, after, limit)
+        request: Request[Any, Any, Any], database: InjectedDatabase, limit: Limit = PAGE
+    ) -> Response[bytes]:
+        return await lists.page_of(table, request, database, limit)
 
     return page
 
@@ -75,13 +86,6 @@ def _one(table: Table) -> HTTPRouteHandler:
         return await find_row(database, table, row_id)
 
     return one
-
-
-async def list_rows(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
-    """Rows of a table by id, and the `after` of the next page, None on the last."""
-    rows = await database.fetch(table.sql["page"], (after, limit))
-    next_after = rows[-1][0] if len(rows) == limit else None
-    return {"rows": [table.as_object(row) for row in rows], "next": next_after}
 
 
 async def find_row(database: Database, table: Table, row_id: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from litestar.openapi.spec import (
     Example,
+    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -41,7 +42,6 @@ from service.web.openapi.schemas import (
     as_csv,
     as_ndjson,
     broken_sample,
-    page_of,
     reject,
     sample,
     stored_sample,
@@ -59,12 +59,13 @@ ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply: its description, the struct of its body (None: bytes) and examples."""
+    """A reply: its description, the struct of its body (None: bytes), examples and headers."""
 
     text: str
     shape: type[Struct] | None = None
     examples: Mapping[str, Any] = field(default_factory=dict)
     media_types: tuple[str, ...] = (JSON,)
+    headers: Mapping[str, OpenAPIHeader] = field(default_factory=dict)
 
     def content(self) -> dict[str, OpenAPIMediaType]:
         """The body in the document."""
@@ -81,6 +82,7 @@ class DocumentedOperation(Operation):
     replies: ClassVar[Mapping[int, Reply]] = {}
     fails: ClassVar[tuple[int, ...]] = ()
     headers: ClassVar[tuple[Parameter, ...]] = ()
+    """Headers and query parameters that the handler reads itself."""
     public: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -88,7 +90,9 @@ class DocumentedOperation(Operation):
         # Without replies here, the document keeps those that Litestar derives from the return type.
         self.responses = {} if self.replies else {**(self.responses or {})}
         for status, reply in self.replies.items():
-            self.responses[str(status)] = OpenAPIResponse(reply.text, content=reply.content())
+            self.responses[str(status)] = OpenAPIResponse(
+                reply.text, headers={**reply.headers} or None, content=reply.content()
+            )
         for status in self.fails:
             self.responses[str(status)] = self._failure(status)
         if self.public:
@@ -140,12 +144,6 @@ def inserts(table: Table) -> type[DocumentedOperation]:
     }
     body = _rows(table, good, bad)
     return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
-
-
-def lists(table: Table) -> type[DocumentedOperation]:
-    """`GET /{table}`."""
-    page = {"rows": [stored_sample(table)], "next": 1}
-    return documented({200: Reply("A page, by id.", page_of(table), {"a page of one": page})})
 
 
 def shows(table: Table) -> type[DocumentedOperation]:
