@@ -45,7 +45,57 @@ TRUE;
 {column} < %s;
 
 -- name: ascending
-{column};
+{source}.{column};
 
 -- name: descending
-{column} DESC;
+{source}.{column} DESC;
+
+-- Rows of a file, each as a line of text. GROUP_CONCAT takes less of the server's time than rows do,
+-- and almost none of the service's.
+-- name: lines
+SELECT GROUP_CONCAT({line} ORDER BY {order} SEPARATOR '\n')
+FROM (
+    SELECT {columns} FROM {table} FORCE INDEX ({index}) WHERE {conditions}
+) AS matches {joins};
+
+-- name: parent
+LEFT JOIN {table} AS {source} ON {source}.id = matches.{column};
+
+-- name: value
+{source}.{column};
+
+-- A line of CSV. Texts have quotes, so that a comma in them is no separator.
+-- name: csv_line
+CONCAT_WS(',', {values});
+
+-- name: csv_null
+IFNULL({value}, '');
+
+-- name: csv_text
+CONCAT('"', REPLACE({value}, '"', '""'), '"');
+
+-- A spreadsheet reads a text that begins with one of these characters as a formula.
+-- name: csv_no_formula
+CONCAT(IF(LEFT(LTRIM({value}), 1) IN ('=', '+', '-', '@'), '''', ''), {value});
+
+-- name: json_line
+CONCAT('{', {values}, '}');
+
+-- name: json_pair
+'"{name}":', {value};
+
+-- name: json_null
+IFNULL({value}, 'null');
+
+-- name: json_text
+JSON_QUOTE({value});
+
+-- name: json_quoted
+CONCAT('"', {value}, '"');
+
+-- name: boolean
+IF({value} IS NULL, NULL, IF({value}, 'true', 'false'));
+
+-- A moment as the API shows it.
+-- name: moment
+REPLACE(CONCAT(REPLACE({value}, ' ', 'T'), 'Z'), '.000000Z', 'Z');

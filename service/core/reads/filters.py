@@ -10,7 +10,6 @@ from typing import Any, Literal
 import sql
 from service.core.errors import ParameterError
 from service.core.rules import field_types
-from service.core.rules.fields import MAX_TEXT
 from service.core.tables import Field, Table
 
 SQL = sql.statements("lists")

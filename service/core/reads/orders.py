@@ -19,7 +19,7 @@ from service.core.tables import ID, Field, Table
 Key = tuple[Any, ...]
 """The place of a row in an order: its values in the order's fields, the id last."""
 MAX_NUMBER = 2**63 - 1
-NOT_A_TOKEN = "is not from this list. Send the `next` of the last page, with the same order"
+OTHER_LIST = "is not from this list. Send the `next` of the last page, with the same order"
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Order:
         """The index that has this order."""
         return self.table.index(self.fields[0])
 
-    @property
-    def text(self) -> str:
-        """The columns as SQL has them after ORDER BY."""
+    def text(self, source: str) -> str:
+        """What follows ORDER BY. source: the name that the statement has for the rows."""
         term = SQL["descending" if self.descending else "ascending"]
-        return ", ".join(sql.with_names(term, column=name) for name in self.columns)
+        terms = (sql.with_names(term, source=source, column=name) for name in self.columns)
+        return ", ".join(terms)
 
     def after(self, key: Key) -> tuple[str, Key]:
         """The condition of the rows after a key, and its values."""
@@ -75,7 +75,7 @@ class Order:
             return (_number(text),)
         name, *shown = _decoded(text)
         if name != self.name or len(shown) != len(self.fields):
-            raise ParameterError("after", NOT_A_TOKEN)
+            raise ParameterError("after", OTHER_LIST)
         values = zip(self.fields, shown, strict=True)
         return tuple(read_value("after", field, one) for field, one in values)
 
@@ -103,7 +103,7 @@ def _decoded(text: str) -> list[str]:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         name, *shown = msgspec.json.decode(data, type=list[str])
     except (ValueError, msgspec.MsgspecError, RecursionError):
-        raise ParameterError("after", NOT_A_TOKEN) from None
+        raise ParameterError("after", OTHER_LIST) from None
     return [name, *shown]
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import sql
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
+from service.core.reads import paths
 from service.core.reads.filters import SQL
 from service.core.reads.orders import Key
 from service.core.reads.parents import names_of
-from service.core.reads.paths import Path, end_of_window, path_of
+from service.core.reads.paths import Path
 from service.core.reads.query import Query
 
 
@@ -25,10 +26,10 @@ class Page:
 
 async def page(database: Database, query: Query, limit: int) -> Page:
     """A page of at most `limit` rows. It has fewer if it read SCAN rows of which few match."""
-    path = await path_of(database.fetch, query)
+    path = await paths.path_of(database.fetch, query, paths.SCAN)
     end = None
     if path.needs_window:
-        end = await end_of_window(database.fetch, query, path, query.after)
+        end = await paths.end_of_window(database.fetch, query, path, query.after, paths.SCAN)
     rows = await _rows(database, query, path, end, limit)
     if len(rows) == limit:
         end = query.order.key(rows[-1])
@@ -51,7 +52,7 @@ async def _rows(
     statement = sql.with_names(
         SQL["page"], columns=table.columns, table=table.name, index=path.index
     )
-    statement = sql.with_parts(statement, conditions=text, order=query.order.text)
+    statement = sql.with_parts(statement, conditions=text, order=query.order.text(table.name))
     return await database.fetch(statement, (*values, limit))
 
 

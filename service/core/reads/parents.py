@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 import sql
-from service.core.database.statements import Row
 from service.core.database.replication.limits import Fetch
+from service.core.database.statements import Row
 from service.core.rules.field_types import Text
 from service.core.tables import Field, Table, by_name
 

@@ -42,8 +42,11 @@ class Path:
         return self.in_order and bool(self.beside)
 
 
-async def path_of(fetch: Fetch, query: Query) -> Path:
-    """The path of a query; it may count the matches of its filters, each up to SCAN."""
+async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
+    """The path of a query; it may count the matches of its filters.
+
+    most: the rows that a filter may leave to be sorted.
+    """
     if query.on(ID.name):
         return Path.of(query, ID, in_order=False)
     ordered = list(_in_order(query))
@@ -52,9 +55,9 @@ async def path_of(fetch: Fetch, query: Query) -> Path:
         return complete[0]
     choices = {path.index: path for path in _by_filter(query)}
     choices |= {path.index: path for path in reversed(ordered) if path.along}
-    counts = await _counts(fetch, query, choices.values())
+    counts = await _counts(fetch, query, choices.values(), most)
     smallest = min(counts, key=lambda path: counts[path], default=ordered[0])
-    few = counts.get(smallest, SCAN + 1) <= SCAN
+    few = counts.get(smallest, most + 1) <= most
     return smallest if few or smallest.in_order else ordered[0]
 
 
@@ -75,24 +78,26 @@ def _by_filter(query: Query) -> Iterable[Path]:
             yield Path.of(query, condition.field, in_order=False)
 
 
-async def _counts(fetch: Fetch, query: Query, paths: Iterable[Path]) -> dict[Path, int]:
-    """How many rows each path reads, up to SCAN + 1."""
+async def _counts(fetch: Fetch, query: Query, paths: Iterable[Path], most: int) -> dict[Path, int]:
+    """How many rows each path reads, up to `most` + 1."""
     counts = {}
     for path in paths:
         text, values = query.where(path.along)
         statement = sql.with_names(SQL["count_up_to"], table=query.table.name, index=path.index)
         statement = sql.with_parts(statement, conditions=text)
-        ((counts[path],),) = await fetch(statement, (*values, SCAN + 1))
+        ((counts[path],),) = await fetch(statement, (*values, most + 1))
     return counts
 
 
-async def end_of_window(fetch: Fetch, query: Query, path: Path, after: Key | None) -> Key | None:
-    """The key of the last of the next SCAN rows along a path; None if there are fewer."""
+async def end_of_window(
+    fetch: Fetch, query: Query, path: Path, after: Key | None, rows: int
+) -> Key | None:
+    """The key of the last of the next `rows` rows along a path; None if there are fewer."""
     text, values = query.where(path.along, after)
     order = query.order
     statement = sql.with_names(
         SQL["nth"], columns=order.columns, table=query.table.name, index=path.index
     )
-    statement = sql.with_parts(statement, conditions=text, order=order.text)
-    rows = await fetch(statement, (*values, SCAN - 1))
-    return rows[0] if rows else None
+    statement = sql.with_parts(statement, conditions=text, order=order.text(query.table.name))
+    found = await fetch(statement, (*values, rows - 1))
+    return found[0] if found else None

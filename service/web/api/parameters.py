@@ -28,7 +28,7 @@ SHOWN, FEW = 100, 10
 MAX_AFTER = 2**63 - 1
 
 PARAMETERS, REPEATABLE = "parameters", "repeatable"
-"""The opt keys of query parameters that a handler reads itself, and of those with several values."""
+"""The opt keys of query parameters that a handler reads itself, and that may be repeated."""
 
 InjectedDatabase = NamedDependency[Database]
 InjectedReader = NamedDependency[Database]
@@ -40,6 +40,14 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="the most r
 DryRun = Annotated[
     bool, QueryParameter(name="dry_run", description="report the result without changing anything")
 ]
+
+
+def texts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, list[str]]:
+    """The values of each query parameter."""
+    texts: dict[str, list[str]] = {}
+    for name, text in connection.query_params.multi_items():
+        texts.setdefault(name, []).append(text)
+    return texts
 
 
 class StrictQuery(ASGIMiddleware):

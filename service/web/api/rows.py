@@ -8,6 +8,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
+from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
@@ -68,9 +69,9 @@ def _page(table: Table) -> HTTPRouteHandler:
         opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
     async def page(
-        request: Request[Any, Any, Any], database: InjectedDatabase, limit: Limit = PAGE
-    ) -> Response[bytes]:
-        return await lists.page_of(table, request, database, limit)
+        request: Request[Any, Any, Any], state: State, limit: Limit = PAGE
+    ) -> ASGIResponse:
+        return await lists.answer(table, request, state, limit)
 
     return page
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Parameter, Schema
+from litestar.openapi.spec import (
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Parameter,
+    Schema,
+)
 
 from service.core.reads.filters import Filter, filters_of
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import parents_of
-from service.core.tables import Table
+from service.core.tables import TABLES, Table
 from service.web.openapi.operations import DocumentedOperation, Reply, documented
-from service.web.openapi.schemas import page_of, stored_sample
+from service.web.openapi.schemas import RejectPage, page_of, reject, stored_sample
 
 LINK = {
     "Link": OpenAPIHeader(
@@ -18,13 +24,21 @@ LINK = {
 }
 
 
+class ListReply(Reply):
+    """A list in the OpenAPI document: a page, or a file."""
+
+    def content(self) -> dict[str, OpenAPIMediaType]:
+        """The bodies."""
+        text = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
+        return {**super().content(), "text/csv": text, "application/x-ndjson": text}
+
+
 def lists(table: Table) -> type[DocumentedOperation]:
     """`GET /{table}`."""
     page = {"rows": [stored_sample(table)], "next": 1}
-    replies = {
-        200: Reply("A page.", page_of(table), {"a page of one": page}, headers=LINK),
-    }
-    return documented(replies, headers=tuple(parameters(table)))
+    text = "A page. As `text/csv` or `application/x-ndjson`: all rows as one file."
+    reply = ListReply(text, page_of(table), {"a page of one": page}, headers=LINK)
+    return documented({200: reply}, headers=tuple(parameters(table)))
 
 
 def parameters(table: Table) -> list[Parameter]:
@@ -36,6 +50,7 @@ def parameters(table: Table) -> list[Parameter]:
         _query("after", after, "the `next` of the last page; in the order of ids, any id"),
         _query("order", _choice(orders, "id"), "how rows are sorted, `-` for descending"),
         _query("count", _choice(["exact"]), "also count the rows of all pages, which reads them"),
+        FORMULAS,
         *filters,
     ]
     if parents:
@@ -62,3 +77,22 @@ def _choice(names: list[str], default: str | None = None) -> Schema:
 
 def _query(name: str, schema: Schema, text: str) -> Parameter:
     return Parameter(name, "query", schema, description=text)
+
+
+FORMULAS = _query(
+    "formulas",
+    _choice(["keep", "escape"], "keep"),
+    "in CSV, whether a text that a spreadsheet reads as a formula gets a leading `'`",
+)
+REJECTS = documented(
+    {
+        200: ListReply(
+            "A page, by id. As `text/csv` or `application/x-ndjson`: all rejects as one file.",
+            RejectPage,
+            {"a page of one": {"rows": [reject(TABLES[0])], "next": 1}},
+            headers=LINK,
+        )
+    },
+    404,
+    headers=(FORMULAS,),
+)

@@ -37,7 +37,6 @@ from service.web.openapi.schemas import (
     Health,
     Listing,
     Rejected,
-    RejectPage,
     RestoredAll,
     as_csv,
     as_ndjson,
@@ -229,16 +228,6 @@ BATCH_HEADERS = (
 )
 LIMITS = documented({})
 METRICS = documented({200: Reply("The metrics.", media_types=("text/plain",))})
-REJECTS = documented(
-    {
-        200: Reply(
-            "A page, by id.",
-            RejectPage,
-            {"a page of one": {"rows": [reject(TABLES[0])], "next": 1}},
-        )
-    },
-    404,
-)
 REJECT = documented(
     {200: Reply("The whole record and all errors.", Rejected, {"a row": reject(TABLES[0])})},
     404,
