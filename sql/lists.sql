@@ -99,3 +99,7 @@ IF({value} IS NULL, NULL, IF({value}, 'true', 'false'));
 -- A moment as the API shows it.
 -- name: moment
 REPLACE(CONCAT(REPLACE({value}, ' ', 'T'), 'Z'), '.000000Z', 'Z');
+
+-- A row that is about to change.
+-- name: locked
+SELECT {columns} FROM {table} WHERE id = %s FOR UPDATE;

@@ -11,10 +11,12 @@ HirebaseError
 │   ├── ParameterError      a query parameter has a value that it does not take
 │   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
+│   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
+├── ChangedError            the row is not as the client has seen it
 ├── KeyBusyError            the first request with this idempotency key is running
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
@@ -104,6 +106,10 @@ class RowsRefused(HirebaseError):
         return {"failed": self.count, "failures": [reject.as_failure() for reject in self.rejects]}
 
 
+class MissingParentsError(RowsRefused):
+    """The rows break no other rule, but their parents do not exist."""
+
+
 class OrphansError(HirebaseError):
     """The change would leave rows without a parent."""
 
@@ -126,6 +132,10 @@ class StorageError(HirebaseError):
 
 class NotFoundError(HirebaseError):
     """The table, row or backup does not exist."""
+
+
+class ChangedError(HirebaseError):
+    """The row is not as the client has seen it."""
 
 
 class KeyBusyError(HirebaseError):

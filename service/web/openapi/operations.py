@@ -43,7 +43,6 @@ from service.web.openapi.schemas import (
     broken_sample,
     reject,
     sample,
-    stored_sample,
     verdict,
 )
 from service.web.problems import Problem
@@ -145,11 +144,6 @@ def inserts(table: Table) -> type[DocumentedOperation]:
     return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
 
 
-def shows(table: Table) -> type[DocumentedOperation]:
-    """`GET /{table}/{id}`."""
-    return documented({200: Reply("The row.", table.stored, {"a row": stored_sample(table)})}, 404)
-
-
 def reference(shape: type) -> Reference:
     """A reference to the schema of a struct."""
     return Reference(COMPONENT.format(name=shape.__name__))
@@ -194,7 +188,8 @@ def text_of(what: str, example: str) -> OpenAPIMediaType:
     return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
 
 
-def _header(name: str, text: str, *values: str) -> Parameter:
+def header(name: str, text: str, *values: str) -> Parameter:
+    """A header of a request, and the values that it can have."""
     schema = Schema(type=OpenAPIType.STRING, enum=list(values) or None)
     return Parameter(name, "header", schema, description=text)
 
@@ -218,13 +213,13 @@ def _list_tables(parameter: Parameter | Reference) -> None:
 
 
 BATCH_HEADERS = (
-    _header(
+    header(
         "Idempotency-Key",
         "1 to 255 characters, a new key for each batch. A repeated request with the same key "
         "gets the first reply again.",
     ),
-    _header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
-    _header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
+    header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
+    header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
 )
 LIMITS = documented({})
 METRICS = documented({200: Reply("The metrics.", media_types=("text/plain",))})

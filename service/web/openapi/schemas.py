@@ -114,6 +114,17 @@ def listed_of(table: Table) -> type[Struct]:
     )
 
 
+@cache
+def without_required(table: Table) -> type[Struct]:
+    """Some fields of a row."""
+    fields: list[Any] = [
+        (field.name, field.hint | UnsetType, UNSET)  # a union that exists only at run time
+        for field in table.fields
+    ]
+    name = f"Some{table.struct.__name__}Fields"
+    return msgspec.defstruct(name, fields, forbid_unknown_fields=True)
+
+
 def schemas(shapes: Iterable[type]) -> dict[str, Any]:
     """JSON Schemas of structs and of their nested structs, by name."""
     _, components = msgspec.json.schema_components(
