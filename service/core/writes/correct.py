@@ -27,6 +27,8 @@ from service.core.writes.merge import delete, replace
 from service.core.writes.parents import check_parents
 
 SQL = sql.statements("lists")
+LISTED = 10
+"""The rows of each table that an error lists."""
 Check = Callable[[Row], None]
 """Raises an error if a row is not the one that a client has seen."""
 
@@ -112,7 +114,7 @@ async def _refuse_orphans(transaction: Transaction, table: Table, key: int) -> N
             found = await transaction.fetch(child.sql[f"orphans_by_{field.name}"], (key,))
             rows += [
                 {"table": child.path, "id": orphan, "field": field.name, "parent": key}
-                for orphan, _ in found
+                for orphan, _ in found[:LISTED]
             ]
     if counts:
         listed = " and ".join(f"{count} rows of {path}" for path, count in counts.items())
