@@ -45,7 +45,8 @@ async def change(
     batch = _changed(table, old, body)
     await check_parents(transaction, batch)
     _refuse(batch, body)
-    new = (key, *batch.rows[0])
+    # Texts of the rules' own types, such as decimals, have no JSON.
+    new = (key, *(str(one) if isinstance(one, str) else one for one in batch.rows[0]))
     if new != old:
         await _write(transaction, table, new, body)
     return new
