@@ -123,6 +123,8 @@ async def test_no_page_reads_more_than_a_limited_number_of_rows(
     full: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the server says that it read, for each combination of filters and each order."""
+    if full.embedded:
+        pytest.skip("only MySQL says how many rows each step of a plan read")
     monkeypatch.setattr(paths, "SCAN", SCAN)
     for query in QUERIES:
         for after in await _starts(full, query):
