@@ -4,8 +4,8 @@ Each statement has a `-- name: …` line. Comments are removed on loading, becau
 insert does not accept them.
 
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
-IN list, the name of a table or a database, the definition of a key, the number of queries in a
-union, the step of ids that an insert expects.
+IN list, the names of tables, columns and indexes, the name of a database, the definition of a key,
+the number of queries in a union, the conditions of a list, the step of ids that an insert expects.
 """
 
 from __future__ import annotations
@@ -51,25 +51,11 @@ def union_all(queries: Iterable[str]) -> str:
 
 def with_name(statement: str, name: str) -> str:
     """A statement with the name of a table or a database for `{name}`; ValueError."""
-    return with_names(statement, name=name)
-
-
-def with_names(statement: str, **names: str) -> str:
-    """A statement with a name for each word in braces; ValueError."""
-    for word, name in names.items():
-        if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
-            raise ValueError(
-                f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
-            )
-        statement = statement.replace(f"{{{word}}}", name)
-    return statement
-
-
-def with_definitions(statement: str, **definitions: str) -> str:
-    """A statement with a text for each word in braces: as the server itself defines it."""
-    for word, text in definitions.items():
-        statement = statement.replace(f"{{{word}}}", text)
-    return statement
+    if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
+        raise ValueError(
+            f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
+        )
+    return statement.replace("{name}", name)
 
 
 def on_table(statement: str, name: str, other: str) -> str:
@@ -84,6 +70,32 @@ def any_differs(columns: Iterable[str]) -> str:
         for column in columns
     )
     return f"NOT ({' AND '.join(pairs)})"
+
+
+def with_names(statement: str, **names: str | Sequence[str]) -> str:
+    """A statement with names of tables, columns or indexes, or lists of them, for `{key}`s."""
+    for key, value in names.items():
+        several = [value] if isinstance(value, str) else value
+        listed = ", ".join(with_name("`{name}`", name) for name in several)
+        statement = statement.replace(f"{{{key}}}", listed)
+    return statement
+
+
+def with_parts(statement: str, **parts: str) -> str:
+    """A statement with parts of SQL for `{key}`s: made here, or as the server itself shows them."""
+    for key, part in parts.items():
+        statement = statement.replace(f"{{{key}}}", part)
+    return statement
+
+
+def all_of(conditions: Iterable[str]) -> str:
+    """A condition that is true if all of these are."""
+    return " AND ".join(conditions)
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """A condition that is true if one of these is."""
+    return f"({' OR '.join(conditions)})"
 
 
 def if_id_step(values: str, step: int) -> str:

@@ -9,12 +9,15 @@ HirebaseError
 │   ├── TooLargeError       more bytes than the limit
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
+│   ├── ParameterError      a query parameter has a value that it does not take
 │   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
+│   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
+├── ChangedError            the row is not as the client has seen it
 ├── KeyBusyError            the first request with this idempotency key is running
 ├── ShutdownError           the service is about to stop
 └── DatabaseError
@@ -88,6 +91,18 @@ class KeyReusedError(InputError):
     """This idempotency key belongs to a different request."""
 
 
+class ParameterError(InputError):
+    """A query parameter has a value that it does not take."""
+
+    def __init__(self, name: str, message: str):
+        super().__init__(f"Parameter {name!r}: {message}.")
+        self.name, self.message = name, message
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"errors": [{"key": self.name, "source": "query", "message": self.message}]}
+
+
 class BackupError(InputError):
     """The file is not a backup, or is a backup of another table."""
 
@@ -103,6 +118,10 @@ class RowsRefused(HirebaseError):
     @property
     def extras(self) -> dict[str, Any]:
         return {"failed": self.count, "failures": [reject.as_failure() for reject in self.rejects]}
+
+
+class MissingParentsError(RowsRefused):
+    """The rows break no other rule, but their parents do not exist."""
 
 
 class OrphansError(HirebaseError):
@@ -127,6 +146,10 @@ class StorageError(HirebaseError):
 
 class NotFoundError(HirebaseError):
     """The table, row or backup does not exist."""
+
+
+class ChangedError(HirebaseError):
+    """The row is not as the client has seen it."""
 
 
 class KeyBusyError(HirebaseError):
