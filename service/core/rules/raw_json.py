@@ -35,6 +35,8 @@ def decimal(text: str) -> Decimal:
 
 def reason(error: Exception) -> str:
     """An error of msgspec without the path, which is of no use to a client."""
+    if isinstance(error, RecursionError):  # Pythons word it differently, and count differently
+        return "it is nested too deeply"
     return str(error).partition(" - at `$")[0].strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -120,8 +121,7 @@ def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
         '[{"job":"Ä"}]'.encode("utf-16"),
         b'\xef\xbb\xbf[{"job":"A"}]',
         b"[" * 100_000,
-        b'[{"job":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
-        b'{"job":' * 100_000 + b"1" + b"}" * 100_000,
+        b'[{"job":' + b"[" * 5_000_000,
         b"null",
         b"5",
         b'"job"',
@@ -130,6 +130,28 @@ def test_a_row_that_is_no_object_is_rejected_alone(row: bytes) -> None:
 def test_a_body_that_is_no_json_array_is_malformed_as_a_whole(body: bytes) -> None:
     with pytest.raises(MalformedError):
         batch.from_json(JOBS, body)
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000, 5_000_000])
+@pytest.mark.parametrize(
+    ("start", "middle", "end"), [(b'[{"job":', b"[]", b"}]"), (b"", b'{"job":}', b"")]
+)
+def test_a_body_that_is_nested_too_deeply_is_malformed(
+    depth: int, start: bytes, middle: bytes, end: bytes
+) -> None:
+    """As a whole or as its row, or with a wrong type: Python decides how deep it reads."""
+    body = start + middle[:-1] * depth + b"1" * (start == b"") + middle[-1:] * depth + end
+    assert re.search(r"nested too deeply|must be a string", refusal(body))
+
+
+def refusal(body: bytes) -> str:
+    """The message for a body, or for its only row."""
+    try:
+        (reject,) = batch.from_json(JOBS, body).rejects
+    except MalformedError as error:
+        return str(error)
+    (error_of_row,) = reject.errors
+    return error_of_row.message
 
 
 def test_a_body_that_is_not_utf_8_says_where() -> None:
