@@ -56,7 +56,7 @@ def lines(report: Report) -> Iterator[str]:
 def _lines(finding: Finding, width: int) -> Iterator[str]:
     yield f"  {finding.status:7}  {finding.check:{width}}  {finding.text}"
     if finding.remedy:
-        yield f"  {'':7}  {'':{width}}  → {finding.remedy}"
+        yield f"  {'':7}  {'':{width}}  -> {finding.remedy}"
 
 
 def _counted(report: Report) -> str:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import msgspec
 
+from loader.reading.source import printable
 from service.cli.doctor.findings import Finding, Setting, error, ok, warning
 from service.cli.users import problems_of
 from service.core.errors import SettingsError
@@ -27,7 +28,7 @@ LIKE = 0.86
 def listed(environment: Mapping[str, str]) -> list[Setting]:
     """All settings, each with its source."""
     return [
-        Setting(name, _shown(field, environment), source_of(name, environment))
+        Setting(name, _shown(field, environment), printable(source_of(name, environment)))
         for name, field in zip(NAMES, FIELDS, strict=True)
     ]
 
@@ -112,4 +113,4 @@ def _shown(field: msgspec.structs.FieldInfo, environment: Mapping[str, str]) -> 
     value = field.default if value is None else value
     if value in (None, ""):
         return None
-    return "(set)" if field.name in SECRETS else without_user(str(value))
+    return "(set)" if field.name in SECRETS else printable(without_user(str(value)))

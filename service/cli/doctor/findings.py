@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from loader.reading.source import printable
+
 CERTIFICATE_DAYS = 30
 """A certificate that ends sooner is a warning."""
 
@@ -43,19 +45,24 @@ class Report(Struct, frozen=True):
 
 
 def ok(check: str, text: str) -> Finding:
-    return Finding(check, "ok", text)
+    return _finding(check, "ok", text)
 
 
 def warning(check: str, text: str, remedy: str) -> Finding:
-    return Finding(check, "warning", text, remedy)
+    return _finding(check, "warning", text, remedy)
 
 
 def error(check: str, text: str, remedy: str) -> Finding:
-    return Finding(check, "error", text, remedy)
+    return _finding(check, "error", text, remedy)
 
 
 def skipped(check: str, text: str) -> Finding:
-    return Finding(check, "skipped", text)
+    return _finding(check, "skipped", text)
+
+
+def _finding(check: str, status: Status, text: str, remedy: str = "") -> Finding:
+    """A finding whose texts can be printed: paths may have bytes that are no text."""
+    return Finding(check, status, printable(text), printable(remedy))
 
 
 def size(count: float) -> str:

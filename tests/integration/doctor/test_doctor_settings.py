@@ -79,6 +79,15 @@ def test_no_report_has_a_secret(secret: str, field: str, is_valid: bool) -> None
     assert variables[field.upper()] not in printed
 
 
+@pytest.mark.parametrize("name", ["BACKUP_DIR", "API_USERS", "DATA_DIR", "MYSQL_USER_FILE"])
+def test_a_path_with_any_bytes_can_be_printed(tmp_path: Path, name: str) -> None:
+    file = Path(os.fsdecode(bytes(tmp_path) + b"/\xff"))
+    file.write_text("x")
+    report = asyncio.run(examined({name: str(file)}))
+    assert rb"\\xff" in msgspec.json.encode(report)
+    assert r"/\xff" in "\n".join(lines(report)).encode().decode()
+
+
 async def test_wrong_settings_are_all_named_and_stop_the_other_checks() -> None:
     report = await examined({"API_PORT": "eighty", "MYSQL_POOL_SIZE": "1", "MYSQL_USR": "x"})
     texts = [one.text for one in report.findings if one.status == "error"]
