@@ -19,6 +19,7 @@ from service.core.database.transactions import Database
 from tests.conftest import PASSWORD, USER
 from tests.support.hires import add_parents
 from tests.support.program import ROOT, Service
+from tests.support.snippets import snippets
 
 NAME = "hirebase_client"
 CONFIG = ROOT / "examples" / "openapi-python-client.yml"
@@ -130,3 +131,11 @@ def test_backups_are_files(part: Part, client: Any) -> None:
     restored = part("api.avro.restore_all").sync(client=client, body=body)
     assert [one.verified for one in restored.tables] == [True, True, True]
     assert "hirebase_backups_total" in part("api.metrics.metrics").sync(client=client)
+
+
+def test_the_snippet_of_the_page_runs(part: Part, service: Service) -> None:
+    _, snippet = snippets("clients.md", f"127.0.0.1:{service.port}", PASSWORD)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert names["verdict"].inserted == 1
+    names["client"].get_httpx_client().close()
