@@ -60,8 +60,9 @@ def image() -> str:
         pytest.skip("no container engine to build the image with")
     if not docker("image", "ls", "--quiet", BASE):
         pytest.skip(f"no image {BASE} to build from")
-    build = [ROOT / "deploy" / "image" / "build.sh", "--quiet"]
-    return subprocess.run(build, check=True, capture_output=True, text=True).stdout.split()[-1]
+    build = [str(ROOT / "deploy" / "image" / "build.sh"), "--quiet"]
+    out = subprocess.run(build, check=True, capture_output=True, text=True).stdout
+    return out.split()[-1]
 
 
 @pytest.fixture(scope="module")
