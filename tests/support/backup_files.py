@@ -47,10 +47,14 @@ def avro_file(
 
 
 def pieces(
-    table: Table, rows: list[dict[str, Any]], codec: Codec = "deflate", page: int = 100
+    table: Table,
+    rows: list[dict[str, Any]],
+    codec: Codec = "deflate",
+    page: int = 100,
+    origin: BackupMetadata = ORIGIN,
 ) -> list[bytes]:
     """Its header, its blocks of rows, and the block with the totals."""
-    writer, total = Writer(table, codec, ORIGIN), TableChecksum(table)
+    writer, total = Writer(table, codec, origin), TableChecksum(table)
     pages = [rows[at : at + page] for at in range(0, len(rows), page)]
     blocks = [writer.block(values(page), total(page)) for page in pages]
     return [writer.header, *blocks, writer.end()]
