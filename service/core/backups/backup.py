@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -125,31 +125,29 @@ class _Snapshot:
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file. The server builds the next page while one is encoded."""
+        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
         yield writer.header
-        source = Pages(self._transaction, writer.table)
-        async with aclosing(prefetch(source.next)) as pages:
-            async for page in pages:
-                yield await in_thread(_block, writer, page)
+        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, writer.table).next)
+        blocks = prefetch(partial(_next_block, writer, pages))
+        async with aclosing(pages), aclosing(blocks):
+            async for block in blocks:
+                yield block
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
+async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> bytes | None:
+    page = await anext(pages, None)
+    return None if page is None else await in_thread(_block, writer, page)
+
+
 def _block(writer: Writer, page: Page) -> bytes:
-    text = page.rows if isinstance(page.rows, str) else page.rows.decode()
-    records = writer.decode(f"[{text}]")
-    if len(records) != page.total.rows:
+    values = page.values()
+    if values[0] < 1:
         raise DatabaseError(
-            f"The database returned {len(records)} rows of {writer.table.path} for the backup, but "
-            f"counted {page.total.rows}."
+            f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
+            "begin at 1. Give the row another id, or delete it."
         )
-    # The server guarantees no order inside the aggregate.
-    records.sort(key=itemgetter("id"))
-    if records[0]["id"] < 1:
-        raise DatabaseError(
-            f"{writer.table.path} has a row with the id {records[0]['id']}, which no backup can "
-            "hold: ids begin at 1. Give the row another id, or delete it."
-        )
-    return writer.block(records, page.total)
+    return writer.block(values, page.total)
