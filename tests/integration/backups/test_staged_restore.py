@@ -29,7 +29,7 @@ OURS = {
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every restore of more than a few rows is staged, in several chunks."""
     monkeypatch.setattr(choice, "LARGE_ROWS", 20)
-    monkeypatch.setattr(choice, "DECODED_ROWS", 10)
+    monkeypatch.setattr(choice, "CHUNK_ROWS", 10)
 
 
 @pytest.fixture(autouse=True)
