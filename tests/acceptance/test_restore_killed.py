@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from service.core.backups.staged.guard import guarded
 from service.core.backups.staged.leftovers import tidy
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.core.tables import TABLES
 from tests.conftest import empty
 from tests.support import engine, program
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS
 from tests.support.killed_restore import make_small
-from tests.support.restores import archive, contents, fill
+from tests.support.restores import archive, contents, definitions, fill
 from tests.support.sizes import sized
 from tests.support.waiting import until
 
@@ -71,12 +69,6 @@ async def is_unguarded(database: Database) -> bool:
     """Whether the guards are removed. The server may not know yet that the restore is dead."""
     await tidy(database)
     return not await guarded(database)
-
-
-async def definitions(database: Database) -> list[str]:
-    """The tables as the server shows them, without the next id."""
-    shown = [await database.fetch(f"SHOW CREATE TABLE {table.name}") for table in TABLES]
-    return [re.sub(r"AUTO_INCREMENT ?= ?\d+ ", "", text) for ((_, text),) in shown]
 
 
 async def test_a_restore_that_is_killed_anywhere_is_continued(

@@ -53,10 +53,12 @@ async def main(path: Path, last: int) -> None:
     changes._execute = followed
     make_small()
     with path.open("rb") as file:
-        async with connect(Settings.from_environment(os.environ)) as database:
-            async with opened(file) as sources:
-                await restore(database, sources, "replace", progress=events)
-    print(events.seen)
+        async with (
+            connect(Settings.from_environment(os.environ)) as database,
+            opened(file) as sources,
+        ):
+            await restore(database, sources, "replace", progress=events)
+    sys.stdout.write(f"{events.seen}")
 
 
 if __name__ == "__main__":
