@@ -57,7 +57,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
 
 async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, [table]) as snapshot:
         yield b""
         async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
@@ -68,7 +68,7 @@ async def stream_all(
     database: Database, codec: Codec, tables: Sequence[Table] = TABLES
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, tables) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -105,8 +105,11 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database) -> AsyncIterator[_Snapshot]:
+async def _snapshot(database: Database, tables: Sequence[Table]) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
+        for table in tables:
+            # A restore does not swap a table that this transaction has read from.
+            await transaction.fetch(table.sql["ids"], (0, 1))
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
         yield _Snapshot(transaction, moment, max(version for (version,) in versions))
