@@ -12,6 +12,7 @@ import msgspec
 
 from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
+from service.core.backups.preview import preview
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import opened
 from service.core.backups.verify import Verification, verify
@@ -85,7 +86,7 @@ async def _save(
 async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
     with path.open("rb") as file:
         async with connect(settings) as database, opened(file) as sources:
-            return await restore(database, sources, mode, dry_run=dry_run)
+            return await (preview if dry_run else restore)(database, sources, mode)
 
 
 async def _verify(path: Path) -> Verification:

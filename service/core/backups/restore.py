@@ -20,7 +20,7 @@ from service.core.errors import BackupError, DataError, DuplicateError, RowsRefu
 from service.core.prefetch import prefetch
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
-from service.core.tables import Table
+from service.core.tables import Table, children
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.merge import Counts
@@ -37,7 +37,7 @@ REPORTED = 100
 
 
 class Restored(Struct):
-    """What a restore did to a table, or what a dry run would do.
+    """What a restore did to a table, or what it would do.
 
     orphaned: the orphans in all tables; not 0 only in a dry run. verified: the file is one of ours,
     and its rows and those of the table have the checksum that the database computed for the backup.
@@ -52,17 +52,7 @@ class Restored(Struct):
     verified: bool = False
 
 
-class _DryRun(Exception):
-    """Rolls a dry run back."""
-
-
-async def restore(
-    database: Database,
-    sources: Sequence[Source],
-    mode: Mode,
-    *,
-    dry_run: bool = False,
-) -> list[Restored]:
+async def restore(database: Database, sources: Sequence[Source], mode: Mode) -> list[Restored]:
     """Write the rows of files into their tables, in one transaction. Sources: parents first.
 
     replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
@@ -71,22 +61,15 @@ async def restore(
     """
     scanned, limits = await in_thread(_scanned, sources), await database.limits()
     await refuse_too_large(database, scanned, mode, limits)
-    results: list[list[Restored]] = []
 
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
         await transaction.execute(SQL["lock_restores"])
         own = await in_thread(readers, sources)
         size = TransactionSize(transaction, limits)
-        results.append(await _Restore(transaction, mode, size, dry_run=dry_run).run(own))
-        if dry_run:
-            raise _DryRun
-        return results[-1]
+        return await _Restore(transaction, mode, size).run(own)
 
-    try:
-        return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
-    except _DryRun:
-        return results[-1]
+    return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
 
 
 def readers(sources: Sequence[Source]) -> list[Reader]:
@@ -104,11 +87,8 @@ def _scanned(sources: Sequence[Source]) -> list[Reader]:
 class _Restore:
     """One attempt in its transaction."""
 
-    def __init__(
-        self, transaction: Transaction, mode: Mode, size: TransactionSize, *, dry_run: bool
-    ):
-        self._transaction, self._mode, self._dry_run = transaction, mode, dry_run
-        self._size = size
+    def __init__(self, transaction: Transaction, mode: Mode, size: TransactionSize):
+        self._transaction, self._mode, self._size = transaction, mode, size
         self._orphans, self._parents = Orphans(), Parents(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
@@ -121,12 +101,10 @@ class _Restore:
                 if reader.table in filled:
                     result.removed = await self._remove_others(reader.table, ids)
         self._size.check()
-        if not self._dry_run:
-            self._orphans.refuse()
+        self._orphans.refuse()
         results = [result for result, _ in done]
         for reader, result in zip(readers, results, strict=True):
-            result.orphaned = self._orphans.count
-            result.verified = not result.orphaned and await self._verify(reader)
+            result.verified = await self._verify(reader)
         return results
 
     async def _has_rows(self, table: Table) -> bool:
@@ -144,10 +122,10 @@ class _Restore:
         counts, ids, position = Counts(), IdSet(), 0
         async with aclosing(_validated(reader)) as batches:
             async for batch in batches:
-                _refuse(batch, position)
+                refuse(batch, position)
                 ids.add(row[0] for row in batch.rows)
-                await self._orphans.reject_in(self._parents, batch)
-                if self._dry_run or not self._orphans.count:
+                await self._orphans.count_in(self._parents, batch)
+                if not self._orphans.count:
                     counts += await self._put(batch, position)
                 position += batch.received
         reader.check()
@@ -158,9 +136,6 @@ class _Restore:
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
     async def _put(self, batch: Batch, position: int) -> Counts:
-        batch.rejects = []
-        if not batch.rows:
-            return Counts()
         try:
             if await self._is_free(batch):
                 self._size.add(batch.table, batch.rows)
@@ -173,7 +148,7 @@ class _Restore:
             self._size.add(batch.table, batch.rows, before=batch.rows)
             await merge.replace(self._transaction, batch.table, batch.rows)
             return Counts(changed=len(batch.rows))
-        _refuse(batch, position)
+        refuse(batch, position)
         return counts
 
     async def _is_free(self, batch: Batch) -> bool:
@@ -190,7 +165,7 @@ class _Restore:
         while page := await self._transaction.fetch(table.sql["ids"], (after, CHUNK)):
             after = page[-1][0]
             others = [key for (key,) in page if key not in keep]
-            await self._orphans.count_children(self._transaction, table, others)
+            await self._orphans.count_children(self._transaction, children(table), others)
             # With orphans the transaction is rolled back; then only count the others.
             if self._orphans.count == before:
                 await self._count_removed(table, others)
@@ -223,7 +198,8 @@ def _validated(reader: Reader) -> AsyncGenerator[Batch]:
     return prefetch(lambda: in_thread(next, batches, None))
 
 
-def _refuse(batch: Batch, position: int) -> None:
+def refuse(batch: Batch, position: int) -> None:
+    """RowsRefused if rows of a batch break a rule; position: of its first row in the file."""
     if batch.rejects:
         table, count = batch.table.path, len(batch.rejects)
         raise RowsRefused(

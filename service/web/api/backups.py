@@ -13,6 +13,7 @@ from litestar.params import FromQuery, QueryParameter
 from service.core.backups import backup
 from service.core.backups.backup_store import Saved
 from service.core.backups.format.codecs import Codec
+from service.core.backups.preview import preview
 from service.core.backups.restore import Mode, Restored, restore
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
@@ -144,7 +145,7 @@ async def _restore(
     """Restore an upload that is complete: it may take long, and holds no place meanwhile."""
     with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
         async with opening as sources:
-            return await restore(state.database, sources, mode, dry_run=dry_run)
+            return await (preview if dry_run else restore)(state.database, sources, mode)
 
 
 @post(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from litestar.datastructures import State
 
+from service.core.backups.preview import preview
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
 from service.core.backups.verify import verify
@@ -46,7 +47,8 @@ async def restore_backup(job: Job, state: State) -> None:
     opening = in_thread(state.backup_store.open, job.options["backup"])
     with state.metrics.counting("restore", dry_run=job.preview), await opening as file:
         async with opened(file) as backup:
-            tables = await restore(state.database, backup, "replace", dry_run=job.preview)
+            work = preview if job.preview else restore
+            tables = await work(state.database, backup, "replace")
     job.rows = [msgspec.structs.asdict(table) for table in tables]
     if job.preview and any(table.orphaned for table in tables):
         job.message = (
