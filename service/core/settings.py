@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +24,24 @@ OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
 
 
+class Size(int):
+    """Bytes, written as a number, perhaps with the unit K, M or G: 16G."""
+
+    UNITS: ClassVar = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """A size of at least one byte; ValueError."""
+        found = re.fullmatch(r"([1-9][0-9]{0,17})([KMG]?)", text.upper())
+        if not found:
+            raise ValueError(f"{text[:40]!r} is no size: write bytes, or a number with K, M or G")
+        return cls(int(found[1]) * cls.UNITS[found[2]])
+
+    def __str__(self) -> str:
+        unit = next(unit for unit in ("G", "M", "K", "") if not self % self.UNITS[unit])
+        return f"{self // self.UNITS[unit]}{unit}"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """One field for each variable; `.env.example` documents them."""
 
@@ -37,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
     mysql_max_transaction_rows: Positive | None = None
-    mysql_max_transaction_bytes: Positive | None = None
+    mysql_max_transaction_bytes: Size | None = None
 
     api_user: Filled = "admin"
     api_pass: str = ""
@@ -47,6 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_port: Port = 8000
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
+    api_max_upload: Size = Size(16 << 30)
 
     data_dir: Path = Path("loader/sample")
     rejects_dir: Path = Path("var/rejects")
@@ -122,8 +142,8 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
 def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name in ("mysql_host", "mysql_read_host"):
         addresses.parse(text, 1)
-    return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
+    return msgspec.convert(text, field.type, strict=False, dec_hook=_decode)
 
 
-def _path(_kind: type, value: str) -> Path:
-    return Path(value)
+def _decode(kind: type, value: str) -> Path | Size:
+    return Size.parse(value) if kind is Size else Path(value)

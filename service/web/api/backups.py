@@ -22,7 +22,7 @@ from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import DryRun, InjectedReader, TableName
-from service.web.api.uploads import MAX_UPLOAD, received
+from service.web.api.uploads import received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
 
@@ -98,7 +98,7 @@ async def listed(state: State) -> Listing:
     operation_id="restore_all",
     summary="Restore the tables from a ZIP of backups, in one transaction",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.RESTORE_ALL,
 )
 async def restore_all(
@@ -118,7 +118,7 @@ async def restore_all(
     operation_id="restore",
     summary="Restore a table from an Avro file",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.RESTORE,
 )
 async def restore_table(
@@ -142,7 +142,7 @@ async def _restore(
     *,
     dry_run: bool,
 ) -> list[Restored]:
-    """Restore an upload that is complete: it may take long, and holds no place meanwhile."""
+    """Restore a complete upload. While it arrives, which may take long, it holds no place."""
     with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
         async with opening as sources:
             return await (preview if dry_run else restore)(state.database, sources, mode)
@@ -153,14 +153,14 @@ async def _restore(
     operation_id="verify",
     summary="Verify a backup from end to end, without changing the tables",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.VERIFY,
 )
 async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
-    with state.metrics.counting("verify"):
-        async with _file(request, state, backup) as file:
+    async with _file(request, state, backup) as file:
+        with state.long_work.entered(), state.metrics.counting("verify"):
             return await verify(file)
 
 
