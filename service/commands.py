@@ -13,7 +13,8 @@ import msgspec
 from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.preview import preview
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.restore import restore
+from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import opened
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect

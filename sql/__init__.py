@@ -4,8 +4,8 @@ Each statement has a `-- name: …` line. Comments are removed on loading, becau
 insert does not accept them.
 
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
-IN list, the name of a table or a database, the number of queries in a union, the step of ids that
-an insert expects.
+IN list, the name of a table or a database, the definition of a key, the number of queries in a
+union, the step of ids that an insert expects.
 """
 
 from __future__ import annotations
@@ -48,11 +48,39 @@ def union_all(queries: Iterable[str]) -> str:
 
 def with_name(statement: str, name: str) -> str:
     """A statement with the name of a table or a database for `{name}`; ValueError."""
-    if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
-        raise ValueError(
-            f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
-        )
-    return statement.replace("{name}", name)
+    return with_names(statement, name=name)
+
+
+def with_names(statement: str, **names: str) -> str:
+    """A statement with a name for each word in braces; ValueError."""
+    for word, name in names.items():
+        if not re.fullmatch(r"[A-Za-z0-9_$]{1,64}", name):
+            raise ValueError(
+                f"{name!r} cannot name a table or a database: use 1 to 64 of A-Z, a-z, 0-9, _ and $"
+            )
+        statement = statement.replace(f"{{{word}}}", name)
+    return statement
+
+
+def with_definitions(statement: str, **definitions: str) -> str:
+    """A statement with a text for each word in braces: as the server itself defines it."""
+    for word, text in definitions.items():
+        statement = statement.replace(f"{{{word}}}", text)
+    return statement
+
+
+def on_table(statement: str, name: str, other: str) -> str:
+    """A statement that reads or writes the table `other` in place of the table `name`."""
+    return re.sub(rf"\b(FROM|INTO) {name}\b", rf"\1 {other}", statement)
+
+
+def any_differs(columns: Iterable[str]) -> str:
+    """Whether the rows `staged` and `live` differ in a column: NULLs are equal, spaces count."""
+    pairs = (
+        f"CAST(staged.`{column}` AS BINARY) <=> CAST(live.`{column}` AS BINARY)"
+        for column in columns
+    )
+    return f"NOT ({' AND '.join(pairs)})"
 
 
 def if_id_step(values: str, step: int) -> str:

@@ -22,6 +22,7 @@ HirebaseError
     │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and repeat
     │   └── StaleParentError    a parent was deleted between the check and the insert
+    ├── TableBusyError      a restore is replacing the table, or cannot replace it: try again later
     ├── TransactionTooLarge more rows or bytes than the server allows in a transaction
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
@@ -145,6 +146,10 @@ class ContentionError(DatabaseError):
 
 class StaleParentError(ContentionError):
     """A parent row was deleted between the check and the insert."""
+
+
+class TableBusyError(DatabaseError):
+    """A restore is replacing the table, or other work keeps a restore from replacing it."""
 
 
 class TransactionTooLarge(DatabaseError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -17,17 +18,23 @@ log = logging.getLogger("hirebase.core")
 INTERVAL = 5
 """Seconds between two lines."""
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with a step, its rows that are done, and all its rows if they are known.
 
-A step begins with a call of 0 rows.
-"""
+class Step(Struct, frozen=True):
+    """A step of the work, and how many of its rows are done; total: 0 if it is not known."""
 
-Display = Callable[[str, str, int, int | None, float], None]
+    name: str
+    rows: int = 0
+    total: int = 0
+
+
+Progress = Callable[[Step], None]
+"""Called at the beginning of each step, with 0 rows, and then as its rows are done."""
+
+Display = Callable[[str, str, int, int, float], None]
 """Shows a step: its name, its status, how much is done, of how much, and since how many seconds."""
 
 
-def silent(_step: str, _rows: int, _total: int | None) -> None:
+def silent(_step: Step) -> None:
     """Shows nothing."""
 
 
@@ -35,13 +42,14 @@ def of_rows(display: Display) -> Progress:
     """Shows the rows of each step and their rate."""
     current, started = "", 0.0
 
-    def show(step: str, rows: int, total: int | None) -> None:
+    def show(step: Step) -> None:
         nonlocal current, started
-        if step != current:
-            current, started = step, time.monotonic()
+        if step.name != current:
+            current, started = step.name, time.monotonic()
         elapsed = time.monotonic() - started
-        rate = rows / elapsed if elapsed else 0
-        display(step, f"{rows:,} rows, {rate:,.0f} rows/s", rows, total, elapsed)
+        rate = step.rows / elapsed if elapsed else 0
+        status = f"{step.rows:,} rows, {rate:,.0f} rows/s" if step.rows else ""
+        display(step.name, status, step.rows, step.total, elapsed)
 
     return show
 
@@ -67,7 +75,7 @@ def in_lines(write: Callable[[str], None] = log.info) -> Display:
     """A line every INTERVAL seconds; by default in the log."""
     written = time.monotonic()
 
-    def show(step: str, status: str, done: int, total: int | None, elapsed: float) -> None:
+    def show(step: str, status: str, done: int, total: int, elapsed: float) -> None:
         nonlocal written
         if time.monotonic() - written >= INTERVAL:
             written = time.monotonic()
@@ -76,25 +84,24 @@ def in_lines(write: Callable[[str], None] = log.info) -> Display:
     return show
 
 
-def line(step: str, status: str, done: int, total: int | None, elapsed: float) -> str:
+def line(step: str, status: str, done: int, total: int, elapsed: float) -> str:
     """A step as text, with the time left if the total is known."""
-    text = f"{step}: {status}"
-    if total is None:
+    text = f"{step}: {status}" if status else step
+    if not total or not done:
         return text
-    left = elapsed * max(0, total - done) / done if done else 0
-    share = min(100, 100 * done // total) if total else 100
-    return f"{text}, {share} %, {left:.0f} s left"
+    left = elapsed * max(0, total - done) / done
+    return f"{text}, {min(100, 100 * done // total)} %, {left:.0f} s left"
 
 
 def _in_bars(bars: Bars) -> Display:
     current, task = "", TaskID(0)
 
-    def show(step: str, status: str, done: int, total: int | None, _elapsed: float) -> None:
+    def show(step: str, status: str, done: int, total: int, _elapsed: float) -> None:
         nonlocal current, task
         if step != current:
             current = step
-            task = bars.add_task(step, total=total, status="")
-        bars.update(task, completed=done, total=total, status=status)
+            task = bars.add_task(step, total=None, status="")
+        bars.update(task, completed=done, total=total or None, status=status)
 
     return show
 

@@ -9,14 +9,11 @@ import sql
 from service.core.database.statements import Transaction
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
-from service.core.tables import Field, Table, by_name
+from service.core.tables import Field, Table, by_name, children
 from sql import chunks
 
 LISTED = 100
 """Orphans that an error lists."""
-
-Reference = tuple[Table, Field]
-"""A foreign key: its table and its field."""
 
 
 class Orphans:
@@ -50,19 +47,25 @@ class Orphans:
         self.count += len(found)
 
     async def count_children(
-        self, transaction: Transaction, references: Sequence[Reference], ids: Sequence[int]
+        self, transaction: Transaction, table: Table, ids: Sequence[int]
     ) -> None:
         """Count the rows that refer to rows with these ids, which are to be removed."""
-        for child, field in references:
-            for part in chunks(ids):
-                ((count,),) = await transaction.fetch(
-                    sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
-                )
-                self.count += count
-                if count and len(self._listed) < LISTED:
-                    statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
-                    for key, parent in await transaction.fetch(statement, part):
-                        self._list(child, key, field.name, parent)
+        for child, field in children(table):
+            await self.count_references(transaction, child, field, ids)
+
+    async def count_references(
+        self, transaction: Transaction, child: Table, field: Field, ids: Sequence[int]
+    ) -> None:
+        """Count the rows of a table that have one of these parents in a field."""
+        for part in chunks(ids):
+            ((count,),) = await transaction.fetch(
+                sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
+            )
+            self.count += count
+            if count and len(self._listed) < LISTED:
+                statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
+                for key, parent in await transaction.fetch(statement, part):
+                    self._list(child, key, field.name, parent)
 
     def _list(self, table: Table, key: int, field: str, parent: int) -> None:
         if len(self._listed) < LISTED:

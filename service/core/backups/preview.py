@@ -9,14 +9,14 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.restore import SECONDS, Mode, Restored, readers, refuse
-from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.restore import SECONDS, is_staged, scanned
+from service.core.backups.restored import Mode, Restored, refuse
 from service.core.backups.sources import Source
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import BackupError, RowsRefused
 from service.core.prefetch import prefetch
-from service.core.progress import Progress, silent
+from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
 from service.core.tables import Table, children
@@ -39,17 +39,10 @@ async def preview(
 
     The errors are those of the restore, but orphans are only counted.
     """
-    own, limits = await in_thread(_scanned, sources), await database.limits()
-    await refuse_too_large(database, own, mode, limits)
+    own = await in_thread(scanned, sources)
+    await is_staged(database, own, mode, await database.limits())  # it refuses as the restore does
     async with database.snapshot(SECONDS) as snapshot:
         return await _Preview(snapshot, mode, own, progress).run()
-
-
-def _scanned(sources: Sequence[Source]) -> list[Reader]:
-    scanned = readers(sources)
-    for reader in scanned:
-        reader.scan()
-    return scanned
 
 
 class _Preview:
@@ -94,7 +87,7 @@ class _Preview:
         # The reader checks that the ids of our files ascend, so only lookups need them.
         keeps_ids = reader.origin is None or bool(children(reader.table))
         counts, position, step = Counts(), 0, f"compare {reader.table.path}"
-        self._progress(step, 0, reader.rows)
+        self._progress(Step(step, 0, reader.rows))
         async with aclosing(_validated(reader)) as batches:
             async for batch, checksum in batches:
                 refuse(batch, position)
@@ -107,7 +100,7 @@ class _Preview:
                     else Counts(added=batch.received)
                 )
                 position += batch.received
-                self._progress(step, position, reader.rows)
+                self._progress(Step(step, position, reader.rows))
         reader.check()
         return counts
 
@@ -127,12 +120,13 @@ class _Preview:
 
     async def _count_children(self, table: Table) -> None:
         """Count the rows of tables without a file that refer to rows which are to be removed."""
-        others = [child for child in children(table) if child[0].name not in self._ids]
+        references = [one for one in children(table) if one[0].name not in self._ids]
         keep, after = self._ids[table.name], 0
-        while others and (page := await self._snapshot.fetch(table.sql["ids"], (after, CHUNK))):
+        while references and (page := await self._snapshot.fetch(table.sql["ids"], (after, CHUNK))):
             after = page[-1][0]
             removed = [key for (key,) in page if key not in keep]
-            await self._orphans.count_children(self._snapshot, others, removed)
+            for child, field in references:
+                await self._orphans.count_references(self._snapshot, child, field, removed)
 
 
 class _ParentsAfterwards(Parents):

@@ -1,75 +1,89 @@
-"""Restores tables from Avro in one transaction: all rows or none, with their ids, no orphans."""
+"""Restores tables from Avro: all rows or none, with their ids, no orphans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from typing import Literal
-
-from msgspec import Struct
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
 from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.restored import Mode, Restored, refuse
 from service.core.backups.sources import Source, reader_of
+from service.core.backups.staged import choice
+from service.core.backups.staged.restoration import StagedRestore
 from service.core.backups.table_checksum import checksum_of
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
+from service.core.errors import (
+    BackupError,
+    DataError,
+    DuplicateError,
+    RowsRefused,
+    TransactionTooLarge,
+)
 from service.core.prefetch import prefetch
+from service.core.progress import Progress, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
-from service.core.tables import Table, children
+from service.core.tables import Table
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.merge import Counts
 from service.core.writes.transaction_size import TransactionSize
 from sql import CHUNK
 
-Mode = Literal["replace", "merge"]
-
 SECONDS = 6 * 3600
 ATTEMPTS = 20
 """The deadline of hours is for a large file. It must not allow endless retries."""
-REPORTED = 100
-"""Refused rows that an error lists."""
 
 
-class Restored(Struct):
-    """What a restore did to a table, or what it would do.
+async def restore(
+    database: Database, sources: Sequence[Source], mode: Mode, progress: Progress = silent
+) -> list[Restored]:
+    """Write the rows of files into their tables, all or none. Sources: parents first.
 
-    orphaned: the orphans in all tables; not 0 only in a dry run. verified: the file is one of ours,
-    and its rows and those of the table have the checksum that the database computed for the backup.
+    replace removes rows that are not in the file, merge keeps them. Large tables are staged, others
+    are written in one transaction. BackupError if a file is not a backup of its table, RowsRefused
+    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge above the
+    limits of the server, TableBusyError if a large table is in use: no table is changed then.
     """
-
-    table: str
-    restored: int
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    orphaned: int = 0
-    verified: bool = False
-
-
-async def restore(database: Database, sources: Sequence[Source], mode: Mode) -> list[Restored]:
-    """Write the rows of files into their tables, in one transaction. Sources: parents first.
-
-    replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
-    backup of its table, RowsRefused if rows break a rule, OrphansError if rows would lose a parent,
-    TransactionTooLarge above the limits of the server: no table is changed then.
-    """
-    scanned, limits = await in_thread(_scanned, sources), await database.limits()
-    await refuse_too_large(database, scanned, mode, limits)
+    own, limits = await in_thread(scanned, sources), await database.limits()
+    if await is_staged(database, own, mode, limits):
+        return await StagedRestore(database, sources, own, limits, progress).run()
 
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
         await transaction.execute(SQL["lock_restores"])
-        own = await in_thread(readers, sources)
+        again = await in_thread(readers, sources)
         size = TransactionSize(transaction, limits)
-        return await _Restore(transaction, mode, size).run(own)
+        return await _Restore(transaction, mode, size).run(again)
 
     return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
+
+
+async def is_staged(
+    database: Database, own: Sequence[Reader], mode: Mode, limits: TransactionLimits
+) -> bool:
+    """Whether a restore uses staging tables; TransactionTooLarge if it has none and needs them."""
+    staged = (
+        mode == "replace"
+        and await _is_large(database, own, limits)
+        and await choice.can_be_staged(database, [reader.table for reader in own])
+    )
+    if not staged:
+        await refuse_too_large(database, own, mode, limits)
+    return staged
+
+
+async def _is_large(database: Database, own: Sequence[Reader], limits: TransactionLimits) -> bool:
+    try:
+        await refuse_too_large(database, own, "replace", limits)
+    except TransactionTooLarge:
+        return True
+    return await choice.is_large(database, own)
 
 
 def readers(sources: Sequence[Source]) -> list[Reader]:
@@ -77,11 +91,12 @@ def readers(sources: Sequence[Source]) -> list[Reader]:
     return [reader_of(table, file) for table, file in sources]
 
 
-def _scanned(sources: Sequence[Source]) -> list[Reader]:
-    scanned = readers(sources)
-    for reader in scanned:
+def scanned(sources: Sequence[Source]) -> list[Reader]:
+    """Readers that have counted their rows; BackupError if a file is cut short."""
+    own = readers(sources)
+    for reader in own:
         reader.scan()
-    return scanned
+    return own
 
 
 class _Restore:
@@ -165,7 +180,7 @@ class _Restore:
         while page := await self._transaction.fetch(table.sql["ids"], (after, CHUNK)):
             after = page[-1][0]
             others = [key for (key,) in page if key not in keep]
-            await self._orphans.count_children(self._transaction, children(table), others)
+            await self._orphans.count_children(self._transaction, table, others)
             # With orphans the transaction is rolled back; then only count the others.
             if self._orphans.count == before:
                 await self._count_removed(table, others)
@@ -196,15 +211,3 @@ def _validated(reader: Reader) -> AsyncGenerator[Batch]:
     """Batches of a file: one is decoded and validated in a thread while another is written."""
     batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
     return prefetch(lambda: in_thread(next, batches, None))
-
-
-def refuse(batch: Batch, position: int) -> None:
-    """RowsRefused if rows of a batch break a rule; position: of its first row in the file."""
-    if batch.rejects:
-        table, count = batch.table.path, len(batch.rejects)
-        raise RowsRefused(
-            f"{count} of the rows {position} to {position + batch.received - 1} of this backup of "
-            f"{table} break a rule; nothing was restored.",
-            [reject.clipped(position) for reject in batch.rejects[:REPORTED]],
-            count=count,
-        )

@@ -15,13 +15,13 @@ RANGE = 100_000
 async def checksum_of(transaction: Transaction, table: Table) -> Checksum:
     """The checksum of all rows of a table, computed by the database."""
     total = Checksum()
-    async for first, last in _ranges(transaction, table):
+    async for first, last in ranges(transaction, table):
         ((rows, value),) = await transaction.fetch(table.sql["checksum"], (first, last))
         total += Checksum(int(rows), int(value))
     return total
 
 
-async def _ranges(transaction: Transaction, table: Table) -> AsyncIterator[tuple[int, int]]:
+async def ranges(transaction: Transaction, table: Table) -> AsyncIterator[tuple[int, int]]:
     """(first, last] ids of ranges with at most a hundred thousand rows."""
     first: int | None = -(1 << 31)
     while first is not None:

@@ -14,7 +14,8 @@ from service.core.backups import backup
 from service.core.backups.backup_store import Saved
 from service.core.backups.format.codecs import Codec
 from service.core.backups.preview import preview
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.restore import restore
+from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
 from service.core.tables import by_path

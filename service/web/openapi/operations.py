@@ -25,7 +25,7 @@ from litestar.openapi.spec import (
 from msgspec import Struct
 
 from service.core.backups.backup_store import Saved
-from service.core.backups.restore import Restored
+from service.core.backups.restored import Restored
 from service.core.backups.verify import Verification
 from service.core.rules import formats
 from service.core.rules.batch import MAX_ROWS

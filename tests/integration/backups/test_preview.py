@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from service.core.backups.format import avro_schema
 from service.core.backups.preview import preview
-from service.core.backups.restore import Mode, restore
+from service.core.backups.restore import restore
+from service.core.backups.restored import Mode
 from service.core.backups.sources import Source
 from service.core.database.connect import connect
 from service.core.database.transactions import Database

@@ -12,8 +12,9 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import container
 from service.core.backups.format.avro import Reader
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.restore import restore
 from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.restored import Mode, Restored
 from service.core.database.connect import connect
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database

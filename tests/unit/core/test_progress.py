@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.core import progress
-from service.core.progress import in_lines, line, of_rows
+from service.core.progress import Step, in_lines, line, of_rows
 
 
 class Clock:
@@ -23,9 +23,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_a_line_has_the_share_and_the_time_left() -> None:
     assert line("jobs", "25 rows", 25, 100, 2.0) == "jobs: 25 rows, 25 %, 6 s left"
-    assert line("jobs", "25 rows", 25, None, 2.0) == "jobs: 25 rows"
-    assert line("jobs", "0 rows", 0, 100, 0.0) == "jobs: 0 rows, 0 %, 0 s left"
-    assert line("jobs", "0 rows", 0, 0, 0.0) == "jobs: 0 rows, 100 %, 0 s left"
+    assert line("jobs", "25 rows", 25, 0, 2.0) == "jobs: 25 rows"
+    assert line("jobs", "", 0, 100, 0.0) == "jobs"
 
 
 def test_more_rows_than_expected_are_no_negative_time() -> None:
@@ -38,11 +37,11 @@ def test_each_step_has_its_own_rate(clock: Clock) -> None:
     for now, step, rows, total in (
         (0, "jobs", 0, 100_000),
         (2, "jobs", 1000, 100_000),
-        (3, "hires", 0, None),
-        (4, "hires", 50, None),
+        (3, "hires", 0, 0),
+        (4, "hires", 50, 0),
     ):
         clock.now = now
-        show(step, rows, total)
+        show(Step(step, rows, total))
     assert shown[1] == "jobs: 1,000 rows, 500 rows/s, 1 %, 198 s left"
     assert shown[-1] == "hires: 50 rows, 50 rows/s"
 
@@ -52,6 +51,6 @@ def test_a_line_is_written_every_few_seconds(clock: Clock) -> None:
     show = of_rows(in_lines(written.append))
     for second in range(60):
         clock.now = second
-        show("jobs", second * 10, None)
+        show(Step("jobs", second * 10))
     assert len(written) == 59 // progress.INTERVAL
     assert written[0] == "jobs: 50 rows, 10 rows/s"

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from loader.loading.ordered import RESULTS_PER_WORKER, Ids, Job, in_order
+from service.core.ordered import RESULTS_PER_WORKER, Ids, Job, in_order
 
 WORKERS = 3
 FAR = 3 * WORKERS * RESULTS_PER_WORKER
