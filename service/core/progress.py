@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 
 import click
 from msgspec import Struct
@@ -59,7 +62,8 @@ def on_terminal() -> Iterator[Display]:
     """A bar for each step if standard error is a terminal, else lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield in_lines(_print)
+        with in_lines(partial(click.echo, err=True)) as display:
+            yield display
         return
     columns = (
         TextColumn("{task.description}"),
@@ -71,17 +75,35 @@ def on_terminal() -> Iterator[Display]:
         yield _in_bars(bars)
 
 
-def in_lines(write: Callable[[str], None] = log.info) -> Display:
-    """A line every INTERVAL seconds; by default in the log."""
-    written = time.monotonic()
+@contextmanager
+def in_log() -> Iterator[Progress]:
+    """A line in the log every INTERVAL seconds."""
+    with in_lines(log.info) as display:
+        yield of_rows(display)
+
+
+@contextmanager
+def in_lines(write: Callable[[str], None]) -> Iterator[Display]:
+    """A line every INTERVAL seconds, also while a long step reports nothing."""
+    latest, ended = "", threading.Event()
 
     def show(step: str, status: str, done: int, total: int, elapsed: float) -> None:
-        nonlocal written
-        if time.monotonic() - written >= INTERVAL:
-            written = time.monotonic()
-            write(line(step, status, done, total, elapsed))
+        nonlocal latest
+        latest = line(step, status, done, total, elapsed)
 
-    return show
+    def repeat() -> None:
+        while not ended.wait(INTERVAL):
+            if latest:
+                write(latest)
+
+    # The log needs the context: it has the id of the request.
+    thread = threading.Thread(target=copy_context().run, args=(repeat,), daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        thread.join()
 
 
 def line(step: str, status: str, done: int, total: int, elapsed: float) -> str:
@@ -104,7 +126,3 @@ def _in_bars(bars: Bars) -> Display:
         bars.update(task, completed=done, total=total or None, status=status)
 
     return show
-
-
-def _print(text: str) -> None:
-    click.echo(text, err=True)

@@ -51,7 +51,7 @@ from service.web.traffic.tracing import Traces
 
 PURGE_SECONDS = 60
 METRICS_SECONDS = 1
-LONG_WORK = "backups, restores or loads are running"
+LONG_WORK = "backups, restores, verifications or loads are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:

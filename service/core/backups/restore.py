@@ -25,7 +25,7 @@ from service.core.errors import (
     TransactionTooLarge,
 )
 from service.core.prefetch import prefetch
-from service.core.progress import Progress, silent
+from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
 from service.core.tables import Table
@@ -57,9 +57,9 @@ async def restore(
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
         await transaction.execute(SQL["lock_restores"])
-        again = await in_thread(readers, sources)
+        again = await in_thread(scanned, sources)
         size = TransactionSize(transaction, limits)
-        return await _Restore(transaction, mode, size).run(again)
+        return await _Restore(transaction, mode, size, progress).run(again)
 
     return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
 
@@ -102,8 +102,11 @@ def scanned(sources: Sequence[Source]) -> list[Reader]:
 class _Restore:
     """One attempt in its transaction."""
 
-    def __init__(self, transaction: Transaction, mode: Mode, size: TransactionSize):
+    def __init__(
+        self, transaction: Transaction, mode: Mode, size: TransactionSize, progress: Progress
+    ):
         self._transaction, self._mode, self._size = transaction, mode, size
+        self._progress = progress
         self._orphans, self._parents = Orphans(), Parents(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
@@ -135,6 +138,8 @@ class _Restore:
 
     async def _put_batches(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0
+        step = f"restore {reader.table.path}"
+        self._progress(Step(step, position, reader.rows))
         async with aclosing(_validated(reader)) as batches:
             async for batch in batches:
                 refuse(batch, position)
@@ -143,6 +148,7 @@ class _Restore:
                 if not self._orphans.count:
                     counts += await self._put(batch, position)
                 position += batch.received
+                self._progress(Step(step, position, reader.rows))
         reader.check()
         if (duplicate := ids.duplicate()) is not None:
             raise BackupError(

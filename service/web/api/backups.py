@@ -18,6 +18,7 @@ from service.core.backups.restore import restore
 from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
+from service.core.progress import in_log
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
@@ -78,8 +79,8 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     one = None if table == "all" else by_path(table)
-    with state.long_work.entered(), state.metrics.counting("backup"):
-        saved: Saved = await state.backup_store.save(reader, one, codec, keep)
+    with state.long_work.entered(), state.metrics.counting("backup"), in_log() as progress:
+        saved: Saved = await state.backup_store.save(reader, one, codec, keep, progress)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
@@ -144,9 +145,11 @@ async def _restore(
     dry_run: bool,
 ) -> list[Restored]:
     """Restore a complete upload. While it arrives, which may take long, it holds no place."""
-    with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
+    work = preview if dry_run else restore
+    counting = state.metrics.counting("restore", dry_run=dry_run)
+    with state.long_work.entered(), counting, in_log() as progress:
         async with opening as sources:
-            return await (preview if dry_run else restore)(state.database, sources, mode)
+            return await work(state.database, sources, mode, progress)
 
 
 @post(
@@ -161,8 +164,8 @@ async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
     async with _file(request, state, backup) as file:
-        with state.long_work.entered(), state.metrics.counting("verify"):
-            return await verify(file)
+        with state.long_work.entered(), state.metrics.counting("verify"), in_log() as progress:
+            return await verify(file, progress)
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from service.core import progress
@@ -46,11 +48,22 @@ def test_each_step_has_its_own_rate(clock: Clock) -> None:
     assert shown[-1] == "hires: 50 rows, 50 rows/s"
 
 
-def test_a_line_is_written_every_few_seconds(clock: Clock) -> None:
+def test_a_line_is_written_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
     written: list[str] = []
-    show = of_rows(in_lines(written.append))
-    for second in range(60):
-        clock.now = second
-        show(Step("jobs", second * 10))
-    assert len(written) == 59 // progress.INTERVAL
-    assert written[0] == "jobs: 50 rows, 10 rows/s"
+    with in_lines(written.append) as display:
+        display("index jobs", "", 0, 0, 0.0)
+        time.sleep(0.3)  # a step that reports nothing
+        display("verify jobs", "5 rows", 5, 10, 1.0)
+        time.sleep(0.1)
+    count = len(written)
+    time.sleep(0.1)
+    assert 4 <= count == len(written)
+    assert (written[0], written[-1]) == ("index jobs", "verify jobs: 5 rows, 50 %, 1 s left")
+
+
+def test_short_work_writes_no_line() -> None:
+    written: list[str] = []
+    with in_lines(written.append) as display:
+        display("index jobs", "", 0, 0, 0.0)
+    assert written == []
