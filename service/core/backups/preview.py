@@ -9,9 +9,11 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.restore import SECONDS, is_staged, scanned
+from service.core.backups.restore import SECONDS, scanned
+from service.core.backups.restore_size import refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
 from service.core.backups.sources import Source
+from service.core.backups.staged import choice
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import BackupError, RowsRefused
@@ -40,7 +42,9 @@ async def preview(
     The errors are those of the restore, but orphans are only counted.
     """
     own = await in_thread(scanned, sources)
-    await is_staged(database, own, mode, await database.limits())  # it refuses as the restore does
+    tables = [reader.table for reader in own]
+    if mode == "merge" or not await choice.can_be_staged(database, tables):
+        await refuse_too_large(database, own, mode, await database.limits())
     async with database.snapshot(SECONDS) as snapshot:
         return await _Preview(snapshot, mode, own, progress).run()
 

@@ -47,12 +47,34 @@ async def restore(
 
     replace removes rows that are not in the file, merge keeps them. Large tables are staged, others
     are written in one transaction. BackupError if a file is not a backup of its table, RowsRefused
-    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge above the
-    limits of the server, TableBusyError if a large table is in use: no table is changed then.
+    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge if they need
+    one transaction above the limits of the server, TableBusyError if a large table is in use: no
+    table is changed then.
     """
     own, limits = await in_thread(scanned, sources), await database.limits()
-    if await is_staged(database, own, mode, limits):
-        return await StagedRestore(database, sources, own, limits, progress).run()
+    can_be_staged = mode == "replace" and await choice.can_be_staged(
+        database, [reader.table for reader in own]
+    )
+    staged = StagedRestore(database, sources, own, limits, progress)
+    if can_be_staged and await choice.is_large(database, own):
+        return await staged.run()
+    try:
+        await refuse_too_large(database, own, mode, limits)
+        return await _in_transaction(database, sources, mode, limits, progress)
+    except TransactionTooLarge:
+        if can_be_staged:
+            return await staged.run()
+        raise
+
+
+async def _in_transaction(
+    database: Database,
+    sources: Sequence[Source],
+    mode: Mode,
+    limits: TransactionLimits,
+    progress: Progress,
+) -> list[Restored]:
+    """Restore in one transaction; TransactionTooLarge above the limits of the server."""
 
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
@@ -62,28 +84,6 @@ async def restore(
         return await _Restore(transaction, mode, size, progress).run(again)
 
     return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
-
-
-async def is_staged(
-    database: Database, own: Sequence[Reader], mode: Mode, limits: TransactionLimits
-) -> bool:
-    """Whether a restore uses staging tables; TransactionTooLarge if it has none and needs them."""
-    staged = (
-        mode == "replace"
-        and await _is_large(database, own, limits)
-        and await choice.can_be_staged(database, [reader.table for reader in own])
-    )
-    if not staged:
-        await refuse_too_large(database, own, mode, limits)
-    return staged
-
-
-async def _is_large(database: Database, own: Sequence[Reader], limits: TransactionLimits) -> bool:
-    try:
-        await refuse_too_large(database, own, "replace", limits)
-    except TransactionTooLarge:
-        return True
-    return await choice.is_large(database, own)
 
 
 def readers(sources: Sequence[Source]) -> list[Reader]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastavro
@@ -158,7 +159,19 @@ async def restored(
         return done
 
 
+@pytest.fixture
+async def referred(database: Database) -> AsyncIterator[None]:
+    """A table of somebody else refers to the employees, so a restore needs one transaction."""
+    await database.fetch(
+        "CREATE TABLE of_a_dba (id INT PRIMARY KEY, hire INT, "
+        "CONSTRAINT of_a_dba FOREIGN KEY (hire) REFERENCES hired_employees (id))"
+    )
+    yield
+    await database.fetch("DROP TABLE of_a_dba")
+
+
 @pytest.mark.parametrize("mode", ["replace", "merge"])
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_is_limited_by_the_rows_that_it_changes(
     filled: Database, migrated: Settings, mode: Mode
 ) -> None:
@@ -177,6 +190,7 @@ async def test_a_restore_is_limited_by_the_rows_that_it_changes(
 
 
 @pytest.mark.parametrize("mode", ["replace", "merge"])
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
     filled: Database, migrated: Settings, mode: Mode
 ) -> None:
@@ -189,6 +203,7 @@ async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
     assert (await restored(migrated, rows, mode, max_transaction_bytes=6000)).added == 0
 
 
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_starts(
     database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

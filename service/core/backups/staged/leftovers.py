@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec import Struct
 
 from service.core.backups.staged.changes import drop
@@ -30,19 +32,15 @@ class _Found(Struct, frozen=True):
     renamed: list[str]
 
 
-async def tidy(database: Database) -> bool:
-    """Remove all that a restore left and that is of no use, unless a restore is running.
+async def tidy(database: Database) -> None:
+    """Remove all that a killed restore left and that is of no use, unless a restore is running.
 
-    Whether there was anything. The staging tables stay for a day: the same restore continues there.
+    The staging tables stay for a day: the same restore continues there.
     """
     found = await _find(database)
-    if not (found.guarded or found.old or found.replaced or found.renamed):
-        return False
-    try:
-        await unless_held(database, lambda: _tidy(database))
-    except ContentionError:
-        return False  # a restore is running
-    return True
+    if found.guarded or found.old or found.replaced or found.renamed:
+        with suppress(ContentionError):  # a restore is running
+            await unless_held(database, lambda: _tidy(database))
 
 
 async def clear(database: Database, key: str) -> None:
