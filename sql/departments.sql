@@ -36,12 +36,12 @@ FROM departments WHERE id > %s AND id <= %s;
 -- name: nth
 SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- A page of a backup: its last id, and its rows as JSON with the values of Avro. GROUP_CONCAT takes
--- a third of the time of JSON_ARRAYAGG.
+-- A page of a backup: its count and its checksum, and its rows as JSON with the values of Avro.
+-- GROUP_CONCAT takes a third of the time of JSON_ARRAYAGG.
 -- name: backup_page
-SELECT MAX(id),
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, department)) * id), 0),
     GROUP_CONCAT('{"id":', id, ',"department":', JSON_QUOTE(department), '}')
-FROM (SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s) AS page;
+FROM departments WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM departments WHERE id BETWEEN %s AND %s;

@@ -74,7 +74,12 @@ FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 SELECT id FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
 -- name: backup_page
-SELECT MAX(id), GROUP_CONCAT(
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, title, IFNULL(note, ''),
+    employee_id, IFNULL(job_id, ''),
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), ''),
+    balance, IFNULL(grade, ''), salary, IFNULL(bonus, ''), remote, IFNULL(insured, ''),
+    starts_on, IFNULL(ends_on, ''))) * id), 0), GROUP_CONCAT(
     '{"id":', id, ',"title":', JSON_QUOTE(title), ',"note":', IFNULL(JSON_QUOTE(note), 'null'),
     ',"employee_id":', employee_id, ',"job_id":', IFNULL(job_id, 'null'),
     ',"signed_at":', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
@@ -85,12 +90,7 @@ SELECT MAX(id), GROUP_CONCAT(
     ',"insured":', IF(insured IS NULL, 'null', IF(insured, 'true', 'false')),
     ',"starts_on":', DATEDIFF(starts_on, '1970-01-01'),
     ',"ends_on":', IFNULL(DATEDIFF(ends_on, '1970-01-01'), 'null'), '}')
-FROM (
-    SELECT
-        id, title, note, employee_id, job_id, signed_at, ended_at, balance, grade, salary,
-        bonus, remote, insured, starts_on, ends_on
-    FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT %s
-) AS page;
+FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM contracts WHERE id BETWEEN %s AND %s;

@@ -16,17 +16,14 @@ from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
-from service.core.backups.table_checksum import checksum_of
+from service.core.backups.pages import Page, Pages
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
-from service.core.rules.field_types import Text
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
-PAGE = 10_000
-"""Rows in a block of a table with one column of text."""
 SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 
@@ -62,7 +59,7 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
     async with _snapshot(database) as snapshot:
         yield b""
-        async with aclosing(snapshot.chunks(await snapshot.writer(table, codec))) as chunks:
+        async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -84,7 +81,7 @@ async def _archived(
 ) -> AsyncGenerator[bytes]:
     parts = {}
     for table in tables:
-        writer = await snapshot.writer(table, codec)
+        writer = snapshot.writer(table, codec)
         yield archive.begin(f"{table.name}.avro")
         async with aclosing(snapshot.chunks(writer)) as chunks:
             async for chunk in chunks:
@@ -98,9 +95,9 @@ async def _archived(
 
 
 def _part(writer: Writer, size: int, sha256: str) -> Part:
-    origin, table = writer.origin, writer.table
+    total, table = writer.total, writer.table
     schema = avro_schema.schema(table)
-    return Part(f"{table.name}.avro", origin.rows, size, sha256, origin.checksum, schema)
+    return Part(f"{table.name}.avro", total.rows, size, sha256, str(total), schema)
 
 
 def _json(manifest: Manifest) -> bytes:
@@ -122,57 +119,37 @@ class _Snapshot:
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
         self._source = transaction.position.server, transaction.position.text
 
-    async def writer(self, table: Table, codec: Codec) -> Writer:
-        """A writer whose header has the count and the checksum that the database computed."""
-        total = await checksum_of(self._transaction, table)
-        origin = BackupMetadata(
-            total.rows, str(total), self._at, self._schema_version, PROGRAM, *self._source
-        )
+    def writer(self, table: Table, codec: Codec) -> Writer:
+        """The writer of a file as of this moment."""
+        origin = BackupMetadata(self._at, self._schema_version, PROGRAM, *self._source)
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file: header, then blocks. The server builds the next page meanwhile."""
+        """The chunks of a file. The server builds the next page while one is encoded."""
         yield writer.header
-        pages = _Pages(self._transaction, writer.table)
-        prefetched: AsyncGenerator[str | bytes] = prefetch(pages.next)
-        async with aclosing(prefetched) as texts:
-            async for text in texts:
-                yield await in_thread(_block, writer, text)
-        if writer.rows != writer.origin.rows:
-            raise DatabaseError(
-                f"The database returned {writer.rows} rows of {writer.table.path} for the backup, "
-                f"but counted {writer.origin.rows}."
-            )
+        source = Pages(self._transaction, writer.table)
+        async with aclosing(prefetch(source.next)) as pages:
+            async for page in pages:
+                yield await in_thread(_block, writer, page)
+        yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-class _Pages:
-    """A table's pages by keyset. The server builds them."""
-
-    def __init__(self, transaction: Transaction, table: Table):
-        self._transaction, self._table, self._after = transaction, table, 0
-        # A page of the longest rows must fit the server's reply and a block.
-        texts = sum(isinstance(field.kind, Text) for field in table.fields)
-        self._size = PAGE // max(1, texts)
-
-    async def next(self) -> str | bytes | None:
-        """The JSON objects of the next page, separated by commas; None after the last page."""
-        last: int | None
-        text: str | bytes
-        ((last, text),) = await self._transaction.fetch(
-            self._table.sql["backup_page"], (self._after, self._size)
+def _block(writer: Writer, page: Page) -> bytes:
+    text = page.rows if isinstance(page.rows, str) else page.rows.decode()
+    records = writer.decode(f"[{text}]")
+    if len(records) != page.total.rows:
+        raise DatabaseError(
+            f"The database returned {len(records)} rows of {writer.table.path} for the backup, but "
+            f"counted {page.total.rows}."
         )
-        if last is None:
-            return None
-        self._after = last
-        return text
-
-
-def _block(writer: Writer, text: str | bytes) -> bytes:
-    array = f"[{text if isinstance(text, str) else text.decode()}]"
-    records = msgspec.json.decode(array, type=list[dict[str, Any]])
     # The server guarantees no order inside the aggregate.
     records.sort(key=itemgetter("id"))
-    return writer.block(records)
+    if records[0]["id"] < 1:
+        raise DatabaseError(
+            f"{writer.table.path} has a row with the id {records[0]['id']}, which no backup can "
+            "hold: ids begin at 1. Give the row another id, or delete it."
+        )
+    return writer.block(records, page.total)

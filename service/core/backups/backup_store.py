@@ -182,10 +182,11 @@ def _manifest(name: str, file: IO[bytes]) -> Manifest:
     """The manifest of a single Avro file."""
     table = table_of(file)
     reader = Reader(table, file)
-    if (origin := reader.origin) is None:
+    origin, total = reader.origin, reader.total
+    if origin is None or total is None:
         raise BackupError(f"{name} is not a backup of hirebase.")
     digest, size = digest_of(file)
-    part = Part(name, origin.rows, size, digest, origin.checksum, reader.schema)
+    part = Part(name, total.rows, size, digest, str(total), reader.schema)
     return Manifest(
         origin.program,
         origin.schema_version,

@@ -201,13 +201,13 @@ class _Restore:
             self._size.add(table, rows.values())
 
     async def _verify(self, reader: Reader) -> bool:
-        if reader.origin is None or self._mode == "merge":
-            return reader.origin is not None
+        if reader.total is None or self._mode == "merge":
+            return reader.total is not None
         total = await checksum_of(self._transaction, reader.table)
-        if (total.rows, str(total)) != (reader.origin.rows, reader.origin.checksum):
+        if total != reader.total:
             raise BackupError(
                 f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-                f"{total}, not the backup's {reader.origin.rows} with {reader.origin.checksum}; "
+                f"{total}, not the backup's {reader.total.rows} with {reader.total}; "
                 "nothing was changed."
             )
         return True

@@ -144,7 +144,7 @@ def _compare_names(archive: Archive, manifest: Manifest) -> None:
 def _compare(file: IO[bytes], table: Table, part: Part) -> None:
     digest, size = digest_of(file)
     reader = Reader(table, file)
-    rows, checksum = (reader.origin.rows, reader.origin.checksum) if reader.origin else (0, "none")
+    rows, checksum = (reader.total.rows, str(reader.total)) if reader.total else (0, "none")
     for fact, actual, expected in (
         ("size", size, part.bytes),
         ("SHA-256", digest, part.sha256),

@@ -13,6 +13,7 @@ import pytest
 from httpx import AsyncClient as Client
 
 from service.core.backups import backup, table_checksum
+from service.core.backups import pages as paging
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import Database
@@ -114,7 +115,7 @@ async def test_the_checksum_is_the_same_for_any_range_size(
 
 async def test_pages_follow_one_another(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (1, 7, 60, 61):
-        monkeypatch.setattr(backup, "PAGE", size)
+        monkeypatch.setattr(paging, "PAGE", size)
         pieces = [piece async for piece in backup.stream_table(filled, EMPLOYEES, "deflate")]
         assert verified(b"".join(pieces)).tables[0].rows == 60
 
@@ -122,7 +123,7 @@ async def test_pages_follow_one_another(filled: Database, monkeypatch: pytest.Mo
 async def test_a_client_that_leaves_frees_the_connection(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "PAGE", 1)
+    monkeypatch.setattr(paging, "PAGE", 1)
     for pieces in range(4):
         stream = buffered(backup.stream_all(filled, "deflate"), 60)
         for _ in range(pieces + 1):
@@ -137,7 +138,7 @@ async def test_a_backup_is_of_one_moment(
     database: Database, monkeypatch: pytest.MonkeyPatch, backups: int
 ) -> None:
     """Hires and their department are written and removed together: no backup shows one alone."""
-    monkeypatch.setattr(backup, "PAGE", 20)
+    monkeypatch.setattr(paging, "PAGE", 20)
     await fill(database, 10)
     done = asyncio.Event()
     writers = [asyncio.create_task(_pairs(database, done, start)) for start in (1000, 1_000_000)]

@@ -137,7 +137,8 @@ async def test_a_row_that_only_the_server_refuses_is_named(
 async def test_the_limit_on_inflated_rows_holds_for_a_transaction_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "MAX_INFLATED", 1000)
+    monkeypatch.setattr(container, "FREE_BYTES", 1000)
+    monkeypatch.setattr(container, "MAX_RATIO", 1)
     file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 200)))
     limits = TransactionLimits.configured(None, 1 << 40)
     reader = Reader(EMPLOYEES, file)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from service.core.backups.restore import restore
-from service.core.backups.restored import Step
 from service.core.backups.staged import choice
 from service.core.backups.staged.guard import guarded
 from service.core.database.transactions import Database
 from service.core.errors import OrphansError, RowsRefused
+from service.core.progress import Step
 from service.core.tables import TABLES, Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
 from tests.support.restores import contents

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.core.backups.format.avro import Reader, Writer
+from service.core.backups.format.avro import Reader
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.sources import sources
 from service.core.errors import BackupError, HirebaseError
@@ -22,7 +22,7 @@ from tests.support.backup_files import (
     JOBS,
     MOMENT,
     avro_file,
-    origin,
+    pieces,
     records,
     verified,
     zip_file,
@@ -97,27 +97,22 @@ def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
 
 
 def test_a_missing_or_repeated_block_is_found() -> None:
-    one, two = (avro_file(JOBS, records(JOBS, 5), page=size) for size in (5, 4))
-    head, sync = one[: one.index(one[-16:]) + 16], one[-16:]
-    rows = one[len(head) :]
-    assert rows.endswith(sync)
-    assert passes(head + rows)
-    assert not passes(head)
-    assert not passes(head + rows + rows)
-    assert not passes(two[: two.index(two[-16:], 1) + 16])
+    head, one, two, end = pieces(JOBS, records(JOBS, 5), page=4)
+    assert passes(head + one + two + end)
+    for wrong in (b"", one + two, one + end, two + end, one + two + two + end, end):
+        assert not passes(head + wrong)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_blocks_in_another_order_are_found(codec: Codec) -> None:
-    writer = Writer(JOBS, codec, origin(JOBS, records(JOBS, 9)))
-    blocks = [writer.block(records(JOBS, 9)[at : at + 3]) for at in (0, 3, 6)]
+    head, *blocks, end = pieces(JOBS, records(JOBS, 9), codec, page=3)
     for order in itertools.product(range(3), repeat=3):
-        content = writer.header + b"".join(blocks[at] for at in order)
+        content = head + b"".join(blocks[at] for at in order) + end
         if order == (0, 1, 2):
             assert passes(content)
             continue
         wrong = next(at for at in range(3) if order[at] <= (order[at - 1] if at else -1))
-        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* its first id is"):
+        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* it has the id"):
             verified(content)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import fastavro
 import msgspec
@@ -81,6 +81,20 @@ def plain_rows(table: Table) -> Any:
 
 def _packed(field: Field) -> Any:
     return ["null", field.kind.packed] if field.optional else field.kind.packed
+
+
+def json_row(table: Table) -> Any:
+    """The type of a row in a page of JSON. A decoder with known keys is faster."""
+    row: Any = TypedDict
+    return row(table.name, {field.name: _in_json(field) for field in table.stored_fields})
+
+
+def _in_json(field: Field) -> Any:
+    plain = _IN_JSON[field.kind.packed]
+    return plain | None if field.optional else plain
+
+
+_IN_JSON: dict[str, Any] = {"long": int, "string": str, "bytes": str, "boolean": bool}
 
 
 def packings(table: Table) -> list[tuple[str, Conversion]]:

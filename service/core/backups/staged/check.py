@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import sql
 from service.core.backups.format.avro import Reader
+from service.core.backups.format.checksum import Checksum
 from service.core.backups.orphans import Orphans
 from service.core.backups.restored import Restored
 from service.core.backups.staged.definition import SQL
@@ -18,13 +19,11 @@ from service.core.errors import BackupError
 async def verify(transaction: Transaction, staging: Staging, reader: Reader) -> Restored:
     """The result for a table: BackupError unless it has the rows of the file, by the checksum."""
     total = await checksum_of(transaction, staging.stored)
-    rows, checksum = reader.rows, str(total)
-    if reader.origin:
-        rows, checksum = reader.origin.rows, reader.origin.checksum
-    if (total.rows, str(total)) != (rows, checksum):
+    expected = reader.total or Checksum(reader.rows, total.value)
+    if total != expected:
         raise BackupError(
             f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-            f"{total}, not the backup's {rows} with {checksum}; nothing was changed."
+            f"{total}, not the backup's {expected.rows} with {expected}; nothing was changed."
         )
     return Restored(reader.table.path, total.rows, verified=reader.origin is not None)
 
