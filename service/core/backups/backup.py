@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+import sql
 from service import __version__
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
@@ -21,6 +22,7 @@ from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
+from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -55,9 +57,11 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     position: str = ""
 
 
-async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
+async def stream_table(
+    database: Database, table: Table, codec: Codec, progress: Progress = silent
+) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, progress) as snapshot:
         yield b""
         async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
@@ -65,10 +69,13 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
 
 
 async def stream_all(
-    database: Database, codec: Codec, tables: Sequence[Table] = TABLES
+    database: Database,
+    codec: Codec,
+    tables: Sequence[Table] = TABLES,
+    progress: Progress = silent,
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, progress) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -105,18 +112,21 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database) -> AsyncIterator[_Snapshot]:
+async def _snapshot(database: Database, progress: Progress) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
-        yield _Snapshot(transaction, moment, max(version for (version,) in versions))
+        yield _Snapshot(transaction, moment, max(version for (version,) in versions), progress)
 
 
 class _Snapshot:
     """All tables as of one moment."""
 
-    def __init__(self, transaction: Transaction, moment: str, schema_version: int):
+    def __init__(
+        self, transaction: Transaction, moment: str, schema_version: int, progress: Progress
+    ):
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+        self._progress = progress
         self._source = transaction.position.server, transaction.position.text
 
     def writer(self, table: Table, codec: Codec) -> Writer:
@@ -127,14 +137,23 @@ class _Snapshot:
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
         """The chunks of a file. The server builds the next page while one is encoded."""
         yield writer.header
-        source = Pages(self._transaction, writer.table)
+        table, source = writer.table, Pages(self._transaction, writer.table)
+        ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
+        self._progress(Step(f"back up {table.path}"))
         async with aclosing(prefetch(source.next)) as pages:
             async for page in pages:
                 yield await in_thread(_block, writer, page)
+                self._progress(_step(writer, page, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
+
+
+def _step(writer: Writer, page: Page, last_id: int) -> Step:
+    """The progress after a page. Counting all rows takes long, so ids give their number."""
+    rows, done = writer.total.rows, max(1, min(page.last, last_id))
+    return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
 
 
 def _block(writer: Writer, page: Page) -> bytes:

@@ -68,9 +68,9 @@ class BackupStore:
         made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{table.path}-{made}.avro" if table else f"{ALL}-{made}.zip"
         stream = (
-            backup.stream_table(database, table, codec)
+            backup.stream_table(database, table, codec, progress)
             if table
-            else backup.stream_all(database, codec, TABLES)
+            else backup.stream_all(database, codec, TABLES, progress)
         )
         with _storage_errors():
             saved = await self._write(name, stream, progress)

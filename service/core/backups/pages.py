@@ -16,10 +16,14 @@ PAGE = 10_000
 
 @dataclass(frozen=True)
 class Page:
-    """The JSON objects of rows, separated by commas, and what the database says about them."""
+    """The JSON objects of rows, separated by commas, and what the database says about them.
+
+    last: the last id that the page may have.
+    """
 
     total: Checksum
     rows: str | bytes
+    last: int
 
 
 class Pages:
@@ -36,8 +40,8 @@ class Pages:
         if self._after == LAST:
             return None
         first = self._after
-        self._after = await end_of_range(self._transaction, self._table, first, self._size)
+        self._after = last = await end_of_range(self._transaction, self._table, first, self._size)
         ((count, checksum, rows),) = await self._transaction.fetch(
-            self._table.sql["backup_page"], (first, self._after)
+            self._table.sql["backup_page"], (first, last)
         )
-        return Page(Checksum(int(count), int(checksum)), rows) if count else None
+        return Page(Checksum(int(count), int(checksum)), rows, last) if count else None

@@ -88,8 +88,7 @@ class _Preview:
         return Restored(table.path, reader.rows, counts.added, counts.changed, removed)
 
     async def _compare_batches(self, reader: Reader, ids: IdSet, stored: int) -> Counts:
-        # The reader checks that the ids of our files ascend, so only lookups need them.
-        keeps_ids = reader.origin is None or bool(children(reader.table))
+        keeps_ids = not reader.ascending or bool(children(reader.table))
         counts, position, step = Counts(), 0, f"compare {reader.table.path}"
         self._progress(Step(step, 0, reader.rows))
         async with aclosing(_validated(reader)) as batches:
@@ -99,7 +98,7 @@ class _Preview:
                     ids.add(row[0] for row in batch.rows)
                 await self._orphans.count_in(self._parents, batch)
                 counts += (
-                    await self._compare(batch, checksum if reader.origin else None)
+                    await self._compare(batch, checksum if reader.ascending else None)
                     if stored
                     else Counts(added=batch.received)
                 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import IO, Annotated, Any
 
 from litestar import Request, Router, get, post
@@ -18,8 +19,8 @@ from service.core.backups.restore import restore
 from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
-from service.core.progress import in_log
-from service.core.tables import by_path
+from service.core.progress import Progress, in_log
+from service.core.tables import TABLES, by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
@@ -46,21 +47,25 @@ Keep = Annotated[
 async def send(
     reader: InjectedReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
+    stream: Callable[[Progress], AsyncGenerator[bytes]]
     if table == "all":
-        stream, kind, name = backup.stream_all(reader, codec), "application/zip", "hirebase.zip"
+        stream = partial(backup.stream_all, reader, codec, TABLES)
+        kind, name = "application/zip", "hirebase.zip"
     else:
         one = by_path(table)
-        stream = backup.stream_table(reader, one, codec)
+        stream = partial(backup.stream_table, reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
     idle_timeout = state.settings.api_download_idle_timeout
     return await download(_limited(stream, state), kind, name, idle_timeout)
 
 
-async def _limited(stream: AsyncGenerator[bytes], state: State) -> AsyncGenerator[bytes]:
+async def _limited(
+    stream: Callable[[Progress], AsyncGenerator[bytes]], state: State
+) -> AsyncGenerator[bytes]:
     """The chunks of a backup, while it holds a place among the long work."""
-    with state.long_work.entered(), state.metrics.counting("backup"):
-        async with aclosing(stream):
-            async for chunk in stream:
+    with state.long_work.entered(), state.metrics.counting("backup"), in_log() as progress:
+        async with aclosing(stream(progress)) as chunks:
+            async for chunk in chunks:
                 state.metrics.backup_bytes.inc(len(chunk))
                 yield chunk
 
