@@ -9,11 +9,11 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.restore import SECONDS, scanned
 from service.core.backups.restore_size import refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
-from service.core.backups.sources import Source
+from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import BackupError, RowsRefused
@@ -25,8 +25,10 @@ from service.core.tables import Table, children
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.merge import Counts
+from service.core.writes.transaction_size import TransactionSize
 from sql import CHUNK
 
+SECONDS = 6 * 3600
 SPARSE = 10
 """Ids in a range for each row of a block, above which looking rows up is faster than the range."""
 
@@ -41,22 +43,28 @@ async def preview(
 
     The errors are those of the restore, but orphans are only counted.
     """
-    own = await in_thread(scanned, sources)
-    tables = [reader.table for reader in own]
-    if mode == "merge" or not await choice.can_be_staged(database, tables):
-        await refuse_too_large(database, own, mode, await database.limits())
+    own, limits = await in_thread(scanned, sources), await database.limits()
+    if mode == "replace" and await choice.can_be_staged(database, [one.table for one in own]):
+        limits = TransactionLimits()
+    await refuse_too_large(database, own, mode, limits)
     async with database.snapshot(SECONDS) as snapshot:
-        return await _Preview(snapshot, mode, own, progress).run()
+        size = TransactionSize(snapshot, limits)
+        return await _Preview(snapshot, mode, own, size, progress).run()
 
 
 class _Preview:
     """A dry run in its snapshot."""
 
     def __init__(
-        self, snapshot: Transaction, mode: Mode, own: Sequence[Reader], progress: Progress
+        self,
+        snapshot: Transaction,
+        mode: Mode,
+        own: Sequence[Reader],
+        size: TransactionSize,
+        progress: Progress,
     ):
         self._snapshot, self._mode, self._readers = snapshot, mode, own
-        self._progress = progress
+        self._size, self._progress = size, progress
         self._ids: Ids = {}
         self._orphans = Orphans()
         self._parents = _ParentsAfterwards(snapshot, mode, self._ids)
@@ -97,11 +105,8 @@ class _Preview:
                 if keeps_ids:
                     ids.add(row[0] for row in batch.rows)
                 await self._orphans.count_in(self._parents, batch)
-                counts += (
-                    await self._compare(batch, checksum if reader.ascending else None)
-                    if stored
-                    else Counts(added=batch.received)
-                )
+                own = checksum if reader.ascending else None
+                counts += await self._compare(batch, own) if stored else self._added(batch)
                 position += batch.received
                 self._progress(Step(step, position, reader.rows))
         reader.check()
@@ -115,11 +120,17 @@ class _Preview:
                 table.sql["checksum"], (ids[0] - 1, ids[-1])
             )
             if not rows:
-                return Counts(added=count)
+                return self._added(batch)
             if Checksum(int(rows), int(value)) == checksum:
                 return Counts(unchanged=count)
         old = await merge.find_among(self._snapshot, table, ids)
-        return merge.decide(batch.rows, old, "replace").counts
+        decision = merge.decide(batch.rows, old, "replace")
+        merge.add_to(self._size, table, decision, old)
+        return decision.counts
+
+    def _added(self, batch: Batch) -> Counts:
+        self._size.add(batch.table, batch.rows)
+        return Counts(added=batch.received)
 
     async def _count_children(self, table: Table) -> None:
         """Count the rows of tables without a file that refer to rows which are to be removed."""

@@ -8,9 +8,10 @@ from contextlib import aclosing, suppress
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.preview import preview
+from service.core.backups.restore_size import may_be_too_large, refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
-from service.core.backups.sources import Source, reader_of
+from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
 from service.core.backups.staged.restoration import StagedRestore
 from service.core.backups.table_checksum import checksum_of
@@ -60,6 +61,8 @@ async def restore(
         return await staged.run()
     try:
         await refuse_too_large(database, own, mode, limits)
+        if mode == "merge" and may_be_too_large(own, limits):
+            await preview(database, sources, mode, progress)  # to refuse it before it writes
         return await _in_transaction(database, sources, mode, limits, progress)
     except TransactionTooLarge:
         if can_be_staged:
@@ -84,19 +87,6 @@ async def _in_transaction(
         return await _Restore(transaction, mode, size, progress).run(again)
 
     return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
-
-
-def readers(sources: Sequence[Source]) -> list[Reader]:
-    """Readers for one attempt. Attempts share no reader."""
-    return [reader_of(table, file) for table, file in sources]
-
-
-def scanned(sources: Sequence[Source]) -> list[Reader]:
-    """Readers that have counted their rows; BackupError if a file is cut short."""
-    own = readers(sources)
-    for reader in own:
-        reader.scan()
-    return own
 
 
 class _Restore:

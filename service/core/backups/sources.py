@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -77,6 +77,19 @@ def reader_of(table: Table, file: IO[bytes]) -> Reader:
         return Reader(table, io.BytesIO(file.getvalue()))
     file.flush()  # the reader bypasses the file's buffer
     return Reader(table, io.BufferedReader(_Positional(file.fileno())))
+
+
+def readers(sources: Sequence[Source]) -> list[Reader]:
+    """A reader of each file, independent of other readers."""
+    return [reader_of(table, file) for table, file in sources]
+
+
+def scanned(sources: Sequence[Source]) -> list[Reader]:
+    """Readers that have counted their rows; BackupError if a file is cut short."""
+    own = readers(sources)
+    for reader in own:
+        reader.scan()
+    return own
 
 
 class _Positional(io.RawIOBase):
