@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +20,9 @@ from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import opened
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
+from service.core.database.migrations import applied_migrations
 from service.core.database.replication.replicas import replicas
+from service.core.database.transactions import Database
 from service.core.errors import BackupError
 from service.core.progress import Progress, of_rows, on_terminal
 from service.core.settings import Settings
@@ -83,6 +87,14 @@ def verify_command(file: Path) -> None:
         raise BackupError("Another program wrote this file, so it has no checksum to verify.")
 
 
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Database]:
+    """The database; NewerSchemaError if it belongs to a newer version."""
+    async with connect(settings) as database:
+        await applied_migrations(database)
+        yield database
+
+
 async def _save(
     settings: Settings,
     store: BackupStore,
@@ -91,7 +103,7 @@ async def _save(
     keep: int | None,
     progress: Progress,
 ) -> Saved:
-    async with connect(settings) as database, replicas(settings, database) as readers:
+    async with _connected(settings) as database, replicas(settings, database) as readers:
         return await store.save(await readers.current(), table, codec, keep, progress)
 
 
@@ -100,7 +112,7 @@ async def _restore(
 ) -> list[Restored]:
     work = preview if dry_run else restore
     with path.open("rb") as file:
-        async with connect(settings) as database, opened(file) as sources:
+        async with _connected(settings) as database, opened(file) as sources:
             return await work(database, sources, mode, progress)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import tracemalloc
 from dataclasses import dataclass
 from random import Random
 from typing import Any, get_args
 
 import fastavro
+import msgspec
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -20,11 +23,13 @@ from service.core.backups.restored import Mode
 from service.core.backups.sources import Source
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, HirebaseError, OrphansError
+from service.core.errors import BackupError, DatabaseError, HirebaseError, OrphansError
 from service.core.rules.avro_records import validate
 from service.core.settings import Settings
 from service.core.tables import TABLES, Field, Table, by_name
-from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file
+from tests.support import engine
+from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
+from tests.support.tcp_proxy import Proxy
 
 Records = list[dict[str, Any]]
 Rows = dict[Table, Records]
@@ -208,3 +213,47 @@ def test_a_dry_run_tells_what_the_restore_does(migrated: Settings) -> None:
         finally:
             runner.run(connection.__aexit__(None, None, None))
     assert outcomes == {list, OrphansError, BackupError}
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+async def test_it_needs_only_select(
+    migrated: Settings, filled: Database, proxy: Proxy, mode: Mode
+) -> None:
+    own = msgspec.structs.replace(
+        engine.through(proxy, migrated),
+        mysql_user=f"{migrated.mysql_database}_reader",
+        mysql_password="of-the-reader",
+    )
+    name = f"{own.mysql_user} IDENTIFIED BY '{own.mysql_password}'"
+    await filled.fetch(f"DROP USER IF EXISTS {own.mysql_user}")
+    await filled.fetch(f"CREATE USER {name}")
+    await filled.fetch(f"GRANT SELECT ON {own.mysql_database}.* TO {own.mysql_user}")
+    rows = records(EMPLOYEES, 40)[5:]
+    rows[0] |= {"name": "Changed"}
+    sources: list[Source] = [(EMPLOYEES, io.BytesIO(avro_file(EMPLOYEES, rows, page=7)))]
+    async with connect(own) as database:
+        (told,) = await preview(database, sources, mode)
+        with pytest.raises(DatabaseError):
+            await restore(database, sources, mode)
+    (done,) = await restore(filled, sources, mode)
+    assert (told, told.added, told.changed) == (done, 10, 1)
+    assert told.removed == (5 if mode == "replace" else 0)
+    await filled.fetch(f"DROP USER {own.mysql_user}")
+
+
+async def test_memory_stays_flat_for_files_of_ours(database: Database) -> None:
+    count = 60_000
+    file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, count), page=2000))
+    parents = [
+        (table, io.BytesIO(avro_file(table, records(table, 5)))) for table in (DEPARTMENTS, JOBS)
+    ]
+    sources: list[Source] = [*parents, (EMPLOYEES, file)]
+    await preview(database, parents, "replace")
+    tracemalloc.start()
+    try:
+        *_, told = await preview(database, sources, "replace")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (told.added, told.orphaned, told.verified) == (count, 0, True)
+    assert peak < 12_000_000

@@ -25,7 +25,7 @@ async def verify(transaction: Transaction, staging: Staging, reader: Reader) -> 
             f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
             f"{total}, not the backup's {expected.rows} with {expected}; nothing was changed."
         )
-    return Restored(reader.table.path, total.rows, verified=reader.origin is not None)
+    return Restored(reader.table.path, total.rows, verified=reader.total is not None)
 
 
 async def refuse_orphans(
@@ -49,7 +49,7 @@ async def refuse_orphans(
 async def compare(transaction: Transaction, staging: Staging, result: Restored) -> None:
     """Count the rows that the swap adds, changes and removes."""
     statement = sql.with_names(
-        sql.with_definitions(SQL["compare"], differs=sql.any_differs(staging.table.columns[1:])),
+        sql.with_parts(SQL["compare"], differs=sql.any_differs(staging.table.columns[1:])),
         name=staging.name,
         live=staging.table.name,
     )
