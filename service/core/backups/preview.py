@@ -20,7 +20,7 @@ from service.core.errors import BackupError, RowsRefused
 from service.core.prefetch import prefetch
 from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
-from service.core.rules.batch import Batch
+from service.core.rules.batch import Batch, Row
 from service.core.tables import Table, children
 from service.core.threads import in_thread
 from service.core.writes import merge
@@ -30,7 +30,7 @@ from sql import CHUNK
 
 SECONDS = 6 * 3600
 SPARSE = 10
-"""Ids in a range for each row of a block, above which looking rows up is faster than the range."""
+"""Ids in a range for each row of a block, above which looking rows up is faster than reading it."""
 
 Ids = dict[str, IdSet]
 """The ids in the file of a table, by its name."""
@@ -114,18 +114,27 @@ class _Preview:
 
     async def _compare(self, batch: Batch, checksum: Checksum | None) -> Counts:
         """Compare a batch with the table; checksum: of a batch whose ids ascend."""
-        table, ids, count = batch.table, [row[0] for row in batch.rows], batch.received
-        if checksum and ids[-1] - ids[0] < SPARSE * count:
-            ((rows, value),) = await self._snapshot.fetch(
-                table.sql["checksum"], (ids[0] - 1, ids[-1])
-            )
-            if not rows:
-                return self._added(batch)
-            if Checksum(int(rows), int(value)) == checksum:
-                return Counts(unchanged=count)
-        old = await merge.find_among(self._snapshot, table, ids)
+        ids = [row[0] for row in batch.rows]
+        if checksum and ids[-1] - ids[0] < SPARSE * len(ids):
+            return await self._compare_range(batch, ids, checksum)
+        return self._decided(batch, await merge.find_among(self._snapshot, batch.table, ids))
+
+    async def _compare_range(self, batch: Batch, ids: Sequence[int], checksum: Checksum) -> Counts:
+        """Compare a batch with the rows from its first id to its last one."""
+        statements, first = batch.table.sql, ids[0] - 1
+        ((rows, value),) = await self._snapshot.fetch(statements["checksum"], (first, ids[-1]))
+        if not rows:
+            return self._added(batch)
+        if Checksum(int(rows), int(value)) == checksum:
+            return Counts(unchanged=batch.received)
+        if rows > 2 * batch.received:
+            return self._decided(batch, await merge.find(self._snapshot, batch.table, ids))
+        stored = await self._snapshot.fetch(statements["page"], (first, int(rows)))
+        return self._decided(batch, {row[0]: row for row in stored})
+
+    def _decided(self, batch: Batch, old: Mapping[int, Row]) -> Counts:
         decision = merge.decide(batch.rows, old, "replace")
-        merge.add_to(self._size, table, decision, old)
+        merge.add_to(self._size, batch.table, decision, old)
         return decision.counts
 
     def _added(self, batch: Batch) -> Counts:
