@@ -36,6 +36,8 @@ STATUS: dict[type[Exception], int] = {
     errors.TableBusyError: 503,
     errors.DatabaseError: 500,
 }
+PHRASES = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
+"""Names that Python 3.13 changed. Titles and the OpenAPI document have the same in every Python."""
 RETRY_SECONDS = "2"
 RETRY_AFTER: dict[type[Exception], str] = {
     errors.UnavailableError: RETRY_SECONDS,
@@ -114,11 +116,16 @@ def of_client_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Resp
     return Response(b"", status_code=CLIENT_GONE)
 
 
+def phrase(status: int) -> str:
+    """The name of a status."""
+    return PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 def problem(
     status: int, detail: str, headers: dict[str, str], extras: dict[str, Any]
 ) -> Response[bytes]:
     """A reply in the shape of RFC 9457, with further fields for programs."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=_shorten(detail))
+    body = Problem(title=phrase(status), status=status, detail=_shorten(detail))
     return Response(
         msgspec.json.encode({**msgspec.structs.asdict(body), **extras}),
         status_code=status,

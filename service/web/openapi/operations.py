@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 from litestar.openapi.spec import (
@@ -46,7 +45,7 @@ from service.web.openapi.schemas import (
     sample,
     verdict,
 )
-from service.web.problems import Problem
+from service.web.problems import Problem, phrase
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -172,7 +171,7 @@ def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
 
 def problem_name(status: int) -> str:
     """The name of a problem's response: 404 is NotFound."""
-    return HTTPStatus(status).phrase.title().replace(" ", "")
+    return phrase(status).title().replace(" ", "")
 
 
 def problem_content() -> dict[str, OpenAPIMediaType]:

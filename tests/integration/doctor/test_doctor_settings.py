@@ -62,6 +62,11 @@ async def test_each_setting_has_its_source(tmp_path: Path) -> None:
     assert source(report, "MYSQL_SSL_CA") == (None, "default")
 
 
+def test_every_password_is_a_secret() -> None:
+    fields = [field.name for field in configuration.FIELDS]
+    assert {name for name in fields if re.search("pass|secret|token", name)} == SECRETS
+
+
 LETTERS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=12)
 
 
