@@ -92,7 +92,6 @@ async def test_replicas_that_are_replaced_one_after_the_other_lose_no_request(
     await clients.run_while(replace())
     assert clients.lost == []
     assert len(clients.replies) > 100
-    print(f"{len(clients.replies)} requests")
 
 
 async def test_after_an_outage_of_all_nodes_one_run_starts_the_group_with_every_row(
