@@ -18,6 +18,7 @@ import uvicorn
 from loader.loading.pipeline import load
 from loader.options import Options
 from loader.reporting.summary import render
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.servers.addresses import format_address
@@ -146,6 +147,7 @@ async def _prepared_database(settings: Settings, *, load_first: bool) -> AsyncIt
     async with connect(settings) as database:
         for name in await migrate(database):
             click.echo(f"Migrated: {name}")
+        await tidy(database)
         if load_first:
             await _load(database, settings)
         yield

@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core.backups.backup_store import BackupStore
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
@@ -52,7 +53,9 @@ from service.web.traffic.tracing import Traces
 
 PURGE_SECONDS = 60
 METRICS_SECONDS = 1
-LONG_WORK = "backups, restores or loads are running"
+TIDY_RESTORES_SECONDS = 10
+"""How long a killed restore may keep writers away."""
+LONG_WORK = "backups, restores, verifications or loads are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
@@ -131,9 +134,16 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
+            repeat("removing what restores left", TIDY_RESTORES_SECONDS, partial(_tidy, database)),
         ):
             yield
         await app.state.runs.close()
+
+
+async def _tidy(database: Database) -> bool:
+    """Remove what killed restores left: at the start, and while the application runs."""
+    await tidy(database)
+    return False
 
 
 async def _purge(app: Litestar, database: Database) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from service.cli.doctor.server_checks import tls
+from service.cli.doctor.servers import reached
 from service.core.database.connect import connect
 from service.core.errors import SettingsError
 from service.core.settings import Settings
@@ -83,6 +86,15 @@ async def test_a_certificate_of_another_name_ends_the_connection_before_the_logi
     settings_of: Settings, way: Proxy
 ) -> None:
     await _refused(msgspec.structs.replace(settings_of, mysql_host="127.0.0.1"), way)
+
+
+async def test_doctor_says_that_the_certificate_ends_soon(settings_of: Settings) -> None:
+    """It is valid for a day."""
+    address = settings_of.servers[0]
+    async with reached(settings_of, address, reads=False) as server:
+        finding = await tls(server, NAME)
+    assert finding.status == "warning"
+    assert re.search(r"TLSv1\.[23], .* it expires in 1 day", finding.text)
 
 
 async def _refused(settings: Settings, way: Proxy) -> None:
