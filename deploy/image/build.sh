@@ -17,5 +17,5 @@ fi
 echo "Base: $pinned"
 docker build --file Containerfile --tag hirebase \
   --build-arg PYTHON_IMAGE="$pinned" --build-arg BASE_NAME="$name" --build-arg BASE_DIGEST="$digest" \
-  --build-arg VERSION="$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+  --build-arg VERSION="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)" \
   --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(git show -s --format=%cI HEAD)" "$@" .

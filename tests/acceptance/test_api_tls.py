@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -211,6 +210,11 @@ def _missing_certificate(files: Files) -> None:
     files.certificate.unlink()
 
 
+def _folder_for_key(files: Files) -> None:
+    files.key.unlink()
+    files.key.mkdir()
+
+
 def _certificate_for_key(files: Files) -> None:
     files.key.write_bytes(files.certificate.read_bytes())
 
@@ -238,6 +242,7 @@ def _key_with_password(files: Files) -> None:
             "API_TLS_KEY: the key in {key} does not belong to the certificate in {cert}",
         ),
         (_missing_certificate, "API_TLS_CERT: {cert} cannot be read: No such file or directory"),
+        (_folder_for_key, "API_TLS_KEY: {key} cannot be read: Is a directory"),
         (_certificate_for_key, "API_TLS_KEY: {key} does not begin with a PEM key without"),
         (_text_for_certificate, "API_TLS_CERT: {cert} does not begin with a PEM certificate"),
         (_key_with_password, "API_TLS_KEY: {key} does not begin with a PEM key without a password"),
@@ -261,10 +266,3 @@ async def test_one_of_the_two_is_not_enough(variables: dict[str, str], name: str
     ended = await run("service", **variables | {name: ""})
     assert ended.code == 2
     assert ended.err.startswith(f"hirebase: {name}: set it too, because API_TLS_")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-async def test_a_file_that_may_not_be_read(variables: dict[str, str], files: Files) -> None:
-    files.key.chmod(0)
-    ended = await run("service", **variables)
-    assert ended.err.startswith(f"hirebase: API_TLS_KEY: {files.key} cannot be read: Permission")
