@@ -102,7 +102,7 @@ async def test_rows_are_posted_read_and_explained(
     row = await part("api.employees.get_employees").asyncio(first, client=client)
     assert (row.id, row.name, row.datetime_) == (first, "Ada Lovelace", MOMENT)
     page = await part("api.employees.list_employees").asyncio(client=client)
-    assert (page.rows, page.next_) == ([row], None)
+    assert ([listed.to_dict() for listed in page.rows], page.next_) == ([row.to_dict()], None)
     rejects = await part("api.rejects.list_rejects").asyncio(client=client)
     assert [reject.position for reject in rejects.rows] == [1]
 

@@ -61,6 +61,7 @@ async def used(
     async with service.client(USER, PASSWORD) as client:
         await client.post("/jobs", json=[{"job": "Judge"}, {"job": ""}])
         await client.get("/avro/backup/jobs")
+        await client.get("/jobs", headers={"Accept": "text/csv"})
         await client.get("/health/ready")
     yield service
     await service.end()

