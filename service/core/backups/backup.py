@@ -14,6 +14,7 @@ from msgspec import Struct
 from service import __version__
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
+from service.core.backups.format.checksum import Checksum
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
 from service.core.backups.pages import Page, Pages
@@ -125,29 +126,33 @@ class _Snapshot:
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
+        """The chunks of a file.
+
+        The server builds a page, while the one before it is encoded, while the one before that is
+        compressed and sent.
+        """
         yield writer.header
         pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, writer.table).next)
-        blocks = prefetch(partial(_next_block, writer, pages))
-        async with aclosing(pages), aclosing(blocks):
-            async for block in blocks:
-                yield block
+        encoded = prefetch(partial(_next_rows, writer, pages))
+        async with aclosing(pages), aclosing(encoded):
+            async for rows, total in encoded:
+                yield await in_thread(writer.block, rows, total)
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> bytes | None:
+async def _next_rows(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[bytes, Checksum] | None:
     page = await anext(pages, None)
-    return None if page is None else await in_thread(_block, writer, page)
+    return None if page is None else await in_thread(_rows, writer, page)
 
 
-def _block(writer: Writer, page: Page) -> bytes:
+def _rows(writer: Writer, page: Page) -> tuple[bytes, Checksum]:
     values = page.values()
     if values[0] < 1:
         raise DatabaseError(
             f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
             "begin at 1. Give the row another id, or delete it."
         )
-    return writer.block(values, page.total)
+    return writer.encode(values), page.total
