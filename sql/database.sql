@@ -98,6 +98,9 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- name: snapshot
 START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;
 
+-- name: last_id
+SELECT COALESCE(MAX(id), 0) FROM {name};
+
 -- name: savepoint
 SAVEPOINT before_rows;
 

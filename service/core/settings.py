@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -45,6 +45,24 @@ SAMPLE = Path(__file__).parents[2] / "loader" / "sample"
 """The generated files, in a checkout and in an installed package."""
 
 
+class Size(int):
+    """Bytes, written as a number, perhaps with the unit K, M or G: 16G."""
+
+    UNITS: ClassVar = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """A size of at least one byte; ValueError."""
+        found = re.fullmatch(r"([1-9][0-9]{0,17})([KMG]?)", text.upper())
+        if not found:
+            raise ValueError(f"{text[:40]!r} is no size: write bytes, or a number with K, M or G")
+        return cls(int(found[1]) * cls.UNITS[found[2]])
+
+    def __str__(self) -> str:
+        unit = next(unit for unit in ("G", "M", "K", "") if not self % self.UNITS[unit])
+        return f"{self // self.UNITS[unit]}{unit}"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """One field for each variable; `.env.example` documents them."""
 
@@ -59,7 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
     mysql_max_transaction_rows: Positive | None = None
-    mysql_max_transaction_bytes: Positive | None = None
+    mysql_max_transaction_bytes: Size | None = None
 
     api_user: Filled = "admin"
     api_pass: str = ""
@@ -72,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_shutdown_delay: Annotated[int, Meta(ge=0)] = 0
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
+    api_max_upload: Size = Size(16 << 30)
 
     data_dir: Path = SAMPLE
     rejects_dir: Path = Path("var/rejects")
@@ -161,8 +180,8 @@ def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
         addresses.parse(text, 1)
     if field.name == "api_pass_hash" and not PHC.fullmatch(text):
         raise ValueError("no complete argon2id hash; make one with `hirebase users hash`")
-    return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
+    return msgspec.convert(text, field.type, strict=False, dec_hook=_decode)
 
 
-def _path(_kind: type, value: str) -> Path:
-    return Path(value)
+def _decode(kind: type, value: str) -> Path | Size:
+    return Size.parse(value) if kind is Size else Path(value)

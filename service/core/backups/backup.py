@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+import sql
 from service import __version__
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
-from service.core.backups.format.checksum import Checksum
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
 from service.core.backups.pages import Page, Pages
@@ -22,6 +22,7 @@ from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
+from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -56,9 +57,11 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     position: str = ""
 
 
-async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
+async def stream_table(
+    database: Database, table: Table, codec: Codec, progress: Progress = silent
+) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, [table], progress) as snapshot:
         yield b""
         async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
@@ -66,10 +69,13 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
 
 
 async def stream_all(
-    database: Database, codec: Codec, tables: Sequence[Table] = TABLES
+    database: Database,
+    codec: Codec,
+    tables: Sequence[Table] = TABLES,
+    progress: Progress = silent,
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, tables, progress) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -106,18 +112,26 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database) -> AsyncIterator[_Snapshot]:
+async def _snapshot(
+    database: Database, tables: Sequence[Table], progress: Progress
+) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
+        for table in tables:
+            # A restore does not swap a table that this transaction has read from.
+            await transaction.fetch(table.sql["ids"], (0, 1))
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
-        yield _Snapshot(transaction, moment, max(version for (version,) in versions))
+        yield _Snapshot(transaction, moment, max(version for (version,) in versions), progress)
 
 
 class _Snapshot:
     """All tables as of one moment."""
 
-    def __init__(self, transaction: Transaction, moment: str, schema_version: int):
+    def __init__(
+        self, transaction: Transaction, moment: str, schema_version: int, progress: Progress
+    ):
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+        self._progress = progress
         self._source = transaction.position.server, transaction.position.text
 
     def writer(self, table: Table, codec: Codec) -> Writer:
@@ -132,27 +146,37 @@ class _Snapshot:
         compressed and sent.
         """
         yield writer.header
-        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, writer.table).next)
+        table = writer.table
+        ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
+        self._progress(Step(f"back up {table.path}"))
+        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
         encoded = prefetch(partial(_next_rows, writer, pages))
         async with aclosing(pages), aclosing(encoded):
-            async for rows, total in encoded:
-                yield await in_thread(writer.block, rows, total)
+            async for page, rows in encoded:
+                yield await in_thread(writer.block, rows, page.total)
+                self._progress(_step(writer, page.last, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-async def _next_rows(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[bytes, Checksum] | None:
+async def _next_rows(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[Page, bytes] | None:
     page = await anext(pages, None)
-    return None if page is None else await in_thread(_rows, writer, page)
+    return None if page is None else (page, await in_thread(_rows, writer, page))
 
 
-def _rows(writer: Writer, page: Page) -> tuple[bytes, Checksum]:
+def _step(writer: Writer, last: int, last_id: int) -> Step:
+    """The progress after a page. Counting all rows takes long, so ids give their number."""
+    rows, done = writer.total.rows, max(1, min(last, last_id))
+    return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
+
+
+def _rows(writer: Writer, page: Page) -> bytes:
     values = page.values()
     if values[0] < 1:
         raise DatabaseError(
             f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
             "begin at 1. Give the row another id, or delete it."
         )
-    return writer.encode(values), page.total
+    return writer.encode(values)

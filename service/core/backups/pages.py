@@ -26,11 +26,13 @@ _decoder = msgspec.json.Decoder(list[int | str | bool | None])
 class Page:
     """Rows, and what the database says about them.
 
-    text: the values of all rows as JSON, each followed by a comma, so that a cut is noticed.
+    last: the last id that the page may have. text: the values of all rows as JSON, each
+    followed by a comma, so that a cut is noticed.
     """
 
     table: Table
     total: Checksum
+    last: int
     text: str | bytes
 
     def values(self) -> list[Any]:
@@ -78,7 +80,7 @@ class Pages:
             )
             self._dense = rows == self._after - first
             if rows:
-                return Page(self._table, Checksum(int(rows), int(checksum)), text)
+                return Page(self._table, Checksum(int(rows), int(checksum)), self._after, text)
         return None
 
     async def _end(self) -> int:

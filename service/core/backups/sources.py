@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import IO
 
@@ -70,6 +70,19 @@ def manifest_of(archive: Archive) -> Manifest | None:
 def reader_of(table: Table, file: IO[bytes]) -> Reader:
     """A reader with its own position in the file, independent of other readers."""
     return Reader(table, window(file))
+
+
+def readers(sources: Sequence[Source]) -> list[Reader]:
+    """A reader of each file, independent of other readers."""
+    return [reader_of(table, file) for table, file in sources]
+
+
+def scanned(sources: Sequence[Source]) -> list[Reader]:
+    """Readers that have counted their rows; BackupError if a file is cut short."""
+    own = readers(sources)
+    for reader in own:
+        reader.scan()
+    return own
 
 
 def digest_of(file: IO[bytes]) -> tuple[str, int]:

@@ -11,12 +11,11 @@ from typing import IO, Any
 
 import pytest
 
-from service.core.backups import restore as restoring
 from service.core.backups.format import container
 from service.core.backups.format.avro import Writer
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.restore import restore
-from service.core.backups.sources import opened
+from service.core.backups.sources import opened, readers
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import BackupError
@@ -85,7 +84,7 @@ async def test_an_attempt_does_not_disturb_the_next(
 
 
 async def test_attempts_share_no_position_and_no_checksum(file: IO[bytes]) -> None:
-    one, other = (restoring.readers([(DEPARTMENTS, file)])[0] for _ in range(2))
+    one, other = (readers([(DEPARTMENTS, file)])[0] for _ in range(2))
     read: list[list[Any]] = [[], []]
     for pages in zip(one, other, strict=True):
         file.seek(7)

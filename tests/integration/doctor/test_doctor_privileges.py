@@ -67,7 +67,7 @@ async def test_they_are_enough(
         saved = await store.save(database, None, "null")
         with store.open(saved.name) as file:
             async with opened(file) as sources:
-                done = await restore(database, sources, "replace", dry_run=False)
+                done = await restore(database, sources, "replace")
     assert sum(one.restored for one in done) == 2124
     assert found(await doctor(login), "privileges").status == "ok"
 

@@ -45,12 +45,28 @@ def test_with_a_host_the_database_is_not_embedded() -> None:
         ("MYSQL_DATABASE", "hire base"),
         ("MYSQL_DATABASE", "hirebase`; DROP DATABASE mysql"),
         ("MYSQL_DATABASE", "x" * 65),
+        *(("API_MAX_UPLOAD", size) for size in ("0", "-1", "G", "1.5G", "1T", "9" * 30, "1 G")),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
     assert error_of({name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "shown"),
+    [
+        ("1025", 1025, "1025"),
+        ("1k", 1024, "1K"),
+        ("1536M", 3 << 29, "1536M"),
+        ("16G", 16 << 30, "16G"),
+        ("17179869184", 16 << 30, "16G"),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, size: int, shown: str) -> None:
+    settings = Settings.from_environment({"API_MAX_UPLOAD": text})
+    assert (settings.api_max_upload, str(settings.api_max_upload)) == (size, shown)
 
 
 def test_one_error_names_all_bad_values() -> None:
