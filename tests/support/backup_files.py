@@ -56,7 +56,7 @@ def pieces(
     """Its header, its blocks of rows, and the block with the totals."""
     writer, total = Writer(table, codec, origin), TableChecksum(table)
     pages = [rows[at : at + page] for at in range(0, len(rows), page)]
-    blocks = [writer.block(values(page), total(page)) for page in pages]
+    blocks = [writer.block(writer.encode(values(page)), total(page)) for page in pages]
     return [writer.header, *blocks, writer.end()]
 
 

@@ -140,26 +140,30 @@ class _Snapshot:
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
+        """The chunks of a file.
+
+        The server builds a page, while the one before it is encoded, while the one before that is
+        compressed and sent.
+        """
         yield writer.header
         table = writer.table
         ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
         self._progress(Step(f"back up {table.path}"))
         pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
-        blocks = prefetch(partial(_next_block, writer, pages))
-        async with aclosing(pages), aclosing(blocks):
-            async for last, block in blocks:
-                yield block
-                self._progress(_step(writer, last, last_id))
+        encoded = prefetch(partial(_next_rows, writer, pages))
+        async with aclosing(pages), aclosing(encoded):
+            async for page, rows in encoded:
+                yield await in_thread(writer.block, rows, page.total)
+                self._progress(_step(writer, page.last, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[int, bytes] | None:
+async def _next_rows(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[Page, bytes] | None:
     page = await anext(pages, None)
-    return None if page is None else (page.last, await in_thread(_block, writer, page))
+    return None if page is None else (page, await in_thread(_rows, writer, page))
 
 
 def _step(writer: Writer, last: int, last_id: int) -> Step:
@@ -168,11 +172,11 @@ def _step(writer: Writer, last: int, last_id: int) -> Step:
     return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
 
 
-def _block(writer: Writer, page: Page) -> bytes:
+def _rows(writer: Writer, page: Page) -> bytes:
     values = page.values()
     if values[0] < 1:
         raise DatabaseError(
             f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
             "begin at 1. Give the row another id, or delete it."
         )
-    return writer.block(values, page.total)
+    return writer.encode(values)

@@ -63,15 +63,15 @@ async def until(met: Callable[[], bool]) -> None:
 
 def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
     """Make pages slow, and fail at one of them."""
-    encode, pages = backup._block, iter(range(ROWS + 1))
+    encode, pages = backup._rows, iter(range(ROWS + 1))
 
-    def block(writer: Any, page: Page) -> bytes:
+    def rows(writer: Any, page: Page) -> Any:
         time.sleep(0.02)
         if next(pages) >= fail_after:
             raise RuntimeError("as if the disk were full")
         return encode(writer, page)
 
-    monkeypatch.setattr(backup, "_block", block)
+    monkeypatch.setattr(backup, "_rows", rows)
 
 
 @pytest.mark.parametrize("table", ["jobs", "all"])

@@ -100,7 +100,7 @@ async def test_a_file_whose_checksum_is_wrong_is_refused_at_every_attempt(
 ) -> None:
     undone_at(0, 1213)
     writer = Writer(DEPARTMENTS, "deflate", ORIGIN)
-    block = writer.block(values(records(DEPARTMENTS, ROWS)), Checksum(ROWS, 0))
+    block = writer.block(writer.encode(values(records(DEPARTMENTS, ROWS))), Checksum(ROWS, 0))
     file = io.BytesIO(writer.header + block + writer.end())
     with pytest.raises(BackupError, match="damaged"):
         await restore(database, [(DEPARTMENTS, file)], "replace")

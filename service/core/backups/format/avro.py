@@ -77,7 +77,7 @@ class Writer:
     def __init__(self, table: Table, codec: Codec, origin: BackupMetadata):
         self.table, self.origin, self._codec = table, origin, codec
         self.total = Checksum()
-        self._encode = RowEncoder(table)
+        self.encode = RowEncoder(table)
         self.header, self._sync = container.write_header(
             {
                 "avro.schema": msgspec.json.encode(avro_schema.schema(table)),
@@ -86,13 +86,10 @@ class Writer:
             }
         )
 
-    def block(self, values: list[Any], total: Checksum) -> bytes:
-        """Encode a block of rows, and add their checksum to the totals.
-
-        values: of all columns of all rows, row after row; the ids ascend.
-        """
+    def block(self, rows: bytes, total: Checksum) -> bytes:
+        """A block of encoded rows, whose ids ascend; their checksum is added to the totals."""
         self.total += total
-        return self._block(total.rows, self._encode(values))
+        return self._block(total.rows, rows)
 
     def end(self) -> bytes:
         """The last block, with the totals."""
