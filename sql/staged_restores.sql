@@ -2,18 +2,18 @@
 -- braces stand for names of tables, columns and keys: SQL allows no parameters there.
 
 -- name: definition
-SHOW CREATE TABLE `{name}`;
+SHOW CREATE TABLE {name};
 
 -- name: create
-CREATE TABLE `{name}` LIKE `{live}`;
+CREATE TABLE {name} LIKE {live};
 
 -- Every INSERT of a program that does not know this column fails (error 1364). Readers name their
 -- columns, so they do not notice it. It costs writers nothing, and is there on every node.
 -- name: add_guard
-ALTER TABLE `{name}` ADD COLUMN restore_in_progress INT NOT NULL;
+ALTER TABLE {name} ADD COLUMN restore_in_progress INT NOT NULL;
 
 -- name: remove_guard
-ALTER TABLE `{name}` DROP COLUMN restore_in_progress;
+ALTER TABLE {name} DROP COLUMN restore_in_progress;
 
 -- name: guarded
 SELECT table_name FROM information_schema.columns
@@ -42,16 +42,16 @@ WHERE table_schema = DATABASE()
 DELETE FROM loads WHERE origin = %s;
 
 -- name: drop
-DROP TABLE IF EXISTS `{name}`;
+DROP TABLE IF EXISTS {name};
 
 -- name: add_key
-ALTER TABLE `{name}` ADD CONSTRAINT `{key}` {reference};
+ALTER TABLE {name} ADD CONSTRAINT `{key}` {reference};
 
 -- name: drop_key
-ALTER TABLE `{name}` DROP FOREIGN KEY `{key}`;
+ALTER TABLE {name} DROP FOREIGN KEY `{key}`;
 
 -- name: auto_increment
-ALTER TABLE `{name}` AUTO_INCREMENT = {next};
+ALTER TABLE {name} AUTO_INCREMENT = {next};
 
 -- name: references
 SELECT table_name, referenced_table_name, constraint_schema = DATABASE()
@@ -68,14 +68,14 @@ SET foreign_key_checks = 0, lock_wait_timeout = 1;
 
 -- Parents that rows refer to and that do not exist.
 -- name: missing_parents
-SELECT parent FROM (SELECT DISTINCT `{field}` AS parent FROM `{name}`) AS referred
-LEFT JOIN `{parents}` ON `{parents}`.id = parent
-WHERE parent IS NOT NULL AND `{parents}`.id IS NULL ORDER BY parent;
+SELECT parent FROM (SELECT DISTINCT {field} AS parent FROM {name}) AS referred
+LEFT JOIN {parents} ON {parents}.id = parent
+WHERE parent IS NOT NULL AND {parents}.id IS NULL ORDER BY parent;
 
 -- The rows of a range of ids that both tables have, and how many of them differ.
 -- name: compare
 SELECT COUNT(*), COALESCE(SUM({differs}), 0)
-FROM `{name}` AS staged JOIN `{live}` AS live ON live.id = staged.id
+FROM {name} AS staged JOIN {live} AS live ON live.id = staged.id
 WHERE staged.id > %s AND staged.id <= %s;
 
 -- name: lock_unless_held

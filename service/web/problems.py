@@ -21,12 +21,16 @@ STATUS: dict[type[Exception], int] = {
     errors.UnsupportedError: 415,
     errors.KeyReusedError: 422,
     errors.KeyBusyError: 409,
+    errors.ParameterError: 400,
     errors.BackupError: 422,
     errors.RowsRefused: 422,
+    errors.MissingParentsError: 409,
     errors.OrphansError: 409,
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
+    errors.ChangedError: 412,
     errors.StorageError: 507,
+    errors.ShutdownError: 503,
     errors.UnavailableError: 503,
     errors.ContentionError: 503,
     errors.TableBusyError: 503,
@@ -37,6 +41,7 @@ RETRY_AFTER: dict[type[Exception], str] = {
     errors.UnavailableError: RETRY_SECONDS,
     errors.ContentionError: RETRY_SECONDS,
     errors.KeyBusyError: RETRY_SECONDS,
+    errors.ShutdownError: RETRY_SECONDS,
     errors.TableBusyError: "10",  # a restore takes longer than a lock
 }
 INTERNAL = (

@@ -15,8 +15,7 @@ import pytest
 
 from service.core.backups import pages as paging
 from service.core.backups.backup_store import BackupStore, Saved
-from service.core.backups.restore import readers
-from service.core.backups.sources import opened
+from service.core.backups.sources import opened, readers
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.replication.positions import position_of

@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 
 from service.core.backups.restore import restore
-from service.core.backups.restored import Step
 from service.core.backups.sources import opened
 from service.core.backups.staged import changes, choice
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
+from service.core.progress import Step
 from service.core.settings import Settings
 
 LARGE_ROWS, CHUNK = 20, 10

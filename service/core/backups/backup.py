@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+import sql
 from service import __version__
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
@@ -21,6 +22,7 @@ from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
+from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -55,9 +57,11 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     position: str = ""
 
 
-async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
+async def stream_table(
+    database: Database, table: Table, codec: Codec, progress: Progress = silent
+) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database, [table]) as snapshot:
+    async with _snapshot(database, [table], progress) as snapshot:
         yield b""
         async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
@@ -65,10 +69,13 @@ async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncG
 
 
 async def stream_all(
-    database: Database, codec: Codec, tables: Sequence[Table] = TABLES
+    database: Database,
+    codec: Codec,
+    tables: Sequence[Table] = TABLES,
+    progress: Progress = silent,
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database, tables) as snapshot:
+    async with _snapshot(database, tables, progress) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -105,21 +112,26 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database, tables: Sequence[Table]) -> AsyncIterator[_Snapshot]:
+async def _snapshot(
+    database: Database, tables: Sequence[Table], progress: Progress
+) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
         for table in tables:
             # A restore does not swap a table that this transaction has read from.
             await transaction.fetch(table.sql["ids"], (0, 1))
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
-        yield _Snapshot(transaction, moment, max(version for (version,) in versions))
+        yield _Snapshot(transaction, moment, max(version for (version,) in versions), progress)
 
 
 class _Snapshot:
     """All tables as of one moment."""
 
-    def __init__(self, transaction: Transaction, moment: str, schema_version: int):
+    def __init__(
+        self, transaction: Transaction, moment: str, schema_version: int, progress: Progress
+    ):
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+        self._progress = progress
         self._source = transaction.position.server, transaction.position.text
 
     def writer(self, table: Table, codec: Codec) -> Writer:
@@ -128,31 +140,39 @@ class _Snapshot:
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file. The server builds the next page while one is encoded."""
+        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
         yield writer.header
-        source = Pages(self._transaction, writer.table)
-        async with aclosing(prefetch(source.next)) as pages:
-            async for page in pages:
-                yield await in_thread(_block, writer, page)
+        table = writer.table
+        ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
+        self._progress(Step(f"back up {table.path}"))
+        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
+        blocks = prefetch(partial(_next_block, writer, pages))
+        async with aclosing(pages), aclosing(blocks):
+            async for last, block in blocks:
+                yield block
+                self._progress(_step(writer, last, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
+async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[int, bytes] | None:
+    page = await anext(pages, None)
+    return None if page is None else (page.last, await in_thread(_block, writer, page))
+
+
+def _step(writer: Writer, last: int, last_id: int) -> Step:
+    """The progress after a page. Counting all rows takes long, so ids give their number."""
+    rows, done = writer.total.rows, max(1, min(last, last_id))
+    return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
+
+
 def _block(writer: Writer, page: Page) -> bytes:
-    text = page.rows if isinstance(page.rows, str) else page.rows.decode()
-    records = writer.decode(f"[{text}]")
-    if len(records) != page.total.rows:
+    values = page.values()
+    if values[0] < 1:
         raise DatabaseError(
-            f"The database returned {len(records)} rows of {writer.table.path} for the backup, but "
-            f"counted {page.total.rows}."
+            f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
+            "begin at 1. Give the row another id, or delete it."
         )
-    # The server guarantees no order inside the aggregate.
-    records.sort(key=itemgetter("id"))
-    if records[0]["id"] < 1:
-        raise DatabaseError(
-            f"{writer.table.path} has a row with the id {records[0]['id']}, which no backup can "
-            "hold: ids begin at 1. Give the row another id, or delete it."
-        )
-    return writer.block(records, page.total)
+    return writer.block(values, page.total)

@@ -9,7 +9,6 @@ import sql
 from service.core.database.statements import Transaction
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
-from service.core.rules.fields import Error
 from service.core.tables import Field, Table, by_name, children
 from sql import chunks
 
@@ -36,18 +35,16 @@ class Orphans:
                 self._listed,
             )
 
-    async def reject_in(self, parents: Parents, batch: Batch) -> None:
-        """Reject the rows of a batch whose parents do not exist."""
-        table, errors = batch.table, {}
+    async def count_in(self, parents: Parents, batch: Batch) -> None:
+        """Count the rows of a batch whose parents do not exist."""
+        table, found = batch.table, set()
         for at, field in table.parents:
             missing = await parents.missing(field.references or "", batch.parent_ids(at))
-            for index, row in enumerate(batch.rows if missing else ()):
+            for row in batch.rows if missing else ():
                 if row[at] in missing:
-                    errors[index] = [Error(field.name, "not_found", "has no parent")]
+                    found.add(row[0])
                     self._list(table, row[0], field.name, row[at])
-        self.count += len(errors)
-        if errors:
-            batch.reject(errors)
+        self.count += len(found)
 
     async def count_children(
         self, transaction: Transaction, table: Table, ids: Sequence[int]

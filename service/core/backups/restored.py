@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -30,21 +29,6 @@ class Restored(Struct):
     removed: int = 0
     orphaned: int = 0
     verified: bool = False
-
-
-class Step(Struct, frozen=True):
-    """The progress of a restore: a step, and how many of its rows, in all tables, are done."""
-
-    name: str
-    rows: int = 0
-    total: int = 0
-
-
-Progress = Callable[[Step], None]
-
-
-def silent(_step: Step) -> None:
-    """Progress that nobody follows."""
 
 
 def refuse(batch: Batch, position: int) -> None:

@@ -113,14 +113,3 @@ async def test_other_requests_are_answered_meanwhile(
             waits.append(time.perf_counter() - started)
         assert sorted(waits)[25] < 0.05
         assert (await backing_up).status_code == 200
-
-
-async def test_an_upload_that_is_too_large_is_stopped(
-    database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from service.web.api import uploads
-
-    monkeypatch.setattr(uploads, "MAX_UPLOAD", 100_000)
-    async with served(migrated) as (client, _):
-        reply = await client.post("/avro/verify", content=bytes(200_000))
-        assert reply.status_code == 413

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -216,6 +217,28 @@ async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_star
     for limit in limits:
         with pytest.raises(TransactionTooLarge, match="Nothing was changed"):
             await restored(migrated, records(EMPLOYEES, 200), **limit)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_transaction_rows": 900}, {"max_transaction_bytes": 90_000}]
+)
+async def test_a_merge_that_changes_too_much_is_refused_before_it_writes(
+    filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    """It says how many rows it could take. The number of rows in the file does not tell."""
+    await restored(migrated, records(EMPLOYEES, 2000), "merge")
+    before = await contents(filled)
+    rows = [row | {"name": f"Changed {row['id']}"} for row in records(EMPLOYEES, 2000)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", None)
+        with pytest.raises(TransactionTooLarge) as caught:
+            await restored(migrated, rows, "merge", **limit)
+    assert await contents(filled) == before
+    found = re.search(r"at most (\d+) rows like these", str(caught.value))
+    assert found
+    most = int(found[1])
+    assert 300 < most < 1000
+    assert (await restored(migrated, rows[:most], "merge", **limit)).changed == most
 
 
 async def test_a_form_that_cannot_be_read_is_refused(client: Client, database: Database) -> None:

@@ -13,7 +13,6 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import avro_schema
 from service.core.backups.restore import restore
-from service.core.backups.restored import Step
 from service.core.backups.staged import changes, choice
 from service.core.backups.staged.definition import definition_of
 from service.core.backups.staged.guard import add_guards, guarded
@@ -27,6 +26,7 @@ from service.core.errors import (
     StaleParentError,
     TableBusyError,
 )
+from service.core.progress import Step
 from service.core.tables import TABLES, Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
 from tests.support.restores import contents, definitions

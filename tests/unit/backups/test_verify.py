@@ -27,9 +27,10 @@ from tests.support.backup_files import (
     verified,
     zip_file,
 )
+from tests.support.releases import RELEASES
 
 FLIPS = 2000
-OLD_FILES = sorted((Path(__file__).parents[2] / "fixtures" / "0.1.0").iterdir())
+RELEASED = [backup for release in RELEASES for backup in release.backups]
 SMALL = {DEPARTMENTS: 3, JOBS: 5, EMPLOYEES: 30}
 
 
@@ -89,11 +90,11 @@ def test_appended_bytes_are_found(kind: str) -> None:
     assert not passes(FILES[kind] + b"\x00")
 
 
-@pytest.mark.parametrize("path", OLD_FILES, ids=lambda path: path.name)
-def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_backups_of_released_versions_are_verified(path: Path) -> None:
     found = verified(path.read_bytes())
     assert found.verified
-    assert found.tables[-1].rows == (30 if path.suffix == ".zip" else 120)
+    assert found.tables[-1].rows == 33
 
 
 def test_a_missing_or_repeated_block_is_found() -> None:

@@ -54,4 +54,4 @@ async def _execute(database: Database, statement: str) -> None:
 
 async def drop(database: Database, name: str) -> None:
     """Drop a table, if it exists."""
-    await change(database, name, sql.with_name(SQL["drop"], name))
+    await change(database, name, sql.with_names(SQL["drop"], name=name))

@@ -49,7 +49,7 @@ async def refuse_orphans(
 async def compare(transaction: Transaction, staging: Staging, result: Restored) -> None:
     """Count the rows that the swap adds, changes and removes."""
     statement = sql.with_names(
-        sql.with_definitions(SQL["compare"], differs=sql.any_differs(staging.table.columns[1:])),
+        sql.with_parts(SQL["compare"], differs=sql.any_differs(staging.table.columns[1:])),
         name=staging.name,
         live=staging.table.name,
     )

@@ -47,7 +47,7 @@ class Definition:
 
 async def definition_of(database: Database, name: str) -> Definition:
     """The definition of a table; MissingTableError."""
-    ((_, text),) = await database.fetch(sql.with_name(SQL["definition"], name))
+    ((_, text),) = await database.fetch(sql.with_names(SQL["definition"], name=name))
     return Definition.parse(text)
 
 

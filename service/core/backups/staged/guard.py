@@ -20,7 +20,7 @@ async def add_guards(database: Database, names: Iterable[str]) -> None:
     present = await guarded(database)
     for name in names:
         if name not in present:
-            await change(database, name, sql.with_name(SQL["add_guard"], name))
+            await change(database, name, sql.with_names(SQL["add_guard"], name=name))
 
 
 async def remove_guards(database: Database, names: Iterable[str]) -> None:
@@ -28,4 +28,4 @@ async def remove_guards(database: Database, names: Iterable[str]) -> None:
     present = await guarded(database)
     for name in names:
         if name in present:
-            await change(database, name, sql.with_name(SQL["remove_guard"], name))
+            await change(database, name, sql.with_names(SQL["remove_guard"], name=name))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from service.core.backups.format.avro import Reader
-from service.core.backups.restored import Progress, Restored, Step
+from service.core.backups.restored import Restored
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.staged import leftovers
 from service.core.backups.staged.changes import BUSY, PAUSE_SECONDS, SWAP_SECONDS, change
@@ -28,6 +28,7 @@ from service.core.errors import (
     TableBusyError,
     UnavailableError,
 )
+from service.core.progress import Progress, Step
 from service.core.threads import in_thread
 from service.core.writes.checkpoint import wait_for_database
 

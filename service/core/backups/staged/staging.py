@@ -87,10 +87,8 @@ class Staging:
             added = ", ".join(f"ADD {text}" for text in missing)
             await change(self.database, self.name, f"ALTER TABLE `{self.name}` {added}")
         if own.next_id < live.next_id:
-            statement = sql.with_names(
-                SQL["auto_increment"], name=self.name, next=str(live.next_id)
-            )
-            await change(self.database, self.name, statement)
+            statement = sql.with_parts(SQL["auto_increment"], next=str(live.next_id))
+            await change(self.database, self.name, sql.with_names(statement, name=self.name))
 
     async def add_foreign_keys(self, names: Mapping[str, str]) -> None:
         """Add the foreign keys of the live table. Their names are temporary: names are unique.
@@ -121,8 +119,8 @@ class Staging:
 
 async def add_key(database: Database, name: str, key: str, reference: str) -> None:
     """Add a foreign key to a table; key: its name in backticks."""
-    statement = sql.with_definitions(
-        sql.with_name(SQL["add_key"], name), key=key.strip("`"), reference=reference
+    statement = sql.with_parts(
+        sql.with_names(SQL["add_key"], name=name), key=key.strip("`"), reference=reference
     )
     await change(database, name, statement)
 
@@ -137,8 +135,8 @@ async def rename_keys(database: Database, name: str) -> None:
         if found := _KEY.fullmatch(key):
             if f"`{found[1]}`" not in keys:
                 await add_key(database, name, found[1], reference)
-            statement = sql.with_definitions(SQL["drop_key"], key=key.strip("`"))
-            await change(database, name, sql.with_name(statement, name))
+            statement = sql.with_parts(SQL["drop_key"], key=key.strip("`"))
+            await change(database, name, sql.with_names(statement, name=name))
 
 
 def table_of(name: str) -> tuple[str, Table] | None:
