@@ -35,6 +35,7 @@ from service.core.writes.checkpoint import wait_for_database
 log = logging.getLogger("hirebase.backups")
 
 ATTEMPTS = 20
+CONTENTION_SECONDS = 2
 SECONDS = 24 * 3600
 """The deadline of a check, which reads a table once."""
 
@@ -71,6 +72,7 @@ class StagedRestore:
             except ContentionError as error:
                 if attempt == ATTEMPTS:
                     raise UnavailableError(LOCKED) from error
+                await asyncio.sleep(CONTENTION_SECONDS)
             except UnavailableError as error:
                 if attempt == ATTEMPTS:
                     raise
