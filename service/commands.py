@@ -58,7 +58,7 @@ def backup_command(
     click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
 
 
-@click.command(name="restore", help="Restore tables from a backup, in one transaction.")
+@click.command(name="restore", help="Restore tables from a backup, all or none.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="replace", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Report what would change, without changing it.")
 @click.argument("file", type=EXISTING)

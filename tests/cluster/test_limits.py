@@ -77,8 +77,13 @@ async def put(settings: Settings, table: Table, rows: Rows) -> Restored:
 
 
 async def prepare(settings: Settings) -> None:
+    """The tables. A restore of the hires needs one transaction: another table refers to them."""
     async with connect(settings) as database:
         await migrate(database)
+        await database.fetch(
+            "CREATE TABLE of_a_dba (id INT PRIMARY KEY, hire INT, "
+            "FOREIGN KEY (hire) REFERENCES hired_employees (id))"
+        )
     for table in (DEPARTMENTS, JOBS):
         await put(settings, table, records(table, 5))
 

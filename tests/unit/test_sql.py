@@ -32,7 +32,11 @@ INSERTS = {
     for name, text in sql.statements(file).items()
     if text.startswith(("INSERT", "REPLACE")) and "%s" in text
 }
-ONE_ROW_AT_A_TIME = {"console_jobs.insert", "idempotency_keys.insert"}
+ONE_ROW_AT_A_TIME = {
+    "console_jobs.insert",
+    "idempotency_keys.insert",
+    "staged_restores.renew_lease",
+}
 BULK_INSERTS = sorted(set(INSERTS) - ONE_ROW_AT_A_TIME)
 REPEATABLE = re.compile(
     r"CREATE TABLE IF NOT EXISTS |CREATE OR REPLACE VIEW |DROP (TABLE|VIEW) IF EXISTS "

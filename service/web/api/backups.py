@@ -103,7 +103,7 @@ async def listed(state: State) -> Listing:
 @post(
     "/restore/all",
     operation_id="restore_all",
-    summary="Restore the tables from a ZIP of backups, in one transaction",
+    summary="Restore the tables from a ZIP of backups, all or none",
     status_code=200,
     request_max_body_size=None,
     operation_class=operations.RESTORE_ALL,
