@@ -25,6 +25,7 @@ from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
+from tests.benchmarks import exports
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import engine, processes
 
@@ -51,6 +52,7 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         content = await _backup_bytes(database)
         return [
             await _backup(database, content, hires, runs),
+            await exports.as_csv(database, rows(1, hires), runs),
             *await _first_byte(database, runs),
             await _lag(database),
             _orm(settings, database, hires),
