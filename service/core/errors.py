@@ -2,6 +2,7 @@
 
 HirebaseError
 ├── SettingsError           an environment variable has a value that cannot be used
+│   └── NewerSchemaError    the tables belong to a newer version of the program
 ├── InputError              the input cannot be read, or exceeds a limit
 │   ├── MalformedError      not JSON, not UTF-8, or not a file of the format
 │   ├── BatchSizeError      0 rows, or more than the limit of a batch
@@ -19,6 +20,7 @@ HirebaseError
 ├── ChangedError            the row is not as the client has seen it
 ├── ClosedRejectError       the reject was corrected or dismissed before
 ├── KeyBusyError            the first request with this idempotency key is running
+├── ShutdownError           the service is about to stop
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
     │   ├── NoConnectionError   no connection in time: all are in use, or no server takes writes
@@ -26,6 +28,7 @@ HirebaseError
     │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and repeat
     │   └── StaleParentError    a parent was deleted between the check and the insert
+    ├── TableBusyError      a restore is replacing the table, or cannot replace it: try again later
     ├── TransactionTooLarge more rows or bytes than the server allows in a transaction
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
@@ -52,6 +55,17 @@ class HirebaseError(Exception):
 
 class SettingsError(HirebaseError):
     """An environment variable has a value that cannot be used."""
+
+
+class NewerSchemaError(SettingsError):
+    """The tables belong to a newer version of the program, which applied more migrations."""
+
+    def __init__(self, applied: int, known: int):
+        super().__init__(
+            f"MYSQL_DATABASE: a newer version of hirebase made these tables (migration "
+            f"{applied:04}; this version knows {known:04}). Start that version again. To go back "
+            "to this one, see docs/upgrade.md#going-back."
+        )
 
 
 class InputError(HirebaseError):
@@ -147,6 +161,10 @@ class KeyBusyError(HirebaseError):
     """The first request with this idempotency key is still running."""
 
 
+class ShutdownError(HirebaseError):
+    """The service is about to stop; another replica answers."""
+
+
 class DatabaseError(HirebaseError):
     """The database refused, or could not answer; the error of the driver is the cause."""
 
@@ -173,6 +191,10 @@ class ContentionError(DatabaseError):
 
 class StaleParentError(ContentionError):
     """A parent row was deleted between the check and the insert."""
+
+
+class TableBusyError(DatabaseError):
+    """A restore is replacing the table, or other work keeps a restore from replacing it."""
 
 
 class TransactionTooLarge(DatabaseError):

@@ -124,11 +124,16 @@ ID = field_of("id", Id)
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its name in paths, its name in the database, and the struct of a row without id."""
+    """A table: its name in paths, its name in the database, and the struct of a row without id.
+
+    stored_in: the name of another table in the database with the same columns, which its statements
+    then read and write.
+    """
 
     path: str
     name: str
     struct: type[Struct]
+    stored_in: str | None = None
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -191,7 +196,13 @@ class Table:
     @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
-        return sql.statements(self.name)
+        statements = sql.statements(self.name)
+        if self.stored_in is None:
+            return statements
+        return {
+            key: sql.on_table(statement, self.name, self.stored_in)
+            for key, statement in statements.items()
+        }
 
     def as_object(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """A stored row as the API shows it."""

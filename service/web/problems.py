@@ -31,12 +31,20 @@ STATUS: dict[type[Exception], int] = {
     errors.ChangedError: 412,
     errors.ClosedRejectError: 409,
     errors.StorageError: 507,
+    errors.ShutdownError: 503,
     errors.UnavailableError: 503,
     errors.ContentionError: 503,
+    errors.TableBusyError: 503,
     errors.DatabaseError: 500,
 }
-RETRYABLE = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
 RETRY_SECONDS = "2"
+RETRY_AFTER: dict[type[Exception], str] = {
+    errors.UnavailableError: RETRY_SECONDS,
+    errors.ContentionError: RETRY_SECONDS,
+    errors.KeyBusyError: RETRY_SECONDS,
+    errors.ShutdownError: RETRY_SECONDS,
+    errors.TableBusyError: "10",  # a restore takes longer than a lock
+}
 INTERNAL = (
     "Something went wrong in the service. Try again. If it fails again, tell the operator when."
 )
@@ -65,7 +73,8 @@ def of_core_error(request: Request[Any, Any, Any], error: errors.HirebaseError) 
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_unexpected(request, error)
-    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, RETRYABLE) else {}
+    seconds = next((RETRY_AFTER[kind] for kind in type(error).__mro__ if kind in RETRY_AFTER), None)
+    headers = {"Retry-After": seconds} if seconds else {}
     return problem(status, str(error), headers, error.extras)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.core.backups.backup_store import Listed
-from service.core.backups.restore import Restored
+from service.core.backups.restored import Restored
 from service.core.reads.parents import parents_of
 from service.core.rules import batch
 from service.core.rules.fields import Error
