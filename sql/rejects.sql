@@ -6,16 +6,19 @@ ON DUPLICATE KEY UPDATE position = VALUES(position);
 -- Lists show the beginning of long records and errors. The server does not send the rest.
 -- name: page
 SELECT id, rejected_at, source, origin, table_name, position,
-    LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors)
-FROM rejects
+    LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors),
+    COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
 WHERE id > %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
+    AND (%s IS NULL OR COALESCE(state, 'open') = %s)
 ORDER BY id LIMIT %s;
 
 -- The newest first, for the console. The filter by code is an object that the errors must contain.
 -- name: latest
 SELECT id, rejected_at, source, origin, table_name, position,
-    LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors)
-FROM rejects
+    LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors),
+    COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
 WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;
@@ -23,8 +26,9 @@ ORDER BY id DESC LIMIT %s;
 -- One reject without its two long texts, but with their lengths.
 -- name: find
 SELECT id, rejected_at, source, origin, table_name, position,
-    CHAR_LENGTH(record), JSON_LENGTH(errors), CHAR_LENGTH(errors)
-FROM rejects WHERE id = %s;
+    CHAR_LENGTH(record), JSON_LENGTH(errors), CHAR_LENGTH(errors),
+    COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id WHERE id = %s;
 
 -- name: part_of_record
 SELECT SUBSTRING(record, %s, %s) FROM rejects WHERE id = %s;

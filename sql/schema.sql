@@ -66,6 +66,20 @@ CREATE TABLE rejects (
     KEY rejects_expiry (rejected_at)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- name: reject_outcomes
+-- What became of a reject. A reject without a row here is open. row_id: of the row that was inserted.
+CREATE TABLE reject_outcomes (
+    reject_id BIGINT NOT NULL,
+    state VARCHAR(16) NOT NULL,
+    closed_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    closed_by VARCHAR(255) NOT NULL,
+    reason VARCHAR(1000) NOT NULL,
+    row_id INT NULL,
+    PRIMARY KEY (reject_id),
+    CONSTRAINT reject_outcomes_reject FOREIGN KEY (reject_id) REFERENCES rejects (id)
+        ON DELETE CASCADE
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
 -- name: idempotency_keys
 -- The reply to each request with an Idempotency-Key, until it expires. digest: a hash of user,
 -- route and key; fingerprint: a hash of the rest of the request.

@@ -18,6 +18,7 @@ HirebaseError
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
 ├── ChangedError            the row is not as the client has seen it
+├── ClosedRejectError       the reject was corrected or dismissed before
 ├── KeyBusyError            the first request with this idempotency key is running
 ├── ShutdownError           the service is about to stop
 └── DatabaseError
@@ -150,6 +151,10 @@ class NotFoundError(HirebaseError):
 
 class ChangedError(HirebaseError):
     """The row is not as the client has seen it."""
+
+
+class ClosedRejectError(HirebaseError):
+    """The reject was corrected or dismissed before."""
 
 
 class KeyBusyError(HirebaseError):

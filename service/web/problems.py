@@ -29,6 +29,7 @@ STATUS: dict[type[Exception], int] = {
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
     errors.ChangedError: 412,
+    errors.ClosedRejectError: 409,
     errors.StorageError: 507,
     errors.ShutdownError: 503,
     errors.UnavailableError: 503,

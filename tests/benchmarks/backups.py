@@ -32,7 +32,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
 from service.core.threads import in_thread
-from tests.benchmarks import dump
+from tests.benchmarks import dump, exports
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import engine, processes
 
@@ -70,6 +70,7 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         return [
             *await _beside_mysqldump(settings, database, hires, runs),
             *await _beside_fastavro(database, content, hires, runs),
+            await exports.as_csv(database, rows(1, hires), runs),
             *await _silence(database, runs),
             await _lag(database),
             _orm(settings, database, hires),

@@ -30,11 +30,13 @@ from service.web.api.parameters import (
     texts_of,
 )
 from service.web.api.tables import exports, lists, reject_lines
+from service.web.api.tables.reject_outcomes import correction, dismissal, summary
 from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
 FACTS = ("id", "rejected_at", "source", "origin", "table", "position")
-COLUMNS = (*FACTS, "record", "errors", "record_length", "error_count")
+OUTCOME = ("state", "closed_at", "closed_by", "reason", "row_id")
+COLUMNS = (*FACTS, "record", "errors", "record_length", "error_count", *OUTCOME)
 SHOWN = 4096
 """Characters of a record, and of its errors in JSON, that a list shows."""
 PAGE_BYTES = 4 << 20
@@ -62,11 +64,14 @@ async def page(
         str | None, QueryParameter(description="departments, jobs or employees")
     ] = None,
     source: FromQuery[Literal["api", "loader", "restore"] | None] = None,
+    state_: Annotated[
+        Literal["open", "corrected", "dismissed"] | None, QueryParameter(name="state")
+    ] = None,
     after: After = 0,
     limit: Limit = PAGE,
 ) -> ASGIResponse:
     name = by_path(table).name if table else None
-    select = partial(_parameters, name, source)
+    select = partial(_parameters, name, source, state_)
     media_type, texts = exports.media_type_of(request), texts_of(request)
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
@@ -79,10 +84,11 @@ async def page(
 
 
 def _parameters(
-    name: str | None, source: str | None, after: int, count: int
+    name: str | None, source: str | None, outcome: str | None, after: int, count: int
 ) -> tuple[int | str | None, ...]:
     """Those of the statement of a page."""
-    return (SHOWN, SHOWN, after, name, name, source, source, count)
+    chosen = (name, name, source, source, outcome, outcome)
+    return (SHOWN, SHOWN, after, *chosen, count)
 
 
 async def _page(
@@ -121,13 +127,18 @@ async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
 def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
     """A reject as lists show it; `truncated` if its record or its errors are incomplete."""
     reject = dict(zip(COLUMNS, row, strict=True))
-    reject["rejected_at"] += "Z"
+    _mark_utc(reject)
     reject["errors"] = _complete_errors(reject["errors"])
     reject["truncated"] = (
         len(reject["record"]) < reject["record_length"]
         or len(reject["errors"]) < reject["error_count"]
     )
     return reject
+
+
+def _mark_utc(reject: dict[str, Any]) -> None:
+    for name in ("rejected_at", "closed_at"):
+        reject[name] = reject[name] and f"{reject[name]}Z"
 
 
 def _complete_errors(text: str) -> list[Any]:
@@ -145,16 +156,17 @@ def _complete_errors(text: str) -> list[Any]:
 
 async def _whole(database: Database, row: tuple[Any, ...]) -> AsyncGenerator[bytes]:
     """A reject in JSON; its two long texts are read in chunks."""
-    *facts, characters, count, of_errors = row
-    reject = dict(zip(FACTS, facts, strict=True))
-    reject["rejected_at"] += "Z"
+    characters, count, of_errors = row[len(FACTS) : -len(OUTCOME)]
+    reject = dict(zip((*FACTS, *OUTCOME), (*row[: len(FACTS)], *row[-len(OUTCOME) :]), strict=True))
+    _mark_utc(reject)
+    outcome = {name: reject.pop(name) for name in OUTCOME}
     yield msgspec.json.encode(reject)[:-1] + b',"record":"'
     async for text in _chunks(database, "record", reject["id"], characters):
         yield msgspec.json.encode(text)[1:-1]
     yield b'","errors":'
     async for text in _chunks(database, "errors", reject["id"], of_errors):
         yield text.encode()
-    rest = {"record_length": characters, "error_count": count, "truncated": False}
+    rest = {"record_length": characters, "error_count": count, **outcome, "truncated": False}
     yield b"," + msgspec.json.encode(rest)[1:]
 
 
@@ -167,4 +179,6 @@ async def _chunks(
         yield text
 
 
-rejects = Router("/rejects", route_handlers=[page, one], tags=["rejects"])
+rejects = Router(
+    "/rejects", route_handlers=[page, summary, one, correction, dismissal], tags=["rejects"]
+)

@@ -55,6 +55,7 @@ class Rejected(Struct):
 
     truncated: a list shows only the beginning of a long `record` (`record_length` characters), or
     the first of many `errors` (`error_count`). `GET /rejects/{id}` shows both completely.
+    state: open, corrected or dismissed; row_id: of the row that was inserted.
     """
 
     id: int
@@ -68,6 +69,11 @@ class Rejected(Struct):
     record_length: int
     error_count: int
     truncated: bool
+    state: str
+    closed_at: str | None
+    closed_by: str | None
+    reason: str | None
+    row_id: int | None
 
 
 class RejectPage(Struct):
@@ -183,6 +189,11 @@ def reject(table: Table) -> dict[str, Any]:
         record_length=len(record),
         error_count=len(failure["errors"]),
         truncated=False,
+        state="open",
+        closed_at=None,
+        closed_by=None,
+        reason=None,
+        row_id=None,
     )
     return dict(msgspec.to_builtins(rejected))
 

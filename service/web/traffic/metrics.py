@@ -95,6 +95,7 @@ class Metrics:
         self.corrected = self._counter(
             "rows_corrected", "Single rows changed or deleted.", ["table", "action"]
         )
+        self.closed_rejects = self._counter("rejects_closed", "Rejects closed.", ["state"])
         self._gauges = [
             (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)
             for name, text, mode, read in GAUGES

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -11,13 +14,17 @@ import pytest
 
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
+from service.core.reads import exports, paths
+from service.core.reads.query import query_of
 from service.core.settings import Settings
-from service.core.tables import TABLES
+from service.core.tables import TABLES, by_path
 from tests.conftest import calling
 from tests.integration.traffic.test_request_log import figures
 from tests.support.csv_files import Folder
 from tests.support.hires import add_parents
 from tests.support.lists import CSV, HIRES, NDJSON, as_csv, as_lines
+
+JOBS = by_path("jobs")
 
 
 @pytest.mark.parametrize("path", [table.path for table in TABLES])
@@ -94,3 +101,30 @@ async def test_rejected_formulas_are_escaped_on_request(client: httpx.AsyncClien
     for formulas, first in (("keep", "="), ("escape", "'")):
         rows = await as_csv(client, "/rejects", formulas=formulas)
         assert rows[1]["record"][0] in (first, '"')
+
+
+async def test_a_file_shows_one_moment(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written after its first line is not in it."""
+    monkeypatch.setattr(paths, "SCAN", 10)
+    await add_parents(database, range(1, 101))
+    expected = await database.fetch("SELECT id, job FROM jobs ORDER BY job")
+    async with aclosing(
+        exports.stream(database, query_of(JOBS, {"order": ["job"]}), "csv")
+    ) as file:
+        chunks = [await anext(file)]
+        async with database.transaction() as transaction:
+            await transaction.execute("UPDATE jobs SET job = CONCAT('z', job) WHERE id > 50")
+            await transaction.execute("DELETE FROM jobs WHERE id < 20")
+            await transaction.insert(JOBS.sql["insert"], [("aaa",)])
+        chunks += [chunk async for chunk in file]
+    assert len(chunks) > 10
+    _, *lines = csv.reader(io.StringIO(b"".join(chunks).decode(), newline=""))
+    assert lines == [[str(key), job] for key, job in expected]
+
+
+async def test_a_file_that_is_left_frees_its_connection(database: Database) -> None:
+    await add_parents(database, range(1, 101))
+    for _ in range(20):
+        async with aclosing(exports.stream(database, query_of(JOBS, {}), "ndjson")) as file:
+            await anext(file)
+    assert database.pool.freesize == database.pool.size

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.core.backups.staged.guard import add_guards, remove_guards
 from service.core.database.transactions import Database
 from service.core.tables import TABLES
 from tests.support.hires import add_parents, codes, count, hire
@@ -93,7 +94,11 @@ async def test_a_parent_that_does_not_exist_is_a_conflict(api: Client) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
@@ -228,6 +233,18 @@ async def test_no_hire_loses_a_department_that_is_deleted_meanwhile(
         "ON departments.id = department_id WHERE departments.id IS NULL"
     )
     assert orphans == [(0,)]
+
+
+async def test_a_row_is_kept_while_its_table_is_restored(api: Client, database: Database) -> None:
+    before = await stored(api)
+    await add_guards(database, ["hired_employees"])
+    try:
+        for reply in [await api.patch(URL, json={"name": "Ada"}), await api.delete(URL)]:
+            assert (reply.status_code, "Retry-After" in reply.headers) == (503, True)
+        assert await stored(api) == before
+    finally:
+        await remove_guards(database, ["hired_employees"])
+    assert (await api.delete(URL)).status_code == 200
 
 
 async def test_a_repeated_request_changes_once(api: Client) -> None:

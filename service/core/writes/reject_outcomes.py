@@ -1,0 +1,137 @@
+"""Closes rejects: a corrected record is inserted exactly once, or the reject is dismissed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import Raw, Struct
+
+import sql
+from service.core.database.replication.limits import Fetch
+from service.core.database.statements import Transaction
+from service.core.errors import ClosedRejectError, MalformedError, NotFoundError, RowsRefused
+from service.core.rules.batch import Batch, from_json, from_records
+from service.core.rules.fields import Code
+from service.core.rules.raw_json import decode_value
+from service.core.rules.reject import Reject
+from service.core.tables import Table, by_name
+from service.core.writes.insert import insert
+from service.core.writes.merge import put
+from service.core.writes.parents import check_parents
+
+SQL = sql.statements("reject_outcomes")
+CODES: tuple[Code, ...] = get_args(Code)
+"""In the order of the statement of the summary."""
+LONGEST_REASON = 1000
+MAX_REJECT = 2**63 - 1
+
+
+class Outcome(Struct):
+    """What became of a reject. id: of the row that was inserted."""
+
+    reject: int
+    state: Literal["corrected", "dismissed"]
+    closed_by: str
+    reason: str = ""
+    table: str | None = None
+    id: int | None = None
+
+
+class OpenRejects(Struct):
+    """How many open rejects of a table, a source and a day have a code."""
+
+    table: str
+    source: str
+    day: str
+    code: str
+    rejects: int
+
+
+class Summary(Struct):
+    """The open rejects, and how many of them have each code. One with two codes is in two rows."""
+
+    open: int
+    rows: list[OpenRejects]
+
+
+async def correct(transaction: Transaction, key: int, body: bytes, user: str) -> Outcome:
+    """Insert the corrected record of a reject, and close it.
+
+    NotFoundError, ClosedRejectError, or RowsRefused with what is still wrong.
+    """
+    source, table = await _locked(transaction, key)
+    batch = _batch(table, body, with_id=source != "api")
+    await check_parents(transaction, batch)
+    _refuse(batch)
+    row_id = await _insert(transaction, batch)
+    _refuse(batch)
+    await transaction.execute(SQL["insert"], (key, "corrected", user, "", row_id))
+    return Outcome(key, "corrected", user, table=table.name, id=row_id)
+
+
+async def dismiss(transaction: Transaction, key: int, reason: str, user: str) -> Outcome:
+    """Close a reject without a row; NotFoundError, ClosedRejectError."""
+    await _locked(transaction, key)
+    await transaction.execute(SQL["insert"], (key, "dismissed", user, reason, None))
+    return Outcome(key, "dismissed", user, reason)
+
+
+async def summary(fetch: Fetch) -> Summary:
+    """The open rejects by table, source, day and code."""
+    groups = await fetch(SQL["summary"])
+    rows = [
+        OpenRejects(table, source, day, code, int(count))
+        for table, source, day, _, *counts in groups
+        for code, count in zip(CODES, counts, strict=True)
+        if int(count)  # a sum is a decimal, which the driver returns as text
+    ]
+    return Summary(sum(group[3] for group in groups), rows)
+
+
+async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
+    """(source, table) of an open reject, which stays locked; so it is closed only once."""
+    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_REJECT else []
+    if not rows:
+        raise NotFoundError(f"There is no reject {key}. It may have expired.")
+    for state, when, user in await transaction.fetch(SQL["find"], (key,)):
+        raise ClosedRejectError(f"Reject {key} was {state} by {user} at {when}Z.")
+    ((source, table),) = rows
+    return source, by_name(table)
+
+
+def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
+    """A batch of one record, with its id if it has one and came with a file."""
+    if with_id and body.lstrip()[:1] == b"{":
+        try:
+            record: Any = decode_value(body)
+        except ValueError as error:
+            raise MalformedError(f"The body is not valid JSON: {error}") from None
+        if isinstance(record, dict) and "id" in record:
+            return from_records(table, [record])
+    batch = from_json(table, body)
+    if batch.received != 1:
+        raise MalformedError(f"The body has {batch.received} records. Send the corrected one.")
+    return batch
+
+
+def _refuse(batch: Batch) -> None:
+    """RowsRefused if the record breaks a rule."""
+    for reject in batch.rejects:
+        shown = Reject(0, _shown(reject.record), reject.errors)
+        message = f"The record still breaks a rule: {reject.reasons}. Nothing was changed."
+        raise RowsRefused(message, [shown])
+
+
+def _shown(record: Any) -> Any:
+    return Raw(msgspec.json.encode(record)) if isinstance(record, dict) else record
+
+
+async def _insert(transaction: Transaction, batch: Batch) -> int | None:
+    """The id of the row; the batch has a reject if the server refuses it, or the id is taken."""
+    if len(batch.rows[0]) == len(batch.table.columns):
+        key: int = batch.rows[0][0]
+        await put(transaction, batch, "reject")
+        return key
+    (generated,) = await insert(transaction, batch)
+    return generated

@@ -1,0 +1,111 @@
+"""Routes that close rejects, and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
+
+from service.core.database.statements import Transaction
+from service.core.errors import MalformedError
+from service.core.rules import formats
+from service.core.rules.fields import CONTROL
+from service.core.writes import reject_outcomes
+from service.core.writes.idempotency import Reply
+from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
+from service.web.access.basic_auth import ROLE
+from service.web.api.batches import header_of, key_of, once
+from service.web.api.parameters import InjectedReader, RowId
+from service.web.openapi import reject_outcomes as documented
+
+SECONDS = 600
+"""The deadline of a summary: a million open rejects take MySQL about 12 s of processor time."""
+Work = Callable[[Transaction], Awaitable[Outcome]]
+
+
+@get(
+    "/summary",
+    operation_id="summarize_rejects",
+    summary="The open rejects by table, source, day and code",
+    operation_class=documented.SUMMARY,
+)
+async def summary(reader: InjectedReader, state: State) -> Summary:
+    with state.long_work.entered():
+        async with reader.snapshot(SECONDS) as snapshot:
+            return await reject_outcomes.summary(snapshot.fetch)
+
+
+@post(
+    "/{reject_id:int}/correction",
+    operation_id="correct_reject",
+    summary="Insert the corrected record of a reject, and close it",
+    operation_class=documented.CORRECTION,
+    request_max_body_size=formats.MAX_BYTES,
+    opt={ROLE: "writer"},
+)
+async def correction(
+    request: Request[Any, Any, Any], state: State, reject_id: RowId
+) -> Response[bytes]:
+    body = await _body(request)
+    work = partial(reject_outcomes.correct, key=reject_id, body=body, user=request.user)
+    with state.batch_limiter.entered():
+        return await _closed(request, state, work, 201, body)
+
+
+@post(
+    "/{reject_id:int}/dismissal",
+    operation_id="dismiss_reject",
+    summary="Close a reject without a row, with a reason",
+    operation_class=documented.DISMISSAL,
+    status_code=200,
+    opt={ROLE: "writer"},
+)
+async def dismissal(
+    request: Request[Any, Any, Any], state: State, reject_id: RowId
+) -> Response[bytes]:
+    body = await _body(request)
+    reason = _reason(body)
+    work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
+    with state.batch_limiter.entered():
+        return await _closed(request, state, work, 200, body)
+
+
+async def _body(request: Request[Any, Any, Any]) -> bytes:
+    return formats.decompress(header_of(request, "Content-Encoding"), await request.body())
+
+
+async def _closed(
+    request: Request[Any, Any, Any], state: State, work: Work, status: int, body: bytes
+) -> Response[bytes]:
+    async def write(transaction: Transaction) -> Reply:
+        return Reply(status, msgspec.json.encode(await work(transaction)))
+
+    key = key_of(request, f"POST {request.url.path.rstrip('/')}", (), body)
+    reply = await once(state, key, write)
+    if not reply.replayed:
+        outcome = msgspec.json.decode(reply.body, type=Outcome)
+        state.metrics.closed_rejects.labels(outcome.state).inc()
+    headers = {"Idempotency-Replayed": "true"} if reply.replayed else {}
+    return Response(
+        reply.body, status_code=reply.status, media_type="application/json", headers=headers
+    )
+
+
+def _reason(body: bytes) -> str:
+    """The reason in a body; MalformedError."""
+    try:
+        text = msgspec.json.decode(body, type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = {}
+    reason = text.get("reason", "")
+    valid = list(text) == ["reason"] and reason.strip() and len(reason) <= LONGEST_REASON
+    if not valid or CONTROL.search(reason):
+        raise MalformedError(
+            f'The body must be {{"reason": "…"}}, a text of 1 to {LONGEST_REASON} characters '
+            "without control characters."
+        )
+    return reason

@@ -1,0 +1,65 @@
+"""The OpenAPI document of the routes that close rejects."""
+
+from __future__ import annotations
+
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Schema
+from msgspec import to_builtins
+
+from service.core.tables import TABLES
+from service.core.writes.reject_outcomes import OpenRejects, Outcome, Summary
+from service.web.openapi.operations import BATCH_HEADERS, Reply, documented, named, reference
+from service.web.openapi.schemas import sample
+
+KEY, _, ENCODING = BATCH_HEADERS
+FIRST = TABLES[0]
+RECORDS = Schema(one_of=[reference(table.row) for table in TABLES])
+ONE = Summary(1, [OpenRejects(FIRST.name, "api", "2021-07-27", "blank", 1)])
+SUMMARY = documented(
+    {
+        200: Reply(
+            "How many open rejects have each code.",
+            Summary,
+            {"one": to_builtins(ONE)},
+        )
+    }
+)
+CORRECTION = documented(
+    {
+        201: Reply(
+            "The row was inserted, and the reject is closed.",
+            Outcome,
+            {"a row": to_builtins(Outcome(1, "corrected", "ada", table=FIRST.name, id=1))},
+        )
+    },
+    *(404, 409, 413, 415, 422),
+    body=RequestBody(
+        {"application/json": OpenAPIMediaType(RECORDS, examples=named({"a row": sample(FIRST)}))},
+        "The corrected record. It may have an `id` if the reject came from a file.",
+        required=True,
+    ),
+    headers=(KEY, ENCODING),
+)
+DISMISSAL = documented(
+    {
+        200: Reply(
+            "The reject is closed.",
+            Outcome,
+            {"closed": to_builtins(Outcome(1, "dismissed", "ada", "A test of the form."))},
+        )
+    },
+    *(404, 409, 413, 415, 422),
+    body=RequestBody(
+        {
+            "application/json": OpenAPIMediaType(
+                Schema(
+                    type=OpenAPIType.OBJECT,
+                    properties={"reason": Schema(type=OpenAPIType.STRING, max_length=1000)},
+                    required=["reason"],
+                ),
+                examples=named({"a reason": {"reason": "A test of the form."}}),
+            )
+        },
+        required=True,
+    ),
+    headers=(KEY, ENCODING),
+)
