@@ -14,7 +14,7 @@ BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs dist bench chaos cluster lock audit clean
+.PHONY: help run test check format docs dist bench chaos cluster lock image audit clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -67,6 +67,9 @@ lock: $(VENV)/.created ## resolve the dependencies again; ARGS=--upgrade takes t
 	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
 	$(subst pyproject.toml,--group sbom,$(COMPILE)) -o requirements-sbom.lock >/dev/null
+
+image: ## build the image hirebase; PYTHON_IMAGE names its base, which is pinned by digest
+	@deploy/image/build.sh $(ARGS)
 
 audit: $(VENV)/.created ## check the service's dependencies for known vulnerabilities; needs a network
 	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \

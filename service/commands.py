@@ -91,7 +91,7 @@ def verify_command(file: Path) -> None:
 async def _connected(settings: Settings) -> AsyncIterator[Database]:
     """The database; NewerSchemaError if it belongs to a newer version."""
     async with connect(settings) as database:
-        await applied_migrations(database)
+        await applied_migrations(database.fetch)
         yield database
 
 

@@ -21,7 +21,7 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # an address to 
 def main() -> int:
     """The exit code."""
     try:
-        with closing(_connection(Settings.from_environment(os.environ))) as connection:
+        with closing(connection_to(Settings.from_environment(os.environ))) as connection:
             connection.request("GET", "/health/ready")
             reply = connection.getresponse()
             sys.stdout.write(reply.read().decode())
@@ -31,7 +31,8 @@ def main() -> int:
     return int(reply.status != http.HTTPStatus.OK)
 
 
-def _connection(settings: Settings) -> http.client.HTTPConnection:
+def connection_to(settings: Settings) -> http.client.HTTPConnection:
+    """A connection to the service with these settings on this machine, not yet opened."""
     host = LOOPBACK.get(settings.api_host, settings.api_host)
     if settings.api_tls_cert is None:
         return http.client.HTTPConnection(host, settings.api_port, timeout=SECONDS)

@@ -9,6 +9,7 @@ import json
 import re
 import signal
 import sys
+import textwrap
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from tests.support import engine
 from tests.support.hires import add_parents, hire
 from tests.support.processes import free_port
 from tests.support.program import ROOT, Ended, Service, environment
+from tests.support.snippets import snippets
 from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
 
@@ -257,3 +259,15 @@ async def test_an_upload_that_stops_says_so(service: Service, hires: Path) -> No
     ended = await command("upload", "no-such-table", str(hires), port=service.port)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert ended.err.startswith("404: ")
+
+
+async def test_the_snippet_of_the_page_runs(
+    database: Database, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snippet, _ = snippets("clients.md", f"127.0.0.1:{service.port}", PASSWORD)
+    names: dict[str, Any] = {"Client": Client}
+    exec(f"async def main():\n{textwrap.indent(snippet, '    ')}", names)
+    await names["main"]()
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[\d+, None\]", first)
+    assert second.startswith("1 [{'field': 'job', 'code': 'blank'")

@@ -47,12 +47,22 @@ def avro_file(
 
 
 def pieces(
-    table: Table, rows: list[dict[str, Any]], codec: Codec = "deflate", page: int = 100
+    table: Table,
+    rows: list[dict[str, Any]],
+    codec: Codec = "deflate",
+    page: int = 100,
+    origin: BackupMetadata = ORIGIN,
 ) -> list[bytes]:
     """Its header, its blocks of rows, and the block with the totals."""
-    writer, total = Writer(table, codec, ORIGIN), TableChecksum(table)
+    writer, total = Writer(table, codec, origin), TableChecksum(table)
     pages = [rows[at : at + page] for at in range(0, len(rows), page)]
-    return [writer.header, *(writer.block(page, total(page)) for page in pages), writer.end()]
+    blocks = [writer.block(values(page), total(page)) for page in pages]
+    return [writer.header, *blocks, writer.end()]
+
+
+def values(rows: list[dict[str, Any]]) -> list[Any]:
+    """The values of all rows, row after row."""
+    return [value for row in rows for value in row.values()]
 
 
 def zip_file(files: dict[Table, bytes]) -> bytes:

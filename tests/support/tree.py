@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
-PACKAGES = ("service", "loader", "sql", "tests")
+PACKAGES = ("service", "loader", "sql", "examples", "tests")
 MARKED = re.compile(r"(?s)(<!-- tree: [^>]* -->\n).*?(<!-- /tree -->)")
 
 

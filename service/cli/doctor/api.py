@@ -1,24 +1,46 @@
-"""Checks what answers on the address of the API."""
+"""Checks the API: its certificate, and what answers on its address."""
 
 from __future__ import annotations
 
 import http.client
+from contextlib import closing
+from datetime import UTC, datetime
 
-from service.cli.doctor.findings import Finding, error, ok
+from cryptography.x509 import load_pem_x509_certificate
+
+from service.cli.doctor.findings import CERTIFICATE_DAYS, Finding, error, ok, warning
 from service.core.database.servers.addresses import format_address
+from service.core.errors import SettingsError
 from service.core.settings import Settings
-
-SECONDS = 5
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not listened on
-"""Where to reach a service that listens on all addresses."""
+from service.healthcheck import connection_to
+from service.web.traffic.tls import context
 
 
-def api(settings: Settings) -> Finding:
-    """Ask the service whether it is ready. It need not run."""
-    host = ANYWHERE.get(settings.api_host, settings.api_host)
-    name = format_address(host, settings.api_port)
+def api(settings: Settings) -> list[Finding]:
+    """Check the certificate if there is one, and ask the service, which need not run."""
+    return [*_certificate(settings), _answer(settings)]
+
+
+def _certificate(settings: Settings) -> list[Finding]:
+    certificate, key = settings.api_tls_cert, settings.api_tls_key
+    if certificate is None or key is None:
+        return []
     try:
-        status, body = _ask(host, settings.api_port)
+        context(certificate, key)
+    except SettingsError as problem:
+        return [error("api_tls", str(problem), "Correct the file: the service does not start.")]
+    end = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    days = (end - datetime.now(UTC)).days
+    text = f"{certificate} is valid until {end:%Y-%m-%d}"
+    if days < CERTIFICATE_DAYS:
+        return [(error if days < 0 else warning)("api_tls", text, "Renew the certificate.")]
+    return [ok("api_tls", text)]
+
+
+def _answer(settings: Settings) -> Finding:
+    name = format_address(settings.api_host, settings.api_port)
+    try:
+        status, body = _ask(settings)
     except ConnectionRefusedError:
         return ok("api", f"nothing listens on {name}: the service does not run here")
     except (OSError, http.client.HTTPException) as problem:
@@ -33,11 +55,8 @@ def api(settings: Settings) -> Finding:
     return error("api", text, "Set API_PORT to a free port, or stop that program.")
 
 
-def _ask(host: str, port: int) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
-    try:
+def _ask(settings: Settings) -> tuple[int, bytes]:
+    with closing(connection_to(settings)) as connection:
         connection.request("GET", "/health/ready")
         reply = connection.getresponse()
         return reply.status, reply.read(1000)
-    finally:
-        connection.close()

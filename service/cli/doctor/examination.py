@@ -45,7 +45,7 @@ async def _checks(settings: Settings, max_backup_hours: float | None) -> list[Fi
         *await in_thread(folders, settings),
         *await _database(settings),
         await in_thread(backups, settings, max_backup_hours),
-        await in_thread(api, settings),
+        *await in_thread(api, settings),
     ]
 
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+CERTIFICATE_DAYS = 30
+"""A certificate that ends sooner is a warning."""
+
 Status = Literal["ok", "warning", "error", "skipped"]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from service.cli.doctor.findings import Finding, error, ok, size, warning
+from service.cli.doctor.findings import CERTIFICATE_DAYS, Finding, error, ok, size, warning
 from service.cli.doctor.servers import SQL, Reached
 from service.core.database.driver import Cursor
 from service.core.settings import Settings
@@ -20,7 +20,6 @@ FAMILIES = ("seekdb", "OceanBase", "TiDB", "MariaDB")
 """Engines that name themselves in VERSION(); others are MySQL."""
 CLOCK_WARNING, CLOCK_ERROR = 2.0, 60.0
 """Seconds between two clocks."""
-CERTIFICATE_DAYS = 30
 STRICT = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
 SPARE_CONNECTIONS = 2
 """What a process opens besides its pool."""

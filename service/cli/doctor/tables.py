@@ -11,15 +11,19 @@ from service.cli.doctor.privileges import privileges
 from service.cli.doctor.servers import SQL, Reached
 from service.core.backups.staged.definition import SQL as RESTORE_SQL
 from service.core.database.connect import NO_GRANT
+from service.core.database.migrations import applied_migrations
 from service.core.database.replication.limits import TransactionLimits, limits_of
 from service.core.database.statements import SQL as DATABASE_SQL
-from service.core.errors import DatabaseError, MissingTableError, UnavailableError
+from service.core.errors import DatabaseError, NewerSchemaError, UnavailableError
 from service.core.settings import Settings
 
 CHARSET, COLLATION = "utf8mb4", "utf8mb4_bin"
 BATCH_ROWS, BATCH_BYTES = 1000, 2 << 20
 """The most rows of a batch, and the most bytes that they have."""
-MIGRATE = "Run: hirebase migrate. The service does it too when it starts."
+MIGRATE = (
+    "Run: hirebase migrate. The service does it too when it starts. With --check, it only lists "
+    "what it would do."
+)
 TABLES = frozenset(
     name
     for _, _, statements in sql.migrations()
@@ -33,31 +37,21 @@ async def table_checks(settings: Settings, server: Reached) -> AsyncIterator[Fin
     yield await privileges(settings, server, TABLES)
     if finding := await _group(server):
         yield finding
-    applied = await _applied(server)
-    yield _migrations(applied)
-    if set(applied) >= {version for version, _, _ in sql.migrations()}:
+    migrations = await _migrations(server)
+    yield migrations
+    if migrations.status == "ok":
         yield await _tables(server)
     yield await _restores(server)
     yield await _charset(settings, server)
     yield await _limits(settings, server)
 
 
-async def _applied(server: Reached) -> list[int]:
-    """The versions of the migrations that the tables have."""
+async def _migrations(server: Reached) -> Finding:
     try:
-        return [one for (one,) in await server.fetch(DATABASE_SQL["applied_migrations"])]
-    except MissingTableError:
-        return []
-
-
-def _migrations(applied: list[int]) -> Finding:
+        applied = await applied_migrations(server.fetch)
+    except NewerSchemaError as problem:
+        return error("migrations", str(problem), "Or install the newer version here.")
     known = {version: f"{version:04} {name}" for version, name, _ in sql.migrations()}
-    if newer := sorted(set(applied) - set(known)):
-        return error(
-            "migrations",
-            f"The tables are newer than this program, which does not know migration {newer[-1]:04}",
-            "Install the version of hirebase that made it, or a newer one.",
-        )
     pending = [name for version, name in known.items() if version not in applied]
     if pending:
         return error("migrations", f"{len(pending)} pending: {', '.join(pending)}", MIGRATE)

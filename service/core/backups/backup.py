@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -61,7 +61,7 @@ async def stream_table(
     database: Database, table: Table, codec: Codec, progress: Progress = silent
 ) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database, progress) as snapshot:
+    async with _snapshot(database, [table], progress) as snapshot:
         yield b""
         async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
@@ -75,7 +75,7 @@ async def stream_all(
     progress: Progress = silent,
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database, progress) as snapshot:
+    async with _snapshot(database, tables, progress) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -112,8 +112,13 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database, progress: Progress) -> AsyncIterator[_Snapshot]:
+async def _snapshot(
+    database: Database, tables: Sequence[Table], progress: Progress
+) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
+        for table in tables:
+            # A restore does not swap a table that this transaction has read from.
+            await transaction.fetch(table.sql["ids"], (0, 1))
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
         yield _Snapshot(transaction, moment, max(version for (version,) in versions), progress)
@@ -135,40 +140,39 @@ class _Snapshot:
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file. The server builds the next page while one is encoded."""
+        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
         yield writer.header
-        table, source = writer.table, Pages(self._transaction, writer.table)
+        table = writer.table
         ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
         self._progress(Step(f"back up {table.path}"))
-        async with aclosing(prefetch(source.next)) as pages:
-            async for page in pages:
-                yield await in_thread(_block, writer, page)
-                self._progress(_step(writer, page, last_id))
+        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
+        blocks = prefetch(partial(_next_block, writer, pages))
+        async with aclosing(pages), aclosing(blocks):
+            async for last, block in blocks:
+                yield block
+                self._progress(_step(writer, last, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-def _step(writer: Writer, page: Page, last_id: int) -> Step:
+async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[int, bytes] | None:
+    page = await anext(pages, None)
+    return None if page is None else (page.last, await in_thread(_block, writer, page))
+
+
+def _step(writer: Writer, last: int, last_id: int) -> Step:
     """The progress after a page. Counting all rows takes long, so ids give their number."""
-    rows, done = writer.total.rows, max(1, min(page.last, last_id))
+    rows, done = writer.total.rows, max(1, min(last, last_id))
     return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
 
 
 def _block(writer: Writer, page: Page) -> bytes:
-    text = page.rows if isinstance(page.rows, str) else page.rows.decode()
-    records = writer.decode(f"[{text}]")
-    if len(records) != page.total.rows:
+    values = page.values()
+    if values[0] < 1:
         raise DatabaseError(
-            f"The database returned {len(records)} rows of {writer.table.path} for the backup, but "
-            f"counted {page.total.rows}."
+            f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
+            "begin at 1. Give the row another id, or delete it."
         )
-    # The server guarantees no order inside the aggregate.
-    records.sort(key=itemgetter("id"))
-    if records[0]["id"] < 1:
-        raise DatabaseError(
-            f"{writer.table.path} has a row with the id {records[0]['id']}, which no backup can "
-            "hold: ids begin at 1. Give the row another id, or delete it."
-        )
-    return writer.block(records, page.total)
+    return writer.block(values, page.total)

@@ -66,6 +66,7 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
     ContentionError: {
         *(1205, 1213, 1451, 1614, 1689, 3572),
         3101,  # group replication: another node changed the same rows
+        1412,  # a restore replaced the table after the snapshot
         # Rows that changed since the snapshot: 1020 MariaDB, the others TiDB and OceanBase.
         *(1020, 6235, 8002, 8005, 8022, 8028, 8147, 9007),
         # OceanBase: no transaction id, a rollback for an internal reason, an outdated snapshot.

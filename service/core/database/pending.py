@@ -79,7 +79,7 @@ class Change(Struct):
 
 async def pending_changes(database: Database) -> list[Change]:
     """What `migrate` would do now. Changes nothing; NewerSchemaError."""
-    applied = await applied_migrations(database)
+    applied = await applied_migrations(database.fetch)
     changes = [
         Change(f"{version:04} {name}", *kind_of(statement))
         for version, name, statements in sql.migrations()

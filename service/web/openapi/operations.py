@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec.enums import OpenAPIFormat
 from msgspec import Struct
 
 from service.core.backups.backup_store import Saved
@@ -67,7 +68,7 @@ class Reply:
 
     def content(self) -> dict[str, OpenAPIMediaType]:
         """The body in the document."""
-        schema = reference(self.shape) if self.shape else binary()
+        schema = reference(self.shape) if self.shape else bytes_or_text(self.media_types[0])
         media_type = OpenAPIMediaType(schema, examples=named(self.examples))
         return dict.fromkeys(self.media_types, media_type)
 
@@ -151,7 +152,17 @@ def reference(shape: type) -> Reference:
 
 def binary() -> Schema:
     """Bytes."""
-    return Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+    # Generators of clients need the format. OpenAPI 3.1 has the media type instead.
+    return Schema(
+        type=OpenAPIType.STRING,
+        format=OpenAPIFormat.BINARY,
+        content_media_type="application/octet-stream",
+    )
+
+
+def bytes_or_text(media_type: str) -> Schema:
+    """A body without a structure."""
+    return Schema(type=OpenAPIType.STRING) if media_type.startswith("text/") else binary()
 
 
 def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:

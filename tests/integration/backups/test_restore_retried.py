@@ -21,7 +21,7 @@ from service.core.database.transactions import Database
 from service.core.errors import BackupError
 from service.core.tables import Table
 from service.core.writes import merge
-from tests.support.backup_files import DEPARTMENTS, ORIGIN, avro_file, records
+from tests.support.backup_files import DEPARTMENTS, ORIGIN, avro_file, records, values
 
 BLOCKS = 6
 ROWS = 60
@@ -100,7 +100,7 @@ async def test_a_file_whose_checksum_is_wrong_is_refused_at_every_attempt(
 ) -> None:
     undone_at(0, 1213)
     writer = Writer(DEPARTMENTS, "deflate", ORIGIN)
-    block = writer.block(records(DEPARTMENTS, ROWS), Checksum(ROWS, 0))
+    block = writer.block(values(records(DEPARTMENTS, ROWS)), Checksum(ROWS, 0))
     file = io.BytesIO(writer.header + block + writer.end())
     with pytest.raises(BackupError, match="damaged"):
         await restore(database, [(DEPARTMENTS, file)], "replace")

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service import healthcheck
 from service.cli.doctor import configuration, folders
 from service.cli.doctor.api import api
 from service.cli.doctor.backups import backups
@@ -25,6 +26,7 @@ from service.core.backups.backup_store import BackupStore
 from service.core.database.transactions import Database
 from service.core.settings import SECRETS, Settings
 from tests.integration.doctor.conftest import found, wrong
+from tests.support.certificates import Authority
 from tests.support.passwords import hashed
 from tests.support.processes import free_port
 from tests.support.program import ROOT
@@ -229,20 +231,34 @@ async def test_what_answers_on_the_port_of_the_api_is_found(reply: bytes, status
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        finding = await asyncio.to_thread(api, Settings(api_host="0.0.0.0", api_port=port))
+        (finding,) = await asyncio.to_thread(api, Settings(api_host="0.0.0.0", api_port=port))
     assert finding.status == status, finding.text
 
 
 async def test_a_service_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.cli.doctor.api.SECONDS", 0.2)
+    monkeypatch.setattr(healthcheck, "SECONDS", 0.2)
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        finding = await asyncio.to_thread(api, Settings(api_port=port))
+        (finding,) = await asyncio.to_thread(api, Settings(api_port=port))
     finally:
         server.close()
     assert (finding.status, "timed out" in finding.text) == ("error", True)
 
 
 def test_the_service_need_not_run() -> None:
-    assert api(Settings(api_port=free_port())).status == "ok"
+    (finding,) = api(Settings(api_port=free_port()))
+    assert (finding.status, "does not run" in finding.text) == ("ok", True)
+
+
+async def test_the_certificate_of_the_api_is_read(tmp_path: Path) -> None:
+    """Those of the tests are valid for a day."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for file, content in zip((certificate, key), Authority.new("Ours").issue("a"), strict=True):
+        file.write_bytes(content)
+    variables = {"API_TLS_CERT": str(certificate), "API_TLS_KEY": str(key)}
+    assert found(await examined(variables), "api_tls").status == "warning"
+    key.write_bytes(Authority.new("Ours").issue("a")[1])
+    finding = found(await examined(variables), "api_tls")
+    assert finding.status == "error"
+    assert finding.text.startswith("API_TLS_KEY")

@@ -124,7 +124,7 @@ def test_every_parameter_is_documented() -> None:
 
 
 def test_every_file_that_the_documentation_names_exists() -> None:
-    names = set(re.findall(r"`((?:service|loader|sql|tests|docs)/[\w./-]+)`", TEXT))
+    names = set(re.findall(r"`((?:service|loader|sql|examples|tests|docs)/[\w./-]+)`", TEXT))
     assert names
     assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
 

@@ -1,7 +1,8 @@
 """Avro files of a table: writes blocks of rows, reads blocks of records.
 
 fastavro only encodes and decodes rows: a block is an Avro array without its start and its end.
-container.py reads and writes the file around the blocks, avro_schema.py the schema.
+row_encoder.py encodes rows, avro_schema.py has the schemas, and container.py reads and writes the
+file around the blocks.
 """
 
 from __future__ import annotations
@@ -22,16 +23,13 @@ from service.core.backups.format.binary import write_long
 from service.core.backups.format.checksum import Checksum, TableChecksum
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.container import Block, Container
+from service.core.backups.format.row_encoder import END, RowEncoder
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
 
 DECODED_ROWS = 10_000
 """Rows decoded in one call. Blocks of other programs may hold millions."""
 
-ENCODED_ROWS = 2000
-"""Rows encoded in one call. No other thread runs during the call."""
-
-END = write_long(0)
 Records = list[dict[str, Any]]
 
 
@@ -79,8 +77,7 @@ class Writer:
     def __init__(self, table: Table, codec: Codec, origin: BackupMetadata):
         self.table, self.origin, self._codec = table, origin, codec
         self.total = Checksum()
-        self._rows, self._packings = avro_schema.plain_rows(table), avro_schema.packings(table)
-        self._decoder = msgspec.json.Decoder(list[avro_schema.json_row(table)])  # type: ignore[misc]
+        self._encode = RowEncoder(table)
         self.header, self._sync = container.write_header(
             {
                 "avro.schema": msgspec.json.encode(avro_schema.schema(table)),
@@ -89,17 +86,13 @@ class Writer:
             }
         )
 
-    def decode(self, array: str) -> Records:
-        """The records in a JSON array of rows."""
-        records: Records = self._decoder.decode(array)
-        return records
+    def block(self, values: list[Any], total: Checksum) -> bytes:
+        """Encode a block of rows, and add their checksum to the totals.
 
-    def block(self, records: Records, total: Checksum) -> bytes:
-        """Encode a block of records, whose ids ascend, and add their checksum to the totals."""
+        values: of all columns of all rows, row after row; the ids ascend.
+        """
         self.total += total
-        _convert(records, self._packings)
-        slices = (records[at : at + ENCODED_ROWS] for at in range(0, len(records), ENCODED_ROWS))
-        return self._block(len(records), b"".join(map(self._encoded, slices)))
+        return self._block(total.rows, self._encode(values))
 
     def end(self) -> bytes:
         """The last block, with the totals."""
@@ -107,11 +100,6 @@ class Writer:
 
     def _block(self, count: int, data: bytes) -> bytes:
         return container.write_block(count, codecs.compress(self._codec, data), self._sync)
-
-    def _encoded(self, records: Records) -> bytes:
-        array = io.BytesIO()
-        fastavro.schemaless_writer(array, self._rows, records)
-        return array.getvalue()[len(write_long(len(records))) : -len(END)]
 
 
 class Reader:

@@ -13,6 +13,8 @@ from service.core.errors import ContentionError, DatabaseError, TableBusyError
 
 LOCK_SECONDS = 60
 """How long a change is tried. Between two tries, the statements of others run."""
+SWAP_SECONDS = 900
+"""The same for the swap, before which a restore may have worked for hours."""
 SECONDS = 6 * 3600
 """An index of a billion rows takes hours."""
 PAUSE_SECONDS = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from service.core.backups.format.avro import DECODED_ROWS, Reader
+from service.core.backups.format.avro import Reader
 from service.core.backups.staged.definition import SQL, definition_of
 from service.core.backups.staged.staging import LONGEST
 from service.core.database.replication.limits import TransactionLimits
@@ -15,8 +15,8 @@ from service.core.writes.transaction_size import OTHER_BYTES, OTHER_ROWS
 
 LARGE_ROWS = 100_000
 """A restore is staged from so many rows on, in the files or in a table that they replace."""
-EMBEDDED_ROWS = 2000
-"""Rows in a transaction of seekdb: a kill -9 in a COMMIT of more than 900 KB leaves its locks."""
+CHUNK_ROWS, EMBEDDED_CHUNK_ROWS = 10_000, 2000
+"""Rows in a transaction; fewer on seekdb: a kill -9 in a COMMIT of over 900 KB leaves its locks."""
 QUARTER = 4
 
 
@@ -53,7 +53,7 @@ async def _has_plain_names(database: Database, name: str) -> bool:
 
 def rows_in_chunk(tables: Sequence[Table], limits: TransactionLimits, *, embedded: bool) -> int:
     """The rows of a chunk, so that its transaction fits the limits of the server."""
-    rows = EMBEDDED_ROWS if embedded else DECODED_ROWS
+    rows = EMBEDDED_CHUNK_ROWS if embedded else CHUNK_ROWS
     if limits.rows:
         rows = min(rows, limits.rows.value - OTHER_ROWS)
     if limits.bytes:

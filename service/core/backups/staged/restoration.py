@@ -10,7 +10,7 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.restored import Restored
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.staged import leftovers
-from service.core.backups.staged.changes import change
+from service.core.backups.staged.changes import SWAP_SECONDS, change
 from service.core.backups.staged.check import compare, refuse_orphans, verify
 from service.core.backups.staged.choice import rows_in_chunk
 from service.core.backups.staged.definition import SQL
@@ -156,7 +156,7 @@ class StagedRestore:
             f"`{one.table.name}` TO `{one.replaced}`, `{one.name}` TO `{one.table.name}`"
             for one in self._stagings
         )
-        await change(self._database, names[-1], f"RENAME TABLE {renames}")
+        await change(self._database, names[-1], f"RENAME TABLE {renames}", SWAP_SECONDS)
 
     async def _is_swapped(self) -> bool:
         """Whether the swap was done, although its answer was lost."""
