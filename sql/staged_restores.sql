@@ -80,3 +80,22 @@ WHERE staged.id > %s AND staged.id <= %s;
 
 -- name: lock_unless_held
 SELECT version FROM schema_migrations WHERE version = -1 FOR UPDATE NOWAIT;
+
+-- Whether the server is a node of Galera.
+-- name: galera
+SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON';
+
+-- Row -2 is the lease of the restore that runs on any node of Galera. It ends after 20 s, unless its
+-- owner renews it. The assignments are made from left to right.
+-- name: renew_lease
+INSERT INTO schema_migrations (version, name) VALUES (-2, %s)
+ON DUPLICATE KEY UPDATE
+    name = IF(applied_at < DATE_SUB(NOW(6), INTERVAL 20 SECOND), VALUES(name), name),
+    applied_at = IF(name = VALUES(name), NOW(6), applied_at);
+
+-- name: lease_of_others
+SELECT name FROM schema_migrations
+WHERE version = -2 AND name <> %s AND applied_at > DATE_SUB(NOW(6), INTERVAL 20 SECOND);
+
+-- name: end_lease
+DELETE FROM schema_migrations WHERE version = -2 AND name = %s;

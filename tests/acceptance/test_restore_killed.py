@@ -20,7 +20,7 @@ from tests.conftest import empty
 from tests.support import engine, program
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS
 from tests.support.killed_restore import make_small
-from tests.support.restores import archive, contents, definitions, fill
+from tests.support.restores import archive, contents, definitions, fill, left
 from tests.support.sizes import sized
 from tests.support.waiting import until
 
@@ -57,12 +57,6 @@ async def restored(database: Database, path: Path) -> list[Restored]:
     with path.open("rb") as file:
         async with opened(file) as sources:
             return await restore(database, sources, "replace")
-
-
-async def left(database: Database) -> set[str]:
-    """The tables of restores."""
-    names = {name for (name,) in await database.fetch("SHOW TABLES")}
-    return {name for name in names if name.startswith(("restore_", "replaced_"))}
 
 
 async def is_unguarded(database: Database) -> bool:

@@ -77,12 +77,12 @@ async def put(settings: Settings, table: Table, rows: Rows) -> Restored:
 
 
 async def prepare(settings: Settings) -> None:
-    """Tables that a restore of one table writes in one transaction, because others refer to it."""
+    """The tables. A restore of the hires needs one transaction: another table refers to them."""
     async with connect(settings) as database:
         await migrate(database)
         await database.fetch(
             "CREATE TABLE of_a_dba (id INT PRIMARY KEY, hire INT, "
-            "CONSTRAINT of_a_dba FOREIGN KEY (hire) REFERENCES hired_employees (id))"
+            "FOREIGN KEY (hire) REFERENCES hired_employees (id))"
         )
     for table in (DEPARTMENTS, JOBS):
         await put(settings, table, records(table, 5))

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
 
+from service.core.backups.format.avro import Writer
+from service.core.backups.format.checksum import TableChecksum
+from service.core.backups.restore import restore
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.progress import Step
+from service.core.threads import in_thread
 from tests.cluster.figures import FIGURES, Figures
-from tests.cluster.loaded import BUSY, STORED, stock
+from tests.cluster.loaded import STORED, stock
 from tests.support import engine, program
-from tests.support.backup_files import EMPLOYEES, avro_file, records
-from tests.support.clusters import NODES, Cluster, GroupReplication
+from tests.support.backup_files import EMPLOYEES, ORIGIN, records, values
+from tests.support.clusters import Cluster
 from tests.support.csv_files import Folder, hire
 from tests.support.history import Attempt, Batch, anomalies, counts
-from tests.support.load import Line, Reply, request, started
+from tests.support.restores import definitions, left
 from tests.support.sizes import sized
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 LOADED = sized(short=100_000, full=400_000)
-RESTORED = sized(short=400_000, full=1_000_000)
-AVRO = "application/octet-stream"
-LIMIT = "SET GLOBAL group_replication_transaction_size_limit = {}"
+RESTORED, PAGE = sized(short=200_000, full=4_000_000), 10_000
 
 
 async def test_a_load_survives_the_loss_of_its_node(cluster: Cluster, tmp_path: Path) -> None:
@@ -65,39 +70,42 @@ async def _half_loaded(cluster: Cluster) -> int:
         await asyncio.sleep(0.2)
 
 
-async def test_a_restore_above_the_limit_is_refused(group_replication: GroupReplication) -> None:
-    await stock(group_replication.settings)
-    for n in NODES:
-        await group_replication.sql(n, LIMIT.format(20_000_000))
-    try:
-        reply = await _restore(group_replication)
-    finally:
-        for n in NODES:
-            await group_replication.sql(n, LIMIT.format("DEFAULT"))
-    stored = await group_replication.sql(await group_replication.primary(), STORED)
-    FIGURES.append(
-        Figures(
-            f"Group Replication: restore of {RESTORED:,} rows, limit of 20 MB",
-            *(None, None, f"{reply.status}", reply.seconds, len(stored), Counter()),
-        )
-    )
-    assert reply.status == 422, reply.body
-    assert b"20000000" in reply.body.replace(b",", b""), reply.body
-    assert reply.seconds <= 10 * BUSY
-    assert stored == [(1, "Before")]
+@pytest.mark.short
+async def test_a_restore_of_any_size_survives_the_loss_of_its_node(cluster: Cluster) -> None:
+    """The group keeps its default limit, which one transaction would exceed."""
+    await stock(cluster.settings)
+    killed: list[asyncio.Task[None]] = []
+
+    async def kill() -> None:
+        await cluster.kill(await cluster.in_use())
+
+    def follow(step: Step) -> None:
+        if step.rows >= RESTORED // 2 and not killed:
+            killed.append(asyncio.create_task(kill()))
+
+    with tempfile.TemporaryFile() as file:
+        await in_thread(write_backup, file)
+        async with connect(cluster.settings) as database:
+            shown = await definitions(database)
+            began = time.monotonic()
+            (done,) = await restore(database, [(EMPLOYEES, file)], "replace", follow)
+            seconds = time.monotonic() - began
+            await asyncio.gather(*killed)
+            assert await definitions(database) == shown
+            assert await left(database) == set()
+    outcome = f"verified after {seconds:.0f} s"
+    name = f"{cluster.NAME}: node killed during a restore of {RESTORED:,} rows"
+    FIGURES.append(Figures(name, None, None, outcome, None, done.restored, Counter()))
+    assert killed
+    assert (done.restored, done.added, done.verified) == (RESTORED, RESTORED, True)
 
 
-async def _restore(cluster: Cluster) -> Reply:
-    """The reply to a large backup, on a table with one row."""
-    insert = EMPLOYEES.sql["insert_with_id"]
-    async with connect(cluster.settings) as database, database.transaction() as transaction:
-        await transaction.insert(insert, [(1, "Before", "2021-07-27 16:02:08", 1, 1)])
-    content = avro_file(EMPLOYEES, records(EMPLOYEES, RESTORED), page=5000)
-    message = request("POST", "/avro/restore/employees", content, content_type=AVRO)
-    service = await started(cluster.settings)
-    line = Line(service.port)
-    try:
-        return await line.send(message)
-    finally:
-        line.close()
-        await service.end()
+def write_backup(file: IO[bytes]) -> None:
+    """Write a backup with many hires, page by page."""
+    writer, total = Writer(EMPLOYEES, "deflate", ORIGIN), TableChecksum(EMPLOYEES)
+    file.write(writer.header)
+    page = records(EMPLOYEES, PAGE)
+    for first in range(0, RESTORED, PAGE):
+        rows = [row | {"id": first + row["id"]} for row in page]
+        file.write(writer.block(values(rows), total(rows)))
+    file.write(writer.end())

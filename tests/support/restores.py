@@ -37,6 +37,12 @@ async def definitions(database: Database) -> list[str]:
     return [re.sub(r"AUTO_INCREMENT ?= ?\d+ ", "", text) for ((_, text),) in shown]
 
 
+async def left(database: Database) -> set[str]:
+    """The tables that restores made and did not remove."""
+    names = {name for (name,) in await database.fetch("SHOW TABLES")}
+    return {name for name in names if name.startswith(("restore_", "replaced_"))}
+
+
 async def post(client: Client, path: str, content: bytes) -> Any:
     """The reply to a file."""
     return await client.post(f"/avro/{path}", content=content)

@@ -13,6 +13,7 @@ from service.core.backups.restore_size import may_be_too_large, refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
 from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
+from service.core.backups.staged.leftovers import tidy
 from service.core.backups.staged.restoration import StagedRestore
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.replication.limits import TransactionLimits
@@ -53,6 +54,7 @@ async def restore(
     table is changed then.
     """
     own, limits = await in_thread(scanned, sources), await database.limits()
+    await tidy(database)  # a guard that a killed restore left would refuse the rows
     can_be_staged = mode == "replace" and await choice.can_be_staged(
         database, [reader.table for reader in own]
     )

@@ -55,11 +55,13 @@ async def change(
 async def remove(transaction: Transaction, table: Table, key: int, check: Check) -> Row:
     """Delete a row that no other row refers to; the deleted row.
 
-    NotFoundError, OrphansError, or the error of `check`.
+    NotFoundError, OrphansError, TableBusyError, or the error of `check`.
     """
     old = await _locked(transaction, table, key)
     check(old)
     await _refuse_orphans(transaction, table, key)
+    # It changes nothing, but a table that is being restored refuses it as it refuses new rows.
+    await replace(transaction, table, [old])
     await delete(transaction, table, [key])
     return old
 

@@ -30,8 +30,6 @@ async def is_large(database: Database, scanned: Sequence[Reader]) -> bool:
 
 async def can_be_staged(database: Database, tables: Sequence[Table]) -> bool:
     """Whether tables can be swapped: no other table refers to them, and they have no triggers."""
-    if database.embedded:
-        return False
     names = {table.name for table in tables}
     for child, parent, is_own in await database.fetch(SQL["references"]):
         if parent in names and not (child in names and is_own):

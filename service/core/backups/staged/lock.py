@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from service.core.backups.staged.definition import SQL as RESTORES
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
-from service.core.errors import DatabaseError, UnavailableError
+from service.core.errors import ContentionError, DatabaseError, UnavailableError
 from service.core.threads import wait_for_all
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ SECONDS = 24 * 3600
 BEAT_SECONDS = 5
 LOST_SECONDS = 10
 """A server that does not answer for so long has lost the lock."""
+LOST = "The connection that holds the lock of restores was lost. Try again shortly."
 
 
 async def locked(database: Database, work: Callable[[], Awaitable[T]]) -> T:
@@ -29,9 +31,14 @@ async def locked(database: Database, work: Callable[[], Awaitable[T]]) -> T:
     async with database.reserved() as own, own.session(SECONDS) as lock:
         await lock.begin()
         await lock.execute(SQL["lock_restores"])
-        result = await _while_held(lock, work)
+        lease = await _lease(database)
+        if lease:
+            await lease.renew()
+        result = await _while_held(lock, lease, work)
         with suppress(DatabaseError):  # the work is done
             await lock.commit()
+            if lease:
+                await lease.end()
         return result
 
 
@@ -39,12 +46,52 @@ async def unless_held(database: Database, work: Callable[[], Awaitable[None]]) -
     """Run `work` under the lock; ContentionError at once if a restore has it."""
     async with database.reserved() as own, own.transaction(SECONDS) as lock:
         await lock.fetch(RESTORES["lock_unless_held"])
-        await _while_held(lock, work)
+        if lease := await _lease(database):
+            await lease.check()
+        await _while_held(lock, None, work)
 
 
-async def _while_held(lock: Transaction, work: Callable[[], Awaitable[T]]) -> T:
+class Lease:
+    """A lock that every node of Galera knows, because it is committed again and again.
+
+    A node of Galera does not know the locks of transactions on other nodes.
+    """
+
+    def __init__(self, database: Database):
+        self._database, self._owner = database, secrets.token_hex(16)
+
+    async def check(self) -> None:
+        """ContentionError if another restore has it."""
+        if await self._database.fetch(RESTORES["lease_of_others"], (self._owner,)):
+            raise ContentionError("A restore is running on another node.")
+
+    async def renew(self) -> None:
+        """Take it or keep it; ContentionError if another restore has it."""
+        await self._execute("renew_lease")
+        await self.check()
+
+    async def end(self) -> None:
+        """Give it back."""
+        await self._execute("end_lease")
+
+    async def _execute(self, name: str) -> None:
+        await self._database.run(
+            lambda transaction: transaction.execute(RESTORES[name], (self._owner,)),
+            idempotent=True,
+        )
+
+
+async def _lease(database: Database) -> Lease | None:
+    """A lease, if the server is a node of Galera."""
+    return Lease(database) if await database.fetch(RESTORES["galera"]) else None
+
+
+async def _while_held(
+    lock: Transaction, lease: Lease | None, work: Callable[[], Awaitable[T]]
+) -> T:
     ended = asyncio.Event()
-    working, beating = asyncio.ensure_future(work()), asyncio.ensure_future(_beat(lock, ended))
+    working = asyncio.ensure_future(work())
+    beating = asyncio.ensure_future(_beat(lock, lease, ended))
     try:
         await asyncio.wait([working, beating], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -58,10 +105,7 @@ async def _while_held(lock: Transaction, work: Callable[[], Awaitable[T]]) -> T:
     return working.result()
 
 
-LOST = "The connection that holds the lock of restores was lost. Try again shortly."
-
-
-async def _beat(lock: Transaction, ended: asyncio.Event) -> None:
+async def _beat(lock: Transaction, lease: Lease | None, ended: asyncio.Event) -> None:
     """Use the connection now and then, so that nothing closes it and a loss is noticed."""
     while not ended.is_set():
         with suppress(TimeoutError):
@@ -70,5 +114,7 @@ async def _beat(lock: Transaction, ended: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(LOST_SECONDS):
                 await lock.fetch(SQL["ping"])
+                if lease and not ended.is_set():
+                    await lease.renew()
         except TimeoutError as error:
             raise UnavailableError(LOST) from error

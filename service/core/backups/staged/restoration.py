@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import count
@@ -10,7 +11,7 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.restored import Restored
 from service.core.backups.sources import Source, reader_of
 from service.core.backups.staged import leftovers
-from service.core.backups.staged.changes import SWAP_SECONDS, change
+from service.core.backups.staged.changes import BUSY, PAUSE_SECONDS, SWAP_SECONDS, change
 from service.core.backups.staged.check import compare, refuse_orphans, verify
 from service.core.backups.staged.choice import rows_in_chunk
 from service.core.backups.staged.definition import SQL
@@ -34,6 +35,7 @@ from service.core.writes.checkpoint import wait_for_database
 log = logging.getLogger("hirebase.backups")
 
 ATTEMPTS = 20
+CONTENTION_SECONDS = 2
 SECONDS = 24 * 3600
 """The deadline of a check, which reads a table once."""
 
@@ -70,6 +72,7 @@ class StagedRestore:
             except ContentionError as error:
                 if attempt == ATTEMPTS:
                     raise UnavailableError(LOCKED) from error
+                await asyncio.sleep(CONTENTION_SECONDS)
             except UnavailableError as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -152,11 +155,21 @@ class StagedRestore:
         names = [staging.table.name for staging in self._stagings]
         if not await guarded(self._database) >= {*names}:
             raise UnavailableError("The guard of the restore was removed. Try again shortly.")
+        await self._wait_for_snapshots()
         renames = ", ".join(
             f"`{one.table.name}` TO `{one.replaced}`, `{one.name}` TO `{one.table.name}`"
             for one in self._stagings
         )
         await change(self._database, names[-1], f"RENAME TABLE {renames}", SWAP_SECONDS)
+
+    async def _wait_for_snapshots(self) -> None:
+        """Wait for the backups of this process: seekdb does not keep a table for its readers."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + SWAP_SECONDS
+        while self._database.embedded and self._database.snapshot_age():
+            if clock() > end:
+                raise TableBusyError(BUSY.format(name=self._stagings[0].table.name))
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _is_swapped(self) -> bool:
         """Whether the swap was done, although its answer was lost."""
