@@ -25,7 +25,7 @@ from service.core.tables import Table, children
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.merge import Counts
-from service.core.writes.transaction_size import TransactionSize
+from service.core.writes.transaction_size import PlannedSize
 from sql import CHUNK
 
 SECONDS = 6 * 3600
@@ -48,7 +48,7 @@ async def preview(
         limits = TransactionLimits()
     await refuse_too_large(database, own, mode, limits)
     async with database.snapshot(SECONDS) as snapshot:
-        size = TransactionSize(snapshot, limits)
+        size = PlannedSize(snapshot, limits)
         return await _Preview(snapshot, mode, own, size, progress).run()
 
 
@@ -60,7 +60,7 @@ class _Preview:
         snapshot: Transaction,
         mode: Mode,
         own: Sequence[Reader],
-        size: TransactionSize,
+        size: PlannedSize,
         progress: Progress,
     ):
         self._snapshot, self._mode, self._readers = snapshot, mode, own

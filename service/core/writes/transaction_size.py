@@ -48,6 +48,16 @@ class TransactionSize:
         refuse_above(self._limits.bytes, self._transaction.size, "bytes", self._rows)
 
 
+class PlannedSize(TransactionSize):
+    """The same for a transaction that is still to come: the bytes of its statements are counted."""
+
+    def add(self, table: Table, rows: Collection[Row], before: Collection[Row] = ()) -> None:
+        """Rows as above."""
+        if self._limits.with_statements:
+            self._transaction.sent += sum(map(_literal_bytes, rows))
+        super().add(table, rows, before)
+
+
 def refuse_above(limit: Limit | None, size: int, unit: str, rows: int) -> None:
     """TransactionTooLarge if a transaction has more rows or bytes than the limit.
 
@@ -70,6 +80,11 @@ def least_bytes(table: Table, limits: TransactionLimits) -> int:
     # Decimals differ in size; a text has at least one byte.
     fixed = sum(kind.stored for kind in kinds if not isinstance(kind, Fixed))
     return fixed + sum(isinstance(kind, Text) for kind in kinds) + limits.least_keys(table)
+
+
+def _literal_bytes(row: Row) -> int:
+    """The bytes of a row in a statement, with two quotes or separators for each value."""
+    return len(",".join(map(str, row)).encode()) + 2 * len(row)
 
 
 def _texts(table: Table, *groups: Collection[Row]) -> int:

@@ -39,6 +39,10 @@ NAMES = st.sampled_from(["Ana", "Zoë", "李"])
 IDS = st.integers(1, 9) | st.integers(100, 102)
 
 
+def in_columns(row: dict[str, Any]) -> dict[str, Any]:
+    return {column: row[column] for column in EMPLOYEES.columns}
+
+
 def named(table: Table) -> st.SearchStrategy[Records]:
     """Rows of a parent table, in the order of ids."""
     field = table.fields[0].name
@@ -55,7 +59,7 @@ HIRE = st.fixed_dictionaries(
     }
 )
 HIRES = st.dictionaries(IDS, HIRE, max_size=12).map(
-    lambda found: [{"id": key, **found[key]} for key in sorted(found)]
+    lambda found: [in_columns({"id": key, **found[key]}) for key in sorted(found)]
 )
 
 
