@@ -152,6 +152,7 @@ class Splitter:
         # Quotes that are open at the ends of several lines close or fail at the same place. So a
         # line before `failed` is read by itself, instead of reading the same text for each line.
         after = failed = 0
+        fields: Record | None
         for at in [at for at, line in enumerate(lines) if '"' in line]:
             if at < after:
                 continue

@@ -26,7 +26,9 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
         rows, positions = batch.rows[start : start + size], batch.positions[start : start + size]
         keys: Sequence[int | None]
         try:
-            keys = await transaction.insert_new(batch.table.sql["insert"], rows)
+            keys = await transaction.insert_new(
+                batch.table.sql["insert"], rows, parents_locked=batch.parents_locked
+            )
         except DataError:
             keys, errors = await _insert_each(transaction, batch.table, rows)
             refused |= {start + at: error for at, error in errors.items()}
