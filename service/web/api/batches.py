@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -76,7 +76,7 @@ class Post:
         fingerprint = hash_of(self.request.url.query, *headers, plain)
         return Key(self.request.user, f"POST /{self.table.path}", text, fingerprint)
 
-    @property
+    @cached_property
     def _minimal(self) -> bool:
         preferences = self._header("Prefer").lower().split(",")
         return "return=minimal" in {preference.strip() for preference in preferences}
