@@ -5,7 +5,8 @@ insert does not accept them.
 
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
 IN list, the names of tables, columns and indexes, the name of a database, the definition of a key,
-the number of queries in a union, the conditions of a list, the step of ids that an insert expects.
+the number of queries in a union, the conditions of a list, the step of ids that an insert expects,
+locks on rows that are read, and an insert without the check of foreign keys.
 """
 
 from __future__ import annotations
@@ -47,6 +48,19 @@ def with_in_list(statement: str, count: int) -> str:
 def union_all(queries: Iterable[str]) -> str:
     """Queries with the same columns as one query."""
     return " UNION ALL ".join(queries)
+
+
+def locking(query: str) -> str:
+    """A query that locks the rows it finds against changes until the transaction ends."""
+    return f"({query} LOCK IN SHARE MODE)"
+
+
+def without_key_checks(insert: str) -> str:
+    """An insert without the check of foreign keys, on a server that accepts this hint.
+
+    The hint holds for one statement, so there is no setting to restore.
+    """
+    return insert.replace("INSERT", "INSERT /*+ SET_VAR(foreign_key_checks = OFF) */", 1)
 
 
 def with_name(statement: str, name: str) -> str:

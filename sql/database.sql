@@ -60,6 +60,35 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 -- name: server
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
+-- Whether this login may let rows in whose parents it has locked (core/writes/parents.py): the server
+-- is MySQL, so its locks are those of InnoDB; it is in no group, so it is the only writer; it accepts
+-- the hint; and the login sees the triggers of its database. Other servers answer with an error.
+-- name: trusts_locks
+SELECT /*+ SET_VAR(foreign_key_checks = OFF) */
+    @@foreign_key_checks = 0
+    AND VERSION() LIKE CONCAT(@@innodb_version, '%')
+    AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.global_variables
+        WHERE variable_name = 'group_replication_group_name' AND variable_value <> ''
+    )
+    AND EXISTS (
+        SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
+        UNION ALL
+        SELECT 1 FROM information_schema.schema_privileges
+        WHERE privilege_type = 'TRIGGER' AND DATABASE() LIKE table_schema
+    );
+
+-- The tables that a table refers to, and its triggers. The last query has no rows: it keeps others
+-- from changing the table before the transaction ends.
+-- name: constraints
+SELECT referenced_table_name FROM information_schema.referential_constraints
+WHERE constraint_schema = DATABASE() AND table_name = %s
+UNION ALL
+SELECT trigger_name FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() AND event_object_table = %s
+UNION ALL
+(SELECT '' FROM {name} LIMIT 0);
+
 -- name: id_step
 SELECT @@auto_increment_increment;
 

@@ -26,8 +26,9 @@ SELECT id FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id L
 -- name: find
 SELECT id, name, `datetime`, department_id, job_id FROM hired_employees WHERE id IN (%s);
 
+-- Names the index, because `sql.locking` must lock the rows themselves, not entries of another index.
 -- name: count_existing
-SELECT COUNT(*) FROM hired_employees WHERE id IN (%s);
+SELECT COUNT(*) FROM hired_employees FORCE INDEX (PRIMARY) WHERE id IN (%s);
 
 -- name: existing
 SELECT id FROM hired_employees WHERE id IN (%s);

@@ -1,10 +1,11 @@
-"""Splits text into records: all lines in one pass, then each line with a quote by itself.
+"""Splits text into records: all lines in one pass, if each line is a record, else one by one.
 
 A record that cannot be read becomes one reject, and reading continues on the next line.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Splitter:
             rf'[{blank}]*{quoted}"[{blank}]*(?={stop}|\n|\Z)|(?![{blank}]*")([^{stop}\n]*)'
         )
         self._open = re.compile(rf"[{blank}]*{quoted}\Z")
-        self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", *self._blank[1:])
+        self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", '" ', *self._blank[1:])
 
     def split(self, data: bytes, start: Position, *, last: bool, longest: bool) -> Block:
         """The complete records at the beginning of `data`.
@@ -90,8 +91,12 @@ class Splitter:
         text, invalid = _decode(data)
         lines = text.removesuffix("\n").split("\n") if text else []
         numbers = range(start.line, start.line + len(lines))
-        block = Block(start, start, self._fields(text, lines), numbers, lines[:])
-        read = self._read_quoted(block, text, lines, last=last, longest=longest)
+        quoted = self._quoted(text, lines) if '"' in text else None
+        records = quoted or [line.split(self._delimiter) for line in lines]
+        block = Block(start, start, self._stripped(text, records), numbers, lines[:])
+        read = len(lines)
+        if '"' in text and not quoted:
+            read = self._read_quoted(block, text, lines, last=last, longest=longest)
         if invalid:
             _refuse_invalid_utf8(block)
         if read < len(lines) or BLANK in block.records:
@@ -114,28 +119,40 @@ class Splitter:
         kept = self._blank_rows and record is not BLANK and block.texts[at]
         return record == BLANK and not kept
 
-    def _fields(self, text: str, lines: list[str]) -> list[Record]:
-        delimiter, blank = self._delimiter, self._blank
+    def _stripped(self, text: str, records: list[Record]) -> list[Record]:
+        """The records of `text` without spaces around their fields."""
         padded = any(padding in text for padding in self._padding)
-        if padded or " " in {text[:1], text[-1:]}:
-            return [[part.strip(blank) for part in line.split(delimiter)] for line in lines]
-        return [line.split(delimiter) for line in lines]
+        if not padded and " " not in {text[:1], text[-1:]}:
+            return records
+        return [[part.strip(self._blank) for part in record] for record in records]
+
+    def _quoted(self, text: str, lines: Sequence[str]) -> list[Record] | None:
+        """The records of lines with quotes; None unless each line is a well-formed record."""
+        # The csv module takes a quote after a space as a part of the field.
+        if any(f'{blank}"' in text for blank in self._blank):
+            return None
+        try:
+            records = list(csv.reader(lines, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return None
+        return [one or BLANK for one in records] if len(records) == len(lines) else None
 
     def _read_quoted(
         self, block: Block, text: str, lines: list[str], *, last: bool, longest: bool
     ) -> int:
         """Read the records with quotes again; the number of lines that are complete."""
-        if '"' not in text:
-            return len(lines)
         starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
         # Quotes that are open at the ends of several lines close or fail at the same place. So a
         # line before `failed` is read by itself, instead of reading the same text for each line.
         after = failed = 0
+        fields: Record | None
         for at in [at for at, line in enumerate(lines) if '"' in line]:
             if at < after:
                 continue
             if at < failed:
                 fields, end = self._record(lines[at], 0)[0], at + 1
+            elif alone := self._quoted(lines[at], [lines[at]]):
+                fields, end = self._stripped(lines[at], alone)[0], at + 1
             else:
                 fields, end = self._read_one(text, lines, at, starts[at])
                 if not fields and end == len(lines) and not last and not (longest and at == 0):

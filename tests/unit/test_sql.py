@@ -75,6 +75,19 @@ def test_a_bulk_insert_takes_the_fast_path_of_the_driver(name: str) -> None:
     assert RE_INSERT_VALUES.match(INSERTS[name])
 
 
+@pytest.mark.parametrize("name", BULK_INSERTS)
+def test_an_insert_without_key_checks_takes_it_too(name: str) -> None:
+    statement = sql.without_key_checks(INSERTS[name])
+    assert statement.startswith("INSERT /*+ SET_VAR(foreign_key_checks = OFF) */ INTO ")
+    assert RE_INSERT_VALUES.match(statement)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
+def test_the_query_that_locks_parents_reads_the_rows_themselves(table: Table) -> None:
+    locking = sql.locking(table.sql["count_existing"])
+    assert f"FROM {table.name} FORCE INDEX (PRIMARY) WHERE id IN (%s) LOCK IN SHARE MODE" in locking
+
+
 def test_only_inserts_of_a_single_row_are_exempt() -> None:
     assert {f"{table.name}.insert" for table in TABLES} <= set(BULK_INSERTS)
     assert set(INSERTS) >= ONE_ROW_AT_A_TIME

@@ -188,10 +188,12 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
+    `trusts_locks`: rows whose parents are locked need no check of foreign keys.
     read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
+    trusts_locks = False
 
     def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
@@ -280,5 +282,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             # seekdb's handshake names version 5.7.25; only VERSION() identifies it.
             if "OceanBase" in version:
                 await cursor.execute(SQL["oceanbase_session"])
-            if "MariaDB" in version:
+            elif "MariaDB" in version:
                 await cursor.execute(SQL["mariadb_session"])
+            elif not self._for_reads:
+                self.trusts_locks = await writability.trusts_locks(cursor)

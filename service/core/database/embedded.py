@@ -1,7 +1,9 @@
 """The embedded database: seekdb, a server for the MySQL protocol in a Python package.
 
 It listens on a private Unix socket only. Processes that open the same folder share one server,
-which ends with the last of these processes. A server that ends earlier is restarted.
+which ends with the last of these processes. A server that ends earlier is restarted. It has a lower
+priority than the program: else, under overload, its threads take the processor from the program,
+which then cannot even refuse requests in time.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,9 @@ log = logging.getLogger("hirebase.embedded")
 
 STOP_SECONDS = 20
 RETRY_SECONDS = 1
-OPEN_SCRIPT = "import sys, pylibseekdb; pylibseekdb.open(sys.argv[1]).close()"
+NICE = 10
+"""The priority of the server, as in `nice -n 10`."""
+OPEN_SCRIPT = f"import os, sys, pylibseekdb; os.nice({NICE}); pylibseekdb.open(sys.argv[1]).close()"
 
 
 class Server:
@@ -71,6 +76,7 @@ class Server:
             )
             await asyncio.sleep(RETRY_SECONDS)
         else:
+            _lower_priority(self._folder)
             log.warning("the embedded database in %s had ended and runs again", self._folder)
 
 
@@ -129,8 +135,22 @@ def _open_instance(folder: Path, stack: ExitStack) -> dict[str, Any]:
 
     instance = pylibseekdb.open(str(folder))
     stack.callback(instance.close)
+    _lower_priority(folder)
     options: dict[str, Any] = instance.connection_options()
     return options
+
+
+def _lower_priority(folder: Path) -> None:
+    """Lower the priority of a server that has started.
+
+    On Linux, each thread has a priority, and new threads inherit it.
+    """
+    with suppress(OSError):  # the server or a thread has ended
+        server = int((folder / "run" / "seekdb.pid").read_text())
+        tasks = Path(f"/proc/{server}/task")
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [server]:
+            nice = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _secure_folder(folder: Path) -> None:

@@ -61,16 +61,32 @@ class Transaction:
         self.sent += cursor.sent
         return int(cursor.rowcount)
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
-        """Insert rows that have their ids, or whose ids do not matter."""
+    @property
+    def trusts_locks(self) -> bool:
+        """Whether rows whose parents are locked need no check of foreign keys."""
+        return self._connection.trusts_locks
+
+    async def insert(
+        self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
+    ) -> None:
+        """Insert rows that have their ids, or whose ids do not matter.
+
+        parents_locked: the transaction has locked all their parents (core/writes/parents.py).
+        """
+        if parents_locked:
+            statement = sql.without_key_checks(statement)
         with translated_errors():
             async with self._connection.cursor(Cursor) as cursor:
                 await cursor.executemany(statement, rows)
                 self.sent += cursor.sent
 
-    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
-        """Insert rows in one statement and return their generated ids."""
+    async def insert_new(
+        self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
+    ) -> range:
+        """Insert rows in one statement and return their generated ids; see `insert`."""
         step = self._connection.id_step
+        if parents_locked:
+            statement = sql.without_key_checks(statement)
         try:
             with translated_errors():
                 async with self._connection.cursor(Cursor) as cursor:

@@ -55,7 +55,8 @@ class Batch:
     """Rows of one table as parameter tuples in column order, and the rejects.
 
     records: what was sent, by position; positions[i]: the position of rows[i]; parents: the parents
-    that rejected rows name, by position.
+    that rejected rows name, by position. parents_locked: the transaction that writes the batch has
+    locked the parents of all rows.
     """
 
     table: Table
@@ -65,6 +66,7 @@ class Batch:
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
     parents: dict[int, ParentIds] = field(default_factory=dict)
+    parents_locked: bool = False
 
     def parent_ids(self, at: int) -> set[int]:
         """The ids that the rows have at this offset."""

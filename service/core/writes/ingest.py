@@ -40,6 +40,8 @@ async def ingest(
     dry_run: bool = False,
 ) -> Verdict:
     """Insert the valid rows of a batch, in mode atomic all rows or none, and log the rejects."""
+    if not dry_run and (keys := await insert.insert_whole(transaction, validated)):
+        return Verdict(validated.received, len(keys), list(keys), [])
     # A copy, because after a deadlock this runs again, and then other parents may exist.
     batch = copy(validated)
     batch.rejects = list(validated.rejects)

@@ -6,10 +6,27 @@ from collections.abc import Sequence
 
 from service.core.database.driver import Cursor
 from service.core.database.statements import Transaction
-from service.core.errors import DataError
+from service.core.errors import DataError, StaleParentError
 from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error
 from service.core.tables import Table
+from service.core.writes import parents
+
+
+async def insert_whole(transaction: Transaction, batch: Batch) -> Sequence[int]:
+    """Write a small batch without rejects in one statement; its ids, or none if that fails.
+
+    The server checks the parents. A statement that fails undoes only itself, so that the batch can
+    be written row by row in the same transaction.
+    """
+    if batch.rejects or len(batch.rows) >= min(
+        parents.LOCKED_ROWS, _rows_of_statement(batch.table)
+    ):
+        return ()
+    try:
+        return await transaction.insert_new(batch.table.sql["insert"], batch.rows)
+    except (DataError, StaleParentError):
+        return ()
 
 
 async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
@@ -20,13 +37,14 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     """
     ids: list[int | None] = [None] * batch.received
     refused: dict[int, list[Error]] = {}
-    # A statement that is too long for the server would fail.
-    size = max(1, Cursor.max_stmt_length // batch.table.row_bytes)
+    size = _rows_of_statement(batch.table)
     for start in range(0, len(batch.rows), size):
         rows, positions = batch.rows[start : start + size], batch.positions[start : start + size]
         keys: Sequence[int | None]
         try:
-            keys = await transaction.insert_new(batch.table.sql["insert"], rows)
+            keys = await transaction.insert_new(
+                batch.table.sql["insert"], rows, parents_locked=batch.parents_locked
+            )
         except DataError:
             keys, errors = await _insert_each(transaction, batch.table, rows)
             refused |= {start + at: error for at, error in errors.items()}
@@ -35,6 +53,11 @@ async def insert(transaction: Transaction, batch: Batch) -> list[int | None]:
     if refused:
         batch.reject(refused)
     return ids
+
+
+def _rows_of_statement(table: Table) -> int:
+    """How many rows fit in a statement. One that is too long for the server would fail."""
+    return max(1, Cursor.max_stmt_length // table.row_bytes)
 
 
 async def _insert_each(

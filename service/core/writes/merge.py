@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Literal
 
@@ -99,9 +100,11 @@ async def put(
     if size:
         add_to(size, batch.table, decision, old)
     counts, errors = decision.counts, decision.refused
-    not_added = await _write_all(insert, transaction, batch.table, decision.added)
+    add = partial(insert, parents_locked=batch.parents_locked)
+    not_added = await _write_all(add, transaction, batch.table, decision.added)
     counts.added -= len(not_added)
-    not_changed = await _write_all(replace, transaction, batch.table, decision.changed)
+    change = partial(replace, parents_locked=batch.parents_locked)
+    not_changed = await _write_all(change, transaction, batch.table, decision.changed)
     counts.changed -= len(not_changed)
     if refused := not_added | not_changed:
         rows = decision.added | decision.changed
@@ -154,20 +157,27 @@ async def _write_each(
     return refused
 
 
-async def insert(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+async def insert(
+    transaction: Transaction, table: Table, rows: Iterable[Row], *, parents_locked: bool = False
+) -> None:
     """Add rows whose ids are free; DuplicateError if one is not."""
-    await _write(transaction, table.sql["insert_with_id"], rows)
+    await _write(transaction, table.sql["insert_with_id"], rows, parents_locked=parents_locked)
 
 
-async def replace(transaction: Transaction, table: Table, rows: Iterable[Row]) -> None:
+async def replace(
+    transaction: Transaction, table: Table, rows: Iterable[Row], *, parents_locked: bool = False
+) -> None:
     """Replace the rows that have these ids."""
-    await _write(transaction, table.sql["replace"], rows)
+    await _write(transaction, table.sql["replace"], rows, parents_locked=parents_locked)
 
 
-async def _write(transaction: Transaction, statement: str, rows: Iterable[Row]) -> None:
+async def _write(
+    transaction: Transaction, statement: str, rows: Iterable[Row], *, parents_locked: bool
+) -> None:
     ordered = sorted(rows, key=itemgetter(0))
     for start in range(0, len(ordered), STATEMENT):
-        await transaction.insert(statement, ordered[start : start + STATEMENT])
+        some = ordered[start : start + STATEMENT]
+        await transaction.insert(statement, some, parents_locked=parents_locked)
 
 
 async def find_among(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:

@@ -1,4 +1,9 @@
-"""The parents that rows refer to: a row whose parent does not exist is a reject."""
+"""The parents that rows refer to: a row whose parent does not exist is a reject.
+
+The server checks each row against each of its parents. If a batch is large, the query that looks
+for the parents also locks them, so that nobody can delete them before the transaction ends. Then
+the rows need no check by the server (docs/decisions/0006-writes.md).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,11 @@ from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Field, Table, by_name
 from sql import chunks
+
+SQL = sql.statements("database")
+
+LOCKED_ROWS = 500
+"""With fewer rows, it takes longer to ask for other constraints than the server needs to check."""
 
 
 def _no_ids(_table: Table, _ids: set[int]) -> set[int]:
@@ -30,7 +40,9 @@ async def check_parents(
     ids will exist before the rows are written.
     """
     references = [Reference.of(batch, at, field) for at, field in batch.table.parents]
-    if await _all_exist(transaction, references):
+    lock = transaction.trusts_locks and len(batch.rows) >= LOCKED_ROWS
+    if await _all_exist(transaction, references, lock=lock):
+        batch.parents_locked = lock and await _has_no_other_constraints(transaction, batch.table)
         return
     errors: dict[int, list[Error]] = {}
     for reference in references:
@@ -92,14 +104,28 @@ def _with_error(reject: Reject, error: Error) -> Reject:
     return Reject(reject.position, reject.record, [*reject.errors, error])
 
 
-async def _all_exist(transaction: Transaction, references: list[Reference]) -> bool:
-    """Whether all parents exist, as in most batches: one round trip."""
+async def _has_no_other_constraints(transaction: Transaction, table: Table) -> bool:
+    """Whether the parents are all that the server checks: no other foreign key, and no trigger.
+
+    A trigger may write to tables that have foreign keys of their own.
+    """
+    statement = sql.with_name(SQL["constraints"], table.name)
+    found = await transaction.fetch(statement, (table.name, table.name))
+    return sorted(name for (name,) in found) == sorted(
+        field.references or "" for _, field in table.parents
+    )
+
+
+async def _all_exist(transaction: Transaction, references: list[Reference], *, lock: bool) -> bool:
+    """Whether all parents exist, as in most batches: one round trip, which can lock them."""
     tables_and_ids = [(one.table, ids) for one in references for ids in one.chunks]
     if not tables_and_ids:
         return True
     counts = [
         sql.with_in_list(table.sql["count_existing"], len(ids)) for table, ids in tables_and_ids
     ]
+    if lock:
+        counts = list(map(sql.locking, counts))
     parameters = [key for _, ids in tables_and_ids for key in ids]
     found = await transaction.fetch(sql.union_all(counts), parameters)
     existing: int = sum(count for (count,) in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ class Post:
             return None
         return key_of(self.request, f"POST /{self.table.path}", FINGERPRINT_HEADERS, plain)
 
-    @property
+    @cached_property
     def _minimal(self) -> bool:
         preferences = self._header("Prefer").lower().split(",")
         return "return=minimal" in {preference.strip() for preference in preferences}

@@ -72,13 +72,17 @@ class Recorder(Transaction):
         super().__init__(inner._connection, inner._deadline)
         self.statements: list[str] = []
 
-    async def insert(self, statement: str, rows: Sequence[Row]) -> None:
+    async def insert(
+        self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
+    ) -> None:
         self.statements.append(statement)
-        await super().insert(statement, rows)
+        await super().insert(statement, rows, parents_locked=parents_locked)
 
-    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
+    async def insert_new(
+        self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
+    ) -> range:
         self.statements.append(statement)
-        return await super().insert_new(statement, rows)
+        return await super().insert_new(statement, rows, parents_locked=parents_locked)
 
     async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         self.statements.append(statement)

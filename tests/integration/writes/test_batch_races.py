@@ -18,8 +18,10 @@ from service.core.database.statements import Row, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import ContentionError, UnavailableError
 from service.core.rules import batch
+from service.core.rules.batch import MAX_ROWS
 from service.core.settings import Settings
 from service.core.tables import by_path
+from service.core.writes import parents as parents_of_rows
 from service.core.writes.ingest import Mode, ingest
 from service.core.writes.rejects import RejectOrigin
 from tests.support.commit_faults import faulty_commits
@@ -38,6 +40,12 @@ async def parents(database: Database) -> None:
     await add_parents(database, range(1, 9))
 
 
+@pytest.fixture(params=[False, True], ids=["checked by the server", "parents locked"])
+def locking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of any size lock their parents, or none does."""
+    monkeypatch.setattr(parents_of_rows, "LOCKED_ROWS", 1 if request.param else MAX_ROWS + 1)
+
+
 class InterferingTransaction(Transaction):
     """Another connection deletes a department just before the first insert."""
 
@@ -46,11 +54,13 @@ class InterferingTransaction(Transaction):
         self._other = other
         self._department = department
 
-    async def insert_new(self, statement: str, rows: Sequence[Row]) -> range:
+    async def insert_new(
+        self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
+    ) -> range:
         if "hired_employees" in statement:
             async with self._other.transaction() as transaction:
                 await transaction.execute(REMOVE, (self._department,))
-        return await super().insert_new(statement, rows)
+        return await super().insert_new(statement, rows, parents_locked=parents_locked)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -79,6 +89,7 @@ def _plain(failure: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+@pytest.mark.usefixtures("locking")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kept", [True, False])
 async def test_a_batch_waits_for_the_transaction_that_deletes_a_parent(
@@ -116,6 +127,7 @@ async def checked(scratch: Settings) -> AsyncIterator[tuple[Client, Database]]:
             yield client, database
 
 
+@pytest.mark.usefixtures("locking")
 @pytest.mark.parametrize("limit", [Cursor.max_stmt_length, 20_000])
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_row_that_only_the_server_refuses_rejects_only_itself(
@@ -146,6 +158,7 @@ async def test_a_row_that_only_the_server_refuses_rejects_only_itself(
     assert logged == [(4 if mode == "partial" else 1,)]
 
 
+@pytest.mark.usefixtures("locking")
 async def test_eight_writers_and_a_transaction_that_locks_their_parents_all_succeed(
     api: Client, database: Database, parents: None
 ) -> None:
@@ -175,6 +188,7 @@ async def test_eight_writers_and_a_transaction_that_locks_their_parents_all_succ
     assert await count(database, "hired_employees") == 8 * 3 * 50
 
 
+@pytest.mark.usefixtures("locking")
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "again"}])
 async def test_a_deadlock_at_commit_is_retried(
     migrated: Settings, database: Database, parents: None, key: dict[str, str]

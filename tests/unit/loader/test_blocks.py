@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from loader.reading import blocks as reading
 from loader.reading.blocks import beginning, blocks
 from loader.reading.layout import layout_of
-from loader.reading.splitter import NEVER_CLOSED, NOT_UTF8, TOO_LONG, Block
+from loader.reading.splitter import NEVER_CLOSED, NOT_UTF8, TOO_LONG, Block, Splitter
 from service.core.errors import InputError
 from service.core.tables import by_name
 from service.core.writes.checkpoint import Position
@@ -220,6 +220,18 @@ def test_small_blocks_have_the_records_of_one_large_block(parts: list[bytes]) ->
         for at, block in enumerate(cut):
             rest = list(blocks(io.BytesIO(content), layout, block.start))
             assert rest == cut[at:]
+
+
+PIECES = ["1", "a", '"', '""', ",", "\n", "\r\n", " ", "\t", "5,b", '"x, y"', "é", "\0"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join), st.sampled_from(",\t"))
+def test_the_fast_reader_of_quotes_finds_the_same_records(text: str, delimiter: str) -> None:
+    content = text.encode()
+    fast = read(content, delimiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Splitter, "_quoted", lambda *_: None)
+        assert fast == read(content, delimiter)
 
 
 def test_each_block_starts_where_the_one_before_ends() -> None:

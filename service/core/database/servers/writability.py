@@ -10,7 +10,7 @@ import sql
 
 READ_ONLY, OUTSIDE = 1290, 1047
 """Error numbers of servers: read-only, or not a ready member of the cluster."""
-DENIED, NO_TABLE = 1142, 1146
+DENIED, NO_TABLE, LOST = 1142, 1146, 2013
 BLOCKING_TRANSFERS = ("rsync", "mysqldump")
 """Methods of Galera that block writes on the node that sends its data to another."""
 
@@ -28,6 +28,18 @@ async def check(cursor: Any, version: str, *, read_only: bool) -> None:
         await _check_galera(cursor)
     elif not any(name in version for name in ("OceanBase", "TiDB")):
         await _check_group(cursor)
+
+
+async def trusts_locks(cursor: Any) -> bool:
+    """Whether a lock on a parent is as good as the server's check of a foreign key."""
+    try:
+        await cursor.execute(SQL["trusts_locks"])
+        ((trusted,),) = await cursor.fetchall()
+    except pymysql.MySQLError as error:
+        if error.args[0] == LOST:
+            raise
+        return False  # the server has no such variable, table or hint
+    return bool(trusted)
 
 
 async def _check_galera(cursor: Any) -> None:
