@@ -12,10 +12,10 @@ import httpx
 import msgspec
 import pytest
 
-from loader.loading import pipeline
 from loader.loading.pipeline import Load
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from service.core.writes import checkpoint
 from service.web.console.jobs import KEPT_SECONDS, Jobs
 from tests.conftest import calling
 from tests.support.console import age_jobs, events, failing_after, run
@@ -82,7 +82,7 @@ async def test_an_old_job_leaves_no_checkpoints(
     other += "origin_key) VALUES ('k', 0, 1, 1, 2, '/data/jobs.csv', 'k')"
     with monkeypatch.context() as patch:
         patch.setattr(Load, "_put", failing_after(1, Load._put))
-        patch.setattr(pipeline, "ATTEMPTS", 1)
+        patch.setattr(checkpoint, "ATTEMPTS", 1)
         await run(client, f"/console/jobs/{job}/confirm", json={})
     async with database.transaction() as transaction:
         await transaction.execute(other)
