@@ -107,5 +107,5 @@ def write_backup(file: IO[bytes]) -> None:
     page = records(EMPLOYEES, PAGE)
     for first in range(0, RESTORED, PAGE):
         rows = [row | {"id": first + row["id"]} for row in page]
-        file.write(writer.block(values(rows), total(rows)))
+        file.write(writer.block(writer.encode(values(rows)), total(rows)))
     file.write(writer.end())
