@@ -33,6 +33,10 @@ RESTORED = (
     "A restore is replacing this table, so it takes no rows now. Nothing was written. Try again "
     "when the restore is done."
 )
+DENIED = (
+    "The database login lacks a right (error {number}). Nothing was changed. `python -m service "
+    "doctor` names the right to grant."
+)
 SLOW = "The database did not answer in time. Try again shortly."
 
 _KINDS: dict[type[HirebaseError], set[int]] = {
@@ -92,6 +96,8 @@ _TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
 ]
 """Errors that have no number of their own: only the text tells them apart."""
 
+_DENIALS = {1044, 1142, 1143, 1227, 1370}
+
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
@@ -118,6 +124,8 @@ def _translate(error: pymysql.MySQLError) -> HirebaseError:
         return kind(RESTORED)
     if issubclass(kind, TransactionTooLarge):
         return kind(TOO_LARGE.format(number=number))
+    if number in _DENIALS:
+        return kind(DENIED.format(number=number))
     return kind(f"The database refused the statement (error {number}).")
 
 

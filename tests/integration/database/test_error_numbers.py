@@ -91,3 +91,10 @@ def test_a_number_without_a_place_is_an_error_of_the_program() -> None:
     with pytest.raises(DatabaseError) as caught, translated_errors():
         raise pymysql.ProgrammingError(1064, "syntax")
     assert type(caught.value) is DatabaseError
+
+
+@pytest.mark.parametrize("number", [1044, 1142, 1227])
+async def test_a_right_that_is_missing_is_named_by_doctor(database: Database, number: int) -> None:
+    with pytest.raises(DatabaseError, match="lacks a right.*doctor"):
+        async with database.transaction() as transaction:
+            await transaction.execute(SIGNAL.format(number, "denied"))
