@@ -34,7 +34,8 @@ from tests.support.restores import contents, definitions
 ALL = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 60))
 OURS = {
     *(table.name for table in TABLES),
-    *("console_jobs", "idempotency_keys", "loads", "rejects", "schema_migrations"),
+    *("console_jobs", "idempotency_keys", "loads", "reject_outcomes", "rejects"),
+    "schema_migrations",,
 }
 
 
