@@ -14,7 +14,7 @@ BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs bench chaos cluster lock audit clean
+.PHONY: help run test check format docs dist bench chaos cluster lock image audit clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -42,6 +42,9 @@ docs: $(DEV) ## draw the tree of packages again, and build the documentation in 
 	@$(BIN)/python -m tests.support.tree
 	@$(BIN)/python -m tests.support.site
 
+dist: $(DEV) ## build the wheel and the source archive in dist/; needs no network
+	@$(BIN)/python -m hatchling build --clean $(ARGS)
+
 bench: $(BENCH) ## run every benchmark, each figure beside its floor
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
@@ -58,11 +61,15 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv --quiet pip compile py
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
 lock: $(VENV)/.created ## resolve the dependencies again; ARGS=--upgrade takes the newest versions
 	$(PIP) install uv==$(UV_VERSION)
-	$(COMPILE) --extra embedded --extra otel --extra dev --extra bench -o requirements-bench.lock $(ARGS) >/dev/null
-	$(COMPILE) --extra embedded --extra otel --extra dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
+	$(COMPILE) --extra embedded --extra otel --group dev --group bench -o requirements-bench.lock $(ARGS) >/dev/null
+	$(COMPILE) --extra embedded --extra otel --group dev -c requirements-bench.lock -o requirements-dev.lock >/dev/null
 	$(COMPILE) --extra embedded -c requirements-bench.lock -o requirements-embedded.lock >/dev/null
 	$(COMPILE) --extra otel -c requirements-bench.lock -o requirements-otel.lock >/dev/null
 	$(COMPILE) -c requirements-bench.lock -o requirements.lock >/dev/null
+	$(subst pyproject.toml,--group sbom,$(COMPILE)) -o requirements-sbom.lock >/dev/null
+
+image: ## build the image hirebase; PYTHON_IMAGE names its base, which is pinned by digest
+	@deploy/image/build.sh $(ARGS)
 
 audit: $(VENV)/.created ## check the service's dependencies for known vulnerabilities; needs a network
 	@$(BIN)/python -c 'import urllib.request as r; r.urlopen("$(ADVISORIES)", timeout=10)' 2>/dev/null \

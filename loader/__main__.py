@@ -19,6 +19,7 @@ from loader.options import WORKERS, Options
 from loader.reading.source import Source, open_sources
 from loader.reporting.progress import Progress, on_terminal, silent
 from loader.reporting.summary import Summary, render
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.errors import HirebaseError, InputError, SettingsError
@@ -136,6 +137,7 @@ async def _load(
 ) -> list[Summary]:
     async with connect(settings) as database:
         await migrate(database)
+        await tidy(database)
         return await load_sources(database, sources, options, progress)
 
 

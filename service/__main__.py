@@ -1,4 +1,4 @@
-"""python -m service: the command line."""
+"""The command line: `hirebase`, or python -m service."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import sys
 
 import click
 
+from loader.__main__ import main as load_command
+from service import __version__
+from service.cli.doctor.command import doctor_command
+from service.cli.users import users_command
 from service.commands import backup_command, restore_command, verify_command
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.database.pending import pending_changes
 from service.core.errors import HirebaseError, SettingsError
 from service.core.settings import Settings
 from service.serve import serve
@@ -21,7 +26,11 @@ class Commands(click.Group):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Insert `serve` if the arguments name no command."""
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        # Not for the shell's completion, which asks with the words before the cursor.
+        is_option = bool(args) and args[0].startswith("-")
+        if not context.resilient_parsing and (
+            not args or (is_option and args[0] not in ("--help", "--version"))
+        ):
             args = ["serve", *args]
         return super().parse_args(context, args)
 
@@ -39,6 +48,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, help="hirebase: a company's hiring history in MySQL.")
+@click.version_option(__version__, prog_name="hirebase")
 def main() -> None:
     pass
 
@@ -51,10 +61,17 @@ def serve_command(load_first: bool, workers: int) -> None:
 
 
 @main.command(name="migrate", help="Bring the database's tables up to date.")
-def migrate_command() -> None:
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Change nothing; list what is pending, its locks and its time. The exit code is 1 if "
+    "something is pending, 2 if that cannot be found out.",
+)
+def migrate_command(check: bool) -> None:
     settings = Settings.from_environment(os.environ)
-    applied = asyncio.run(_migrate(settings))
-    click.echo("\n".join(applied) or "Up to date.")
+    lines = asyncio.run(_pending(settings) if check else _migrate(settings))
+    click.echo("\n".join(lines) or "Up to date.")
+    sys.exit(1 if check and lines else 0)
 
 
 async def _migrate(settings: Settings) -> list[str]:
@@ -62,8 +79,17 @@ async def _migrate(settings: Settings) -> list[str]:
         return await migrate(database)
 
 
-for command in (backup_command, restore_command, verify_command):
+async def _pending(settings: Settings) -> list[str]:
+    try:
+        async with connect(settings) as database:
+            return [change.describe() for change in await pending_changes(database)]
+    except HirebaseError as error:
+        raise SettingsError(str(error)) from error  # ends with 2, because 1 means pending
+
+
+for command in (backup_command, restore_command, verify_command, users_command, doctor_command):
     main.add_command(command)
+main.add_command(load_command, name="load")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -12,12 +14,17 @@ import msgspec
 
 from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.preview import preview
+from service.core.backups.restore import restore
+from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import opened
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
+from service.core.database.migrations import applied_migrations
 from service.core.database.replication.replicas import replicas
+from service.core.database.transactions import Database
 from service.core.errors import BackupError
+from service.core.progress import Progress, of_rows, on_terminal
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
 
@@ -44,7 +51,9 @@ def backup_command(
         raise click.UsageError("Use --table or --all, not both.")
     settings = Settings.from_environment(os.environ)
     store = BackupStore(folder or settings.backup_dir)
-    saved = asyncio.run(_save(settings, store, by_path(table) if table else None, codec, keep))
+    one = by_path(table) if table else None
+    with on_terminal() as display:
+        saved = asyncio.run(_save(settings, store, one, codec, keep, of_rows(display)))
     rows = sum(part.rows for part in saved.tables.values())
     click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
 
@@ -55,7 +64,9 @@ def backup_command(
 @click.argument("file", type=EXISTING)
 def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
     settings = Settings.from_environment(os.environ)
-    for done in asyncio.run(_restore(settings, file, mode, dry_run=dry_run)):
+    with on_terminal() as display:
+        results = asyncio.run(_restore(settings, file, mode, of_rows(display), dry_run=dry_run))
+    for done in results:
         facts = msgspec.structs.asdict(done)
         click.echo(" ".join(f"{name}={value}" for name, value in facts.items()))
 
@@ -65,7 +76,8 @@ def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
 )
 @click.argument("file", type=EXISTING)
 def verify_command(file: Path) -> None:
-    verification = asyncio.run(_verify(file))
+    with on_terminal() as display:
+        verification = asyncio.run(_verify(file, of_rows(display)))
     for verdict in verification.tables:
         click.echo(
             f"{verdict.table}: {verdict.rows} rows, {verdict.codec}, "
@@ -75,19 +87,35 @@ def verify_command(file: Path) -> None:
         raise BackupError("Another program wrote this file, so it has no checksum to verify.")
 
 
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Database]:
+    """The database; NewerSchemaError if it belongs to a newer version."""
+    async with connect(settings) as database:
+        await applied_migrations(database.fetch)
+        yield database
+
+
 async def _save(
-    settings: Settings, store: BackupStore, table: Table | None, codec: Codec, keep: int | None
+    settings: Settings,
+    store: BackupStore,
+    table: Table | None,
+    codec: Codec,
+    keep: int | None,
+    progress: Progress,
 ) -> Saved:
-    async with connect(settings) as database, replicas(settings, database) as readers:
-        return await store.save(await readers.current(), table, codec, keep)
+    async with _connected(settings) as database, replicas(settings, database) as readers:
+        return await store.save(await readers.current(), table, codec, keep, progress)
 
 
-async def _restore(settings: Settings, path: Path, mode: Mode, *, dry_run: bool) -> list[Restored]:
+async def _restore(
+    settings: Settings, path: Path, mode: Mode, progress: Progress, *, dry_run: bool
+) -> list[Restored]:
+    work = preview if dry_run else restore
     with path.open("rb") as file:
-        async with connect(settings) as database, opened(file) as sources:
-            return await restore(database, sources, mode, dry_run=dry_run)
+        async with _connected(settings) as database, opened(file) as sources:
+            return await work(database, sources, mode, progress)
 
 
-async def _verify(path: Path) -> Verification:
+async def _verify(path: Path, progress: Progress) -> Verification:
     with path.open("rb") as file:
-        return await verify(file)
+        return await verify(file, progress)

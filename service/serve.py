@@ -18,6 +18,7 @@ import uvicorn
 from loader.loading.pipeline import load
 from loader.options import Options
 from loader.reporting.summary import render
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.servers.addresses import format_address
@@ -43,13 +44,14 @@ def serve(*, load_first: bool, workers: int) -> None:
     if settings != configured:
         os.environ["API_PASS"] = settings.api_pass  # workers read the environment again
     _check_address(settings.api_host, settings.api_port)
+    tls = _tls(settings)
     _set_signal_handlers()
     with suppress(KeyboardInterrupt), _metrics_folder():
         if workers == 1:
             _import_app()
         with _kept_open(_prepared_database(settings, load_first=load_first)):
             _print_address(settings, generated=settings != configured)
-            _run_uvicorn(settings, workers)
+            _run_uvicorn(settings, workers, tls)
 
 
 def _check_address(host: str, port: int) -> None:
@@ -70,7 +72,21 @@ def _check_address(host: str, port: int) -> None:
         ) from error
 
 
-def _run_uvicorn(settings: Settings, workers: int) -> None:
+def _tls(settings: Settings) -> dict[str, Any]:
+    """uvicorn's options for TLS; SettingsError unless the files can be used."""
+    if settings.api_tls_cert is None or settings.api_tls_key is None:
+        return {}
+    from service.web.traffic.tls import context, reloading_context
+
+    context(settings.api_tls_cert, settings.api_tls_key)
+    return {
+        "ssl_certfile": settings.api_tls_cert,
+        "ssl_keyfile": settings.api_tls_key,
+        "ssl_context_factory": reloading_context,
+    }
+
+
+def _run_uvicorn(settings: Settings, workers: int, tls: dict[str, Any]) -> None:
     uvicorn.run(
         APP,
         factory=True,
@@ -81,6 +97,7 @@ def _run_uvicorn(settings: Settings, workers: int) -> None:
         # uvicorn kills a worker that is silent for this long, with all its requests.
         timeout_worker_healthcheck=settings.mysql_timeout,
         **PROTOCOL,
+        **tls,
     )
 
 
@@ -130,6 +147,7 @@ async def _prepared_database(settings: Settings, *, load_first: bool) -> AsyncIt
     async with connect(settings) as database:
         for name in await migrate(database):
             click.echo(f"Migrated: {name}")
+        await tidy(database)
         if load_first:
             await _load(database, settings)
         yield
@@ -155,10 +173,12 @@ def _describe_database(settings: Settings) -> str:
 
 
 def _print_address(settings: Settings, *, generated: bool) -> None:
-    click.echo(f"API: http://{settings.api_host}:{settings.api_port}")
+    scheme = "https" if settings.api_tls_cert else "http"
+    click.echo(f"API: {scheme}://{settings.api_host}:{settings.api_port}")
     click.echo(f"User: {settings.api_user}")
     click.echo(f"Password: {settings.api_pass if generated else 'as set in API_PASS'}")
-    if settings.api_host not in ("127.0.0.1", "::1", "localhost"):
+    if scheme == "http" and settings.api_host not in ("127.0.0.1", "::1", "localhost"):
         click.echo(
-            "Passwords cross the network in plain text: use a proxy with TLS (docs/security.md)"
+            "Passwords cross the network in plain text: set API_TLS_CERT and API_TLS_KEY, or use a "
+            "proxy with TLS (docs/security.md)"
         )

@@ -4,8 +4,9 @@ Each statement has a `-- name: …` line. Comments are removed on loading, becau
 insert does not accept them.
 
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
-IN list, the name of a table or a database, the number of queries in a union, the step of ids that
-an insert expects, locks on rows that are read, and an insert without the check of foreign keys.
+IN list, the names of tables, columns and indexes, the name of a database, the definition of a key,
+the number of queries in a union, the conditions of a list, the step of ids that an insert expects,
+locks on rows that are read, and an insert without the check of foreign keys.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
@@ -21,19 +23,21 @@ _IN_LIST = re.compile(r"IN \((%s|\?)\)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
+OURS = files(__package__)
+
+
 @cache
-def statements(file: str) -> dict[str, str]:
-    """The statements of `sql/{file}.sql` by name, in the order of the file."""
-    _, *sections = _NAME.split(_read(f"{file}.sql"))
+def statements(file: str, folder: Traversable = OURS) -> dict[str, str]:
+    """The statements of `{folder}/{file}.sql` by name, in the order of the file."""
+    _, *sections = _NAME.split(_read(folder / f"{file}.sql"))
     return {name: _clean(text) for name, text in zip(sections[::2], sections[1::2], strict=True)}
 
 
 @cache
-def migrations() -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+def migrations(folder: Traversable = OURS) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
     """(version, name, statements) of every migration, oldest first."""
-    folder = files(__package__) / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return tuple(_migration(name) for name in names)
+    entries = [entry for entry in (folder / "migrations").iterdir() if entry.name.endswith(".sql")]
+    return tuple(_migration(entry) for entry in sorted(entries, key=lambda entry: entry.name))
 
 
 def with_in_list(statement: str, count: int) -> str:
@@ -68,6 +72,46 @@ def with_name(statement: str, name: str) -> str:
     return statement.replace("{name}", name)
 
 
+def on_table(statement: str, name: str, other: str) -> str:
+    """A statement that reads or writes the table `other` in place of the table `name`."""
+    return re.sub(rf"\b(FROM|INTO) {name}\b", rf"\1 {other}", statement)
+
+
+def any_differs(columns: Iterable[str]) -> str:
+    """Whether the rows `staged` and `live` differ in a column: NULLs are equal, spaces count."""
+    pairs = (
+        f"CAST(staged.`{column}` AS BINARY) <=> CAST(live.`{column}` AS BINARY)"
+        for column in columns
+    )
+    return f"NOT ({' AND '.join(pairs)})"
+
+
+def with_names(statement: str, **names: str | Sequence[str]) -> str:
+    """A statement with names of tables, columns or indexes, or lists of them, for `{key}`s."""
+    for key, value in names.items():
+        several = [value] if isinstance(value, str) else value
+        listed = ", ".join(with_name("`{name}`", name) for name in several)
+        statement = statement.replace(f"{{{key}}}", listed)
+    return statement
+
+
+def with_parts(statement: str, **parts: str) -> str:
+    """A statement with parts of SQL for `{key}`s: made here, or as the server itself shows them."""
+    for key, part in parts.items():
+        statement = statement.replace(f"{{{key}}}", part)
+    return statement
+
+
+def all_of(conditions: Iterable[str]) -> str:
+    """A condition that is true if all of these are."""
+    return " AND ".join(conditions)
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """A condition that is true if one of these is."""
+    return f"({' OR '.join(conditions)})"
+
+
 def if_id_step(values: str, step: int) -> str:
     """The values of a row, `(%s, …)`, that the server refuses if the session has another step.
 
@@ -77,14 +121,14 @@ def if_id_step(values: str, step: int) -> str:
     return values.replace("%s", check, 1)
 
 
-def _migration(file: str) -> tuple[int, str, tuple[str, ...]]:
-    version, _, name = file.removesuffix(".sql").partition("_")
-    texts = _COMMENT.sub("", _read(f"migrations/{file}")).split(";")
+def _migration(file: Traversable) -> tuple[int, str, tuple[str, ...]]:
+    version, _, name = file.name.removesuffix(".sql").partition("_")
+    texts = _COMMENT.sub("", _read(file)).split(";")
     return int(version), name, tuple(filter(None, map(_clean, texts)))
 
 
-def _read(path: str) -> str:
-    return (files(__package__) / path).read_text(encoding="utf-8")
+def _read(file: Traversable) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _clean(text: str) -> str:

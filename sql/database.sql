@@ -127,6 +127,9 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- name: snapshot
 START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;
 
+-- name: last_id
+SELECT COALESCE(MAX(id), 0) FROM {name};
+
 -- name: savepoint
 SAVEPOINT before_rows;
 
@@ -162,3 +165,12 @@ SELECT version FROM schema_migrations WHERE version > 0;
 -- name: record_migration
 INSERT INTO schema_migrations (version, name) VALUES (%s, %s)
 ON DUPLICATE KEY UPDATE name = VALUES(name);
+
+-- name: galera_is_on
+SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON';
+
+-- name: table_names
+SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE();
+
+-- name: count_rows
+SELECT COUNT(*) FROM {name};

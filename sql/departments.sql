@@ -31,18 +31,18 @@ DELETE FROM departments WHERE id IN (%s);
 
 -- The checksum of a range of ids. core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
-SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, department)) * id), 0)
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', department)) * id), 0)
 FROM departments WHERE id > %s AND id <= %s;
 
 -- name: nth
 SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- A page of a backup: its last id, and its rows as JSON with the values of Avro. GROUP_CONCAT takes
--- a third of the time of JSON_ARRAYAGG.
+-- A page of a backup: its count and its checksum, and as JSON the values of its rows as in Avro,
+-- each followed by a comma. GROUP_CONCAT takes a third of the time of JSON_ARRAYAGG.
 -- name: backup_page
-SELECT MAX(id),
-    GROUP_CONCAT('{"id":', id, ',"department":', JSON_QUOTE(department), '}')
-FROM (SELECT id, department FROM departments WHERE id > %s ORDER BY id LIMIT %s) AS page;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', department)) * id), 0),
+    GROUP_CONCAT(id, ',', JSON_QUOTE(department), ',' SEPARATOR '')
+FROM departments WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM departments WHERE id BETWEEN %s AND %s;

@@ -51,24 +51,22 @@ SELECT id, job_id FROM hired_employees WHERE job_id IN (%s) ORDER BY id LIMIT 10
 
 -- The checksum of a range of ids. core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
-SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, name,
-    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), department_id, job_id)) * id), 0)
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', name, '\t',
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), '\t', department_id, '\t', job_id)) * id), 0)
 FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 
 -- name: nth
 SELECT id FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- A page of a backup: its last id, and its rows as JSON with the values of Avro, datetime in
--- microseconds since 1970. GROUP_CONCAT takes a third of the time of JSON_ARRAYAGG.
+-- A page of a backup: its count and its checksum, and as JSON the values of its rows as in Avro,
+-- datetime in microseconds since 1970, each followed by a comma. GROUP_CONCAT takes a third of the time of JSON_ARRAYAGG.
 -- name: backup_page
-SELECT MAX(id), GROUP_CONCAT(
-    '{"id":', id, ',"name":', JSON_QUOTE(name),
-    ',"datetime":', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`),
-    ',"department_id":', department_id, ',"job_id":', job_id, '}')
-FROM (
-    SELECT id, name, `datetime`, department_id, job_id
-    FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT %s
-) AS page;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', name, '\t',
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), '\t', department_id, '\t', job_id)) * id), 0),
+    GROUP_CONCAT(id, ',', JSON_QUOTE(name), ',',
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `datetime`), ',', department_id, ',', job_id, ','
+    SEPARATOR '')
+FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM hired_employees WHERE id BETWEEN %s AND %s;

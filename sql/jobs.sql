@@ -31,18 +31,18 @@ DELETE FROM jobs WHERE id IN (%s);
 
 -- The checksum of a range of ids. core/backups/format/checksum.py computes the same from a backup.
 -- name: checksum
-SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, job)) * id), 0)
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', job)) * id), 0)
 FROM jobs WHERE id > %s AND id <= %s;
 
 -- name: nth
 SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
--- A page of a backup: its last id, and its rows as JSON with the values of Avro. GROUP_CONCAT takes
--- a third of the time of JSON_ARRAYAGG.
+-- A page of a backup: its count and its checksum, and as JSON the values of its rows as in Avro,
+-- each followed by a comma. GROUP_CONCAT takes a third of the time of JSON_ARRAYAGG.
 -- name: backup_page
-SELECT MAX(id),
-    GROUP_CONCAT('{"id":', id, ',"job":', JSON_QUOTE(job), '}')
-FROM (SELECT id, job FROM jobs WHERE id > %s ORDER BY id LIMIT %s) AS page;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT(id, '\t', job)) * id), 0),
+    GROUP_CONCAT(id, ',', JSON_QUOTE(job), ',' SEPARATOR '')
+FROM jobs WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM jobs WHERE id BETWEEN %s AND %s;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from copy import copy
@@ -12,32 +10,32 @@ from functools import partial
 from msgspec import Struct
 
 from loader.loading.block_size import block_bytes
-from loader.loading.checkpoint import Checkpoint, Done
 from loader.loading.dry_run import dry_run, shadow_tables
-from loader.loading.ordered import Ids, Job, in_order
+from loader.loading.file_checkpoint import FileCheckpoint
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
 from loader.reading.file import CsvFile, at_lines
 from loader.reading.source import Source, open_sources, printable
-from loader.reading.splitter import Block, Position
+from loader.reading.splitter import Block
 from loader.reporting.progress import Progress, silent
 from loader.reporting.rejects_file import check_folder, rejects_file
 from loader.reporting.summary import Summary
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
-from service.core.errors import DuplicateError, StoppedError, UnavailableError
+from service.core.errors import StoppedError
+from service.core.ordered import Ids, Job, in_order
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject
 from service.core.tables import TABLES
 from service.core.threads import in_thread
 from service.core.writes import merge
+from service.core.writes.checkpoint import Done, Position, exactly_once
 from service.core.writes.merge import Counts
 from service.core.writes.parents import check_parents
 from service.core.writes.rejects import RejectOrigin
 
 SECONDS = 300
-ATTEMPTS = 8
 
 
 class Outcome(Struct, frozen=True):
@@ -132,7 +130,7 @@ class Load:
         small = options.small_blocks or database.embedded
         if file.block_bytes != block_bytes(TransactionLimits(), small=small):
             key += f" of {file.block_bytes}"
-        self.checkpoint = Checkpoint(database, file.source, file.fingerprint, key)
+        self.checkpoint = FileCheckpoint(database, file.source, file.fingerprint, key)
 
     async def run(self, progress: Progress) -> Summary:
         """Load the blocks that are not loaded yet.
@@ -191,38 +189,28 @@ class Load:
 
     async def _write(self, block: Block, batch: Batch) -> Outcome:
         """Write a block once, even if others load this file or the connection breaks."""
-        for attempt in range(ATTEMPTS):
-            try:
-                if attempt and (done := await self.checkpoint.find(block)):
-                    return await self._recorded(done)
-                return await self._database.run(
-                    lambda transaction: self._put(transaction, block, batch), SECONDS
-                )
-            except (DuplicateError, UnavailableError) as error:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                await self._wait_for_database(error)
-        raise AssertionError
+        return await exactly_once(
+            self._database,
+            lambda: self._database.run(
+                lambda transaction: self._put(transaction, block, batch), SECONDS
+            ),
+            lambda: self._find(block),
+            self._options.reconnect_seconds,
+        )
+
+    async def _find(self, block: Block) -> Outcome | None:
+        done = await self.checkpoint.find(block.start)
+        return await self._recorded(done) if done else None
 
     async def _put(self, transaction: Transaction, block: Block, batch: Batch) -> Outcome:
         # A copy: after a deadlock this runs again, and parents may exist by then.
         attempt = copy(batch)
         attempt.rejects = list(batch.rejects)
-        await self.checkpoint.claim(transaction, block)
+        await self.checkpoint.claim(transaction, block.start, block.end)
         await check_parents(transaction, attempt)
         counts = await merge.put(transaction, attempt, self._options.on_conflict)
         rejects = at_lines(attempt.rejects, block)
         await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
-        await self.checkpoint.record(transaction, block, counts, attempt.rows)
-        return Outcome(len(block.records), counts, rejects, block.end)
-
-    async def _wait_for_database(self, error: Exception) -> None:
-        """Wait until the database answers; raises `error` if it does not in time."""
-        end = time.monotonic() + self._options.reconnect_seconds
-        while True:
-            try:
-                return await self._database.ping()
-            except UnavailableError:
-                if time.monotonic() > end:
-                    raise error from None
-                await asyncio.sleep(0.5)
+        received = len(block.records)
+        await self.checkpoint.record(transaction, block.start, received, counts, attempt.rows)
+        return Outcome(received, counts, rejects, block.end)

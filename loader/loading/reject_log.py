@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 import sql
-from loader.loading.checkpoint import SQL
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
+from service.core.writes.checkpoint import SQL
 from service.core.writes.rejects import RejectOrigin, log_rejects
 from sql import chunks
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from loader.reading.layout import CsvLayout, Record
-from loader.reading.splitter import BLANK, Block, Position, Splitter, first_line_end
+from loader.reading.splitter import BLANK, Block, Splitter, first_line_end
+from service.core.writes.checkpoint import Position
 
 BLOCK = 1 << 19
 """Bytes in a block: about 10,000 hires."""

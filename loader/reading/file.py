@@ -9,9 +9,10 @@ from loader.options import Options
 from loader.reading.blocks import BLOCK, beginning, blocks
 from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.source import Source, Version
-from loader.reading.splitter import Block, Position
+from loader.reading.splitter import Block
 from service.core.rules.batch import Batch, Records, from_texts
 from service.core.rules.reject import Reject
+from service.core.writes.checkpoint import Position
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from itertools import accumulate, islice
 
 from loader.reading.layout import Record
 from service.core.rules.fields import Error
+from service.core.writes.checkpoint import Position
 
 _line_end = re.compile(rb"\r\n|\r|\n")
 # A CR at the very end may be half of a CRLF.
@@ -25,14 +26,6 @@ BLANK = [""]
 NEVER_CLOSED = "has a quoted field that is not closed, or a quote inside it that is not doubled"
 NOT_UTF8 = "is not UTF-8"
 TOO_LONG = "is too long for a record; this is its beginning"
-
-
-@dataclass(frozen=True)
-class Position:
-    """A point between records: the bytes before it, and the number of the line after it."""
-
-    byte: int = 0
-    line: int = 1
 
 
 @dataclass

@@ -2,19 +2,24 @@
 
 HirebaseError
 ├── SettingsError           an environment variable has a value that cannot be used
+│   └── NewerSchemaError    the tables belong to a newer version of the program
 ├── InputError              the input cannot be read, or exceeds a limit
 │   ├── MalformedError      not JSON, not UTF-8, or not a file of the format
 │   ├── BatchSizeError      0 rows, or more than the limit of a batch
 │   ├── TooLargeError       more bytes than the limit
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
+│   ├── ParameterError      a query parameter has a value that it does not take
 │   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
+│   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
 ├── NotFoundError           no such table, row or backup
+├── ChangedError            the row is not as the client has seen it
 ├── KeyBusyError            the first request with this idempotency key is running
+├── ShutdownError           the service is about to stop
 └── DatabaseError
     ├── UnavailableError    unreachable, too busy or too late: try again later
     │   ├── NoConnectionError   no connection in time: all are in use, or no server takes writes
@@ -22,6 +27,7 @@ HirebaseError
     │   └── CommitUnknownError  COMMIT was not confirmed: look before repeating
     ├── ContentionError     a deadlock or a lock wait: roll back and repeat
     │   └── StaleParentError    a parent was deleted between the check and the insert
+    ├── TableBusyError      a restore is replacing the table, or cannot replace it: try again later
     ├── TransactionTooLarge more rows or bytes than the server allows in a transaction
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
@@ -50,6 +56,17 @@ class SettingsError(HirebaseError):
     """An environment variable has a value that cannot be used."""
 
 
+class NewerSchemaError(SettingsError):
+    """The tables belong to a newer version of the program, which applied more migrations."""
+
+    def __init__(self, applied: int, known: int):
+        super().__init__(
+            f"MYSQL_DATABASE: a newer version of hirebase made these tables (migration "
+            f"{applied:04}; this version knows {known:04}). Start that version again. To go back "
+            "to this one, see docs/upgrade.md#going-back."
+        )
+
+
 class InputError(HirebaseError):
     """The input cannot be read, or exceeds a limit."""
 
@@ -74,6 +91,18 @@ class KeyReusedError(InputError):
     """This idempotency key belongs to a different request."""
 
 
+class ParameterError(InputError):
+    """A query parameter has a value that it does not take."""
+
+    def __init__(self, name: str, message: str):
+        super().__init__(f"Parameter {name!r}: {message}.")
+        self.name, self.message = name, message
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"errors": [{"key": self.name, "source": "query", "message": self.message}]}
+
+
 class BackupError(InputError):
     """The file is not a backup, or is a backup of another table."""
 
@@ -89,6 +118,10 @@ class RowsRefused(HirebaseError):
     @property
     def extras(self) -> dict[str, Any]:
         return {"failed": self.count, "failures": [reject.as_failure() for reject in self.rejects]}
+
+
+class MissingParentsError(RowsRefused):
+    """The rows break no other rule, but their parents do not exist."""
 
 
 class OrphansError(HirebaseError):
@@ -115,8 +148,16 @@ class NotFoundError(HirebaseError):
     """The table, row or backup does not exist."""
 
 
+class ChangedError(HirebaseError):
+    """The row is not as the client has seen it."""
+
+
 class KeyBusyError(HirebaseError):
     """The first request with this idempotency key is still running."""
+
+
+class ShutdownError(HirebaseError):
+    """The service is about to stop; another replica answers."""
 
 
 class DatabaseError(HirebaseError):
@@ -145,6 +186,10 @@ class ContentionError(DatabaseError):
 
 class StaleParentError(ContentionError):
     """A parent row was deleted between the check and the insert."""
+
+
+class TableBusyError(DatabaseError):
+    """A restore is replacing the table, or other work keeps a restore from replacing it."""
 
 
 class TransactionTooLarge(DatabaseError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,8 +20,47 @@ Positive = Annotated[int, Meta(ge=1)]
 Filled = Annotated[str, Meta(min_length=1)]
 
 
+PHC = re.compile(
+    r"\$argon2id\$v=19\$m=[1-9]\d*,t=[1-9]\d*,p=[1-9]\d*\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{6,}"
+)
+"""A complete hash of a password, in PHC form."""
+
 OLD_NAMES = {"API_DOWNLOAD_IDLE_TIMEOUT": "API_DOWNLOAD_PATIENCE"}
 """Variables by their new names. The old ones still work, until version 0.3."""
+NEEDED = [
+    (
+        "mysql_read_host",
+        "mysql_host",
+        "MYSQL_READ_HOST: set MYSQL_HOST, because the embedded database has no replicas",
+    ),
+    ("api_tls_cert", "api_tls_key", "API_TLS_KEY: set it too, because API_TLS_CERT is set"),
+    ("api_tls_key", "api_tls_cert", "API_TLS_CERT: set it too, because API_TLS_KEY is set"),
+]
+"""(a variable, another one that it needs, the error if that is not set)."""
+
+SECRETS = frozenset({"mysql_password", "api_pass", "api_pass_hash"})
+"""Fields whose values no command prints."""
+
+SAMPLE = Path(__file__).parents[2] / "loader" / "sample"
+"""The generated files, in a checkout and in an installed package."""
+
+
+class Size(int):
+    """Bytes, written as a number, perhaps with the unit K, M or G: 16G."""
+
+    UNITS: ClassVar = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """A size of at least one byte; ValueError."""
+        found = re.fullmatch(r"([1-9][0-9]{0,17})([KMG]?)", text.upper())
+        if not found:
+            raise ValueError(f"{text[:40]!r} is no size: write bytes, or a number with K, M or G")
+        return cls(int(found[1]) * cls.UNITS[found[2]])
+
+    def __str__(self) -> str:
+        unit = next(unit for unit in ("G", "M", "K", "") if not self % self.UNITS[unit])
+        return f"{self // self.UNITS[unit]}{unit}"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -37,18 +77,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_timeout: Positive = 30
     mysql_wait: Annotated[int, Meta(ge=0)] = 30
     mysql_max_transaction_rows: Positive | None = None
-    mysql_max_transaction_bytes: Positive | None = None
+    mysql_max_transaction_bytes: Size | None = None
 
     api_user: Filled = "admin"
     api_pass: str = ""
-    api_pass_hash: Annotated[str, Meta(pattern=r"^(\$argon2id\$.*)?$")] = ""
+    api_pass_hash: str = ""
     api_users: Path | None = None
     api_host: Filled = "127.0.0.1"
     api_port: Port = 8000
+    api_tls_cert: Path | None = None
+    api_tls_key: Path | None = None
+    api_shutdown_delay: Annotated[int, Meta(ge=0)] = 0
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
+    api_max_upload: Size = Size(16 << 30)
 
-    data_dir: Path = Path("loader/sample")
+    data_dir: Path = SAMPLE
     rejects_dir: Path = Path("var/rejects")
     backup_dir: Path = Path("var/backups")
     embedded_dir: Path = Path("var/seekdb")
@@ -85,18 +129,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         errors = []
         for field in msgspec.structs.fields(cls):
             try:
-                name = field.name.upper()
-                text = _read(name, environment)
-                if not text and name in OLD_NAMES:
-                    text = _read(OLD_NAMES[name], environment)
-                if text:
-                    values[field.name] = _value(field, text)
+                if (value := value_of(field, environment)) is not None:
+                    values[field.name] = value
             except (msgspec.ValidationError, OSError, ValueError) as error:
                 errors.append(f"{field.name.upper()}: {error}")
-        if "mysql_read_host" in values and "mysql_host" not in values:
-            errors.append(
-                "MYSQL_READ_HOST: set MYSQL_HOST, because the embedded database has no replicas"
-            )
+        errors += [text for name, other, text in NEEDED if name in values and other not in values]
         if errors:
             raise SettingsError("\n".join(errors))
         return cls(**values)
@@ -112,6 +149,25 @@ class Settings(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
 
 
+def value_of(field: msgspec.structs.FieldInfo, environment: Mapping[str, str]) -> Any:
+    """The value of a variable; None if it is not set. ValidationError, OSError or ValueError."""
+    name = field.name.upper()
+    text = _read(name, environment)
+    if not text and name in OLD_NAMES:
+        text = _read(OLD_NAMES[name], environment)
+    return _convert(field, text) if text else None
+
+
+def source_of(name: str, environment: Mapping[str, str]) -> str:
+    """Where the value of a variable comes from."""
+    for one in filter(None, (name, OLD_NAMES.get(name))):
+        if file := environment.get(f"{one}_FILE"):
+            return f"{one}_FILE={file}"
+        if environment.get(one):
+            return "environment" if one == name else f"environment ({one})"
+    return "default"
+
+
 def _read(name: str, environment: Mapping[str, str]) -> str:
     file = environment.get(f"{name}_FILE")
     if file and environment.get(name):
@@ -119,11 +175,13 @@ def _read(name: str, environment: Mapping[str, str]) -> str:
     return Path(file).read_text().rstrip("\n") if file else environment.get(name, "")
 
 
-def _value(field: msgspec.structs.FieldInfo, text: str) -> Any:
+def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name in ("mysql_host", "mysql_read_host"):
         addresses.parse(text, 1)
-    return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
+    if field.name == "api_pass_hash" and not PHC.fullmatch(text):
+        raise ValueError("no complete argon2id hash; make one with `hirebase users hash`")
+    return msgspec.convert(text, field.type, strict=False, dec_hook=_decode)
 
 
-def _path(_kind: type, value: str) -> Path:
-    return Path(value)
+def _decode(kind: type, value: str) -> Path | Size:
+    return Size.parse(value) if kind is Size else Path(value)

@@ -21,20 +21,25 @@ from service.core.rules.fields import Error, Id, Instant, Reason, Text
 class Department(Struct, forbid_unknown_fields=True, frozen=True):
     """A department."""
 
-    department: Annotated[Text, Meta(examples=["Supply Chain"])]
+    department: Annotated[
+        Text, Meta(examples=["Supply Chain"], extra={"index": ("department", "id")})
+    ]
 
 
 class Job(Struct, forbid_unknown_fields=True, frozen=True):
     """A job."""
 
-    job: Annotated[Text, Meta(examples=["Data Engineer"])]
+    job: Annotated[Text, Meta(examples=["Data Engineer"], extra={"index": ("job", "id")})]
 
 
 class Employee(Struct, forbid_unknown_fields=True, frozen=True):
     """A hire: who, when, where to and as what."""
 
-    name: Annotated[Text, Meta(examples=["Ada Lovelace"])]
-    datetime: Instant
+    name: Annotated[Text, Meta(examples=["Ada Lovelace"], extra={"index": ("name", "id")})]
+    datetime: Annotated[
+        Instant,
+        Meta(extra={"index": ("datetime", "department_id", "job_id", "id"), "range": "hired"}),
+    ]
     department_id: Annotated[Id, Meta(extra={"references": "departments"})]
     job_id: Annotated[Id, Meta(extra={"references": "jobs"})]
 
@@ -61,6 +66,22 @@ class Field:
     def example(self) -> Any:
         """A value as it is sent."""
         return (self.meta.examples or [self.kind.example])[0]
+
+    @cached_property
+    def index(self) -> tuple[str, ...]:
+        """The columns of the index that begins with this field, id last; empty without one."""
+        of_parent = (self.name, "id") if self.references else ()
+        return tuple((self.meta.extra or {}).get("index", of_parent))
+
+    @cached_property
+    def singular(self) -> str:
+        """The name without `_id`: what a row has one of."""
+        return self.name.removesuffix("_id") if self.references else self.name
+
+    @cached_property
+    def range(self) -> str:
+        """The name that the filters of a range begin with."""
+        return str((self.meta.extra or {}).get("range", self.name))
 
     @cached_property
     def hint(self) -> Any:
@@ -103,11 +124,16 @@ ID = field_of("id", Id)
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its name in paths, its name in the database, and the struct of a row without id."""
+    """A table: its name in paths, its name in the database, and the struct of a row without id.
+
+    stored_in: the name of another table in the database with the same columns, which its statements
+    then read and write.
+    """
 
     path: str
     name: str
     struct: type[Struct]
+    stored_in: str | None = None
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -132,6 +158,10 @@ class Table:
         return tuple(
             (at - width, field) for at, field in enumerate(self.fields) if field.references
         )
+
+    def index(self, field: Field) -> str:
+        """The name of the index that begins with a field."""
+        return f"{self.name}_{field.singular}" if field is not ID else "PRIMARY"
 
     @cached_property
     def row(self) -> type[Struct]:
@@ -166,7 +196,13 @@ class Table:
     @cached_property
     def sql(self) -> dict[str, str]:
         """This table's statements by name."""
-        return sql.statements(self.name)
+        statements = sql.statements(self.name)
+        if self.stored_in is None:
+            return statements
+        return {
+            key: sql.on_table(statement, self.name, self.stored_in)
+            for key, statement in statements.items()
+        }
 
     def as_object(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """A stored row as the API shows it."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +24,13 @@ def temporary_file() -> Iterator[IO[bytes]]:
         # Closing writes what is still in the buffer, and raises again if the disk is full.
         with suppress(OSError):
             file.close()
+
+
+def check_room(size: int) -> None:
+    """StorageError if a file of so many bytes does not fit now."""
+    with storage_errors():
+        if shutil.disk_usage(tempfile.gettempdir()).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager

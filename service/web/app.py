@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from service.core.backups.backup_store import BackupStore
+from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.replication.replicas import replicas
 from service.core.database.transactions import Database
@@ -43,6 +44,7 @@ from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.console.summaries import Summaries
 from service.web.openapi import spec
 from service.web.traffic import log_format
+from service.web.traffic.draining import Draining
 from service.web.traffic.limiter import Limiter, batch_limiter
 from service.web.traffic.load_shedding import shedding
 from service.web.traffic.metrics import Metrics
@@ -51,12 +53,15 @@ from service.web.traffic.tracing import Traces
 
 PURGE_SECONDS = 60
 METRICS_SECONDS = 1
-LONG_WORK = "backups, restores or loads are running"
+TIDY_RESTORES_SECONDS = 10
+"""How long a killed restore may keep writers away."""
+LONG_WORK = "backups, restores, verifications or loads are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     """The application. It opens its database at startup and closes it at shutdown."""
     metrics, traces = Metrics(), Traces(settings)
+    draining = Draining(settings.api_shutdown_delay)
     limiter = batch_limiter(settings.api_max_batches)
     app = Litestar(
         route_handlers=[
@@ -65,7 +70,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         ],
         lifespan=[partial(_lifespan, settings)],
         on_shutdown=[traces.close],
-        state=State(_state(settings, metrics, limiter)),
+        state=State(_state(settings, metrics, limiter) | {"draining": draining}),
         dependencies={
             "database": Provide(_database, sync_to_thread=False),
             "reader": Provide(_reader),
@@ -85,7 +90,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     checked = with_valid_host(shedding(hiding_routes(routed), limiter))
     # Outside of the framework, because its middleware runs only after routing. The types differ:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
-    app.asgi_handler = traces.around(RequestLog(checked, metrics))  # type: ignore[assignment]
+    logged = draining.closing_connections(RequestLog(checked, metrics))
+    app.asgi_handler = traces.around(logged)  # type: ignore[assignment]
     return app
 
 
@@ -106,7 +112,9 @@ def create_app_from_environment() -> Litestar:
     settings = Settings.from_environment(os.environ)
     log_format.configure(settings.log_level, settings.log_format)
     collect_rarely()
-    return create_app(settings)
+    app = create_app(settings)
+    app.on_startup.append(app.state.draining.begin_at_sigterm)
+    return app
 
 
 @asynccontextmanager
@@ -126,9 +134,16 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
+            repeat("removing what restores left", TIDY_RESTORES_SECONDS, partial(_tidy, database)),
         ):
             yield
         await app.state.runs.close()
+
+
+async def _tidy(database: Database) -> bool:
+    """Remove what killed restores left: at the start, and while the application runs."""
+    await tidy(database)
+    return False
 
 
 async def _purge(app: Litestar, database: Database) -> bool:

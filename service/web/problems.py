@@ -21,18 +21,29 @@ STATUS: dict[type[Exception], int] = {
     errors.UnsupportedError: 415,
     errors.KeyReusedError: 422,
     errors.KeyBusyError: 409,
+    errors.ParameterError: 400,
     errors.BackupError: 422,
     errors.RowsRefused: 422,
+    errors.MissingParentsError: 409,
     errors.OrphansError: 409,
     errors.TransactionTooLarge: 422,
     errors.NotFoundError: 404,
+    errors.ChangedError: 412,
     errors.StorageError: 507,
+    errors.ShutdownError: 503,
     errors.UnavailableError: 503,
     errors.ContentionError: 503,
+    errors.TableBusyError: 503,
     errors.DatabaseError: 500,
 }
-RETRYABLE = (errors.UnavailableError, errors.ContentionError, errors.KeyBusyError)
 RETRY_SECONDS = "2"
+RETRY_AFTER: dict[type[Exception], str] = {
+    errors.UnavailableError: RETRY_SECONDS,
+    errors.ContentionError: RETRY_SECONDS,
+    errors.KeyBusyError: RETRY_SECONDS,
+    errors.ShutdownError: RETRY_SECONDS,
+    errors.TableBusyError: "10",  # a restore takes longer than a lock
+}
 INTERNAL = (
     "Something went wrong in the service. Try again. If it fails again, tell the operator when."
 )
@@ -61,7 +72,8 @@ def of_core_error(request: Request[Any, Any, Any], error: errors.HirebaseError) 
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_unexpected(request, error)
-    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, RETRYABLE) else {}
+    seconds = next((RETRY_AFTER[kind] for kind in type(error).__mro__ if kind in RETRY_AFTER), None)
+    headers = {"Retry-After": seconds} if seconds else {}
     return problem(status, str(error), headers, error.extras)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import shutil
@@ -27,6 +28,7 @@ from tests.fourth.company import (
     ZEROS,
     Company,
     as_csv,
+    text_of,
 )
 from tests.fourth.program import with_a_fourth_table
 from tests.support import engine, program
@@ -268,3 +270,70 @@ async def test_the_tests_of_all_tables_pass_with_it(
         PYTEST_XDIST_WORKER="fourth",
     )
     assert finished.code == 0, finished.out[-3000:] + finished.err[-1000:]
+
+
+async def listed(company: Company, query: str) -> list[int]:
+    reply = await company.client.get(f"/contracts?{query}")
+    assert reply.status_code == 200, reply.text
+    return [row["id"] for row in reply.json()["rows"]]
+
+
+async def test_each_type_has_its_filter(ready: Company) -> None:
+    full, nulls, _, zeros = (await ready.post([FULL, NULLS, BARE, ZEROS]))["ids"]
+    every = await listed(ready, "")
+    for query, found in [
+        ("note=%C3%9Cn", [full, zeros]),
+        ("employee_id=1", every),
+        ("job_id=1", [full, zeros]),
+        ("signed_from=2021-07-27T16:02:08.000001Z", every),
+        ("signed_before=2021-07-27T16:02:08.000001Z", []),
+        ("ended_at_from=2021-01-01T00:00:00Z", [full, zeros]),
+        ("balance=0", [zeros]),
+        (f"balance={-(2**63)}&balance=0&grade=20&grade=1", [full, zeros]),
+        ("salary=0&salary=1.5", [zeros]),
+        ("bonus=-12.5", [zeros]),
+        ("remote=false", [zeros]),
+        ("insured=false", [full]),
+        ("starts_on_from=1000-01-02", []),
+        ("ends_on_before=9999-12-31", []),
+        (f"id={nulls}&id={full}&order=-id", [nulls, full]),
+    ]:
+        assert await listed(ready, query) == found, query
+    assert sorted(await listed(ready, "order=-title")) == every
+    refused = await ready.client.get("/contracts?order=salary")
+    assert (refused.status_code, "id, -id, title, -title" in refused.text) == (400, True)
+
+
+async def test_each_type_is_in_files_as_in_pages(ready: Company) -> None:
+    await ready.post([FULL, NULLS, BARE, ZEROS])
+    rows = (await ready.client.get("/contracts?expand=employee,job")).json()["rows"]
+    assert (rows[0]["employee"], rows[0]["job"], rows[1]["job"]) == ("Ana", "Clerk", None)
+    url = "/contracts?expand=employee,job"
+    lines = await ready.client.get(url, headers={"Accept": "application/x-ndjson"})
+    assert [msgspec.json.decode(line) for line in lines.text.splitlines()] == rows
+    file = (await ready.client.get(url, headers={"Accept": "text/csv"})).text
+    records = list(csv.DictReader(io.StringIO(file, newline=""), strict=True))
+    assert records == [{name: text_of(value) for name, value in row.items()} for row in rows]
+
+
+async def test_the_loader_reads_a_file_of_the_api_back(ready: Company) -> None:
+    await ready.post([FULL, NULLS, BARE, ZEROS])
+    before = await ready.rows()
+    file = (await ready.client.get("/contracts", headers={"Accept": "text/csv"})).text
+    for row in before:
+        assert (await ready.client.delete(f"/contracts/{row['id']}")).status_code == 200
+    finished = await ready.load(**PARENTS, contracts=file)
+    assert finished.code == 0, finished.err
+    assert await ready.rows() == before
+
+
+async def test_each_type_can_be_corrected(ready: Company) -> None:
+    (key,) = (await ready.post([FULL]))["ids"]
+    reply = await ready.client.patch(f"/contracts/{key}", json=CHANGED)
+    assert reply.status_code == 200, reply.text
+    (row,) = await ready.rows()
+    assert reply.json() == row == {"id": key, **FULL, **CHANGED, "salary": "1.50"}
+    bad = await ready.client.patch(f"/contracts/{key}", json={"salary": "1.234", "job_id": 77})
+    assert codes(bad.json()["failures"][0]) == {("salary", "format"), ("job_id", "not_found")}
+    refused = await ready.client.delete("/employees/1")
+    assert (refused.status_code, refused.json()["orphans"]) == (409, 1)

@@ -95,7 +95,7 @@ class Place:
         finished = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
-            env=environment(self.folder),
+            env=environment(self.folder, API_PORT=str(self.port)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

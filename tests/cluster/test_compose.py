@@ -13,6 +13,7 @@ from tests.support import compose
 from tests.support.compose import NODES, ComposeCluster
 from tests.support.history import anomalies
 from tests.support.retrying_clients import RetryingClients
+from tests.support.single_tries import SingleTries
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 AWAY_SECONDS = 10
@@ -77,6 +78,20 @@ async def test_a_killed_container_costs_clients_a_retry_and_comes_back_by_itself
     clients = Clients(cluster)
     await clients.post_while(disturb())
     await clients.assert_nothing_lost()
+
+
+async def test_replicas_that_are_replaced_one_after_the_other_lose_no_request(
+    cluster: ComposeCluster,
+) -> None:
+    async def replace() -> None:
+        for replica in ("api-1", "api-2"):
+            options = ("--detach", "--no-build", "--no-deps", "--force-recreate", "--wait")
+            await cluster.run("up", *options, replica)
+
+    clients = SingleTries(cluster.port)
+    await clients.run_while(replace())
+    assert clients.lost == []
+    assert len(clients.replies) > 100
 
 
 async def test_after_an_outage_of_all_nodes_one_run_starts_the_group_with_every_row(

@@ -14,7 +14,8 @@ import pytest
 
 from loader.loading.pipeline import load
 from loader.options import Options
-from service.core.backups.restore import Restored, restore
+from service.core.backups.restore import restore
+from service.core.backups.restored import Restored
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.errors import TransactionTooLarge

@@ -13,10 +13,9 @@ import msgspec
 import pymysql
 import pytest
 
-from service.core.backups import backup
+from service.core.backups import pages as paging
 from service.core.backups.backup_store import BackupStore, Saved
-from service.core.backups.restore import readers
-from service.core.backups.sources import opened
+from service.core.backups.sources import opened, readers
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.replication.positions import position_of
@@ -139,7 +138,7 @@ async def test_a_backup_fails_if_its_server_fails_and_the_next_one_succeeds(
         replica = await found.current()
         assert await port_of(replica) == cluster.ports[first]
         with monkeypatch.context() as patch:
-            patch.setattr(backup, "PAGE", 1)  # one row at a time takes long enough
+            patch.setattr(paging, "PAGE", 1)  # one row at a time takes long enough
             saving = asyncio.create_task(store.save(replica, JOBS, "null"))
             await until(lambda: in_thread(has_files, tmp_path), SOON)
             await getattr(cluster, fault)(first)

@@ -15,11 +15,11 @@ from service.core.rules.fields import Id, Instant, Text
 class Contract(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A contract of an employee."""
 
-    title: Annotated[Text, Meta(examples=["Permanent"])]
+    title: Annotated[Text, Meta(examples=["Permanent"], extra={"index": ("title", "id")})]
     note: Text | None = None
     employee_id: Annotated[Id, Meta(extra={"references": "hired_employees"})]
     job_id: Annotated[Id | None, Meta(extra={"references": "jobs"})] = None
-    signed_at: Instant
+    signed_at: Annotated[Instant, Meta(extra={"range": "signed"})]
     ended_at: Instant | None = None
     balance: int
     grade: Annotated[int, Meta(ge=1, le=20)] | None = None

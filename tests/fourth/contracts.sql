@@ -74,23 +74,23 @@ FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 SELECT id FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s;
 
 -- name: backup_page
-SELECT MAX(id), GROUP_CONCAT(
-    '{"id":', id, ',"title":', JSON_QUOTE(title), ',"note":', IFNULL(JSON_QUOTE(note), 'null'),
-    ',"employee_id":', employee_id, ',"job_id":', IFNULL(job_id, 'null'),
-    ',"signed_at":', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
-    ',"ended_at":', IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), 'null'),
-    ',"balance":', balance, ',"grade":', IFNULL(grade, 'null'),
-    ',"salary":"', salary, '","bonus":', IFNULL(CONCAT('"', bonus, '"'), 'null'),
-    ',"remote":', IF(remote, 'true', 'false'),
-    ',"insured":', IF(insured IS NULL, 'null', IF(insured, 'true', 'false')),
-    ',"starts_on":', DATEDIFF(starts_on, '1970-01-01'),
-    ',"ends_on":', IFNULL(DATEDIFF(ends_on, '1970-01-01'), 'null'), '}')
-FROM (
-    SELECT
-        id, title, note, employee_id, job_id, signed_at, ended_at, balance, grade, salary,
-        bonus, remote, insured, starts_on, ends_on
-    FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT %s
-) AS page;
+SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, title, IFNULL(note, ''),
+    employee_id, IFNULL(job_id, ''),
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), ''),
+    balance, IFNULL(grade, ''), salary, IFNULL(bonus, ''), remote, IFNULL(insured, ''),
+    starts_on, IFNULL(ends_on, ''))) * id), 0), GROUP_CONCAT(
+    id, ',', JSON_QUOTE(title), ',', IFNULL(JSON_QUOTE(note), 'null'), ',',
+    employee_id, ',', IFNULL(job_id, 'null'), ',',
+    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at), ',',
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), 'null'), ',',
+    balance, ',', IFNULL(grade, 'null'), ',',
+    '"', salary, '",', IFNULL(CONCAT('"', bonus, '"'), 'null'), ',',
+    IF(remote, 'true', 'false'), ',',
+    IF(insured IS NULL, 'null', IF(insured, 'true', 'false')), ',',
+    DATEDIFF(starts_on, '1970-01-01'), ',', IFNULL(DATEDIFF(ends_on, '1970-01-01'), 'null'), ','
+    SEPARATOR '')
+FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 
 -- name: count_between
 SELECT COUNT(*) FROM contracts WHERE id BETWEEN %s AND %s;

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS contracts (
     PRIMARY KEY (id),
     KEY contracts_employee (employee_id),
     KEY contracts_job (job_id),
+    KEY contracts_title (title),
     CONSTRAINT contracts_employee FOREIGN KEY (employee_id) REFERENCES hired_employees (id),
     CONSTRAINT contracts_job FOREIGN KEY (job_id) REFERENCES jobs (id)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -9,8 +9,8 @@ import msgspec
 
 from service.core.backups.backup import PROGRAM, Manifest, Part
 from service.core.backups.format import avro_schema
-from service.core.backups.format.avro import BackupMetadata, Writer
-from service.core.backups.format.checksum import Checksum, TableChecksum
+from service.core.backups.format.avro import BackupMetadata, Reader, Writer
+from service.core.backups.format.checksum import TableChecksum
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
 from service.core.backups.verify import Verification, _verify
@@ -18,6 +18,7 @@ from service.core.tables import Table, by_path
 
 DEPARTMENTS, JOBS, EMPLOYEES = map(by_path, ("departments", "jobs", "employees"))
 MOMENT = "2026-01-02T03:04:05.678901Z"
+ORIGIN = BackupMetadata(MOMENT, 1, PROGRAM)
 NAMES = ("Ana Gómez", "Zoë O'Neil", '李 "小" 龙', "back\\slash", "50% off")
 
 
@@ -41,15 +42,27 @@ def avro_file(
     table: Table, rows: list[dict[str, Any]], codec: Codec = "deflate", page: int = 100
 ) -> bytes:
     """A backup as the service writes it."""
-    writer = Writer(table, codec, origin(table, rows))
+    head, *blocks = pieces(table, rows, codec, page)
+    return head + b"".join(blocks)
+
+
+def pieces(
+    table: Table,
+    rows: list[dict[str, Any]],
+    codec: Codec = "deflate",
+    page: int = 100,
+    origin: BackupMetadata = ORIGIN,
+) -> list[bytes]:
+    """Its header, its blocks of rows, and the block with the totals."""
+    writer, total = Writer(table, codec, origin), TableChecksum(table)
     pages = [rows[at : at + page] for at in range(0, len(rows), page)]
-    return writer.header + b"".join(map(writer.block, pages))
+    blocks = [writer.block(values(page), total(page)) for page in pages]
+    return [writer.header, *blocks, writer.end()]
 
 
-def origin(table: Table, rows: list[dict[str, Any]]) -> BackupMetadata:
-    """The metadata in its header."""
-    total = TableChecksum(table)(rows) if rows else Checksum()
-    return BackupMetadata(total.rows, str(total), MOMENT, 1, PROGRAM)
+def values(rows: list[dict[str, Any]]) -> list[Any]:
+    """The values of all rows, row after row."""
+    return [value for row in rows for value in row.values()]
 
 
 def zip_file(files: dict[Table, bytes]) -> bytes:
@@ -59,14 +72,14 @@ def zip_file(files: dict[Table, bytes]) -> bytes:
         out += archive.begin(f"{table.name}.avro") + archive.data(content)
         end, size, sha256 = archive.end()
         out += end
-        rows = [row for page in _reader(table, content) for row in page]
-        metadata = origin(table, rows)
+        total = Reader(table, io.BytesIO(content)).total
+        assert total
         parts[table.name] = Part(
             f"{table.name}.avro",
-            metadata.rows,
+            total.rows,
             size,
             sha256,
-            metadata.checksum,
+            str(total),
             avro_schema.schema(table),
         )
     manifest = Manifest(PROGRAM, 1, MOMENT, "deflate", parts)
@@ -77,9 +90,3 @@ def zip_file(files: dict[Table, bytes]) -> bytes:
 def verified(content: bytes) -> Verification:
     """The verification of a file."""
     return _verify(io.BytesIO(content))
-
-
-def _reader(table: Table, content: bytes) -> Any:
-    from service.core.backups.format.avro import Reader
-
-    return Reader(table, io.BytesIO(content))

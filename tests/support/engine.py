@@ -17,6 +17,7 @@ import pymysql
 
 from service.core.database import embedded
 from service.core.database.connect import connect
+from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.tcp_proxy import Proxy
 
@@ -87,6 +88,15 @@ async def _on_server(settings: Settings, *statements: str) -> None:
     async with connect(on_server) as database, database.transaction() as transaction:
         for statement in statements:
             await transaction.execute(statement.format(settings.mysql_database))
+
+
+async def definitions(database: Database) -> dict[str, str]:
+    """The CREATE TABLE statement of each table, as the server shows it."""
+    ((own,),) = await database.fetch("SELECT DATABASE()")
+    names = [name for (name,) in await database.fetch("SHOW TABLES")]
+    shown = {name: (await database.fetch(f"SHOW CREATE TABLE {name}"))[0][1] for name in names}
+    # seekdb shows the database of a referenced table.
+    return {name: statement.replace(f"`{own}`.", "") for name, statement in shown.items()}
 
 
 @asynccontextmanager

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from service.core.backups.format import avro_schema, container
+from service.core.backups.format import avro_schema, container, totals
+from service.core.backups.format.binary import write_long
+from service.core.backups.format.checksum import Checksum
 from service.core.backups.format.codecs import compress
-from service.core.backups.format.container import MAGIC, write_long
-from tests.support.backup_files import EMPLOYEES, avro_file, origin, records
+from service.core.backups.format.container import MAGIC
+from tests.support.backup_files import EMPLOYEES, ORIGIN, avro_file, records
 
 SYNC = bytes(range(16))
 GOOD = records(EMPLOYEES, 3)
@@ -89,10 +91,11 @@ def _ours(id_type: Any, id_: bytes) -> bytes:
         {
             "avro.schema": json.dumps({**SCHEMA, "fields": fields}).encode(),
             "avro.codec": b"null",
-            **origin(EMPLOYEES, GOOD[:1]).metadata(),
+            **ORIGIN.metadata(),
         }
     )
-    return head + container.write_block(1, id_ + b"\x02a\x02\x02\x02", sync)
+    rows = container.write_block(1, id_ + b"\x02a\x02\x02\x02", sync)
+    return head + rows + container.write_block(0, totals.write(Checksum(1, 1)), sync)
 
 
 AVRO: dict[str, Callable[[], bytes]] = {

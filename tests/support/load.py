@@ -42,11 +42,14 @@ class Reply:
         return self.status == 503 and "retry-after" in self.headers
 
 
-async def started(settings: Settings, **variables: str) -> Service:
+async def started(
+    settings: Settings, *options: str, port: int | str = "", **variables: str
+) -> Service:
     """The service on a database, in a separate process."""
     given = engine.environment(settings) | {"API_USER": USER, "API_PASS": PASSWORD}
     del given["API_PORT"]
-    return await Service.started(**given | {"LOG_LEVEL": "error"} | variables)
+    given |= {"LOG_LEVEL": "error"} | variables
+    return await Service.started(*options, port=port, **given)
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:

@@ -58,20 +58,24 @@ async def run(*arguments: str, where: str = str(ROOT), **variables: str) -> Ende
 class Service:
     """A running `python -m service serve`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int):
+    def __init__(self, process: asyncio.subprocess.Process, port: int, scheme: str):
         self._process = process
         self.port = port
+        self._scheme = scheme
         self.greeting: list[str] = []
         assert process.stderr
         self._errors = asyncio.create_task(_read_all(process.stderr))
 
     @classmethod
-    async def started(cls, *options: str, where: str = str(ROOT), **variables: str) -> Service:
-        """Start the service on a free port; return when it is ready."""
-        port = free_port()
+    async def started(
+        cls, *options: str, where: str = str(ROOT), port: int | str = "", **variables: str
+    ) -> Service:
+        """Start the service on this port, or on a free one; return when it is ready."""
+        port = int(port or free_port())
         variables["API_PORT"] = str(port)
         process = await start("service", "serve", *options, where=where, **variables)
-        service = cls(process, port)
+        scheme = "https" if variables.get("API_TLS_CERT") else "http"
+        service = cls(process, port, scheme)
         await service._read_greeting()
         await service._answer()
         return service
@@ -92,12 +96,12 @@ class Service:
         )
 
     def client(self, user: str, password: str) -> httpx.AsyncClient:
-        """A client over HTTP with these credentials."""
+        """A client with these credentials, which accepts any certificate."""
         return httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}",
+            base_url=f"{self._scheme}://127.0.0.1:{self.port}",
             auth=httpx.BasicAuth(user, password),
             trust_env=False,
-            verify=False,  # plain HTTP: no certificates to load
+            verify=False,  # loading certificates takes a while
             timeout=30,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from httpx import AsyncClient as Client
 
 from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
-from service.core.tables import Table
+from service.core.tables import TABLES, Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
@@ -28,6 +29,12 @@ async def contents(database: Database) -> dict[str, Any]:
         table.name: await database.fetch(f"SELECT * FROM {table.name} ORDER BY id")
         for table, _ in COUNTS
     }
+
+
+async def definitions(database: Database) -> list[str]:
+    """The tables as the server shows them, without the next id."""
+    shown = [await database.fetch(f"SHOW CREATE TABLE {table.name}") for table in TABLES]
+    return [re.sub(r"AUTO_INCREMENT ?= ?\d+ ", "", text) for ((_, text),) in shown]
 
 
 async def post(client: Client, path: str, content: bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from litestar.routes import HTTPRoute
 
 from service.core.settings import Settings
+from service.web.api.parameters import PARAMETERS, REPEATABLE
 from service.web.app import create_app
 
 # Values that exist, so that a refusal has the reason that the test expects.
@@ -24,12 +25,13 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A method of a route, and the names of its parameters."""
+    """A method of a route, and the names of its parameters; several: those with several values."""
 
     method: str
     template: str
     query: tuple[str, ...]
     headers: tuple[str, ...]
+    several: tuple[str, ...] = ()
 
     @property
     def placeholders(self) -> list[str]:
@@ -51,13 +53,14 @@ def endpoints() -> Iterator[Endpoint]:
     """All endpoints except OPTIONS, which the framework answers."""
     for route in create_app(Settings(api_pass="unused")).routes:
         assert isinstance(route, HTTPRoute)
-        for method, (_, model) in sorted(route.route_handler_map.items()):
+        for method, (handler, model) in sorted(route.route_handler_map.items()):
             if method != "OPTIONS":
                 yield Endpoint(
                     method,
                     route.path,
-                    _names(model.expected_query_params),
+                    (*_names(model.expected_query_params), *handler.opt.get(PARAMETERS, ())),
                     _names(model.expected_header_params),
+                    handler.opt.get(REPEATABLE, ()),
                 )
 
 

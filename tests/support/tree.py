@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
-PACKAGES = ("service", "loader", "sql", "tests")
+PACKAGES = ("service", "loader", "sql", "examples", "tests")
 MARKED = re.compile(r"(?s)(<!-- tree: [^>]* -->\n).*?(<!-- /tree -->)")
 
 
@@ -39,7 +39,7 @@ def modules(folder: Path) -> list[Path]:
 
 def packages(folder: Path) -> list[Path]:
     """The folders that contain modules, at any depth."""
-    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "fixtures")
     return [path for path in folders if modules(path) or packages(path)]
 
 

@@ -9,7 +9,9 @@ import pytest
 from aiomysql.cursors import RE_INSERT_VALUES
 
 import sql
+from service.core.database.pending import COPIES, kind_of
 from service.core.tables import TABLES, Table, children
+from tests.support.releases import RELEASES
 
 FOLDER = Path(sql.__file__).parent
 FILES = sorted(file.stem for file in FOLDER.glob("*.sql"))
@@ -132,3 +134,21 @@ def test_every_table_has_a_primary_key_and_utf8mb4(statement: str) -> None:
     if statement.startswith("CREATE TABLE"):
         assert "PRIMARY KEY (" in statement
         assert "CHARSET = utf8mb4" in statement
+
+
+def test_new_migrations_only_expand() -> None:
+    """The last released version still uses the tables while they change."""
+    released = sql.migrations(RELEASES[-1].folder / "sql")
+    for _, _, statements in sql.migrations()[len(released) :]:
+        assert all(kind_of(statement)[0] is not COPIES for statement in statements)
+
+
+def test_a_statement_of_an_unknown_kind_is_found() -> None:
+    with pytest.raises(ValueError, match="unknown kind: OPTIMIZE"):
+        kind_of("OPTIMIZE TABLE jobs")
+
+
+def test_released_migrations_stay_as_they_are() -> None:
+    for release in RELEASES:
+        released = sql.migrations(release.folder / "sql")
+        assert sql.migrations()[: len(released)] == released

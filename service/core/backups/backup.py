@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+import sql
 from service import __version__
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro import BackupMetadata, Writer
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.zip_archive import MANIFEST, ArchiveWriter
-from service.core.backups.table_checksum import checksum_of
+from service.core.backups.pages import Page, Pages
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
-from service.core.rules.field_types import Text
+from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
-PAGE = 10_000
-"""Rows in a block of a table with one column of text."""
 SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 
@@ -58,20 +57,25 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     position: str = ""
 
 
-async def stream_table(database: Database, table: Table, codec: Codec) -> AsyncGenerator[bytes]:
+async def stream_table(
+    database: Database, table: Table, codec: Codec, progress: Progress = silent
+) -> AsyncGenerator[bytes]:
     """One table as an Avro file. The first chunk is empty: the snapshot is open."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, [table], progress) as snapshot:
         yield b""
-        async with aclosing(snapshot.chunks(await snapshot.writer(table, codec))) as chunks:
+        async with aclosing(snapshot.chunks(snapshot.writer(table, codec))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
 
 async def stream_all(
-    database: Database, codec: Codec, tables: Sequence[Table] = TABLES
+    database: Database,
+    codec: Codec,
+    tables: Sequence[Table] = TABLES,
+    progress: Progress = silent,
 ) -> AsyncGenerator[bytes]:
     """Tables as of one moment: an empty chunk, then a ZIP of Avro files and manifest.json."""
-    async with _snapshot(database) as snapshot:
+    async with _snapshot(database, tables, progress) as snapshot:
         yield b""
         with ArchiveWriter() as archive:
             async with aclosing(_archived(snapshot, archive, codec, tables)) as chunks:
@@ -84,7 +88,7 @@ async def _archived(
 ) -> AsyncGenerator[bytes]:
     parts = {}
     for table in tables:
-        writer = await snapshot.writer(table, codec)
+        writer = snapshot.writer(table, codec)
         yield archive.begin(f"{table.name}.avro")
         async with aclosing(snapshot.chunks(writer)) as chunks:
             async for chunk in chunks:
@@ -98,9 +102,9 @@ async def _archived(
 
 
 def _part(writer: Writer, size: int, sha256: str) -> Part:
-    origin, table = writer.origin, writer.table
+    total, table = writer.total, writer.table
     schema = avro_schema.schema(table)
-    return Part(f"{table.name}.avro", origin.rows, size, sha256, origin.checksum, schema)
+    return Part(f"{table.name}.avro", total.rows, size, sha256, str(total), schema)
 
 
 def _json(manifest: Manifest) -> bytes:
@@ -108,71 +112,67 @@ def _json(manifest: Manifest) -> bytes:
 
 
 @asynccontextmanager
-async def _snapshot(database: Database) -> AsyncIterator[_Snapshot]:
+async def _snapshot(
+    database: Database, tables: Sequence[Table], progress: Progress
+) -> AsyncIterator[_Snapshot]:
     async with database.snapshot(SECONDS) as transaction:
+        for table in tables:
+            # A restore does not swap a table that this transaction has read from.
+            await transaction.fetch(table.sql["ids"], (0, 1))
         moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         versions = await transaction.fetch(SQL["applied_migrations"])
-        yield _Snapshot(transaction, moment, max(version for (version,) in versions))
+        yield _Snapshot(transaction, moment, max(version for (version,) in versions), progress)
 
 
 class _Snapshot:
     """All tables as of one moment."""
 
-    def __init__(self, transaction: Transaction, moment: str, schema_version: int):
+    def __init__(
+        self, transaction: Transaction, moment: str, schema_version: int, progress: Progress
+    ):
         self._transaction, self._at, self._schema_version = transaction, moment, schema_version
+        self._progress = progress
         self._source = transaction.position.server, transaction.position.text
 
-    async def writer(self, table: Table, codec: Codec) -> Writer:
-        """A writer whose header has the count and the checksum that the database computed."""
-        total = await checksum_of(self._transaction, table)
-        origin = BackupMetadata(
-            total.rows, str(total), self._at, self._schema_version, PROGRAM, *self._source
-        )
+    def writer(self, table: Table, codec: Codec) -> Writer:
+        """The writer of a file as of this moment."""
+        origin = BackupMetadata(self._at, self._schema_version, PROGRAM, *self._source)
         return Writer(table, codec, origin)
 
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
-        """The chunks of a file: header, then blocks. The server builds the next page meanwhile."""
+        """The chunks of a file: one is sent while the next is encoded and the server builds one."""
         yield writer.header
-        pages = _Pages(self._transaction, writer.table)
-        prefetched: AsyncGenerator[str | bytes] = prefetch(pages.next)
-        async with aclosing(prefetched) as texts:
-            async for text in texts:
-                yield await in_thread(_block, writer, text)
-        if writer.rows != writer.origin.rows:
-            raise DatabaseError(
-                f"The database returned {writer.rows} rows of {writer.table.path} for the backup, "
-                f"but counted {writer.origin.rows}."
-            )
+        table = writer.table
+        ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
+        self._progress(Step(f"back up {table.path}"))
+        pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
+        blocks = prefetch(partial(_next_block, writer, pages))
+        async with aclosing(pages), aclosing(blocks):
+            async for last, block in blocks:
+                yield block
+                self._progress(_step(writer, last, last_id))
+        yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-class _Pages:
-    """A table's pages by keyset. The server builds them."""
+async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[int, bytes] | None:
+    page = await anext(pages, None)
+    return None if page is None else (page.last, await in_thread(_block, writer, page))
 
-    def __init__(self, transaction: Transaction, table: Table):
-        self._transaction, self._table, self._after = transaction, table, 0
-        # A page of the longest rows must fit the server's reply and a block.
-        texts = sum(isinstance(field.kind, Text) for field in table.fields)
-        self._size = PAGE // max(1, texts)
 
-    async def next(self) -> str | bytes | None:
-        """The JSON objects of the next page, separated by commas; None after the last page."""
-        last: int | None
-        text: str | bytes
-        ((last, text),) = await self._transaction.fetch(
-            self._table.sql["backup_page"], (self._after, self._size)
+def _step(writer: Writer, last: int, last_id: int) -> Step:
+    """The progress after a page. Counting all rows takes long, so ids give their number."""
+    rows, done = writer.total.rows, max(1, min(last, last_id))
+    return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
+
+
+def _block(writer: Writer, page: Page) -> bytes:
+    values = page.values()
+    if values[0] < 1:
+        raise DatabaseError(
+            f"{page.table.path} has a row with the id {values[0]}, which no backup can hold: ids "
+            "begin at 1. Give the row another id, or delete it."
         )
-        if last is None:
-            return None
-        self._after = last
-        return text
-
-
-def _block(writer: Writer, text: str | bytes) -> bytes:
-    array = f"[{text if isinstance(text, str) else text.decode()}]"
-    records = msgspec.json.decode(array, type=list[dict[str, Any]])
-    # The server guarantees no order inside the aggregate.
-    records.sort(key=itemgetter("id"))
-    return writer.block(records)
+    return writer.block(values, page.total)

@@ -23,6 +23,7 @@ from service.core.backups.sources import digest_of, manifest_of
 from service.core.backups.verify import verify
 from service.core.database.transactions import Database
 from service.core.errors import BackupError, NotFoundError, StorageError
+from service.core.progress import Progress, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -56,18 +57,23 @@ class BackupStore:
         self._folder = folder
 
     async def save(
-        self, database: Database, table: Table | None, codec: Codec, keep: int | None = None
+        self,
+        database: Database,
+        table: Table | None,
+        codec: Codec,
+        keep: int | None = None,
+        progress: Progress = silent,
     ) -> Saved:
         """Back up one table or all; BackupError if verification fails, StorageError."""
         made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{table.path}-{made}.avro" if table else f"{ALL}-{made}.zip"
         stream = (
-            backup.stream_table(database, table, codec)
+            backup.stream_table(database, table, codec, progress)
             if table
-            else backup.stream_all(database, codec, TABLES)
+            else backup.stream_all(database, codec, TABLES, progress)
         )
         with _storage_errors():
-            saved = await self._write(name, stream)
+            saved = await self._write(name, stream, progress)
             if keep is not None:
                 await in_thread(self._prune, name, keep)
         return saved
@@ -90,13 +96,13 @@ class BackupStore:
                 return (self._folder / name).open("rb")
         raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
 
-    async def _write(self, name: str, stream: AsyncGenerator[bytes]) -> Saved:
+    async def _write(self, name: str, stream: AsyncGenerator[bytes], progress: Progress) -> Saved:
         partial = self._folder / f"{PARTIAL}{name}"
         await in_thread(self._prepare)
         try:
             await _fill(partial, stream)
             with partial.open("rb") as file:
-                await verify(file)
+                await verify(file, progress)
                 saved = await in_thread(_saved, name, file)
             await in_thread(self._publish, partial, name)
         finally:
@@ -176,10 +182,11 @@ def _manifest(name: str, file: IO[bytes]) -> Manifest:
     """The manifest of a single Avro file."""
     table = table_of(file)
     reader = Reader(table, file)
-    if (origin := reader.origin) is None:
+    origin, total = reader.origin, reader.total
+    if origin is None or total is None:
         raise BackupError(f"{name} is not a backup of hirebase.")
     digest, size = digest_of(file)
-    part = Part(name, origin.rows, size, digest, origin.checksum, reader.schema)
+    part = Part(name, total.rows, size, digest, str(total), reader.schema)
     return Manifest(
         origin.program,
         origin.schema_version,

@@ -9,8 +9,7 @@ import sql
 from service.core.database.statements import Transaction
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
-from service.core.rules.fields import Error
-from service.core.tables import Table, by_name, children
+from service.core.tables import Field, Table, by_name, children
 from sql import chunks
 
 LISTED = 100
@@ -36,33 +35,37 @@ class Orphans:
                 self._listed,
             )
 
-    async def reject_in(self, parents: Parents, batch: Batch) -> None:
-        """Reject the rows of a batch whose parents do not exist."""
-        table, errors = batch.table, {}
+    async def count_in(self, parents: Parents, batch: Batch) -> None:
+        """Count the rows of a batch whose parents do not exist."""
+        table, found = batch.table, set()
         for at, field in table.parents:
             missing = await parents.missing(field.references or "", batch.parent_ids(at))
-            for index, row in enumerate(batch.rows if missing else ()):
+            for row in batch.rows if missing else ():
                 if row[at] in missing:
-                    errors[index] = [Error(field.name, "not_found", "has no parent")]
+                    found.add(row[0])
                     self._list(table, row[0], field.name, row[at])
-        self.count += len(errors)
-        if errors:
-            batch.reject(errors)
+        self.count += len(found)
 
     async def count_children(
         self, transaction: Transaction, table: Table, ids: Sequence[int]
     ) -> None:
         """Count the rows that refer to rows with these ids, which are to be removed."""
         for child, field in children(table):
-            for part in chunks(ids):
-                ((count,),) = await transaction.fetch(
-                    sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
-                )
-                self.count += count
-                if count and len(self._listed) < LISTED:
-                    statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
-                    for key, parent in await transaction.fetch(statement, part):
-                        self._list(child, key, field.name, parent)
+            await self.count_references(transaction, child, field, ids)
+
+    async def count_references(
+        self, transaction: Transaction, child: Table, field: Field, ids: Sequence[int]
+    ) -> None:
+        """Count the rows of a table that have one of these parents in a field."""
+        for part in chunks(ids):
+            ((count,),) = await transaction.fetch(
+                sql.with_in_list(child.sql[f"count_by_{field.name}"], len(part)), part
+            )
+            self.count += count
+            if count and len(self._listed) < LISTED:
+                statement = sql.with_in_list(child.sql[f"orphans_by_{field.name}"], len(part))
+                for key, parent in await transaction.fetch(statement, part):
+                    self._list(child, key, field.name, parent)
 
     def _list(self, table: Table, key: int, field: str, parent: int) -> None:
         if len(self._listed) < LISTED:

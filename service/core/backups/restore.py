@@ -1,23 +1,32 @@
-"""Restores tables from Avro in one transaction: all rows or none, with their ids, no orphans."""
+"""Restores tables from Avro: all rows or none, with their ids, no orphans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from typing import Literal
-
-from msgspec import Struct
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, Parents
-from service.core.backups.restore_size import refuse_too_large
-from service.core.backups.sources import Source, reader_of
+from service.core.backups.preview import preview
+from service.core.backups.restore_size import may_be_too_large, refuse_too_large
+from service.core.backups.restored import Mode, Restored, refuse
+from service.core.backups.sources import Source, scanned
+from service.core.backups.staged import choice
+from service.core.backups.staged.restoration import StagedRestore
 from service.core.backups.table_checksum import checksum_of
+from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
+from service.core.errors import (
+    BackupError,
+    DataError,
+    DuplicateError,
+    RowsRefused,
+    TransactionTooLarge,
+)
 from service.core.prefetch import prefetch
+from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
 from service.core.tables import Table
@@ -27,88 +36,67 @@ from service.core.writes.merge import Counts
 from service.core.writes.transaction_size import TransactionSize
 from sql import CHUNK
 
-Mode = Literal["replace", "merge"]
-
 SECONDS = 6 * 3600
 ATTEMPTS = 20
 """The deadline of hours is for a large file. It must not allow endless retries."""
-REPORTED = 100
-"""Refused rows that an error lists."""
-
-
-class Restored(Struct):
-    """What a restore did to a table, or what a dry run would do.
-
-    orphaned: the orphans in all tables; not 0 only in a dry run. verified: the file is one of ours,
-    and its rows and those of the table have the checksum that the database computed for the backup.
-    """
-
-    table: str
-    restored: int
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    orphaned: int = 0
-    verified: bool = False
-
-
-class _DryRun(Exception):
-    """Rolls a dry run back."""
 
 
 async def restore(
+    database: Database, sources: Sequence[Source], mode: Mode, progress: Progress = silent
+) -> list[Restored]:
+    """Write the rows of files into their tables, all or none. Sources: parents first.
+
+    replace removes rows that are not in the file, merge keeps them. Large tables are staged, others
+    are written in one transaction. BackupError if a file is not a backup of its table, RowsRefused
+    if rows break a rule, OrphansError if rows would lose a parent, TransactionTooLarge if they need
+    one transaction above the limits of the server, TableBusyError if a large table is in use: no
+    table is changed then.
+    """
+    own, limits = await in_thread(scanned, sources), await database.limits()
+    can_be_staged = mode == "replace" and await choice.can_be_staged(
+        database, [reader.table for reader in own]
+    )
+    staged = StagedRestore(database, sources, own, limits, progress)
+    if can_be_staged and await choice.is_large(database, own):
+        return await staged.run()
+    try:
+        await refuse_too_large(database, own, mode, limits)
+        if mode == "merge" and may_be_too_large(own, limits):
+            await preview(database, sources, mode, progress)  # to refuse it before it writes
+        return await _in_transaction(database, sources, mode, limits, progress)
+    except TransactionTooLarge:
+        if can_be_staged:
+            return await staged.run()
+        raise
+
+
+async def _in_transaction(
     database: Database,
     sources: Sequence[Source],
     mode: Mode,
-    *,
-    dry_run: bool = False,
+    limits: TransactionLimits,
+    progress: Progress,
 ) -> list[Restored]:
-    """Write the rows of files into their tables, in one transaction. Sources: parents first.
-
-    replace removes rows that are not in the file, merge keeps them. BackupError if a file is not a
-    backup of its table, RowsRefused if rows break a rule, OrphansError if rows would lose a parent,
-    TransactionTooLarge above the limits of the server: no table is changed then.
-    """
-    scanned, limits = await in_thread(_scanned, sources), await database.limits()
-    await refuse_too_large(database, scanned, mode, limits)
-    results: list[list[Restored]] = []
+    """Restore in one transaction; TransactionTooLarge above the limits of the server."""
 
     async def work(transaction: Transaction) -> list[Restored]:
         # The first statement: the snapshot must include what an earlier restore wrote.
         await transaction.execute(SQL["lock_restores"])
-        own = await in_thread(readers, sources)
+        again = await in_thread(scanned, sources)
         size = TransactionSize(transaction, limits)
-        results.append(await _Restore(transaction, mode, size, dry_run=dry_run).run(own))
-        if dry_run:
-            raise _DryRun
-        return results[-1]
+        return await _Restore(transaction, mode, size, progress).run(again)
 
-    try:
-        return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
-    except _DryRun:
-        return results[-1]
-
-
-def readers(sources: Sequence[Source]) -> list[Reader]:
-    """Readers for one attempt. Attempts share no reader."""
-    return [reader_of(table, file) for table, file in sources]
-
-
-def _scanned(sources: Sequence[Source]) -> list[Reader]:
-    scanned = readers(sources)
-    for reader in scanned:
-        reader.scan()
-    return scanned
+    return await database.run(work, SECONDS, repeatable=True, attempts=ATTEMPTS)
 
 
 class _Restore:
     """One attempt in its transaction."""
 
     def __init__(
-        self, transaction: Transaction, mode: Mode, size: TransactionSize, *, dry_run: bool
+        self, transaction: Transaction, mode: Mode, size: TransactionSize, progress: Progress
     ):
-        self._transaction, self._mode, self._dry_run = transaction, mode, dry_run
-        self._size = size
+        self._transaction, self._mode, self._size = transaction, mode, size
+        self._progress = progress
         self._orphans, self._parents = Orphans(), Parents(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
@@ -121,12 +109,10 @@ class _Restore:
                 if reader.table in filled:
                     result.removed = await self._remove_others(reader.table, ids)
         self._size.check()
-        if not self._dry_run:
-            self._orphans.refuse()
+        self._orphans.refuse()
         results = [result for result, _ in done]
         for reader, result in zip(readers, results, strict=True):
-            result.orphaned = self._orphans.count
-            result.verified = not result.orphaned and await self._verify(reader)
+            result.verified = await self._verify(reader)
         return results
 
     async def _has_rows(self, table: Table) -> bool:
@@ -142,14 +128,17 @@ class _Restore:
 
     async def _put_batches(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0
+        step = f"restore {reader.table.path}"
+        self._progress(Step(step, position, reader.rows))
         async with aclosing(_validated(reader)) as batches:
             async for batch in batches:
-                _refuse(batch, position)
+                refuse(batch, position)
                 ids.add(row[0] for row in batch.rows)
-                await self._orphans.reject_in(self._parents, batch)
-                if self._dry_run or not self._orphans.count:
+                await self._orphans.count_in(self._parents, batch)
+                if not self._orphans.count:
                     counts += await self._put(batch, position)
                 position += batch.received
+                self._progress(Step(step, position, reader.rows))
         reader.check()
         if (duplicate := ids.duplicate()) is not None:
             raise BackupError(
@@ -158,9 +147,6 @@ class _Restore:
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
     async def _put(self, batch: Batch, position: int) -> Counts:
-        batch.rejects = []
-        if not batch.rows:
-            return Counts()
         try:
             if await self._is_free(batch):
                 self._size.add(batch.table, batch.rows)
@@ -173,7 +159,7 @@ class _Restore:
             self._size.add(batch.table, batch.rows, before=batch.rows)
             await merge.replace(self._transaction, batch.table, batch.rows)
             return Counts(changed=len(batch.rows))
-        _refuse(batch, position)
+        refuse(batch, position)
         return counts
 
     async def _is_free(self, batch: Batch) -> bool:
@@ -205,13 +191,13 @@ class _Restore:
             self._size.add(table, rows.values())
 
     async def _verify(self, reader: Reader) -> bool:
-        if reader.origin is None or self._mode == "merge":
-            return reader.origin is not None
+        if reader.total is None or self._mode == "merge":
+            return reader.total is not None
         total = await checksum_of(self._transaction, reader.table)
-        if (total.rows, str(total)) != (reader.origin.rows, reader.origin.checksum):
+        if total != reader.total:
             raise BackupError(
                 f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-                f"{total}, not the backup's {reader.origin.rows} with {reader.origin.checksum}; "
+                f"{total}, not the backup's {reader.total.rows} with {reader.total}; "
                 "nothing was changed."
             )
         return True
@@ -221,14 +207,3 @@ def _validated(reader: Reader) -> AsyncGenerator[Batch]:
     """Batches of a file: one is decoded and validated in a thread while another is written."""
     batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
     return prefetch(lambda: in_thread(next, batches, None))
-
-
-def _refuse(batch: Batch, position: int) -> None:
-    if batch.rejects:
-        table, count = batch.table.path, len(batch.rejects)
-        raise RowsRefused(
-            f"{count} of the rows {position} to {position + batch.received - 1} of this backup of "
-            f"{table} break a rule; nothing was restored.",
-            [reject.clipped(position) for reject in batch.rejects[:REPORTED]],
-            count=count,
-        )

@@ -10,7 +10,7 @@ from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database
 from service.core.tables import Field
 from service.core.threads import in_thread
-from service.core.writes.transaction_size import OTHER_ROWS, least_bytes, refuse_above
+from service.core.writes.transaction_size import OTHER_BYTES, OTHER_ROWS, least_bytes, refuse_above
 
 LONG = 8
 """The bytes of a long in a binary log. In Avro it may have ten."""
@@ -25,7 +25,7 @@ async def refuse_too_large(
     """TransactionTooLarge if a restore exceeds a limit, however many rows are stored already."""
     if not limits.rows and not limits.bytes:
         return
-    rows, size = OTHER_ROWS, 0
+    rows, size = OTHER_ROWS, OTHER_BYTES
     for reader in readers:
         ((stored,),) = await database.fetch(reader.table.sql["count"])
         difference = reader.rows - stored
@@ -33,8 +33,21 @@ async def refuse_too_large(
         rows += written
         if limits.bytes and written:
             size += await _least_bytes(reader, written, limits)
-    refuse_above(limits.rows, rows, "rows")
-    refuse_above(limits.bytes, size, "bytes")
+    refuse_above(limits.rows, rows, "rows", rows)
+    refuse_above(limits.bytes, size, "bytes", rows)
+
+
+def may_be_too_large(readers: Sequence[Reader], limits: TransactionLimits) -> bool:
+    """Whether a merge exceeds a limit if it changes every row."""
+    rows = OTHER_ROWS + sum(reader.rows for reader in readers)
+    size = sum(
+        2 * reader.rows * (reader.table.row_bytes + limits.most_keys(reader.table))
+        for reader in readers
+    )
+    return any(
+        limit and value > limit.value
+        for limit, value in ((limits.rows, rows), (limits.bytes, size))
+    )
 
 
 async def _least_bytes(reader: Reader, rows: int, limits: TransactionLimits) -> int:

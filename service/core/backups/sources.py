@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import msgspec
 
 from service.core.backups.backup import Manifest, Part
 from service.core.backups.format import avro
 from service.core.backups.format.avro import Reader
+from service.core.backups.format.window import window
 from service.core.backups.format.zip_archive import CHUNK, MANIFEST, Archive
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
-from service.core.temporary_files import temporary_file
 from service.core.threads import in_thread
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 Source = tuple[Table, IO[bytes]]
 ZIP = b"PK"
@@ -73,35 +69,20 @@ def manifest_of(archive: Archive) -> Manifest | None:
 
 def reader_of(table: Table, file: IO[bytes]) -> Reader:
     """A reader with its own position in the file, independent of other readers."""
-    if isinstance(file, io.BytesIO):
-        return Reader(table, io.BytesIO(file.getvalue()))
-    file.flush()  # the reader bypasses the file's buffer
-    return Reader(table, io.BufferedReader(_Positional(file.fileno())))
+    return Reader(table, window(file))
 
 
-class _Positional(io.RawIOBase):
-    """An open file with its own position. A duplicated descriptor would share the position."""
+def readers(sources: Sequence[Source]) -> list[Reader]:
+    """A reader of each file, independent of other readers."""
+    return [reader_of(table, file) for table, file in sources]
 
-    def __init__(self, descriptor: int):
-        self._descriptor, self._at = descriptor, 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        size = os.fstat(self._descriptor).st_size
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: size}[whence]
-        return self._at
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        data = os.pread(self._descriptor, len(view), self._at)
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+def scanned(sources: Sequence[Source]) -> list[Reader]:
+    """Readers that have counted their rows; BackupError if a file is cut short."""
+    own = readers(sources)
+    for reader in own:
+        reader.scan()
+    return own
 
 
 def digest_of(file: IO[bytes]) -> tuple[str, int]:
@@ -121,11 +102,10 @@ def _entries(archive: Archive, stack: ExitStack) -> list[Source]:
     for table in TABLES:
         name = f"{table.name}.avro"
         if name in archive.names:
-            file = stack.enter_context(temporary_file())
-            archive.extract(name, file)
+            file, digest = archive.open(name, stack)
             entries.append((table, file))
             if manifest:
-                _compare(file, table, manifest.tables[table.name])
+                _compare(file, digest, table, manifest.tables[table.name])
     if not entries:
         raise BackupError("This ZIP holds no table.")
     return entries
@@ -141,10 +121,10 @@ def _compare_names(archive: Archive, manifest: Manifest) -> None:
         )
 
 
-def _compare(file: IO[bytes], table: Table, part: Part) -> None:
-    digest, size = digest_of(file)
+def _compare(file: IO[bytes], digest: str, table: Table, part: Part) -> None:
+    size = file.seek(0, os.SEEK_END)
     reader = Reader(table, file)
-    rows, checksum = (reader.origin.rows, reader.origin.checksum) if reader.origin else (0, "none")
+    rows, checksum = (reader.total.rows, str(reader.total)) if reader.total else (0, "none")
     for fact, actual, expected in (
         ("size", size, part.bytes),
         ("SHA-256", digest, part.sha256),

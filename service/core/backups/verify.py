@@ -10,6 +10,7 @@ from msgspec import Struct
 from service.core.backups.format.avro import Reader, Records
 from service.core.backups.sources import sources
 from service.core.errors import RowsRefused
+from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.tables import Table
 from service.core.threads import in_thread
@@ -39,23 +40,26 @@ class Verification(Struct, frozen=True):
     tables: list[Verdict]
 
 
-async def verify(file: IO[bytes]) -> Verification:
+async def verify(file: IO[bytes], progress: Progress = silent) -> Verification:
     """Read an Avro file or a ZIP to its end; BackupError says what is wrong and where."""
-    return await in_thread(_verify, file)
+    return await in_thread(_verify, file, progress)
 
 
-def _verify(file: IO[bytes]) -> Verification:
+def _verify(file: IO[bytes], progress: Progress = silent) -> Verification:
     with ExitStack() as stack:
-        verdicts = [_verdict(table, entry) for table, entry in sources(file, stack)]
+        verdicts = [_verdict(table, entry, progress) for table, entry in sources(file, stack)]
     return Verification(all(verdict.verified for verdict in verdicts), verdicts)
 
 
-def _verdict(table: Table, file: IO[bytes]) -> Verdict:
-    reader = Reader(table, file)
+def _verdict(table: Table, file: IO[bytes], progress: Progress) -> Verdict:
+    reader, step, rows = Reader(table, file), f"verify {table.path}", 0
     reader.scan()
+    progress(Step(step, rows, reader.rows))
     for records in reader:
         if reader.origin is None:
             _refuse_bad_rows(table, records)
+        rows += len(records)
+        progress(Step(step, rows, reader.rows))
     reader.check()
     origin = reader.origin
     return Verdict(

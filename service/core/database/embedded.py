@@ -99,7 +99,8 @@ async def _options(folder: Path, stack: ExitStack) -> dict[str, Any]:
         import pylibseekdb
     except ImportError:
         raise SettingsError(
-            "MYSQL_HOST: set it, because the embedded database (pylibseekdb) is not installed"
+            "MYSQL_HOST: set it, or install hirebase[embedded], because the embedded database "
+            "(pylibseekdb) is not installed"
         ) from None
     try:
         await in_thread(_secure_folder, folder)

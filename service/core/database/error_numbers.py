@@ -17,6 +17,7 @@ from service.core.errors import (
     MissingTableError,
     ReadOnlyError,
     StaleParentError,
+    TableBusyError,
     TransactionTooLarge,
     UnavailableError,
 )
@@ -27,6 +28,10 @@ AWAY = "The database cannot be reached. Try again shortly."
 TOO_LARGE = (
     "This change is larger than the database allows in one transaction (error {number}). Nothing "
     "was changed. Send less at once, or raise the limit of the database."
+)
+RESTORED = (
+    "A restore is replacing this table, so it takes no rows now. Nothing was written. Try again "
+    "when the restore is done."
 )
 SLOW = "The database did not answer in time. Try again shortly."
 
@@ -61,6 +66,7 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
     ContentionError: {
         *(1205, 1213, 1451, 1614, 1689, 3572),
         3101,  # group replication: another node changed the same rows
+        1412,  # a restore replaced the table after the snapshot
         # Rows that changed since the snapshot: 1020 MariaDB, the others TiDB and OceanBase.
         *(1020, 6235, 8002, 8005, 8022, 8028, 8147, 9007),
         # OceanBase: no transaction id, a rollback for an internal reason, an outdated snapshot.
@@ -79,11 +85,12 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
 ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers}
 
 _TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
+    (1364, "'restore_in_progress'", TableBusyError),  # the guard of a staged restore
     (1105, "Maximum writeset size exceeded", TransactionTooLarge),
     (1180, "wsrep_max_ws_rows exceeded", TransactionTooLarge),
     (1180, "Got error 149 ", ContentionError),  # another primary of the group changed the same rows
 ]
-"""Errors of clusters that have no number of their own: only the text tells them apart."""
+"""Errors that have no number of their own: only the text tells them apart."""
 
 
 @contextmanager
@@ -107,6 +114,8 @@ def _translate(error: pymysql.MySQLError) -> HirebaseError:
             f"The database rolled back because of another transaction (error {number}). "
             "Try again shortly."
         )
+    if issubclass(kind, TableBusyError):
+        return kind(RESTORED)
     if issubclass(kind, TransactionTooLarge):
         return kind(TOO_LARGE.format(number=number))
     return kind(f"The database refused the statement (error {number}).")

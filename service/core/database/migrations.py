@@ -10,19 +10,38 @@ from __future__ import annotations
 from contextlib import suppress
 
 import sql
+from service.core.database.replication.limits import Fetch
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
-from service.core.errors import ContentionError, DuplicateIndexError, MissingTableError
+from service.core.errors import (
+    ContentionError,
+    DuplicateIndexError,
+    MissingTableError,
+    NewerSchemaError,
+)
 
 WAIT_SECONDS = 300
 
 
 async def migrate(database: Database) -> list[str]:
-    """Apply the pending migrations and return their names."""
+    """Apply the pending migrations and return their names; NewerSchemaError."""
+    await applied_migrations(database.fetch)
     await database.run(_prepare, WAIT_SECONDS, idempotent=True)
     return await database.run(
         lambda lock: _apply_pending(database, lock), WAIT_SECONDS, idempotent=True
     )
+
+
+async def applied_migrations(fetch: Fetch) -> set[int]:
+    """The versions of the applied migrations; NewerSchemaError if one is unknown."""
+    try:
+        applied = {version for (version,) in await fetch(SQL["applied_migrations"])}
+    except MissingTableError:
+        return set()
+    known = {version for version, _, _ in sql.migrations()}
+    if unknown := applied - known:
+        raise NewerSchemaError(max(unknown), max(known))
+    return applied
 
 
 async def _prepare(transaction: Transaction) -> None:
@@ -37,7 +56,7 @@ async def _prepare(transaction: Transaction) -> None:
 
 async def _apply_pending(database: Database, lock: Transaction) -> list[str]:
     await lock.fetch(SQL["lock_migrations"])
-    applied = {version for (version,) in await database.fetch(SQL["applied_migrations"])}
+    applied = await applied_migrations(database.fetch)
     pending = [migration for migration in sql.migrations() if migration[0] not in applied]
     for version, name, statements in pending:
         await _apply(database, version, name, statements)

@@ -98,9 +98,7 @@ async def put(
     old = await find_among(transaction, batch.table, [row[0] for row in batch.rows])
     decision = decide(batch.rows, old, on_conflict)
     if size:
-        size.add(batch.table, decision.added.values())
-        changed = decision.changed.values()
-        size.add(batch.table, changed, before=[old[row[0]] for row in changed])
+        add_to(size, batch.table, decision, old)
     counts, errors = decision.counts, decision.refused
     add = partial(insert, parents_locked=batch.parents_locked)
     not_added = await _write_all(add, transaction, batch.table, decision.added)
@@ -118,6 +116,13 @@ async def put(
     if errors:
         batch.reject(errors)
     return counts
+
+
+def add_to(size: TransactionSize, table: Table, decision: Decision, old: Mapping[int, Row]) -> None:
+    """Add the rows that a decision writes to the size of a transaction."""
+    size.add(table, decision.added.values())
+    changed = decision.changed.values()
+    size.add(table, changed, before=[old[row[0]] for row in changed])
 
 
 async def _write_all(

@@ -2,7 +2,7 @@
 
 The server checks each row against each of its parents. If a batch is large, the query that looks
 for the parents also locks them, so that nobody can delete them before the transaction ends. Then
-the rows need no check by the server (docs/decisions/0005-writes.md).
+the rows need no check by the server (docs/decisions/0006-writes.md).
 """
 
 from __future__ import annotations

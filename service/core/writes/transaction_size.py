@@ -15,6 +15,7 @@ EVENTS = 1.005
 """The headers of the events in a binary log, each of 8 KiB of rows."""
 OTHER_ROWS, OTHER_BYTES = 1, 5000
 """The lock of a restore, and what a transaction has without rows."""
+OTHER = {"rows": OTHER_ROWS, "bytes": OTHER_BYTES}
 
 
 class TransactionSize:
@@ -43,17 +44,23 @@ class TransactionSize:
         if self._limits.with_statements:
             size += self._transaction.sent
         self._transaction.size = int(size)
-        refuse_above(self._limits.rows, self._rows, "rows")
-        refuse_above(self._limits.bytes, self._transaction.size, "bytes")
+        refuse_above(self._limits.rows, self._rows, "rows", self._rows)
+        refuse_above(self._limits.bytes, self._transaction.size, "bytes", self._rows)
 
 
-def refuse_above(limit: Limit | None, size: int, unit: str) -> None:
-    """TransactionTooLarge if a transaction has more rows or bytes than the limit."""
+def refuse_above(limit: Limit | None, size: int, unit: str, rows: int) -> None:
+    """TransactionTooLarge if a transaction has more rows or bytes than the limit.
+
+    rows: that it writes, with the lock.
+    """
     if limit and size > limit.value:
+        room, needed = limit.value - OTHER[unit], size - OTHER[unit]
+        most = max(0, (rows - OTHER_ROWS) * room // max(1, needed))
         raise TransactionTooLarge(
             f"This restore writes at least {size} {unit} in one transaction, and {limit.name} "
-            f"allows {limit.value}. Nothing was changed. Restore fewer tables at once, use "
-            "mode=merge, or raise the limit."
+            f"allows {limit.value}: at most {most} rows like these. Nothing was changed. Restore "
+            "fewer rows at once, or raise the limit. With mode=replace there is no limit, unless "
+            "tables that are not restored refer to the restored ones."
         )
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec import Struct
 
 from service.core.errors import SettingsError
-from service.core.settings import Settings
+from service.core.settings import PHC, Settings
 from service.core.threads import in_thread
 
 Role = Literal["reader", "writer", "operator"]
@@ -103,7 +103,7 @@ class Users:
     @classmethod
     def of(cls, settings: Settings) -> Users:
         """API_USER and the users in API_USERS; SettingsError if there are none."""
-        users = list(_of_file(settings.api_users)) if settings.api_users else []
+        users = list(read_users(settings.api_users)) if settings.api_users else []
         secret = settings.api_pass + "".join(user.phc for user in users) + settings.api_pass_hash
         if settings.api_pass:
             users.append(User.with_password(settings.api_user, settings.api_pass))
@@ -212,8 +212,11 @@ def _keep(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         entries.popitem(last=False)
 
 
-def _of_file(path: Path) -> Iterator[User]:
-    """Users from lines `name:role,role:argon2id hash`. Blank lines and lines with # are skipped."""
+def read_users(path: Path) -> Iterator[User]:
+    """Users from lines `name:role,role:argon2id hash`; SettingsError names a wrong line.
+
+    Blank lines and lines with # are skipped.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -227,9 +230,9 @@ def _of_line(line: str, number: int) -> User:
     name, _, rest = line.partition(":")
     roles, _, phc = rest.partition(":")
     named = {role.strip() for role in roles.split(",")}
-    if not (name and named <= ROLES and phc.startswith("$argon2id$")):
+    if not (name and named <= ROLES and PHC.fullmatch(phc)):
         raise SettingsError(
-            f"API_USERS: line {number} is not `name:roles:argon2id hash`; "
+            f"API_USERS: line {number} is not `name:roles:argon2id hash` with a complete hash; "
             f"roles are {', '.join(sorted(ROLES))}, with commas between"
         )
     return User(name, phc, frozenset(role for role in ROLES if role in named))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import IO, Annotated, Any
 
 from litestar import Request, Router, get, post
@@ -13,15 +14,18 @@ from litestar.params import FromQuery, QueryParameter
 from service.core.backups import backup
 from service.core.backups.backup_store import Saved
 from service.core.backups.format.codecs import Codec
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.preview import preview
+from service.core.backups.restore import restore
+from service.core.backups.restored import Mode, Restored
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
-from service.core.tables import by_path
+from service.core.progress import Progress, in_log
+from service.core.tables import TABLES, by_path
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import DryRun, InjectedReader, TableName
-from service.web.api.uploads import MAX_UPLOAD, received
+from service.web.api.uploads import received
 from service.web.openapi import operations
 from service.web.openapi.schemas import Listing, RestoredAll
 
@@ -43,21 +47,25 @@ Keep = Annotated[
 async def send(
     reader: InjectedReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
 ) -> Download:
+    stream: Callable[[Progress], AsyncGenerator[bytes]]
     if table == "all":
-        stream, kind, name = backup.stream_all(reader, codec), "application/zip", "hirebase.zip"
+        stream = partial(backup.stream_all, reader, codec, TABLES)
+        kind, name = "application/zip", "hirebase.zip"
     else:
         one = by_path(table)
-        stream = backup.stream_table(reader, one, codec)
+        stream = partial(backup.stream_table, reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
     idle_timeout = state.settings.api_download_idle_timeout
     return await download(_limited(stream, state), kind, name, idle_timeout)
 
 
-async def _limited(stream: AsyncGenerator[bytes], state: State) -> AsyncGenerator[bytes]:
+async def _limited(
+    stream: Callable[[Progress], AsyncGenerator[bytes]], state: State
+) -> AsyncGenerator[bytes]:
     """The chunks of a backup, while it holds a place among the long work."""
-    with state.long_work.entered(), state.metrics.counting("backup"):
-        async with aclosing(stream):
-            async for chunk in stream:
+    with state.long_work.entered(), state.metrics.counting("backup"), in_log() as progress:
+        async with aclosing(stream(progress)) as chunks:
+            async for chunk in chunks:
                 state.metrics.backup_bytes.inc(len(chunk))
                 yield chunk
 
@@ -76,8 +84,8 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     one = None if table == "all" else by_path(table)
-    with state.long_work.entered(), state.metrics.counting("backup"):
-        saved: Saved = await state.backup_store.save(reader, one, codec, keep)
+    with state.long_work.entered(), state.metrics.counting("backup"), in_log() as progress:
+        saved: Saved = await state.backup_store.save(reader, one, codec, keep, progress)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
 
@@ -97,7 +105,7 @@ async def listed(state: State) -> Listing:
     operation_id="restore_all",
     summary="Restore the tables from a ZIP of backups, in one transaction",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.RESTORE_ALL,
 )
 async def restore_all(
@@ -117,7 +125,7 @@ async def restore_all(
     operation_id="restore",
     summary="Restore a table from an Avro file",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.RESTORE,
 )
 async def restore_table(
@@ -141,10 +149,12 @@ async def _restore(
     *,
     dry_run: bool,
 ) -> list[Restored]:
-    """Restore an upload that is complete: it may take long, and holds no place meanwhile."""
-    with state.long_work.entered(), state.metrics.counting("restore", dry_run=dry_run):
+    """Restore a complete upload. While it arrives, which may take long, it holds no place."""
+    work = preview if dry_run else restore
+    counting = state.metrics.counting("restore", dry_run=dry_run)
+    with state.long_work.entered(), counting, in_log() as progress:
         async with opening as sources:
-            return await restore(state.database, sources, mode, dry_run=dry_run)
+            return await work(state.database, sources, mode, progress)
 
 
 @post(
@@ -152,15 +162,15 @@ async def _restore(
     operation_id="verify",
     summary="Verify a backup from end to end, without changing the tables",
     status_code=200,
-    request_max_body_size=MAX_UPLOAD,
+    request_max_body_size=None,
     operation_class=operations.VERIFY,
 )
 async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
-    with state.metrics.counting("verify"):
-        async with _file(request, state, backup) as file:
-            return await verify(file)
+    async with _file(request, state, backup) as file:
+        with state.long_work.entered(), state.metrics.counting("verify"), in_log() as progress:
+            return await verify(file, progress)
 
 
 @asynccontextmanager

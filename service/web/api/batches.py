@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -42,19 +43,10 @@ class Post:
             batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
         key, write = self._key(plain), partial(self._write, batch)
         with state.metrics.batch.labels("write").time():
-            reply = await self._done(state, key, write)
+            reply = await once(state, key, write, dry_run=self.dry_run)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
         return self._response(reply)
-
-    async def _done(self, state: State, key: Key | None, write: Work) -> Reply:
-        keys: Keys = state.idempotency
-        if key:
-            return await keys.once(key, write)
-        database: Database = state.database
-        # With several servers, the next one can tell whether a COMMIT was done.
-        confirm = database.several and not self.dry_run
-        return await (keys.confirmed(write) if confirm else database.run(write))
 
     async def _write(self, batch: Batch, transaction: Transaction) -> Reply:
         origin = RejectOrigin("api", f"POST /{self.table.path}")
@@ -64,17 +56,12 @@ class Post:
         return self._reply(self._verdict)
 
     def _header(self, name: str) -> str:
-        """The lines of a header as one: HTTP allows to split a list."""
-        return ",".join(self.request.headers.getall(name, []))
+        return header_of(self.request, name)
 
     def _key(self, plain: bytes) -> Key | None:
-        text = self.request.headers.get("Idempotency-Key")
-        if text is None or self.dry_run:
+        if self.dry_run:
             return None
-        check_key(text)
-        headers = map(self._header, FINGERPRINT_HEADERS)
-        fingerprint = hash_of(self.request.url.query, *headers, plain)
-        return Key(self.request.user, f"POST /{self.table.path}", text, fingerprint)
+        return key_of(self.request, f"POST /{self.table.path}", FINGERPRINT_HEADERS, plain)
 
     @cached_property
     def _minimal(self) -> bool:
@@ -100,6 +87,37 @@ class Post:
         return Response(
             reply.body, status_code=reply.status, media_type="application/json", headers=headers
         )
+
+
+async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = False) -> Reply:
+    """Write in a transaction. With a key, a repeated request gets the reply to the first one."""
+    keys: Keys = state.idempotency
+    if key:
+        return await keys.once(key, write)
+    database: Database = state.database
+    # With several servers, the next one can tell whether a COMMIT was done.
+    confirm = database.several and not dry_run
+    return await (keys.confirmed(write) if confirm else database.run(write))
+
+
+def key_of(
+    request: Request[Any, Any, Any], route: str, headers: Iterable[str], plain: bytes
+) -> Key | None:
+    """The idempotency key of a request, if it has one; MalformedError.
+
+    headers: those that must be equal if the key is used again; plain: the decompressed body.
+    """
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    check_key(text)
+    values = (header_of(request, name) for name in headers)
+    return Key(request.user, route, text, hash_of(request.url.query, *values, plain))
+
+
+def header_of(request: Request[Any, Any, Any], name: str) -> str:
+    """The lines of a header as one: HTTP allows to split a list."""
+    return ",".join(request.headers.getall(name, []))
 
 
 def _status(verdict: Verdict) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import zlib
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from litestar.response.streaming import ASGIStreamingResponse
 
 from service.core.prefetch import buffered
+from service.core.threads import in_thread
 
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
+
+
+GZIP_LEVEL = 1
+"""The next levels take twice the time and make files a tenth smaller."""
 
 
 class Download(ASGIStreamingResponse):
@@ -40,7 +46,11 @@ class Download(ASGIStreamingResponse):
 
 
 async def download(
-    source: AsyncGenerator[bytes], media_type: str, name: str, idle_timeout: float
+    source: AsyncGenerator[bytes],
+    media_type: str,
+    name: str,
+    idle_timeout: float,
+    headers: Mapping[str, str] | None = None,
 ) -> Download:
     """An attachment. An error before the first chunk becomes an error reply.
 
@@ -52,8 +62,17 @@ async def download(
         iterator=_joined(first, chunks),
         source=chunks,
         media_type=media_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}"', **(headers or {})},
     )
+
+
+async def gzipped(source: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The chunks of a source as one gzip member; the first one may be empty."""
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
+    async with aclosing(source):
+        async for chunk in source:
+            yield await in_thread(compressor.compress, chunk)
+    yield compressor.flush()
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 
 from service.core.rules import batch, fields, formats
 from service.core.writes import idempotency, ingest
-from service.web.api import rejects, uploads
+from service.web.api import rejects
 from service.web.openapi import operations
 from service.web.traffic.http_protocol import MAX_HEAD
 
@@ -31,7 +31,7 @@ async def limits(state: State) -> dict[str, int]:
         "reject_characters": rejects.SHOWN,
         "id": fields.MAX_ID,
         "text_characters": fields.MAX_TEXT,
-        "upload_bytes": uploads.MAX_UPLOAD,
+        "upload_bytes": int(state.settings.api_max_upload),
         "idempotency_key_characters": idempotency.MAX_CHARACTERS,
         "idempotency_key_seconds": state.settings.idempotency_hours * 3600,
     }

@@ -28,7 +28,8 @@ async def live() -> dict[str, str]:
     summary="The database responds too",
     operation_class=operations.READY,
 )
-async def ready(database: InjectedDatabase) -> dict[str, str]:
+async def ready(database: InjectedDatabase, state: State) -> dict[str, str]:
+    state.draining.check()
     await database.ping()
     return {"status": "ready"}
 

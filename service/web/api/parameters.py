@@ -27,6 +27,9 @@ SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1
 
+PARAMETERS, REPEATABLE = "parameters", "repeatable"
+"""The opt keys of query parameters that a handler reads itself, and that may be repeated."""
+
 InjectedDatabase = NamedDependency[Database]
 InjectedReader = NamedDependency[Database]
 """A replica, or the database: for reads that decide about no write."""
@@ -39,10 +42,18 @@ DryRun = Annotated[
 ]
 
 
+def texts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, list[str]]:
+    """The values of each query parameter."""
+    texts: dict[str, list[str]] = {}
+    for name, text in connection.query_params.multi_items():
+        texts.setdefault(name, []).append(text)
+    return texts
+
+
 class StrictQuery(ASGIMiddleware):
     """Answers 400 if a query parameter is unknown to the handler, or is sent twice.
 
-    A handler knows the parameters of its signature and of its dependencies.
+    A handler knows the parameters of its signature, of its dependencies, and those of its opt.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -63,7 +74,8 @@ class StrictQuery(ASGIMiddleware):
         given = Counter(name for name, _ in connection.query_params.multi_items())
         if unknown := [name for name in given if name not in known]:
             raise _refusal(unknown, f"is not known here. {_list(known)}")
-        if repeated := [name for name, count in given.items() if count > 1]:
+        lists = connection.route_handler.opt.get(REPEATABLE, ())
+        if repeated := [name for name in given if given[name] > 1 and name not in lists]:
             raise _refusal(repeated, "is sent more than once. Send it once.")
 
     def _known_to(self, connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[str, ...]:
@@ -77,8 +89,8 @@ def _parameters(routes: Iterable[Any]) -> Iterable[tuple[HTTPRouteHandler, tuple
     for route in routes:
         if isinstance(route, HTTPRoute):
             for handler, model in route.route_handler_map.values():
-                names = (parameter.field_alias for parameter in model.expected_query_params)
-                yield handler, tuple(sorted(names))
+                names = {parameter.field_alias for parameter in model.expected_query_params}
+                yield handler, tuple(sorted(names.union(handler.opt.get(PARAMETERS, ()))))
 
 
 def _refusal(names: Iterable[str], what: str) -> ValidationException:

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Router, get
+from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
+from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.tables import by_path
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
-from service.web.api.parameters import MAX_AFTER, PAGE, After, InjectedDatabase, Limit, RowId
+from service.web.api.parameters import (
+    MAX_AFTER,
+    PAGE,
+    PARAMETERS,
+    After,
+    InjectedDatabase,
+    Limit,
+    RowId,
+    texts_of,
+)
+from service.web.api.tables import exports, lists, reject_lines
+from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
 FACTS = ("id", "rejected_at", "source", "origin", "table", "position")
@@ -38,23 +52,46 @@ _gap = re.compile(r"[,\s]*")
     "/",
     operation_id="list_rejects",
     summary="Rows that were not inserted, and why",
-    operation_class=operations.REJECTS,
+    operation_class=listed.REJECTS,
+    opt={PARAMETERS: ("formulas",)},
 )
 async def page(
-    database: InjectedDatabase,
+    request: Request[Any, Any, Any],
+    state: State,
     table: Annotated[
         str | None, QueryParameter(description="departments, jobs or employees")
     ] = None,
     source: FromQuery[Literal["api", "loader", "restore"] | None] = None,
     after: After = 0,
     limit: Limit = PAGE,
-) -> dict[str, Any]:
+) -> ASGIResponse:
     name = by_path(table).name if table else None
+    select = partial(_parameters, name, source)
+    media_type, texts = exports.media_type_of(request), texts_of(request)
+    if media_type in exports.FORMS:
+        form, formulas = exports.form_of(media_type, texts)
+        columns = (*COLUMNS, "truncated")
+        reader = await state.replicas.current()
+        stream = reject_lines.stream(reader, select, as_object, columns, form, formulas, after)
+        return await exports.file(request, state, stream, "rejects", media_type)
+    exports.refuse_formulas(texts)
+    return lists.page_reply(request, await _page(state.database, select, after, limit))
+
+
+def _parameters(
+    name: str | None, source: str | None, after: int, count: int
+) -> tuple[int | str | None, ...]:
+    """Those of the statement of a page."""
+    return (SHOWN, SHOWN, after, name, name, source, source, count)
+
+
+async def _page(
+    database: Database, select: Callable[[int, int], tuple[Any, ...]], after: int, limit: int
+) -> dict[str, Any]:
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
     while count := min(FETCHED, limit - len(shown)):
-        parameters = (SHOWN, SHOWN, after, name, name, source, source, count)
-        rows = await database.fetch(REJECTS["page"], parameters)
+        rows = await database.fetch(REJECTS["page"], select(after, count))
         for row in rows:
             encoded = msgspec.json.encode(as_object(row))
             room -= len(encoded) + len(",")

@@ -1,14 +1,16 @@
-"""The routes of a table: insert batches, list rows, get a row."""
+"""The routes of a table: insert batches, find rows, get, change and delete a row."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
+from litestar.response.base import ASGIResponse
 
+from service.core.database.statements import Row
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.rules import formats
@@ -17,13 +19,23 @@ from service.core.tables import Table
 from service.core.writes.ingest import Mode
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
-from service.web.api.parameters import PAGE, After, DryRun, InjectedDatabase, Limit, RowId
-from service.web.openapi import operations
+from service.web.api.parameters import (
+    PAGE,
+    PARAMETERS,
+    REPEATABLE,
+    DryRun,
+    InjectedDatabase,
+    Limit,
+    RowId,
+)
+from service.web.api.tables import changes, lists
+from service.web.openapi import lists as listed
+from service.web.openapi import operations, rows
 
 
 def routes(table: Table) -> Router:
-    """`POST`, `GET` and `GET /{id}` of one table."""
-    handlers = [_insert(table), _page(table), _one(table)]
+    """The routes of one table, and of its single rows."""
+    handlers = [_insert(table), _page(table), _one(table), _change(table), _delete(table)]
     return Router(f"/{table.path}", route_handlers=handlers, tags=[table.path])
 
 
@@ -53,13 +65,14 @@ def _page(table: Table) -> HTTPRouteHandler:
     @get(
         "/",
         operation_id=f"list_{table.path}",
-        summary=f"List {table.path} by id",
-        operation_class=operations.lists(table),
+        summary=f"Find {table.path}",
+        operation_class=listed.lists(table),
+        opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
     async def page(
-        database: InjectedDatabase, after: After = 0, limit: Limit = PAGE
-    ) -> dict[str, Any]:
-        return await list_rows(database, table, after, limit)
+        request: Request[Any, Any, Any], state: State, limit: Limit = PAGE
+    ) -> ASGIResponse:
+        return await lists.answer(table, request, state, limit)
 
     return page
 
@@ -69,24 +82,57 @@ def _one(table: Table) -> HTTPRouteHandler:
         "/{row_id:int}",
         operation_id=f"get_{table.path}",
         summary=f"One of {table.path}",
-        operation_class=operations.shows(table),
+        operation_class=rows.shows(table),
     )
-    async def one(database: InjectedDatabase, row_id: RowId) -> dict[str, Any]:
-        return await find_row(database, table, row_id)
+    async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
+        return changes.row_reply(table, await _stored(database, table, row_id))
 
     return one
 
 
-async def list_rows(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
-    """Rows of a table by id, and the `after` of the next page, None on the last."""
-    rows = await database.fetch(table.sql["page"], (after, limit))
-    next_after = rows[-1][0] if len(rows) == limit else None
-    return {"rows": [table.as_object(row) for row in rows], "next": next_after}
+def _change(table: Table) -> HTTPRouteHandler:
+    @patch(
+        "/{row_id:int}",
+        operation_id=f"change_{table.path}",
+        summary=f"Change one of {table.path}",
+        operation_class=rows.changes(table),
+        request_max_body_size=formats.MAX_BYTES,
+        opt={ROLE: "writer"},
+    )
+    async def change(
+        request: Request[Any, Any, Any], state: State, row_id: RowId
+    ) -> Response[bytes]:
+        with state.batch_limiter.entered():
+            return await changes.Change(table, row_id, request).patch(state)
+
+    return change
+
+
+def _delete(table: Table) -> HTTPRouteHandler:
+    @delete(
+        "/{row_id:int}",
+        operation_id=f"delete_{table.path}",
+        summary=f"Delete one of {table.path}",
+        operation_class=rows.deletes(table),
+        status_code=200,
+        opt={ROLE: "writer"},
+    )
+    async def remove(
+        request: Request[Any, Any, Any], state: State, row_id: RowId
+    ) -> Response[bytes]:
+        with state.batch_limiter.entered():
+            return await changes.Change(table, row_id, request).delete(state)
+
+    return remove
 
 
 async def find_row(database: Database, table: Table, row_id: int) -> dict[str, Any]:
-    """One row; NotFoundError."""
-    rows = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else ()
-    if not rows:
+    """One row as the API shows it; NotFoundError."""
+    return table.as_object(await _stored(database, table, row_id))
+
+
+async def _stored(database: Database, table: Table, row_id: int) -> Row:
+    found = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else []
+    if not found:
         raise NotFoundError(f"There is no row {row_id} in {table.path}.")
-    return table.as_object(rows[0])
+    return found[0]

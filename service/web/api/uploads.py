@@ -10,16 +10,20 @@ from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from service.core.errors import MalformedError, TooLargeError
-from service.core.temporary_files import storage_errors, temporary_file
+from service.core.temporary_files import check_room, storage_errors, temporary_file
 from service.core.threads import in_thread
 
-MAX_UPLOAD = 1 << 30
 SEGMENTS = 10
 
 
 @asynccontextmanager
 async def received(request: Request[Any, Any, Any]) -> AsyncIterator[IO[bytes]]:
-    """The uploaded file; MalformedError, TooLargeError, StorageError."""
+    """The uploaded file; MalformedError, TooLargeError, StorageError.
+
+    A body that announces more bytes than the limit, or than there is room for, is not read.
+    """
+    _check_size(request, request.content_length or 0)
+    await in_thread(check_room, request.content_length or 0)
     is_form = request.content_type[0] == "multipart/form-data"
     chunks = _file_field(request) if is_form else _chunks(request)
     with temporary_file() as file:
@@ -55,6 +59,14 @@ async def _chunks(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes]:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_UPLOAD:
-            raise TooLargeError(f"The file has more than {MAX_UPLOAD} bytes.")
+        _check_size(request, size)
         yield chunk
+
+
+def _check_size(request: Request[Any, Any, Any], size: int) -> None:
+    limit: int = request.app.state.settings.api_max_upload
+    if size > limit:
+        raise TooLargeError(
+            f"The upload has more than {int(limit)} bytes, the limit of this service "
+            "(API_MAX_UPLOAD). A backup in BACKUP_DIR may have any size: name it in `?backup=`."
+        )

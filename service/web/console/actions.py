@@ -28,7 +28,7 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import InjectedReader
 from service.web.api.reports import CSV, Year
-from service.web.api.uploads import MAX_UPLOAD, received
+from service.web.api.uploads import received
 from service.web.console import backup_jobs, loads
 from service.web.console.job_files import existing, keep, safe_name, upload_of
 from service.web.console.jobs import Job, Kind
@@ -48,7 +48,7 @@ class Started(Struct):
     job: str
 
 
-@post("/loads", opt={ROLE: "writer"}, request_max_body_size=MAX_UPLOAD)
+@post("/loads", opt={ROLE: "writer"}, request_max_body_size=None)
 async def begin_load(
     request: Request[Any, Any, Any],
     state: State,
@@ -149,9 +149,6 @@ def _work(state: State) -> Work:
     """The work of a job, by its kind."""
 
     async def work(job: Job) -> None:
-        if job.kind == "verify":
-            await backup_jobs.verify_backup(job, state)
-            return
         async with place(state.long_work, job):
             await _WORK[job.kind](job, state)
 
@@ -160,6 +157,7 @@ def _work(state: State) -> Work:
 
 _WORK = {
     "backup": backup_jobs.back_up,
+    "verify": backup_jobs.verify_backup,
     "restore": backup_jobs.restore_backup,
     "load": loads.load,
 }

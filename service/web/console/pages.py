@@ -23,7 +23,8 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.parameters import MAX_AFTER, After, InjectedDatabase, InjectedReader
 from service.web.api.rejects import as_object
 from service.web.api.reports import Year
-from service.web.api.rows import find_row, list_rows
+from service.web.api.rows import find_row
+from service.web.api.tables.lists import list_rows
 from service.web.console.actions import ACTIONS
 from service.web.console.html import ERRORS, STATIC, page
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from litestar.openapi.spec import (
     Example,
+    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -22,10 +23,11 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec.enums import OpenAPIFormat
 from msgspec import Struct
 
 from service.core.backups.backup_store import Saved
-from service.core.backups.restore import Restored
+from service.core.backups.restored import Restored
 from service.core.backups.verify import Verification
 from service.core.rules import formats
 from service.core.rules.batch import MAX_ROWS
@@ -36,15 +38,12 @@ from service.web.openapi.schemas import (
     Health,
     Listing,
     Rejected,
-    RejectPage,
     RestoredAll,
     as_csv,
     as_ndjson,
     broken_sample,
-    page_of,
     reject,
     sample,
-    stored_sample,
     verdict,
 )
 from service.web.problems import Problem
@@ -59,16 +58,17 @@ ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply: its description, the struct of its body (None: bytes) and examples."""
+    """A reply: its description, the struct of its body (None: bytes), examples and headers."""
 
     text: str
     shape: type[Struct] | None = None
     examples: Mapping[str, Any] = field(default_factory=dict)
     media_types: tuple[str, ...] = (JSON,)
+    headers: Mapping[str, OpenAPIHeader] = field(default_factory=dict)
 
     def content(self) -> dict[str, OpenAPIMediaType]:
         """The body in the document."""
-        schema = reference(self.shape) if self.shape else binary()
+        schema = reference(self.shape) if self.shape else bytes_or_text(self.media_types[0])
         media_type = OpenAPIMediaType(schema, examples=named(self.examples))
         return dict.fromkeys(self.media_types, media_type)
 
@@ -81,6 +81,7 @@ class DocumentedOperation(Operation):
     replies: ClassVar[Mapping[int, Reply]] = {}
     fails: ClassVar[tuple[int, ...]] = ()
     headers: ClassVar[tuple[Parameter, ...]] = ()
+    """Headers and query parameters that the handler reads itself."""
     public: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -88,7 +89,9 @@ class DocumentedOperation(Operation):
         # Without replies here, the document keeps those that Litestar derives from the return type.
         self.responses = {} if self.replies else {**(self.responses or {})}
         for status, reply in self.replies.items():
-            self.responses[str(status)] = OpenAPIResponse(reply.text, content=reply.content())
+            self.responses[str(status)] = OpenAPIResponse(
+                reply.text, headers={**reply.headers} or None, content=reply.content()
+            )
         for status in self.fails:
             self.responses[str(status)] = self._failure(status)
         if self.public:
@@ -142,17 +145,6 @@ def inserts(table: Table) -> type[DocumentedOperation]:
     return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
 
 
-def lists(table: Table) -> type[DocumentedOperation]:
-    """`GET /{table}`."""
-    page = {"rows": [stored_sample(table)], "next": 1}
-    return documented({200: Reply("A page, by id.", page_of(table), {"a page of one": page})})
-
-
-def shows(table: Table) -> type[DocumentedOperation]:
-    """`GET /{table}/{id}`."""
-    return documented({200: Reply("The row.", table.stored, {"a row": stored_sample(table)})}, 404)
-
-
 def reference(shape: type) -> Reference:
     """A reference to the schema of a struct."""
     return Reference(COMPONENT.format(name=shape.__name__))
@@ -160,7 +152,17 @@ def reference(shape: type) -> Reference:
 
 def binary() -> Schema:
     """Bytes."""
-    return Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+    # Generators of clients need the format. OpenAPI 3.1 has the media type instead.
+    return Schema(
+        type=OpenAPIType.STRING,
+        format=OpenAPIFormat.BINARY,
+        content_media_type="application/octet-stream",
+    )
+
+
+def bytes_or_text(media_type: str) -> Schema:
+    """A body without a structure."""
+    return Schema(type=OpenAPIType.STRING) if media_type.startswith("text/") else binary()
 
 
 def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
@@ -197,7 +199,8 @@ def text_of(what: str, example: str) -> OpenAPIMediaType:
     return OpenAPIMediaType(Schema(type=OpenAPIType.STRING), examples=named({what: example}))
 
 
-def _header(name: str, text: str, *values: str) -> Parameter:
+def header(name: str, text: str, *values: str) -> Parameter:
+    """A header of a request, and the values that it can have."""
     schema = Schema(type=OpenAPIType.STRING, enum=list(values) or None)
     return Parameter(name, "header", schema, description=text)
 
@@ -221,26 +224,16 @@ def _list_tables(parameter: Parameter | Reference) -> None:
 
 
 BATCH_HEADERS = (
-    _header(
+    header(
         "Idempotency-Key",
         "1 to 255 characters, a new key for each batch. A repeated request with the same key "
         "gets the first reply again.",
     ),
-    _header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
-    _header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
+    header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
+    header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
 )
 LIMITS = documented({})
 METRICS = documented({200: Reply("The metrics.", media_types=("text/plain",))})
-REJECTS = documented(
-    {
-        200: Reply(
-            "A page, by id.",
-            RejectPage,
-            {"a page of one": {"rows": [reject(TABLES[0])], "next": 1}},
-        )
-    },
-    404,
-)
 REJECT = documented(
     {200: Reply("The whole record and all errors.", Rejected, {"a row": reject(TABLES[0])})},
     404,

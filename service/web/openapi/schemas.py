@@ -10,7 +10,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.core.backups.backup_store import Listed
-from service.core.backups.restore import Restored
+from service.core.backups.restored import Restored
+from service.core.reads.parents import parents_of
 from service.core.rules import batch
 from service.core.rules.fields import Error
 from service.core.tables import Table
@@ -87,10 +88,41 @@ class Health(Struct):
 
 @cache
 def page_of(table: Table) -> type[Struct]:
-    """Rows of a table by id; `next` is the `after` of the next page, null on the last."""
+    """A page of a list; `next` is the `after` of the next page, null on the last.
+
+    count: only with `count=exact`.
+    """
     # A type made at run time.
-    fields = [("rows", list[table.stored]), ("next", int | None)]  # type: ignore[name-defined]
+    fields: list[Any] = [
+        ("rows", list[listed_of(table)]),  # type: ignore[misc]
+        ("next", int | str | None),
+        ("count", int | UnsetType, UNSET),
+    ]
     return msgspec.defstruct(f"{table.row.__name__}Page", fields)
+
+
+@cache
+def listed_of(table: Table) -> type[Struct]:
+    """A row of a list: as it is stored, with the names of the parents that `expand` names."""
+    parents = parents_of(table)
+    if not parents:
+        return table.stored
+    names = [(name, str | None | UnsetType, UNSET) for name in parents]
+    fields: list[Any] = [(field.name, field.hint) for field in table.stored_fields]
+    return msgspec.defstruct(
+        f"Listed{table.struct.__name__}", [*fields, *names], forbid_unknown_fields=True
+    )
+
+
+@cache
+def without_required(table: Table) -> type[Struct]:
+    """Some fields of a row."""
+    fields: list[Any] = [
+        (field.name, field.hint | UnsetType, UNSET)  # a union that exists only at run time
+        for field in table.fields
+    ]
+    name = f"Some{table.struct.__name__}Fields"
+    return msgspec.defstruct(name, fields, forbid_unknown_fields=True)
 
 
 def schemas(shapes: Iterable[type]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from service.core.errors import NotFoundError
 from service.core.tables import TABLES
 from service.web.access.cross_site import policy_of
 from service.web.openapi.operations import DocumentedOperation, problem_content, problem_name
-from service.web.openapi.schemas import schemas
+from service.web.openapi.schemas import schemas, without_required
 from service.web.problems import Problem, problem
 
 ASSETS = {
@@ -43,6 +43,7 @@ PROBLEMS = {
     403: "The user lacks the role that this route needs.",
     404: "There is no such row or table.",
     409: "The request conflicts with another request or with other rows. Nothing was changed.",
+    412: "The row has changed since the client read it. Nothing was changed.",
     413: "The body is too large.",
     415: "The media type or the encoding of the body is not supported.",
     422: "The content breaks a rule. Nothing was changed.",
@@ -86,12 +87,13 @@ def complete(app: Litestar) -> None:
     operations = [
         operation
         for item in (document.paths or {}).values()
-        for operation in (item.get, item.post)
+        for operation in (item.get, item.post, item.patch, item.delete)
         if isinstance(operation, DocumentedOperation)
     ]
     replies = [reply for operation in operations for reply in operation.replies.values()]
     shapes = [reply.shape for reply in replies if reply.shape]
-    ours = schemas({Problem, *shapes, *(table.row for table in TABLES)})
+    rows = [shape for table in TABLES for shape in (table.row, without_required(table))]
+    ours = schemas({Problem, *shapes, *rows})
     document.components.schemas = cast(
         "dict[str, Schema]", {**document.components.schemas, **_portable(ours)}
     )

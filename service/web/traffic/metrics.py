@@ -90,6 +90,11 @@ class Metrics:
             "backups", "Backups, restores and verifications.", ["action", "outcome"]
         )
         self.backup_bytes = self._counter("backup_bytes", "Bytes of backups taken.", [])
+        self.exports = self._counter("exports", "Lists as files.", ["table", "outcome"])
+        self.export_bytes = self._counter("export_bytes", "Bytes of lists as files.", [])
+        self.corrected = self._counter(
+            "rows_corrected", "Single rows changed or deleted.", ["table", "action"]
+        )
         self._gauges = [
             (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)
             for name, text, mode, read in GAUGES
@@ -118,13 +123,14 @@ class Metrics:
     @contextmanager
     def counting(self, action: str, *, dry_run: bool = False) -> Iterator[None]:
         """Count a backup, restore or verification by how it ends."""
-        name = f"{action}_dry_run" if dry_run else action
-        try:
+        with _outcome(self.backups, f"{action}_dry_run" if dry_run else action):
             yield
-        except BaseException:  # a cancelled one has failed, too
-            self.backups.labels(name, "failed").inc()
-            raise
-        self.backups.labels(name, "done").inc()
+
+    @contextmanager
+    def exporting(self, table: str) -> Iterator[None]:
+        """Count the export of a list by how it ends."""
+        with _outcome(self.exports, table):
+            yield
 
     def render(self) -> bytes:
         """The text for Prometheus; sums over the workers if they share a folder."""
@@ -141,6 +147,16 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram:
         return Histogram(f"hirebase_{name}", text, labels, registry=self.registry, buckets=SECONDS)
+
+
+@contextmanager
+def _outcome(counter: Counter, name: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # a cancelled one has failed, too
+        counter.labels(name, "failed").inc()
+        raise
+    counter.labels(name, "done").inc()
 
 
 def _remove_dead_workers(folder: Path) -> None:

@@ -44,7 +44,7 @@ def _provider(endpoint: str) -> TracerProvider:
     except ImportError:
         raise SettingsError(
             "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed. Install "
-            "requirements-otel.lock, or unset the variable."
+            "hirebase[otel] or requirements-otel.lock, or unset the variable."
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "hirebase"}))
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_SECONDS)

@@ -64,7 +64,7 @@ SOURCES = [
     Source(404, "POST", "/avro/restore/nothing", {"content": b"Obj\x01"}),
     Source(405, "DELETE", "/departments"),
     Source(405, "PUT", "/jobs/1", {"json": {"job": "Clerk"}}),
-    Source(405, "PATCH", "/employees/1", {"json": {}}),
+    Source(405, "PATCH", "/employees", {"json": {}}),
     Source(405, "POST", "/rejects", {"json": []}),
     Source(405, "POST", "/health/live"),
     Source(400, "GET", "/departments?limit=0"),
@@ -128,7 +128,7 @@ async def test_a_405_lists_the_allowed_methods(caller: httpx.AsyncClient) -> Non
 
 
 async def test_a_bad_parameter_is_named(caller: httpx.AsyncClient) -> None:
-    problem = (await caller.get("/departments?limit=0&after=x")).json()
+    problem = (await caller.get("/rejects?limit=0&after=x")).json()
     assert {error["key"] for error in problem["errors"]} == {"limit", "after"}
     assert "'limit': Expected" in problem["detail"]
 
@@ -266,6 +266,6 @@ async def contended(scratch: Settings) -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_read_that_meets_deadlocks_until_its_deadline_is_503(
     contended: httpx.AsyncClient,
 ) -> None:
-    reply = await contended.get("/departments")
+    reply = await contended.get("/departments/1")
     assert_problem(reply, 503)
     assert int(reply.headers["Retry-After"]) >= 1

@@ -13,11 +13,13 @@ import pytest
 from httpx import AsyncClient as Client
 
 from service.core.backups import backup, table_checksum
+from service.core.backups import pages as paging
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.table_checksum import checksum_of
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.prefetch import buffered
+from service.core.rules.fields import MAX_ID
 from service.core.tables import TABLES
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, records, verified
 
@@ -114,7 +116,7 @@ async def test_the_checksum_is_the_same_for_any_range_size(
 
 async def test_pages_follow_one_another(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (1, 7, 60, 61):
-        monkeypatch.setattr(backup, "PAGE", size)
+        monkeypatch.setattr(paging, "PAGE", size)
         pieces = [piece async for piece in backup.stream_table(filled, EMPLOYEES, "deflate")]
         assert verified(b"".join(pieces)).tables[0].rows == 60
 
@@ -122,7 +124,7 @@ async def test_pages_follow_one_another(filled: Database, monkeypatch: pytest.Mo
 async def test_a_client_that_leaves_frees_the_connection(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "PAGE", 1)
+    monkeypatch.setattr(paging, "PAGE", 1)
     for pieces in range(4):
         stream = buffered(backup.stream_all(filled, "deflate"), 60)
         for _ in range(pieces + 1):
@@ -137,7 +139,7 @@ async def test_a_backup_is_of_one_moment(
     database: Database, monkeypatch: pytest.MonkeyPatch, backups: int
 ) -> None:
     """Hires and their department are written and removed together: no backup shows one alone."""
-    monkeypatch.setattr(backup, "PAGE", 20)
+    monkeypatch.setattr(paging, "PAGE", 20)
     await fill(database, 10)
     done = asyncio.Event()
     writers = [asyncio.create_task(_pairs(database, done, start)) for start in (1000, 1_000_000)]
@@ -182,14 +184,45 @@ def _ids(content: bytes, name: str) -> set[int]:
     return {row["id"] for row in _rows(content, name)}
 
 
-async def test_a_backup_that_lacks_rows_fails(database: Database) -> None:
-    """A session that lost its limit of GROUP_CONCAT can cut a page between two rows."""
+@pytest.mark.parametrize("cut_off", [1, 2, 3, 4, 5, 8, 40])
+async def test_a_page_that_is_cut_short_fails(database: Database, cut_off: int) -> None:
+    """A session that lost its limit of GROUP_CONCAT can cut a page anywhere."""
     async with database.transaction() as transaction:
         rows = [(key, "x") for key in range(10, 20)]
         await transaction.insert(DEPARTMENTS.sql["insert_with_id"], rows)
-    half = ",".join(f'{{"id":{key},"department":"x"}}' for key, _ in rows[:5])
+    page = "".join(f'{key},"x",' for key, _ in rows)
     async with database.reserved() as cut:
-        await cut.fetch(f"SET SESSION group_concat_max_len = {len(half)}")
-        with pytest.raises(DatabaseError, match=r"returned 5 rows of departments .* counted 10"):
+        await cut.fetch(f"SET SESSION group_concat_max_len = {len(page) - cut_off}")
+        with pytest.raises(DatabaseError, match="a part of a page of departments"):
             async for _ in backup.stream_table(cut, DEPARTMENTS, "null"):
                 pass
+
+
+async def test_a_row_with_an_id_below_one_fails(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.insert(DEPARTMENTS.sql["insert_with_id"], [(5, "x"), (7, "y")])
+        await transaction.execute("UPDATE departments SET id = 0 WHERE id = 5")
+    with pytest.raises(DatabaseError, match="departments has a row with the id 0"):
+        async for _ in backup.stream_table(database, DEPARTMENTS, "null"):
+            pass
+
+
+@pytest.mark.parametrize("gaps", [(), (1,), (7,), (8,), (14, 15), (20,), tuple(range(3, 40))])
+async def test_pages_follow_one_another_over_gaps(
+    filled: Database, monkeypatch: pytest.MonkeyPatch, gaps: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(paging, "PAGE", 7)
+    for key in gaps:
+        await filled.fetch(f"DELETE FROM hired_employees WHERE id = {key}")
+    pieces = [piece async for piece in backup.stream_table(filled, EMPLOYEES, "deflate")]
+    expected = [key for key in range(1, 61) if key not in gaps]
+    assert [row["id"] for row in _read(b"".join(pieces))] == expected
+
+
+async def test_the_last_ids_are_backed_up(database: Database) -> None:
+    keys = [MAX_ID - 2, MAX_ID - 1, MAX_ID]
+    async with database.transaction() as transaction:
+        rows = [(key, "x") for key in keys]
+        await transaction.insert(DEPARTMENTS.sql["insert_with_id"], rows)
+    pieces = [piece async for piece in backup.stream_table(database, DEPARTMENTS, "deflate")]
+    assert [row["id"] for row in _read(b"".join(pieces))] == keys

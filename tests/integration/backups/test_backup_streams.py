@@ -13,6 +13,8 @@ import pytest
 import uvicorn
 
 from service.core.backups import backup
+from service.core.backups import pages as paging
+from service.core.backups.pages import Page
 from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
 from service.core.settings import Settings
@@ -25,7 +27,7 @@ ROWS = 200
 
 @pytest.fixture
 async def filled(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setattr(backup, "PAGE", 1)
+    monkeypatch.setattr(paging, "PAGE", 1)
     async with database.transaction() as transaction:
         await transaction.insert(
             JOBS.sql["insert_with_id"], validate(JOBS, records(JOBS, ROWS)).rows
@@ -63,11 +65,11 @@ def slowly(monkeypatch: pytest.MonkeyPatch, fail_after: int = ROWS) -> None:
     """Make pages slow, and fail at one of them."""
     encode, pages = backup._block, iter(range(ROWS + 1))
 
-    def block(writer: Any, text: str) -> bytes:
+    def block(writer: Any, page: Page) -> bytes:
         time.sleep(0.02)
         if next(pages) >= fail_after:
             raise RuntimeError("as if the disk were full")
-        return encode(writer, text)
+        return encode(writer, page)
 
     monkeypatch.setattr(backup, "_block", block)
 
@@ -111,14 +113,3 @@ async def test_other_requests_are_answered_meanwhile(
             waits.append(time.perf_counter() - started)
         assert sorted(waits)[25] < 0.05
         assert (await backing_up).status_code == 200
-
-
-async def test_an_upload_that_is_too_large_is_stopped(
-    database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from service.web.api import uploads
-
-    monkeypatch.setattr(uploads, "MAX_UPLOAD", 100_000)
-    async with served(migrated) as (client, _):
-        reply = await client.post("/avro/verify", content=bytes(200_000))
-        assert reply.status_code == 413

@@ -8,6 +8,7 @@ from typing import Any
 import fastavro
 
 from service.core.backups import backup
+from service.core.backups.pages import PAGE
 from service.core.database.transactions import Database
 from tests.support.backup_files import JOBS, verified
 
@@ -39,7 +40,7 @@ async def test_texts_come_as_they_are(database: Database) -> None:
 
 async def test_a_page_of_the_longest_texts_is_not_cut(database: Database) -> None:
     async with database.transaction(60) as transaction:
-        rows = [(key, "😀" * 255) for key in range(1, backup.PAGE + 2)]
+        rows = [(key, "😀" * 255) for key in range(1, PAGE + 2)]
         await transaction.insert(JOBS.sql["insert_with_id"], rows)
     content = b"".join([piece async for piece in backup.stream_table(database, JOBS, "deflate")])
-    assert verified(content).tables[0].rows == backup.PAGE + 1
+    assert verified(content).tables[0].rows == PAGE + 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastavro
@@ -12,8 +14,9 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import container
 from service.core.backups.format.avro import Reader
-from service.core.backups.restore import Mode, Restored, restore
+from service.core.backups.restore import restore
 from service.core.backups.restore_size import refuse_too_large
+from service.core.backups.restored import Mode, Restored
 from service.core.database.connect import connect
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.transactions import Database
@@ -135,7 +138,8 @@ async def test_a_row_that_only_the_server_refuses_is_named(
 async def test_the_limit_on_inflated_rows_holds_for_a_transaction_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "MAX_INFLATED", 1000)
+    monkeypatch.setattr(container, "FREE_BYTES", 1000)
+    monkeypatch.setattr(container, "MAX_RATIO", 1)
     file = io.BytesIO(avro_file(EMPLOYEES, records(EMPLOYEES, 200)))
     limits = TransactionLimits.configured(None, 1 << 40)
     reader = Reader(EMPLOYEES, file)
@@ -157,7 +161,19 @@ async def restored(
         return done
 
 
+@pytest.fixture
+async def referred(database: Database) -> AsyncIterator[None]:
+    """A table of somebody else refers to the employees, so a restore needs one transaction."""
+    await database.fetch(
+        "CREATE TABLE of_a_dba (id INT PRIMARY KEY, hire INT, "
+        "CONSTRAINT of_a_dba FOREIGN KEY (hire) REFERENCES hired_employees (id))"
+    )
+    yield
+    await database.fetch("DROP TABLE of_a_dba")
+
+
 @pytest.mark.parametrize("mode", ["replace", "merge"])
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_is_limited_by_the_rows_that_it_changes(
     filled: Database, migrated: Settings, mode: Mode
 ) -> None:
@@ -176,6 +192,7 @@ async def test_a_restore_is_limited_by_the_rows_that_it_changes(
 
 
 @pytest.mark.parametrize("mode", ["replace", "merge"])
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
     filled: Database, migrated: Settings, mode: Mode
 ) -> None:
@@ -188,6 +205,7 @@ async def test_a_restore_is_limited_by_the_bytes_that_it_writes(
     assert (await restored(migrated, rows, mode, max_transaction_bytes=6000)).added == 0
 
 
+@pytest.mark.usefixtures("referred")
 async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_starts(
     database: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +217,28 @@ async def test_a_restore_that_is_too_large_in_any_case_is_refused_before_it_star
     for limit in limits:
         with pytest.raises(TransactionTooLarge, match="Nothing was changed"):
             await restored(migrated, records(EMPLOYEES, 200), **limit)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_transaction_rows": 900}, {"max_transaction_bytes": 90_000}]
+)
+async def test_a_merge_that_changes_too_much_is_refused_before_it_writes(
+    filled: Database, migrated: Settings, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    """It says how many rows it could take. The number of rows in the file does not tell."""
+    await restored(migrated, records(EMPLOYEES, 2000), "merge")
+    before = await contents(filled)
+    rows = [row | {"name": f"Changed {row['id']}"} for row in records(EMPLOYEES, 2000)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", None)
+        with pytest.raises(TransactionTooLarge) as caught:
+            await restored(migrated, rows, "merge", **limit)
+    assert await contents(filled) == before
+    found = re.search(r"at most (\d+) rows like these", str(caught.value))
+    assert found
+    most = int(found[1])
+    assert 300 < most < 1000
+    assert (await restored(migrated, rows[:most], "merge", **limit)).changed == most
 
 
 async def test_a_form_that_cannot_be_read_is_refused(client: Client, database: Database) -> None:

@@ -9,20 +9,19 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
-import msgspec
 import pytest
 
-from service.core.backups import restore as restoring
 from service.core.backups.format import container
 from service.core.backups.format.avro import Writer
+from service.core.backups.format.checksum import Checksum
 from service.core.backups.restore import restore
-from service.core.backups.sources import opened
+from service.core.backups.sources import opened, readers
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import BackupError
 from service.core.tables import Table
 from service.core.writes import merge
-from tests.support.backup_files import DEPARTMENTS, avro_file, origin, records
+from tests.support.backup_files import DEPARTMENTS, ORIGIN, avro_file, records, values
 
 BLOCKS = 6
 ROWS = 60
@@ -85,7 +84,7 @@ async def test_an_attempt_does_not_disturb_the_next(
 
 
 async def test_attempts_share_no_position_and_no_checksum(file: IO[bytes]) -> None:
-    one, other = (restoring.readers([(DEPARTMENTS, file)])[0] for _ in range(2))
+    one, other = (readers([(DEPARTMENTS, file)])[0] for _ in range(2))
     read: list[list[Any]] = [[], []]
     for pages in zip(one, other, strict=True):
         file.seek(7)
@@ -100,10 +99,9 @@ async def test_a_file_whose_checksum_is_wrong_is_refused_at_every_attempt(
     database: Database, undone_at: Callable[[int, int], None]
 ) -> None:
     undone_at(0, 1213)
-    rows = records(DEPARTMENTS, ROWS)
-    wrong = msgspec.structs.replace(origin(DEPARTMENTS, rows), checksum="0")
-    writer = Writer(DEPARTMENTS, "deflate", wrong)
-    file = io.BytesIO(writer.header + writer.block(rows))
+    writer = Writer(DEPARTMENTS, "deflate", ORIGIN)
+    block = writer.block(values(records(DEPARTMENTS, ROWS)), Checksum(ROWS, 0))
+    file = io.BytesIO(writer.header + block + writer.end())
     with pytest.raises(BackupError, match="damaged"):
         await restore(database, [(DEPARTMENTS, file)], "replace")
     assert database.retries == 1

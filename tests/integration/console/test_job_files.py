@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,16 +90,6 @@ async def test_an_old_job_leaves_no_checkpoints(
     await age_jobs(database, KEPT_SECONDS + 1)
     await Jobs(database, database, migrated.rejects_dir / ".console").tidy()
     assert await database.fetch("SELECT origin FROM loads") == [("/data/jobs.csv",)]
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False)
-    if made.returncode:
-        pytest.skip("mounting a file system needs root")
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(

@@ -79,13 +79,19 @@ async def test_every_text_compares_by_code_point(database: Database) -> None:
     assert [row for row in found if row[2] not in ("utf8mb4_bin", "ascii_bin")] == []
 
 
-@pytest.mark.parametrize("statement", ["page", "ids", "nth", "backup_page"])
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        *[(name, (100, 10)) for name in ("page", "ids", "nth")],
+        *[(name, (100, 110)) for name in ("backup_page", "checksum")],
+    ],
+)
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.path)
 async def test_a_page_is_read_along_the_primary_key(
-    database: Database, table: Table, statement: str
+    database: Database, table: Table, statement: str, parameters: tuple[int, int]
 ) -> None:
     await _fill(database, 200)
-    plan = await _plan(database, table.sql[statement], (100, 10))
+    plan = await _plan(database, table.sql[statement], parameters)
     assert _reads_along_the_primary_key(plan, table), plan
 
 

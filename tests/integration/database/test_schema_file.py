@@ -10,7 +10,6 @@ import pytest
 import sql
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
-from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import engine
 
@@ -28,22 +27,13 @@ async def from_file(settings: Settings) -> AsyncIterator[Settings]:
     await engine.drop_database(own)
 
 
-async def definitions(database: Database) -> dict[str, str]:
-    """The CREATE TABLE statement of each table, as the server shows it."""
-    ((own,),) = await database.fetch("SELECT DATABASE()")
-    names = [name for (name,) in await database.fetch("SHOW TABLES")]
-    shown = {name: (await database.fetch(f"SHOW CREATE TABLE {name}"))[0][1] for name in names}
-    # seekdb shows the database of a referenced table.
-    return {name: statement.replace(f"`{own}`.", "") for name, statement in shown.items()}
-
-
 async def test_the_schema_file_equals_the_migrations(
     scratch: Settings, from_file: Settings
 ) -> None:
     async with connect(scratch) as migrated, connect(from_file) as created:
         await migrate(migrated)
-        expected = await definitions(migrated)
-        assert await definitions(created) == expected
+        expected = await engine.definitions(migrated)
+        assert await engine.definitions(created) == expected
     assert expected.keys() == sql.statements("schema").keys()
 
 

@@ -4,89 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from service.cli.doctor.server_checks import tls
+from service.cli.doctor.servers import reached
 from service.core.database.connect import connect
 from service.core.errors import SettingsError
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.certificates import Authority
 from tests.support.tcp_proxy import Proxy
 
 NAME = "localhost"
 CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
-Key = ec.EllipticCurvePrivateKey
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority, as PEM."""
-
-    key: Key
-    certificate: x509.Certificate
-
-    @classmethod
-    def new(cls, name: str) -> Authority:
-        key = ec.generate_private_key(ec.SECP256R1())
-        own = _name(name)
-        return cls(key, _builder(own, own, key, ca=True).sign(key, hashes.SHA256()))
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, host: str) -> tuple[bytes, bytes]:
-        """(certificate, key) of a server."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(host), self.certificate.subject, key, ca=False)
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
-        ).add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
-            critical=False,
-        )
-        signed = builder.sign(self.key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM), key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Key, *, ca: bool
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    usage = dict.fromkeys(
-        (
-            *("digital_signature", "content_commitment", "key_encipherment"),
-            *("data_encipherment", "key_agreement", "encipher_only", "decipher_only"),
-            *("key_cert_sign", "crl_sign"),
-        ),
-        False,
-    ) | {"key_cert_sign" if ca else "digital_signature": True}
-    return (
-        x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(**usage), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +86,15 @@ async def test_a_certificate_of_another_name_ends_the_connection_before_the_logi
     settings_of: Settings, way: Proxy
 ) -> None:
     await _refused(msgspec.structs.replace(settings_of, mysql_host="127.0.0.1"), way)
+
+
+async def test_doctor_says_that_the_certificate_ends_soon(settings_of: Settings) -> None:
+    """It is valid for a day."""
+    address = settings_of.servers[0]
+    async with reached(settings_of, address, reads=False) as server:
+        finding = await tls(server, NAME)
+    assert finding.status == "warning"
+    assert re.search(r"TLSv1\.[23], .* it expires in 1 day", finding.text)
 
 
 async def _refused(settings: Settings, way: Proxy) -> None:

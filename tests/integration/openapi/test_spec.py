@@ -198,6 +198,30 @@ async def test_rows_equal_the_examples(
     assert page == {"rows": [row["value"] | {"id": key}], "next": key}
 
 
+@pytest.mark.parametrize("path", [table.path for table in TABLES])
+async def test_changes_equal_the_document(
+    client: Client, parents: None, document: dict[str, Any], path: str
+) -> None:
+    (key,) = (await client.post(f"/{path}", json=sample(by_path(path)))).json()["ids"]
+    url, template = f"/{path}/{key}", f"/{path}/{{row_id}}"
+    body = document["paths"][template]["patch"]["requestBody"]["content"]["application/json"]
+    changed = await client.patch(url, json=body["examples"].popitem()[1]["value"])
+    wrong: Any = {"headers": {"If-Match": '"x"'}}
+    broken = dict.fromkeys(sample(by_path(path)))
+    replies = [
+        ("patch", changed, 200),
+        ("patch", await client.patch(url, json=broken), 422),
+        ("patch", await client.patch(url, json={}, **wrong), 412),
+        ("delete", await client.delete(url, **wrong), 412),
+        ("delete", await client.delete(url), 200),
+    ]
+    for method, reply, status in replies:
+        assert reply.status_code == status, reply.text
+        media_type = reply.headers["Content-Type"].partition(";")[0]
+        assert media_type in bodies(document, template, method, status)
+    assert changed.json() == {"id": key, **sample(by_path(path))}
+
+
 async def test_rejects_equal_the_examples(client: Client, document: dict[str, Any]) -> None:
     posted = document["paths"]["/departments"]["post"]["requestBody"]["content"]
     _, bad = posted["application/json"]["examples"]["one of two is bad"]["value"]
@@ -221,6 +245,14 @@ REPLIES = [
     ("post", "/departments", {"content": b"nonsense"}, 400),
     ("post", "/departments", {"content": b"x", "headers": {"Content-Type": "text/html"}}, 415),
     ("post", "/departments", {"content": b" " * (5 << 20)}, 413),
+    ("get", "/departments", {"headers": {"Accept": "text/csv"}}, 200),
+    ("get", "/departments", {"headers": {"Accept": "application/x-ndjson"}}, 200),
+    ("get", "/departments?order=-department&count=exact", {}, 200),
+    ("get", "/employees?expand=job&department_id=1&order=name", {}, 200),
+    ("patch", "/departments/2147483647", {"json": {}}, 404),
+    ("patch", "/departments/1", {"content": b"nonsense"}, 404),
+    ("delete", "/departments/2147483647", {}, 404),
+    ("get", "/rejects", {"headers": {"Accept": "text/csv"}}, 200),
     ("get", "/rejects", {}, 200),
     ("get", "/rejects?table=nonsense", {}, 404),
     ("get", "/rejects?source=nonsense", {}, 400),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.core.backups.format.avro import Reader, Writer
+from service.core.backups.format.avro import Reader
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.sources import sources
 from service.core.errors import BackupError, HirebaseError
@@ -22,14 +22,15 @@ from tests.support.backup_files import (
     JOBS,
     MOMENT,
     avro_file,
-    origin,
+    pieces,
     records,
     verified,
     zip_file,
 )
+from tests.support.releases import RELEASES
 
 FLIPS = 2000
-OLD_FILES = sorted((Path(__file__).parents[2] / "fixtures" / "0.1.0").iterdir())
+RELEASED = [backup for release in RELEASES for backup in release.backups]
 SMALL = {DEPARTMENTS: 3, JOBS: 5, EMPLOYEES: 30}
 
 
@@ -89,35 +90,30 @@ def test_appended_bytes_are_found(kind: str) -> None:
     assert not passes(FILES[kind] + b"\x00")
 
 
-@pytest.mark.parametrize("path", OLD_FILES, ids=lambda path: path.name)
-def test_backups_of_version_0_1_0_are_verified(path: Path) -> None:
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_backups_of_released_versions_are_verified(path: Path) -> None:
     found = verified(path.read_bytes())
     assert found.verified
-    assert found.tables[-1].rows == (30 if path.suffix == ".zip" else 120)
+    assert found.tables[-1].rows == 33
 
 
 def test_a_missing_or_repeated_block_is_found() -> None:
-    one, two = (avro_file(JOBS, records(JOBS, 5), page=size) for size in (5, 4))
-    head, sync = one[: one.index(one[-16:]) + 16], one[-16:]
-    rows = one[len(head) :]
-    assert rows.endswith(sync)
-    assert passes(head + rows)
-    assert not passes(head)
-    assert not passes(head + rows + rows)
-    assert not passes(two[: two.index(two[-16:], 1) + 16])
+    head, one, two, end = pieces(JOBS, records(JOBS, 5), page=4)
+    assert passes(head + one + two + end)
+    for wrong in (b"", one + two, one + end, two + end, one + two + two + end, end):
+        assert not passes(head + wrong)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_blocks_in_another_order_are_found(codec: Codec) -> None:
-    writer = Writer(JOBS, codec, origin(JOBS, records(JOBS, 9)))
-    blocks = [writer.block(records(JOBS, 9)[at : at + 3]) for at in (0, 3, 6)]
+    head, *blocks, end = pieces(JOBS, records(JOBS, 9), codec, page=3)
     for order in itertools.product(range(3), repeat=3):
-        content = writer.header + b"".join(blocks[at] for at in order)
+        content = head + b"".join(blocks[at] for at in order) + end
         if order == (0, 1, 2):
             assert passes(content)
             continue
         wrong = next(at for at in range(3) if order[at] <= (order[at - 1] if at else -1))
-        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* its first id is"):
+        with pytest.raises(BackupError, match=f"damaged in block {wrong + 1}, .* it has the id"):
             verified(content)
 
 

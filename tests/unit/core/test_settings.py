@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from service.core.errors import SettingsError
-from service.core.settings import OLD_NAMES, Settings
+from service.core.settings import NEEDED, OLD_NAMES, Settings
 
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]
 
@@ -45,12 +45,28 @@ def test_with_a_host_the_database_is_not_embedded() -> None:
         ("MYSQL_DATABASE", "hire base"),
         ("MYSQL_DATABASE", "hirebase`; DROP DATABASE mysql"),
         ("MYSQL_DATABASE", "x" * 65),
+        *(("API_MAX_UPLOAD", size) for size in ("0", "-1", "G", "1.5G", "1T", "9" * 30, "1 G")),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
     assert error_of({name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "shown"),
+    [
+        ("1025", 1025, "1025"),
+        ("1k", 1024, "1K"),
+        ("1536M", 3 << 29, "1536M"),
+        ("16G", 16 << 30, "16G"),
+        ("17179869184", 16 << 30, "16G"),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, size: int, shown: str) -> None:
+    settings = Settings.from_environment({"API_MAX_UPLOAD": text})
+    assert (settings.api_max_upload, str(settings.api_max_upload)) == (size, shown)
 
 
 def test_one_error_names_all_bad_values() -> None:
@@ -68,7 +84,7 @@ def test_any_variable_may_be_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / "value"
     value = _valid_value(name)
     file.write_text(f"{value}\n")
-    others = {"MYSQL_HOST": "127.0.0.1"} if name == "mysql_read_host" else {}
+    others = {needed.upper(): "127.0.0.1" for one, needed, _ in NEEDED if one == name}
     by_file = Settings.from_environment(others | {f"{name.upper()}_FILE": str(file)})
     assert by_file == Settings.from_environment(others | {name.upper(): value})
     assert by_file != Settings()
@@ -79,7 +95,7 @@ def _valid_value(name: str) -> str:
     others = {
         "log_level": "error",
         "log_format": "json",
-        "api_pass_hash": "$argon2id$v=19$…",
+        "api_pass_hash": "$argon2id$v=19$m=64,t=1,p=1$MTYgYnl0ZXMgb2Ygc2Fs$c2FsdA",
         "otel_exporter_otlp_endpoint": "https://collector.test:4318",
     }
     return others.get(name, "4711")

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from loader.loading.ordered import Ids, Job, in_order
+from service.core.ordered import Ids, Job, in_order
 from service.core.prefetch import buffered, prefetch
 from service.core.threads import in_thread, wait_for_all
 

@@ -25,7 +25,22 @@ README = ROOT / "README.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 CODE = "\n".join(re.findall(r"(?ms)^```.*?^```$|`[^`\n]+`", TEXT))
-COMMANDS = [loader.__main__.main, *service.__main__.main.commands.values()]
+
+
+def commands(group: click.Group) -> dict[str, click.Command]:
+    """The commands of a group by their words, also those of its groups."""
+    found = dict(group.commands)
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            inner = commands(command)
+            found |= {f"{name} {word}": one for word, one in inner.items()}
+    return found
+
+
+NAMED = commands(service.__main__.main)
+COMMANDS = [service.__main__.main, loader.__main__.main, *NAMED.values()]
+PROGRAM = r"(?:python -m (?:service|loader)|(?:^|`)hirebase)"
+"""A command line; not the name of the program in a sentence."""
 
 
 def options(command: click.Command) -> set[str]:
@@ -43,9 +58,14 @@ def named(name: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", CODE) is not None
 
 
-@pytest.mark.parametrize("name", sorted(service.__main__.main.commands))
+@pytest.mark.parametrize("name", sorted(NAMED))
 def test_every_command_is_documented(name: str) -> None:
-    assert named(f"python -m service {name}")
+    assert named(f"python -m service {name}") or named(f"hirebase {name}")
+
+
+def test_every_command_in_the_documentation_exists() -> None:
+    words = re.findall(r"(?m)(?:python -m service|(?:^|`)hirebase) ([a-z]+)", CODE)
+    assert set(words) <= set(NAMED)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
@@ -56,7 +76,7 @@ def test_every_option_is_documented(command: click.Command) -> None:
 def test_every_option_in_the_documentation_exists() -> None:
     """An option belongs to this program if its line names one of the commands."""
     known = {"--help"}.union(*map(options, COMMANDS))
-    lines = [line for line in TEXT.splitlines() if re.search("python -m (?:service|loader)", line)]
+    lines = [line for line in TEXT.splitlines() if re.search(f"{PROGRAM} [a-z-]", line)]
     documented = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(lines)))
     assert documented
     assert documented <= known
@@ -104,7 +124,7 @@ def test_every_parameter_is_documented() -> None:
 
 
 def test_every_file_that_the_documentation_names_exists() -> None:
-    names = set(re.findall(r"`((?:service|loader|sql|tests|docs)/[\w./-]+)`", TEXT))
+    names = set(re.findall(r"`((?:service|loader|sql|examples|tests|docs)/[\w./-]+)`", TEXT))
     assert names
     assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
 
@@ -125,6 +145,8 @@ def settings_table() -> str:
 
 
 def shown(default: object) -> str:
+    if isinstance(default, Path) and default.is_absolute():
+        default = default.relative_to(ROOT)
     return f"`{default}`" if default not in (None, "") else ""
 
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from loader.reading import blocks as reading
 from loader.reading.blocks import beginning, blocks
 from loader.reading.layout import layout_of
-from loader.reading.splitter import NEVER_CLOSED, NOT_UTF8, TOO_LONG, Block, Position, Splitter
+from loader.reading.splitter import NEVER_CLOSED, NOT_UTF8, TOO_LONG, Block, Splitter
 from service.core.errors import InputError
 from service.core.tables import by_name
+from service.core.writes.checkpoint import Position
 
 JOBS, HIRES = by_name("jobs"), by_name("hired_employees")
 

@@ -1,34 +1,35 @@
 """Avro files of a table: writes blocks of rows, reads blocks of records.
 
 fastavro only encodes and decodes rows: a block is an Avro array without its start and its end.
-container.py reads and writes the file around the blocks, avro_schema.py the schema.
+row_encoder.py encodes rows, avro_schema.py has the schemas, and container.py reads and writes the
+file around the blocks.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import pairwise
+from operator import lt
 from typing import IO, Annotated, Any
 
 import fastavro
 import msgspec
 from msgspec import Meta, Struct
 
-from service.core.backups.format import avro_schema, codecs, container
+from service.core.backups.format import avro_schema, codecs, container, totals
 from service.core.backups.format.avro_schema import WrittenSchema
+from service.core.backups.format.binary import write_long
 from service.core.backups.format.checksum import Checksum, TableChecksum
 from service.core.backups.format.codecs import Codec
-from service.core.backups.format.container import Block, Container, write_long
+from service.core.backups.format.container import Block, Container
+from service.core.backups.format.row_encoder import END, RowEncoder
 from service.core.errors import BackupError
 from service.core.tables import TABLES, Table
 
 DECODED_ROWS = 10_000
 """Rows decoded in one call. Blocks of other programs may hold millions."""
 
-ENCODED_ROWS = 2000
-"""Rows encoded in one call. No other thread runs during the call."""
-
-END = write_long(0)
 Records = list[dict[str, Any]]
 
 
@@ -40,11 +41,9 @@ Gtids = Annotated[str, Meta(max_length=1 << 16)]
 class BackupMetadata(Struct, frozen=True):
     """The metadata in the header of a file that hirebase wrote.
 
-    Files of 0.1.0 have no server and no position.
+    Files of 0.1.0 have no server and no position, but the totals.
     """
 
-    rows: int
-    checksum: Short
     snapshot_at: Short
     schema_version: int
     program: Short
@@ -73,12 +72,12 @@ class BackupMetadata(Struct, frozen=True):
 
 
 class Writer:
-    """Writes an Avro file: its header, then its blocks."""
+    """Writes an Avro file: its header, its blocks, and the block with its totals."""
 
     def __init__(self, table: Table, codec: Codec, origin: BackupMetadata):
         self.table, self.origin, self._codec = table, origin, codec
-        self.rows = 0
-        self._rows, self._packings = avro_schema.plain_rows(table), avro_schema.packings(table)
+        self.total = Checksum()
+        self._encode = RowEncoder(table)
         self.header, self._sync = container.write_header(
             {
                 "avro.schema": msgspec.json.encode(avro_schema.schema(table)),
@@ -87,22 +86,27 @@ class Writer:
             }
         )
 
-    def block(self, records: Records) -> bytes:
-        """Encode a block of records."""
-        self.rows += len(records)
-        _convert(records, self._packings)
-        slices = (records[at : at + ENCODED_ROWS] for at in range(0, len(records), ENCODED_ROWS))
-        data = codecs.compress(self._codec, b"".join(map(self._encoded, slices)))
-        return container.write_block(len(records), data, self._sync)
+    def block(self, values: list[Any], total: Checksum) -> bytes:
+        """Encode a block of rows, and add their checksum to the totals.
 
-    def _encoded(self, records: Records) -> bytes:
-        array = io.BytesIO()
-        fastavro.schemaless_writer(array, self._rows, records)
-        return array.getvalue()[len(write_long(len(records))) : -len(END)]
+        values: of all columns of all rows, row after row; the ids ascend.
+        """
+        self.total += total
+        return self._block(total.rows, self._encode(values))
+
+    def end(self) -> bytes:
+        """The last block, with the totals."""
+        return self._block(0, totals.write(self.total))
+
+    def _block(self, count: int, data: bytes) -> bytes:
+        return container.write_block(count, codecs.compress(self._codec, data), self._sync)
 
 
 class Reader:
-    """Reads an Avro file of a table block by block; BackupError says what is wrong and where."""
+    """Reads an Avro file of a table block by block; BackupError says what is wrong and where.
+
+    origin, total: what a file of ours says about itself, else None.
+    """
 
     def __init__(self, table: Table, file: IO[bytes]):
         self._container = Container(file)
@@ -115,28 +119,34 @@ class Reader:
         self.origin = BackupMetadata.of(self._container) if self._container.ours else None
         if self.origin and written.fields["id"].optional:
             raise BackupError("This Avro file is damaged: its schema allows rows without an id.")
+        self.total = _total(self._container) if self.origin else None
         self.rows = 0
         self.checksum = Checksum()
         """Of the rows read so far, if the file claims one."""
         self._last_id = 0
 
+    @property
+    def ascending(self) -> bool:
+        """Whether the ids ascend over all rows, so that none is there twice. Reading checks it."""
+        return self.origin is not None
+
     def scan(self) -> None:
         """Count the rows and check the frame of every block, without decoding any."""
         self.rows = sum(block.count for block in self._container.blocks())
-        if self.origin and self.rows != self.origin.rows:
+        if self.total and self.rows != self.total.rows:
             raise BackupError(
                 f"This backup of {self.table.path} is cut short or damaged: it holds {self.rows} "
-                f"rows, its header says {self.origin.rows}."
+                f"rows, its totals say {self.total.rows}."
             )
 
     def inflated(self) -> int:
         """The size of all rows in bytes."""
-        return sum(len(data) for _, data in self._blocks())
+        return sum(len(data) for _, data in self._container.contents())
 
     def __iter__(self) -> Iterator[Records]:
         """Lists of at most ten thousand records; datetimes are microseconds or texts."""
         self.checksum, self._last_id = Checksum(), 0
-        for block, data in self._blocks():
+        for block, data in self._container.contents():
             for records in self._decode(block, data):
                 _convert(records, self._conversions)
                 if self.origin:
@@ -152,29 +162,20 @@ class Reader:
 
     def check(self) -> None:
         """Call it after the last record: BackupError if the checksum of the rows is wrong."""
-        if self.origin and str(self.checksum) != self.origin.checksum:
+        if self.total and self.checksum != self.total:
             raise BackupError(
-                f"This backup of {self.table.path} is damaged: its rows have the checksum "
-                f"{self.checksum}, its header says {self.origin.checksum}."
+                f"This backup of {self.table.path} is damaged: its {self.checksum.rows} rows have "
+                f"the checksum {self.checksum}, its totals say {self.total.rows} rows with "
+                f"{self.total}."
             )
-
-    def _blocks(self) -> Iterator[tuple[Block, bytes]]:
-        """Every block and its inflated rows."""
-        total = 0
-        for block in self._container.blocks():
-            data = self._container.rows(block)
-            total += len(data)
-            if total > container.MAX_INFLATED:
-                raise BackupError("This Avro file inflates to more than 16 GiB, the limit.")
-            yield block, data
 
     def _check_order(self, block: Block, records: Records) -> None:
         """Our writer sorts rows by id. The checksum does not notice blocks in another order."""
-        if records[0]["id"] <= self._last_id:
-            raise _damaged(
-                block, f"its first id is {records[0]['id']}, after {self._last_id} before it"
-            )
-        self._last_id = records[-1]["id"]
+        ids = [self._last_id, *(record["id"] for record in records)]
+        if not all(map(lt, ids, ids[1:])):
+            key, before = next((two, one) for one, two in pairwise(ids) if two <= one)
+            raise _damaged(block, f"it has the id {key} after the id {before}")
+        self._last_id = ids[-1]
 
     def _decode(self, block: Block, data: bytes) -> Iterator[Records]:
         if block.count > len(data):  # a row has at least one byte
@@ -213,6 +214,14 @@ def _convert(records: Records, conversions: list[tuple[str, avro_schema.Conversi
 
 def _read(encoded: IO[bytes], schema: Any) -> Any:
     return fastavro.schemaless_reader(encoded, schema, None)
+
+
+def _total(file: Container) -> Checksum:
+    """The totals of a file of ours. Those of 0.1.0 are in its header."""
+    rows, value = (container.OURS + name for name in ("rows", "checksum"))
+    if rows in file.metadata:
+        return Checksum.of(file.text(rows), file.text(value))
+    return file.take_totals()
 
 
 def table_of(file: IO[bytes]) -> Table:

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from service.core.errors import BackupError
 from service.core.rules.field_types import Boolean
 from service.core.tables import Table
 
@@ -26,6 +27,14 @@ class Checksum(Struct, frozen=True):
 
     def __add__(self, other: Checksum) -> Checksum:
         return Checksum(self.rows + other.rows, self.value ^ other.value)
+
+    @classmethod
+    def of(cls, rows: str, value: str) -> Checksum:
+        """The checksum of its texts; BackupError."""
+        try:
+            return cls(int(rows), int(value, 16))
+        except ValueError:
+            raise BackupError("This Avro file is damaged: its totals are no numbers.") from None
 
     def __str__(self) -> str:
         return f"{self.value:016x}"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import cramjam
+from isal import isal_zlib
 
 from service.core.errors import BackupError
 
@@ -48,12 +49,13 @@ def inflate(codec: Codec, data: bytes, limit: int) -> bytes:
 
 
 def _deflate(data: bytes) -> bytes:
-    return zlib.compress(data, wbits=RAW_DEFLATE)
+    compressed: bytes = isal_zlib.compress(data, wbits=RAW_DEFLATE)
+    return compressed
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
-    decompressor = zlib.decompressobj(RAW_DEFLATE)
-    rows = decompressor.decompress(data, limit + 1)
+    decompressor = isal_zlib.decompressobj(RAW_DEFLATE)
+    rows: bytes = decompressor.decompress(data, limit + 1)
     if len(rows) > limit:
         raise _too_large(limit)
     if not decompressor.eof or len(decompressor.unused_data) > ADLER:

@@ -7,12 +7,15 @@ marker of our files is a hash of their header, so that every block confirms the 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from service.core.backups.format import codecs
+from service.core.backups.format import codecs, totals
+from service.core.backups.format.binary import Bytes, write_bytes, write_long
+from service.core.backups.format.checksum import Checksum
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.errors import BackupError
 
@@ -23,15 +26,19 @@ OURS = "hirebase."
 
 MAX_HEADER = 1 << 20
 MAX_ENTRIES = 1000
-MAX_BLOCKS = 1_000_000
-MAX_ROWS = 20_000_000
 MAX_BLOCK = 16 << 20
-MAX_INFLATED = 16 << 30
+MAX_TOTALS = 128
+"""The most bytes of the block with the totals."""
+MAX_RATIO = 1000
+"""A file must not inflate to more than this many times its size. Texts of 255 equal characters in
+each row stay below it."""
+FREE_ROWS, FREE_BYTES = 1 << 20, 64 << 20
+"""Small files may have a row for each byte and these more, and inflate to this size."""
 
 
 def write_header(metadata: dict[str, bytes]) -> tuple[bytes, bytes]:
     """(header, its sync marker)."""
-    entries = [_sized(key.encode()) + _sized(value) for key, value in metadata.items()]
+    entries = [write_bytes(key.encode()) + write_bytes(value) for key, value in metadata.items()]
     head = MAGIC + write_long(len(entries)) + b"".join(entries) + write_long(0)
     sync = _sync_marker(head)
     return head + sync, sync
@@ -39,18 +46,7 @@ def write_header(metadata: dict[str, bytes]) -> tuple[bytes, bytes]:
 
 def write_block(count: int, data: bytes, sync: bytes) -> bytes:
     """A block of `count` rows that are already compressed."""
-    return write_long(count) + _sized(data) + sync
-
-
-def write_long(value: int) -> bytes:
-    """Encode a long as Avro does: zigzag, seven bits a byte."""
-    value = value << 1 ^ value >> 63
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return write_long(count) + write_bytes(data) + sync
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,11 @@ class Block:
     offset: int
     size: int
 
+    @property
+    def end(self) -> int:
+        """The position behind its sync marker."""
+        return self.offset + self.size + SYNC
+
 
 class Container:
     """A container file: a header, then blocks. BackupError says what is wrong and where."""
@@ -70,11 +71,11 @@ class Container:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        self._head = _Bytes(file.read(MAX_HEADER))
+        self._head = Bytes(file.read(MAX_HEADER))
         self.metadata = self._read_metadata()
         self._sync = self._read_sync()
         self.codec = self._codec()
-        self._body = self._head.at
+        self._body, self._end = self._head.at, self.size
 
     @property
     def ours(self) -> bool:
@@ -90,27 +91,56 @@ class Container:
         except UnicodeDecodeError:
             raise BackupError(f"This Avro file is damaged: its {key} is not UTF-8.") from None
 
+    def take_totals(self) -> Checksum:
+        """The totals of a file of ours, from its last block. `blocks` then ends before it."""
+        offset = self._last_block()
+        try:
+            block = self._frame(0, offset)
+            if block.count or block.size < 1 or block.end != self.size:
+                raise BackupError("it is no block of totals")
+            self._check_end(block)
+            total = totals.read(codecs.inflate(self.codec, self._data(block), MAX_TOTALS))
+        except BackupError:
+            raise BackupError(
+                "This backup is cut short or damaged: it does not end in the totals of its rows."
+            ) from None
+        self._end = offset
+        return total
+
     def blocks(self) -> Iterator[Block]:
         """Every block in turn. Its size and its sync marker are checked."""
         offset, rows = self._body, 0
-        for number in range(1, MAX_BLOCKS + 2):
-            if offset == self.size:
+        for number in itertools.count(1):
+            if offset == self._end:
                 return
             block = self._frame(number, offset)
+            self._check(block)
             rows += block.count
-            if rows > MAX_ROWS or number > MAX_BLOCKS:
+            if rows > FREE_ROWS + self.size:
                 raise BackupError(
-                    f"This Avro file is too large: the limit is {MAX_ROWS} rows in {MAX_BLOCKS} "
-                    "blocks."
+                    f"This Avro file claims more than {FREE_ROWS + self.size} rows, which is too "
+                    f"much for its {self.size} bytes."
                 )
             yield block
-            offset = block.offset + block.size + SYNC
+            offset = block.end
+
+    def contents(self) -> Iterator[tuple[Block, bytes]]:
+        """Every block and its inflated rows."""
+        inflated, limit = 0, max(FREE_BYTES, MAX_RATIO * self.size)
+        for block in self.blocks():
+            data = self.rows(block)
+            inflated += len(data)
+            if inflated > limit:
+                raise BackupError(
+                    f"This Avro file inflates to more than {limit} bytes, which is too much for "
+                    f"its {self.size} bytes."
+                )
+            yield block, data
 
     def rows(self, block: Block) -> bytes:
         """The inflated rows of a block."""
-        data = self._read(block.offset, block.size)
         try:
-            return codecs.inflate(self.codec, data, MAX_BLOCK)
+            return codecs.inflate(self.codec, self._data(block), MAX_BLOCK)
         except BackupError as error:
             raise _damaged(block.number, block.offset, str(error)) from None
 
@@ -140,58 +170,43 @@ class Container:
         raise BackupError(f"The codec {name[:40]!r} is unknown. Use one of {', '.join(CODECS)}.")
 
     def _frame(self, number: int, offset: int) -> Block:
-        start = _Bytes(self._read(offset, 20))
+        start = Bytes(self._read(offset, 20))
         try:
             count, size = start.long(), start.long()
         except EOFError:
             raise _damaged(number, offset, "it is cut short") from None
-        block = Block(number, count, offset + start.at, size)
-        self._check(block)
-        return block
+        return Block(number, count, offset + start.at, size)
+
+    def _last_block(self) -> int:
+        """The offset behind the last sync marker but one."""
+        start = max(self._body - SYNC, self.size - MAX_TOTALS)
+        tail = self._read(start, self.size - start)
+        return start + tail.rfind(self._sync, 0, -SYNC) + SYNC
 
     def _check(self, block: Block) -> None:
-        end = block.offset + block.size
-        if block.count < 1 or block.size < 1 or block.size > 2 * MAX_BLOCK:
+        if block.count < 1 or not 1 <= block.size <= 2 * MAX_BLOCK:
             raise _damaged(
                 block.number, block.offset, f"it claims {block.count} rows in {block.size} bytes"
             )
-        if end + SYNC > self.size:
+        self._check_end(block)
+
+    def _check_end(self, block: Block) -> None:
+        if block.end > self._end:
             raise _damaged(block.number, block.offset, "it is cut short")
-        if self._read(end, SYNC) != self._sync:
-            raise _damaged(block.number, end, "it does not end in the file's sync marker")
+        if self._read(block.end - SYNC, SYNC) != self._sync:
+            raise _damaged(
+                block.number, block.end - SYNC, "it does not end in the file's sync marker"
+            )
+
+    def _data(self, block: Block) -> bytes:
+        return self._read(block.offset, block.size)
 
     def _read(self, offset: int, size: int) -> bytes:
         self._file.seek(offset)
         return self._file.read(size)
 
 
-class _Bytes:
-    """Reads bytes from the front; EOFError at their end."""
-
-    def __init__(self, data: bytes):
-        self._data, self.at = data, 0
-
-    def read(self, count: int) -> bytes:
-        data = self._data[self.at : self.at + count] if count >= 0 else b""
-        if len(data) != count:
-            raise EOFError
-        self.at += count
-        return data
-
-    def long(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.read(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value >> 1 ^ -(value & 1)
-        raise EOFError
-
-    def consumed(self) -> bytes:
-        return self._data[: self.at]
-
-
-def _entries(head: _Bytes) -> Iterator[tuple[str, bytes]]:
+def _entries(head: Bytes) -> Iterator[tuple[str, bytes]]:
     total = 0
     while count := head.long():
         if count < 0:
@@ -201,10 +216,6 @@ def _entries(head: _Bytes) -> Iterator[tuple[str, bytes]]:
             raise EOFError
         for _ in range(abs(count)):
             yield head.read(head.long()).decode(), head.read(head.long())
-
-
-def _sized(data: bytes) -> bytes:
-    return write_long(len(data)) + data
 
 
 def _sync_marker(head: bytes) -> bytes:

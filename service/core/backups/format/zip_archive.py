@@ -9,19 +9,23 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import zipfile
 from contextlib import ExitStack
 from typing import IO, Any, Self
 
+from service.core.backups.format.window import window
 from service.core.errors import BackupError, StorageError
 from service.core.tables import TABLES
-from service.core.temporary_files import storage_errors
+from service.core.temporary_files import storage_errors, temporary_file
 
 MANIFEST = "manifest.json"
 NAMES = frozenset({MANIFEST, *(f"{table.name}.avro" for table in TABLES)})
 MAX_MANIFEST = 1 << 20
 MAX_RATIO = 20
 CHUNK = 1 << 20
+LOCAL_HEADER = struct.Struct("<26xHH")
+"""Of it, the lengths of the name and of the extra fields, which follow."""
 
 
 class ArchiveWriter:
@@ -91,7 +95,7 @@ class Archive:
     """Reads a ZIP of backups; BackupError says what is wrong with it."""
 
     def __init__(self, file: IO[bytes]):
-        self._size = file.seek(0, os.SEEK_END)
+        self._file, self._size = file, file.seek(0, os.SEEK_END)
         try:
             self._zip = zipfile.ZipFile(_InChunks(file))
         except BackupError:
@@ -106,18 +110,17 @@ class Archive:
         """The names of its entries."""
         return frozenset(self._infos)
 
-    def extract(self, name: str, file: IO[bytes]) -> None:
-        """Copy an entry into a file and check its CRC-32."""
+    def open(self, name: str, stack: ExitStack) -> tuple[IO[bytes], str]:
+        """(an entry as a file, its SHA-256). It is read once, and its CRC-32 is checked.
+
+        A stored entry is read in place, a deflated one is copied into a temporary file.
+        """
         info = self._infos[name]
-        if info.file_size > MAX_RATIO * self._size:
-            raise BackupError(f"The entry {name} of this ZIP inflates more than {MAX_RATIO} times.")
-        try:
-            with self._zip.open(info) as entry:
-                _copy(entry, file, info.file_size)
-        except StorageError:
-            raise
-        except Exception as error:  # zipfile raises many errors for damaged data
-            raise BackupError(f"The entry {name} of this ZIP is damaged: {error}") from None
+        if info.compress_type == zipfile.ZIP_STORED:
+            return window(self._file, self._start(info), info.file_size), self._read(info)
+        file = stack.enter_context(temporary_file())
+        sha256 = self._read(info, file)
+        return file, sha256
 
     def manifest(self) -> bytes | None:
         """The manifest, if there is one."""
@@ -126,8 +129,31 @@ class Archive:
         if self._infos[MANIFEST].file_size > MAX_MANIFEST:
             raise BackupError(f"The {MANIFEST} of this ZIP is larger than 1 MiB.")
         content = io.BytesIO()
-        self.extract(MANIFEST, content)
+        self._read(self._infos[MANIFEST], content)
         return content.getvalue()
+
+    def _start(self, info: zipfile.ZipInfo) -> int:
+        """The position of an entry's data, behind its header with its name and extra fields."""
+        self._file.seek(info.header_offset)
+        header = self._file.read(LOCAL_HEADER.size)
+        if len(header) < LOCAL_HEADER.size or info.compress_size != info.file_size:
+            raise _damaged(info, "its sizes differ")
+        name, extra = LOCAL_HEADER.unpack(header)
+        return int(info.header_offset + LOCAL_HEADER.size + name + extra)
+
+    def _read(self, info: zipfile.ZipInfo, copy: IO[bytes] | None = None) -> str:
+        """The SHA-256 of an entry's data, which is checked, and copied if there is a copy."""
+        if info.file_size > MAX_RATIO * self._size:
+            raise BackupError(
+                f"The entry {info.filename} of this ZIP inflates more than {MAX_RATIO} times."
+            )
+        try:
+            with self._zip.open(info) as entry:
+                return _digest(entry, info.file_size, copy)
+        except StorageError:
+            raise
+        except Exception as error:  # zipfile raises many errors for damaged data
+            raise _damaged(info, str(error)) from None
 
     def _check_entries(self) -> None:
         infos = self._zip.infolist()
@@ -163,13 +189,21 @@ class _InChunks:
         return self._file.read(size)
 
 
-def _copy(entry: IO[bytes], file: IO[bytes], size: int) -> None:
-    left = size
+def _digest(entry: IO[bytes], size: int, copy: IO[bytes] | None) -> str:
+    left, digest = size, hashlib.sha256()
     while chunk := entry.read(CHUNK):
         left -= len(chunk)
+        digest.update(chunk)
+        if copy:
+            with storage_errors():
+                copy.write(chunk)
+    if copy:
         with storage_errors():
-            file.write(chunk)
-    with storage_errors():
-        file.flush()
+            copy.flush()
     if left:
         raise EOFError("its length differs from the directory")
+    return digest.hexdigest()
+
+
+def _damaged(info: zipfile.ZipInfo, reason: str) -> BackupError:
+    return BackupError(f"The entry {info.filename} of this ZIP is damaged: {reason}")

@@ -1,0 +1,1 @@
+"""The command doctor: everything that an operator would check by hand. It changes nothing."""

@@ -1,0 +1,62 @@
+"""Checks the API: its certificate, and what answers on its address."""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import closing
+from datetime import UTC, datetime
+
+from cryptography.x509 import load_pem_x509_certificate
+
+from service.cli.doctor.findings import CERTIFICATE_DAYS, Finding, error, ok, warning
+from service.core.database.servers.addresses import format_address
+from service.core.errors import SettingsError
+from service.core.settings import Settings
+from service.healthcheck import connection_to
+from service.web.traffic.tls import context
+
+
+def api(settings: Settings) -> list[Finding]:
+    """Check the certificate if there is one, and ask the service, which need not run."""
+    return [*_certificate(settings), _answer(settings)]
+
+
+def _certificate(settings: Settings) -> list[Finding]:
+    certificate, key = settings.api_tls_cert, settings.api_tls_key
+    if certificate is None or key is None:
+        return []
+    try:
+        context(certificate, key)
+    except SettingsError as problem:
+        return [error("api_tls", str(problem), "Correct the file: the service does not start.")]
+    end = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    days = (end - datetime.now(UTC)).days
+    text = f"{certificate} is valid until {end:%Y-%m-%d}"
+    if days < CERTIFICATE_DAYS:
+        return [(error if days < 0 else warning)("api_tls", text, "Renew the certificate.")]
+    return [ok("api_tls", text)]
+
+
+def _answer(settings: Settings) -> Finding:
+    name = format_address(settings.api_host, settings.api_port)
+    try:
+        status, body = _ask(settings)
+    except ConnectionRefusedError:
+        return ok("api", f"nothing listens on {name}: the service does not run here")
+    except (OSError, http.client.HTTPException) as problem:
+        text = f"{name} gives no answer: {problem!s}"
+        return error("api", text, "Check API_HOST and API_PORT, and the log of the service.")
+    if status == 200 and b"ready" in body:
+        return ok("api", f"hirebase answers on {name} and is ready")
+    if status == 503:
+        text = f"The service on {name} is not ready (503)."
+        return error("api", text, "Correct the errors above. Else read the log of the service.")
+    text = f"Another program answers on {name} ({status})."
+    return error("api", text, "Set API_PORT to a free port, or stop that program.")
+
+
+def _ask(settings: Settings) -> tuple[int, bytes]:
+    with closing(connection_to(settings)) as connection:
+        connection.request("GET", "/health/ready")
+        reply = connection.getresponse()
+        return reply.status, reply.read(1000)

@@ -1,0 +1,180 @@
+"""A staged restore from its first step to the last; a lost server continues from checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import count
+
+from service.core.backups.format.avro import Reader
+from service.core.backups.restored import Restored
+from service.core.backups.sources import Source, reader_of
+from service.core.backups.staged import leftovers
+from service.core.backups.staged.changes import SWAP_SECONDS, change
+from service.core.backups.staged.check import compare, refuse_orphans, verify
+from service.core.backups.staged.choice import rows_in_chunk
+from service.core.backups.staged.definition import SQL
+from service.core.backups.staged.fill import RECONNECT_SECONDS, WORKERS, Fill
+from service.core.backups.staged.guard import add_guards, guarded, remove_guards
+from service.core.backups.staged.lock import locked
+from service.core.backups.staged.staging import Staging, key_of
+from service.core.database.replication.limits import TransactionLimits
+from service.core.database.retry import LOCKED
+from service.core.database.transactions import Database
+from service.core.errors import (
+    ContentionError,
+    HirebaseError,
+    TableBusyError,
+    UnavailableError,
+)
+from service.core.progress import Progress, Step
+from service.core.threads import in_thread
+from service.core.writes.checkpoint import wait_for_database
+
+log = logging.getLogger("hirebase.backups")
+
+ATTEMPTS = 20
+SECONDS = 24 * 3600
+"""The deadline of a check, which reads a table once."""
+
+
+class StagedRestore:
+    """A restore of files into staging tables, which then take the place of the live tables."""
+
+    def __init__(
+        self,
+        database: Database,
+        sources: Sequence[Source],
+        scanned: Sequence[Reader],
+        limits: TransactionLimits,
+        progress: Progress,
+    ):
+        self._database, self._sources, self._scanned = database, sources, scanned
+        self._rows_in_chunk = rows_in_chunk(
+            [table for table, _ in sources], limits, embedded=database.embedded
+        )
+        self._progress = progress
+        self._stagings: list[Staging] = []
+        self._results: list[Restored] = []
+
+    async def run(self) -> list[Restored]:
+        """Restore; errors as for a restore in one transaction, and TableBusyError.
+
+        If the server is lost, continue on it or on the one that takes over.
+        """
+        key = await in_thread(key_of, self._sources, self._rows_in_chunk)
+        self._stagings = [Staging(self._database, table, key) for table, _ in self._sources]
+        for attempt in count(1):
+            try:
+                return await locked(self._database, self._attempt)
+            except ContentionError as error:
+                if attempt == ATTEMPTS:
+                    raise UnavailableError(LOCKED) from error
+            except UnavailableError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                await wait_for_database(self._database, RECONNECT_SECONDS, error)
+        raise AssertionError
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """The names of the staging tables by those of the live tables."""
+        return {one.table.name: one.name for one in self._stagings}
+
+    async def _attempt(self) -> list[Restored]:
+        self._report("prepare")
+        was_swapped = bool(self._results) and await self._is_swapped()
+        await leftovers.clear(self._database, self._stagings[0].key)
+        if was_swapped:
+            return self._results
+        try:
+            await self._prepare()
+            self._results = await self._stage()
+            self._report("swap")
+            await self._swap()
+        except (ContentionError, UnavailableError):
+            raise
+        except HirebaseError as error:
+            await self._give_up(discard=not isinstance(error, TableBusyError))
+            raise
+        await self._finish()
+        return self._results
+
+    async def _prepare(self) -> None:
+        """Create the staging tables, then guard the live ones."""
+        self._report("create")
+        for staging in self._stagings:
+            await staging.create()
+        self._report("guard")
+        await add_guards(self._database, self._names)
+
+    async def _stage(self) -> list[Restored]:
+        """Fill, complete and check the staging tables: what the swap would do."""
+        await self._fill()
+        for staging in self._stagings:
+            self._report(f"index {staging.table.path}")
+            await staging.add_indexes()
+        self._report("references")
+        for staging in self._stagings:
+            await staging.add_foreign_keys(self._names)
+        return await self._check()
+
+    async def _fill(self) -> None:
+        readers = await in_thread(self._readers)
+        total, done = sum(reader.rows for reader in self._scanned), 0
+
+        def count_rows(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self._report("fill", done, total)
+
+        workers = max(1, min(WORKERS, self._database.pool.maxsize // 2))
+        for staging, reader in zip(self._stagings, readers, strict=True):
+            await Fill(staging, reader, self._rows_in_chunk, workers).run(count_rows)
+
+    def _readers(self) -> list[Reader]:
+        return [reader_of(table, file) for table, file in self._sources]
+
+    async def _check(self) -> list[Restored]:
+        results = []
+        for staging, reader in zip(self._stagings, self._scanned, strict=True):
+            self._report(f"verify {staging.table.path}")
+            async with self._database.transaction(SECONDS) as transaction:
+                result = await verify(transaction, staging, reader)
+                await refuse_orphans(transaction, staging, self._names)
+                self._report(f"compare {staging.table.path}")
+                await compare(transaction, staging, result)
+            results.append(result)
+        return results
+
+    async def _swap(self) -> None:
+        """Swap all tables in one statement: readers see all old tables, or all new ones."""
+        names = [staging.table.name for staging in self._stagings]
+        if not await guarded(self._database) >= {*names}:
+            raise UnavailableError("The guard of the restore was removed. Try again shortly.")
+        renames = ", ".join(
+            f"`{one.table.name}` TO `{one.replaced}`, `{one.name}` TO `{one.table.name}`"
+            for one in self._stagings
+        )
+        await change(self._database, names[-1], f"RENAME TABLE {renames}", SWAP_SECONDS)
+
+    async def _is_swapped(self) -> bool:
+        """Whether the swap was done, although its answer was lost."""
+        tables = {name for _, name, _ in await self._database.fetch(SQL["leftovers"])}
+        return self._stagings[0].name not in tables
+
+    async def _finish(self) -> None:
+        """Remove what was replaced. Tables that are in use stay, because the restore is done."""
+        self._report("finish")
+        try:
+            await leftovers.finish(self._database)
+        except TableBusyError:
+            log.warning("Tables that a restore replaced are in use; they are removed later.")
+
+    async def _give_up(self, *, discard: bool) -> None:
+        for staging in reversed(self._stagings) if discard else ():
+            await staging.discard()
+        await remove_guards(self._database, self._names)
+
+    def _report(self, name: str, rows: int = 0, total: int = 0) -> None:
+        self._progress(Step(name, rows, total))

@@ -1,0 +1,67 @@
+"""Pages of a list: the rows that match, and where the next page starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sql
+from service.core.database.statements import Row
+from service.core.database.transactions import Database
+from service.core.reads import paths
+from service.core.reads.filters import SQL
+from service.core.reads.orders import Key
+from service.core.reads.parents import names_of
+from service.core.reads.paths import Path
+from service.core.reads.query import Query
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows as the API shows them, and the token of the next page, None on the last."""
+
+    rows: list[dict[str, Any]]
+    next: int | str | None
+
+
+async def page(database: Database, query: Query, limit: int) -> Page:
+    """A page of at most `limit` rows. It has fewer if it read SCAN rows of which few match."""
+    path = await paths.path_of(database.fetch, query, paths.SCAN)
+    end = None
+    if path.needs_window:
+        end = await paths.end_of_window(database.fetch, query, path, query.after, paths.SCAN)
+    rows = await _rows(database, query, path, end, limit)
+    if len(rows) == limit:
+        end = query.order.key(rows[-1])
+    return Page(await _shown(database, query, rows), query.order.token(end) if end else None)
+
+
+async def count(database: Database, query: Query) -> int:
+    """How many rows match on all pages; it reads all of them."""
+    text, values = query.where(query.conditions)
+    statement = sql.with_names(SQL["count"], table=query.table.name)
+    ((matches,),) = await database.fetch(sql.with_parts(statement, conditions=text), values)
+    return int(matches)
+
+
+async def _rows(
+    database: Database, query: Query, path: Path, end: Key | None, limit: int
+) -> list[Row]:
+    text, values = query.where(query.conditions, query.after, end)
+    table = query.table
+    statement = sql.with_names(
+        SQL["page"], columns=table.columns, table=table.name, index=path.index
+    )
+    statement = sql.with_parts(statement, conditions=text, order=query.order.text(table.name))
+    return await database.fetch(statement, (*values, limit))
+
+
+async def _shown(database: Database, query: Query, rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows as the API shows them, with the names of parents."""
+    shown = [query.table.as_object(row) for row in rows]
+    for parent in query.expand:
+        at = query.table.columns.index(parent.reference.name)
+        names = await names_of(database.fetch, parent, rows, at)
+        for row, one in zip(shown, rows, strict=True):
+            row[parent.name] = names.get(one[at])
+    return shown

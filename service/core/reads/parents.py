@@ -1,0 +1,50 @@
+"""The names of the parents of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sql
+from service.core.database.replication.limits import Fetch
+from service.core.database.statements import Row
+from service.core.rules.field_types import Text
+from service.core.tables import Field, Table, by_name
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A parent of rows: the field that refers to it, and the field of the parent that names it."""
+
+    reference: Field
+    table: Table
+    field: Field
+
+    @property
+    def name(self) -> str:
+        """What a row calls the parent."""
+        return self.reference.singular
+
+
+@cache
+def parents_of(table: Table) -> dict[str, Parent]:
+    """The parents that have a name and whose name is free in a row, by name."""
+    found = {}
+    for _, reference in table.parents:
+        parent = by_name(reference.references or "")
+        texts = [field for field in parent.fields if isinstance(field.kind, Text)]
+        if texts and reference.singular not in table.columns:
+            found[reference.singular] = Parent(reference, parent, texts[0])
+    return found
+
+
+async def names_of(fetch: Fetch, parent: Parent, rows: Sequence[Row], at: int) -> dict[int, Any]:
+    """The names of the parents whose ids rows have at this offset, by id."""
+    ids = sorted({row[at] for row in rows} - {None})
+    if not ids:
+        return {}
+    found = await fetch(sql.with_in_list(parent.table.sql["find"], len(ids)), ids)
+    name = parent.table.columns.index(parent.field.name)
+    return {row[0]: row[name] for row in found}

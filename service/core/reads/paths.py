@@ -1,0 +1,103 @@
+"""The index along which a list is read, so that no page reads more than SCAN rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sql
+from service.core.database.replication.limits import Fetch
+from service.core.reads.filters import SQL, Condition
+from service.core.reads.orders import Key
+from service.core.reads.query import Query
+from service.core.tables import ID, Field
+
+SCAN = 10_000
+"""The most rows that a page reads, and that a filter may leave to be sorted."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """An index to read rows along.
+
+    in_order: the index has the order of the list. Else the rows are few, and the server sorts them.
+    along: the conditions that the index serves; beside: the conditions that each row is tested by.
+    """
+
+    index: str
+    in_order: bool
+    along: tuple[Condition, ...]
+    beside: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, query: Query, field: Field, *, in_order: bool) -> Path:
+        """The path along the index that begins with a field."""
+        along = tuple(query.on(field.name))
+        beside = tuple(one for one in query.conditions if one not in along)
+        return cls(query.table.index(field), in_order, along, beside)
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether a page may have to pass over any number of rows that do not match."""
+        return self.in_order and bool(self.beside)
+
+
+async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
+    """The path of a query; it may count the matches of its filters.
+
+    most: the rows that a filter may leave to be sorted.
+    """
+    if query.on(ID.name):
+        return Path.of(query, ID, in_order=False)
+    ordered = list(_in_order(query))
+    complete = [path for path in ordered if not path.beside]
+    if complete:
+        return complete[0]
+    choices = {path.index: path for path in _by_filter(query)}
+    choices |= {path.index: path for path in reversed(ordered) if path.along}
+    counts = await _counts(fetch, query, choices.values(), most)
+    smallest = min(counts, key=lambda path: counts[path], default=ordered[0])
+    few = counts.get(smallest, most + 1) <= most
+    return smallest if few or smallest.in_order else ordered[0]
+
+
+def _in_order(query: Query) -> Iterable[Path]:
+    """The paths in the order of the list, the most selective kind first."""
+    first = query.order.fields[0]
+    if first is ID:
+        # The index of a foreign key has the rows of each parent by id.
+        for condition in query.conditions:
+            if condition.field.references and condition.is_one_value:
+                yield Path.of(query, condition.field, in_order=True)
+    yield Path.of(query, first, in_order=True)
+
+
+def _by_filter(query: Query) -> Iterable[Path]:
+    for condition in query.conditions:
+        if condition.field.index:
+            yield Path.of(query, condition.field, in_order=False)
+
+
+async def _counts(fetch: Fetch, query: Query, paths: Iterable[Path], most: int) -> dict[Path, int]:
+    """How many rows each path reads, up to `most` + 1."""
+    counts = {}
+    for path in paths:
+        text, values = query.where(path.along)
+        statement = sql.with_names(SQL["count_up_to"], table=query.table.name, index=path.index)
+        statement = sql.with_parts(statement, conditions=text)
+        ((counts[path],),) = await fetch(statement, (*values, most + 1))
+    return counts
+
+
+async def end_of_window(
+    fetch: Fetch, query: Query, path: Path, after: Key | None, rows: int
+) -> Key | None:
+    """The key of the last of the next `rows` rows along a path; None if there are fewer."""
+    text, values = query.where(path.along, after)
+    order = query.order
+    statement = sql.with_names(
+        SQL["nth"], columns=order.columns, table=query.table.name, index=path.index
+    )
+    statement = sql.with_parts(statement, conditions=text, order=order.text(query.table.name))
+    found = await fetch(statement, (*values, rows - 1))
+    return found[0] if found else None

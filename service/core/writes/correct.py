@@ -1,0 +1,126 @@
+"""Corrects single rows: changes some of their fields, or deletes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+import sql
+from service.core.database.statements import Transaction
+from service.core.errors import (
+    DataError,
+    DuplicateError,
+    MalformedError,
+    MissingParentsError,
+    NotFoundError,
+    OrphansError,
+    RowsRefused,
+)
+from service.core.rules.batch import Batch, Row, from_json
+from service.core.rules.fields import MAX_ID, Error
+from service.core.rules.reject import Reject
+from service.core.tables import Table, children
+from service.core.writes.merge import delete, replace
+from service.core.writes.parents import check_parents
+
+SQL = sql.statements("lists")
+LISTED = 10
+"""The rows of each table that an error lists."""
+Check = Callable[[Row], None]
+"""Raises an error if a row is not the one that a client has seen."""
+
+
+async def change(
+    transaction: Transaction, table: Table, key: int, body: bytes, check: Check
+) -> Row:
+    """Change the fields that a JSON object names, by the rules of new rows; the changed row.
+
+    NotFoundError, RowsRefused, MissingParentsError, or the error of `check`.
+    """
+    old = await _locked(transaction, table, key)
+    check(old)
+    batch = _changed(table, old, body)
+    await check_parents(transaction, batch)
+    _refuse(batch, body)
+    # Texts of the rules' own types, such as decimals, have no JSON.
+    new = (key, *(str(one) if isinstance(one, str) else one for one in batch.rows[0]))
+    if new != old:
+        await _write(transaction, table, new, body)
+    return new
+
+
+async def remove(transaction: Transaction, table: Table, key: int, check: Check) -> Row:
+    """Delete a row that no other row refers to; the deleted row.
+
+    NotFoundError, OrphansError, or the error of `check`.
+    """
+    old = await _locked(transaction, table, key)
+    check(old)
+    await _refuse_orphans(transaction, table, key)
+    await delete(transaction, table, [key])
+    return old
+
+
+async def _locked(transaction: Transaction, table: Table, key: int) -> Row:
+    statement = sql.with_names(SQL["locked"], columns=table.columns, table=table.name)
+    rows = await transaction.fetch(statement, (key,)) if 1 <= key <= MAX_ID else []
+    if not rows:
+        raise NotFoundError(f"There is no row {key} in {table.path}.")
+    return rows[0]
+
+
+def _changed(table: Table, old: Row, body: bytes) -> Batch:
+    """The row with the fields of a JSON object, validated as a batch of one."""
+    try:
+        # Raw values, because a number may have more digits than a float.
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.') from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not valid JSON: {error}") from None
+    stored: dict[str, Any] = table.as_object(old)
+    del stored["id"]
+    return from_json(table, msgspec.json.encode({**stored, **fields}))
+
+
+def _refuse(batch: Batch, body: bytes) -> None:
+    """Raise an error if the row breaks a rule, or a parent does not exist."""
+    for reject in batch.rejects:
+        kind = RowsRefused
+        if all(error.code == "not_found" for error in reject.errors):
+            kind = MissingParentsError
+        message = f"The change breaks a rule: {reject.reasons}. Nothing was changed."
+        raise kind(message, [Reject(0, Raw(body), reject.errors)])
+
+
+async def _write(transaction: Transaction, table: Table, new: Row, body: bytes) -> None:
+    try:
+        await replace(transaction, table, [new])
+    except DuplicateError:
+        raise
+    except DataError as error:
+        reject = Reject(0, Raw(body), [Error(None, "malformed", str(error))])
+        raise RowsRefused(f"{error} Nothing was changed.", [reject]) from error
+
+
+async def _refuse_orphans(transaction: Transaction, table: Table, key: int) -> None:
+    counts, rows = dict[str, int](), list[dict[str, Any]]()
+    for child, field in children(table):
+        ((count,),) = await transaction.fetch(child.sql[f"count_by_{field.name}"], (key,))
+        if count:
+            counts[child.path] = counts.get(child.path, 0) + count
+            found = await transaction.fetch(child.sql[f"orphans_by_{field.name}"], (key,))
+            rows += [
+                {"table": child.path, "id": orphan, "field": field.name, "parent": key}
+                for orphan, _ in found[:LISTED]
+            ]
+    if counts:
+        listed = " and ".join(f"{count} rows of {path}" for path, count in counts.items())
+        raise OrphansError(
+            f"{listed} refer to row {key} of {table.path}. Change or delete them first.",
+            sum(counts.values()),
+            rows,
+        )

@@ -1,0 +1,1 @@
+"""What the routes of a table do: lists, exports, changes of single rows."""

@@ -1,0 +1,103 @@
+"""`GET`, `PATCH` and `DELETE` of a single row; an ETag keeps people from overwriting each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from service.core.database.statements import Transaction
+from service.core.errors import ChangedError, UnsupportedError
+from service.core.rules import formats
+from service.core.rules.batch import Row
+from service.core.tables import Table
+from service.core.writes import correct
+from service.core.writes.idempotency import Reply
+from service.web.api.batches import header_of, key_of, once
+
+MEDIA_TYPES = ("application/json", "application/merge-patch+json")
+FINGERPRINT_HEADERS = ("If-Match",)
+"""Headers that must be equal if an idempotency key is used again."""
+
+
+def row_reply(table: Table, row: Row) -> Response[bytes]:
+    """A row and its ETag."""
+    return _response(_encoded(table, row))
+
+
+@dataclass
+class Change:
+    """A change of one row that a client asks for."""
+
+    table: Table
+    row_id: int
+    request: Request[Any, Any, Any]
+
+    async def patch(self, state: State) -> Response[bytes]:
+        """Change some fields; the row as it is afterwards."""
+        _check_media_type(self.request)
+        encoding = header_of(self.request, "Content-Encoding")
+        body = formats.decompress(encoding, await self.request.body())
+
+        async def work(transaction: Transaction) -> Row:
+            return await correct.change(transaction, self.table, self.row_id, body, self._check)
+
+        return await self._done(state, work, body, "changed")
+
+    async def delete(self, state: State) -> Response[bytes]:
+        """Delete the row; the row as it was."""
+
+        async def work(transaction: Transaction) -> Row:
+            return await correct.remove(transaction, self.table, self.row_id, self._check)
+
+        return await self._done(state, work, b"", "deleted")
+
+    async def _done(
+        self,
+        state: State,
+        work: Callable[[Transaction], Awaitable[Row]],
+        body: bytes,
+        action: Literal["changed", "deleted"],
+    ) -> Response[bytes]:
+        async def write(transaction: Transaction) -> Reply:
+            return Reply(200, _encoded(self.table, await work(transaction)))
+
+        route = f"{self.request.method} /{self.table.path}/{self.row_id}"
+        key = key_of(self.request, route, FINGERPRINT_HEADERS, body)
+        reply = await once(state, key, write)
+        if not reply.replayed:
+            state.metrics.corrected.labels(self.table.name, action).inc()
+        return _response(reply.body, replayed=reply.replayed)
+
+    def _check(self, row: Row) -> None:
+        """ChangedError if the client expects another row."""
+        expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")} - {""}
+        if expected and not expected & {"*", _etag(_encoded(self.table, row))}:
+            raise ChangedError(
+                f"Row {self.row_id} of {self.table.path} has changed since it was read. Nothing "
+                "was changed. Read it again, and send its new ETag."
+            )
+
+
+def _check_media_type(request: Request[Any, Any, Any]) -> None:
+    kind = header_of(request, "Content-Type").partition(";")[0].strip().lower()
+    if kind not in ("", *MEDIA_TYPES):
+        raise UnsupportedError(f"{kind} is not supported. Send {' or '.join(MEDIA_TYPES)}.")
+
+
+def _encoded(table: Table, row: Row) -> bytes:
+    return msgspec.json.encode(table.as_object(row))
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _response(body: bytes, *, replayed: bool = False) -> Response[bytes]:
+    headers = {"ETag": _etag(body)} | ({"Idempotency-Replayed": "true"} if replayed else {})
+    return Response(body, media_type="application/json", headers=headers)

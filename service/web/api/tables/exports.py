@@ -1,0 +1,89 @@
+"""`GET /{table}` and `GET /rejects` as CSV or NDJSON: all rows as one file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+from litestar import Request
+from litestar.datastructures import State
+
+from service.core.errors import ParameterError
+from service.core.reads import exports
+from service.core.reads.lines import Form, Formulas
+from service.core.reads.query import Texts, query_of
+from service.core.tables import Table
+from service.web.api.downloads import Download, download, gzipped
+
+JSON = "application/json"
+FORMS: dict[str, Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
+"""The form of a file by its media type."""
+OF_PAGES = ("limit", "count")
+FORMULAS = ("keep", "escape")
+
+
+def media_type_of(request: Request[Any, Any, Any]) -> str:
+    """The media type of a list that a client prefers."""
+    return str(request.accept.best_match([JSON, *FORMS], JSON))
+
+
+def form_of(media_type: str, texts: Texts) -> tuple[Form, Formulas]:
+    """The form of a file and what it does about formulas; ParameterError."""
+    for name in OF_PAGES:
+        if name in texts:
+            raise ParameterError(name, "is for pages. A file has all rows, so leave it out")
+    form, formulas = FORMS[media_type], texts.get("formulas", ["keep"])[0]
+    if formulas not in FORMULAS or (form != "csv" and "formulas" in texts):
+        raise ParameterError("formulas", "must be keep or escape, and is for text/csv")
+    return form, cast("Formulas", formulas)
+
+
+def refuse_formulas(texts: Texts) -> None:
+    """ParameterError if a page has a parameter of CSV."""
+    if "formulas" in texts:
+        raise ParameterError("formulas", "is for files, with Accept: text/csv")
+
+
+async def rows(
+    table: Table, request: Request[Any, Any, Any], state: State, media_type: str, texts: Texts
+) -> Download:
+    """All rows of a list as a file."""
+    form, formulas = form_of(media_type, texts)
+    query = query_of(table, texts)
+    stream = exports.stream(await state.replicas.current(), query, form, formulas)
+    return await file(request, state, stream, table.name, media_type)
+
+
+async def file(
+    request: Request[Any, Any, Any],
+    state: State,
+    stream: AsyncGenerator[bytes],
+    name: str,
+    media_type: str,
+) -> Download:
+    """A stream as an attachment, compressed if the client accepts that."""
+    headers = {"Vary": "Accept, Accept-Encoding"}
+    limited = _limited(stream, state, name)
+    if _accepts_gzip(request):
+        limited, headers["Content-Encoding"] = gzipped(limited), "gzip"
+    idle_timeout = state.settings.api_download_idle_timeout
+    file_name = f"{name}.{FORMS[media_type]}"
+    return await download(limited, media_type, file_name, idle_timeout, headers)
+
+
+async def _limited(stream: AsyncGenerator[bytes], state: State, name: str) -> AsyncGenerator[bytes]:
+    """The chunks of an export, while it holds a place among the long work."""
+    with state.long_work.entered(), state.metrics.exporting(name):
+        async with aclosing(stream):
+            async for chunk in stream:
+                state.metrics.export_bytes.inc(len(chunk))
+                yield chunk
+
+
+def _accepts_gzip(request: Request[Any, Any, Any]) -> bool:
+    for one in ",".join(request.headers.getall("Accept-Encoding", [])).lower().split(","):
+        coding, _, quality = one.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return quality.strip("0.") != "" or not quality
+    return False

@@ -1,0 +1,66 @@
+"""The OpenAPI document of single rows."""
+
+from __future__ import annotations
+
+from litestar.openapi.spec import (
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIType,
+    RequestBody,
+    Schema,
+)
+
+from service.core.tables import Table
+from service.web.openapi.operations import (
+    BATCH_HEADERS,
+    DocumentedOperation,
+    Reply,
+    documented,
+    header,
+    named,
+    reference,
+)
+from service.web.openapi.schemas import sample, stored_sample, without_required
+
+ETAG = {
+    "ETag": OpenAPIHeader(
+        schema=Schema(type=OpenAPIType.STRING), description="changes with the row"
+    )
+}
+IF_MATCH = header(
+    "If-Match", "An `ETag` of the row: 412 if the row has changed since. Without it, no check."
+)
+KEY, _, ENCODING = BATCH_HEADERS
+
+
+def shows(table: Table) -> type[DocumentedOperation]:
+    """`GET /{table}/{id}`."""
+    return documented({200: _row("The row.", table)}, 404)
+
+
+def changes(table: Table) -> type[DocumentedOperation]:
+    """`PATCH /{table}/{id}`."""
+    first = table.fields[0].name
+    fields = OpenAPIMediaType(
+        reference(without_required(table)),
+        examples=named({"one field": {first: sample(table)[first]}}),
+    )
+    body = RequestBody(
+        {"application/json": fields, "application/merge-patch+json": fields}, required=True
+    )
+    return documented(
+        {200: _row("The row as it is now.", table)},
+        *(404, 409, 412, 413, 415, 422),
+        body=body,
+        headers=(IF_MATCH, KEY, ENCODING),
+    )
+
+
+def deletes(table: Table) -> type[DocumentedOperation]:
+    """`DELETE /{table}/{id}`."""
+    replies = {200: _row("The row as it was.", table)}
+    return documented(replies, 404, 409, 412, 422, headers=(IF_MATCH, KEY))
+
+
+def _row(text: str, table: Table) -> Reply:
+    return Reply(text, table.stored, {"a row": stored_sample(table)}, headers=ETAG)

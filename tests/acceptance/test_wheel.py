@@ -1,0 +1,151 @@
+"""The wheel: what it holds, and its commands in an environment that has only what it asks for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from email.message import Message
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from service import __version__
+from tests.support.installed import Installed
+from tests.support.processes import free_port
+from tests.support.program import ROOT
+
+PACKAGES = ("loader", "service", "sql")
+
+
+def built(source: Path, folder: Path, *options: str) -> Path:
+    """The wheel of a source tree, built without a network as `make dist` does."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
+    subprocess.run([*command, *options], cwd=source, check=True, timeout=60)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel; the source archive is beside it."""
+    return built(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = f"hirebase-{__version__}.dist-info/METADATA"
+        return message_from_string(archive.read(name).decode())
+
+
+def sources() -> set[str]:
+    """The files of the program in this checkout."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and not path.name.endswith(".rejects.csv")
+    }
+
+
+def test_the_wheel_has_the_program_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == sources()
+    assert {f"{package}/py.typed" for package in PACKAGES} < names
+    assert "sql/migrations/0001_tables.sql" in names
+
+
+def test_the_metadata_describe_the_program(metadata: Message) -> None:
+    assert (metadata["Name"], metadata["Version"]) == ("hirebase", __version__)
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("MIT", "LICENSE")
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata.get_all("Provides-Extra") == ["embedded", "otel"]
+    assert str(metadata.get_payload()).startswith((ROOT / "README.md").read_text()[:100])
+
+
+def test_the_source_archive_has_no_tests_and_builds_the_same_wheel(
+    wheel: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / f"hirebase-{__version__}"
+    assert {path.name for path in source.iterdir()} == {
+        *(*PACKAGES, "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"),
+        *("PKG-INFO", ".gitignore"),
+    }
+    again = built(source, tmp_path / "dist", "--target", "wheel")
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, port: int) -> Iterator[Installed]:
+    # Not below the folder of pytest: the socket of the embedded database has a short path.
+    with tempfile.TemporaryDirectory(prefix="hirebase-") as place:
+        variables = {"API_PASS": "secret", "API_PORT": str(port)}
+        yield Installed(Path(place), wheel, "embedded", variables)
+
+
+def test_an_installed_program_loads_serves_backs_up_and_restores(
+    installed: Installed, port: int
+) -> None:
+    run = installed.run
+    assert run("hirebase", "--version") == f"hirebase, version {__version__}\n"
+    assert "There is no embedded database" in run("hirebase", "doctor", code=1)
+    with installed.serving(port, "hirebase", "serve") as output:
+        assert run("hirebase", "migrate") == run("python", "-m", "service", "migrate")
+        assert "1929 added, 70 rejected" in run("hirebase", "load")
+        assert "nothing changed" in run("python", "-m", "loader")
+        saved = run("hirebase", "backup")
+        assert "2124 rows" in saved
+        backup = f"var/backups/{saved.partition(':')[0]}"
+        assert "employees: 1929 rows" in run("hirebase", "verify", backup)
+        assert "table=employees restored=1929" in run("hirebase", "restore", backup)
+        report = msgspec.json.decode(run("hirebase", "doctor", "--json"))
+        assert report["healthy"]
+        assert {one["check"] for one in report["findings"] if one["status"] != "ok"} == set()
+        reply = httpx.get(f"http://127.0.0.1:{port}/employees?limit=1", auth=("admin", "secret"))
+        assert (reply.status_code, len(reply.json()["rows"])) == (200, 1)
+        page = httpx.get(f"http://127.0.0.1:{port}/", auth=("admin", "secret"))
+        assert (page.status_code, "1,929" in page.text) == (200, True)
+        for path in ("schema", "console/static/console.css"):
+            assert httpx.get(f"http://127.0.0.1:{port}/{path}", auth=("admin", "secret")).is_success
+    assert f"API: http://127.0.0.1:{port}" in output.read_text()
+
+
+def test_an_installed_program_makes_and_checks_users(installed: Installed) -> None:
+    hashed = ("hirebase", "users", "hash")
+    line = installed.run(*hashed, "--name", "etl", "--role", "writer", text="secret\n")
+    users = installed.folder / "users"
+    users.write_text(line)
+    users.chmod(0o600)
+    assert installed.run("hirebase", "users", "check", "users") == "etl: writer\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        ("hirebase ", {"serve", "load", "migrate", "backup", "doctor", "users", "verify"}),
+        ("hirebase do", {"doctor"}),
+        ("hirebase users ", {"hash", "check"}),
+        ("hirebase backup --", {"--table", "--keep", "--codec"}),
+    ],
+)
+def test_the_shell_completes_commands_and_options(
+    installed: Installed, words: str, proposed: set[str]
+) -> None:
+    at = len(words.split(" ")) - 1
+    variables = {"_HIREBASE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+    lines = installed.run("hirebase", variables=variables).splitlines()
+    assert proposed <= {line.partition(",")[2] for line in lines}

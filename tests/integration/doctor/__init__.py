@@ -1,0 +1,1 @@
+"""The command doctor on real servers, folders and services."""

@@ -1,0 +1,1 @@
+"""From the tables and files of released versions to those of today."""

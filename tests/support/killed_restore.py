@@ -1,0 +1,65 @@
+"""Restores a file, and kills itself with -9 at an event: `python -m … FILE EVENT`.
+
+Events are the reports of a restore, and each moment before and after a change of a table. Without a
+kill (event 0), the program prints how many there were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+
+from service.core.backups.restore import restore
+from service.core.backups.sources import opened
+from service.core.backups.staged import changes, choice
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
+from service.core.progress import Step
+from service.core.settings import Settings
+
+LARGE_ROWS, CHUNK = 20, 10
+
+
+def make_small() -> None:
+    """Restores of a few rows are staged, in several chunks."""
+    choice.LARGE_ROWS, choice.CHUNK_ROWS, choice.EMBEDDED_CHUNK_ROWS = LARGE_ROWS, CHUNK, CHUNK
+
+
+class Events:
+    """Counts events, and kills the process at one of them."""
+
+    def __init__(self, last: int):
+        self._last, self._numbers = last, count(1)
+        self.seen = 0
+
+    def __call__(self, _step: Step | None = None) -> None:
+        self.seen = next(self._numbers)
+        if self.seen == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(path: Path, last: int) -> None:
+    events, execute = Events(last), changes._execute
+
+    async def followed(database: Database, statement: str) -> None:
+        events()
+        await execute(database, statement)
+        events()
+
+    changes._execute = followed
+    make_small()
+    with path.open("rb") as file:
+        async with (
+            connect(Settings.from_environment(os.environ)) as database,
+            opened(file) as sources,
+        ):
+            await restore(database, sources, "replace", progress=events)
+    sys.stdout.write(f"{events.seen}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
