@@ -95,6 +95,6 @@ def test_a_number_without_a_place_is_an_error_of_the_program() -> None:
 
 @pytest.mark.parametrize("number", [1044, 1142, 1227])
 async def test_a_right_that_is_missing_is_named_by_doctor(database: Database, number: int) -> None:
-    with pytest.raises(DatabaseError, match="lacks a right.*doctor"):
+    with pytest.raises(DatabaseError, match=r"lacks a right.*doctor"):
         async with database.transaction() as transaction:
             await transaction.execute(SIGNAL.format(number, "denied"))
