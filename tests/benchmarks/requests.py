@@ -37,7 +37,9 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
     found = []
     for workers in (1, 2, 4):
         # As many batches at a time as there are clients, so that none is refused.
-        with server.service(settings, workers=workers, API_MAX_BATCHES=str(CLIENTS)) as (port, pid):
+        with server.service(
+            settings, workers=workers, API_MAX_BATCHES=str(CLIENTS), MYSQL_POOL_SIZE=str(CLIENTS)
+        ) as (port, pid):
             bench = Bench(settings, port, pid, workers)
             for size in BATCHES:
                 found += await bench.beside_bare_loop(
