@@ -77,7 +77,8 @@ async def test_a_restore_that_is_killed_anywhere_is_continued(
         await fill(database)
         old = await contents(database)
         ended = await killed(migrated, path, event)
-        assert ended.code == KILLED, (event, ended.err)
+        # A change that waits for a lock is tried again, and counts more events.
+        assert ended.code == KILLED or int(ended.out) < event == events, (event, ended.err)
         await until(lambda: is_unguarded(database), UNGUARDED_SECONDS)
         between = await contents(database)
         assert between in (old, new), event

@@ -21,6 +21,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -217,12 +218,14 @@ class Jobs:
 
     def _old_folders(self) -> list[str]:
         """Folders so old that the table has their job, if there is one."""
-        now, paths = time.time(), self._folder.glob("*/")
-        return [
-            path.name
-            for path in paths
-            if _id(path.name) and now - path.stat().st_mtime > KEPT_SECONDS
-        ]
+        old = time.time() - KEPT_SECONDS
+        names = []
+        for path in self._folder.glob("*/"):
+            # Another process may remove the folder at the same time.
+            with suppress(FileNotFoundError):
+                if _id(path.name) and path.stat().st_mtime < old:
+                    names.append(path.name)
+        return names
 
     async def _fetch(self, name: str, value: Any) -> list[Row]:
         if isinstance(value, str) and not _id(value):
