@@ -1,4 +1,4 @@
-"""A proxy that fails in a chosen way when a transaction that inserts rows is committed."""
+"""A proxy that fails in a chosen way when a request is committed: rows, or a look for its key."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ Fault = Literal[
 - unanswered: the server commits, but the client gets no reply.
 - stalled: the COMMIT does not reach the server, which keeps its locks, and nothing answers.
 """
+
+OF_REQUESTS = (b"INSERT INTO", b"FROM idempotency_keys WHERE digest")
+"""Statements of requests. A repeated attempt may find the key, on another connection."""
 
 LATE_SECONDS = 1.0
 STALLED_SECONDS = 4.0
@@ -60,7 +63,7 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Writer:
-    """Passes on the bytes to the server, and applies a fault to each COMMIT after an INSERT."""
+    """Passes on the bytes to the server, and applies a fault to each COMMIT of a request."""
 
     def __init__(
         self, sink: asyncio.StreamWriter, reader: _Reader, next_fault: Callable[[], Fault | None]
@@ -68,12 +71,12 @@ class _Writer:
         self._sink = sink
         self._reader = reader
         self._next_fault = next_fault
-        self._wrote = self._held = False
+        self._counts = self._held = False
         self.transport = sink.transport
 
     def write(self, data: bytes) -> None:
-        self._wrote |= b"INSERT INTO" in data
-        fault = self._next_fault() if self._wrote and b"\x03COMMIT" in data else None
+        self._counts |= any(text in data for text in OF_REQUESTS)
+        fault = self._next_fault() if self._counts and b"\x03COMMIT" in data else None
         if fault is None:
             self._sink.write(data)
         elif fault == "committed":
@@ -110,7 +113,6 @@ class Commits:
 
     def __init__(self) -> None:
         self.faults: list[Fault | None] = []
-        self.seen = 0
 
     def reach(self, inner: Reach) -> Reach:
         """A connection to the server on which the faults happen."""
@@ -123,7 +125,6 @@ class Commits:
         return reach
 
     def _next(self) -> Fault | None:
-        self.seen += 1
         return self.faults.pop(0) if self.faults else None
 
 
