@@ -61,8 +61,8 @@ CREATE DATABASE IF NOT EXISTS `{name}`;
 SELECT @@auto_increment_increment, @@read_only, VERSION();
 
 -- Whether this login may let rows in whose parents it has locked (core/writes/parents.py): the server
--- is MySQL, so its locks are those of InnoDB; it is in no group, so it is the only writer; it accepts
--- the hint; and the login sees the triggers of its database. Other servers answer with an error.
+-- is MySQL, so its locks are those of InnoDB; it is in no group, so it is the only writer; and it
+-- accepts the hint. Other servers answer with an error. The login must see triggers as well.
 -- name: trusts_locks
 SELECT /*+ SET_VAR(foreign_key_checks = OFF) */
     @@foreign_key_checks = 0
@@ -70,13 +70,20 @@ SELECT /*+ SET_VAR(foreign_key_checks = OFF) */
     AND NOT EXISTS (
         SELECT 1 FROM performance_schema.global_variables
         WHERE variable_name = 'group_replication_group_name' AND variable_value <> ''
-    )
-    AND EXISTS (
-        SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
-        UNION ALL
-        SELECT 1 FROM information_schema.schema_privileges
-        WHERE privilege_type = 'TRIGGER' AND DATABASE() LIKE table_schema
     );
+
+-- Whether information_schema shows the triggers of the database to this login. It shows none to a
+-- login without the privilege. A privilege that comes from a role does not count.
+-- name: sees_triggers
+SELECT EXISTS (
+    SELECT 1 FROM information_schema.user_privileges
+    WHERE privilege_type = 'TRIGGER'
+        AND grantee = CONCAT('\'', REPLACE(CURRENT_USER(), '@', '\'@\''), '\'')
+    UNION ALL
+    SELECT 1 FROM information_schema.schema_privileges
+    WHERE privilege_type = 'TRIGGER' AND DATABASE() LIKE table_schema
+        AND grantee = CONCAT('\'', REPLACE(CURRENT_USER(), '@', '\'@\''), '\'')
+);
 
 -- The tables that a table refers to, and its triggers. The last query has no rows: it keeps others
 -- from changing the table before the transaction ends.

@@ -11,9 +11,11 @@ from service.core.settings import Settings
 
 NEEDED = (
     *("SELECT", "INSERT", "UPDATE", "DELETE"),
-    *("CREATE", "ALTER", "DROP", "INDEX", "REFERENCES"),
+    *("CREATE", "ALTER", "DROP", "INDEX", "REFERENCES", "TRIGGER"),
 )
-"""Those of the first line for rows; the others for migrations and for restores of large tables."""
+"""Those of the first line for rows; the others for migrations and for restores of large tables.
+
+TRIGGER only shows which tables have triggers."""
 _grant = re.compile(
     r"(?P<verb>GRANT|REVOKE) (?P<privileges>.+?) ON (?:TABLE )?"
     r"(?P<database>\*|`[^`]+`|[^ .]+)\.(?P<table>\*|`[^`]+`|[^ .]+) (?:TO|FROM) "

@@ -9,6 +9,7 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.staged.definition import SQL, definition_of
 from service.core.backups.staged.staging import LONGEST
 from service.core.database.replication.limits import TransactionLimits
+from service.core.database.statements import SQL as SESSION
 from service.core.database.transactions import Database
 from service.core.tables import Table
 from service.core.writes.transaction_size import OTHER_BYTES, OTHER_ROWS
@@ -29,12 +30,17 @@ async def is_large(database: Database, scanned: Sequence[Reader]) -> bool:
 
 
 async def can_be_staged(database: Database, tables: Sequence[Table]) -> bool:
-    """Whether tables can be swapped: no other table refers to them, and they have no triggers."""
+    """Whether tables can be swapped: no other table refers to them, and they have no triggers.
+
+    A login that cannot see triggers does not know.
+    """
     names = {table.name for table in tables}
     for child, parent, is_own in await database.fetch(SQL["references"]):
         if parent in names and not (child in names and is_own):
             return False
-    if names.intersection(name for (name,) in await database.fetch(SQL["triggers"])):
+    ((sees_triggers,),) = await database.fetch(SESSION["sees_triggers"])
+    triggers = {name for (name,) in await database.fetch(SQL["triggers"])}
+    if not sees_triggers or names & triggers:
         return False
     return all([await _has_plain_names(database, name) for name in names])
 

@@ -33,13 +33,16 @@ async def check(cursor: Any, version: str, *, read_only: bool) -> None:
 async def trusts_locks(cursor: Any) -> bool:
     """Whether a lock on a parent is as good as the server's check of a foreign key."""
     try:
-        await cursor.execute(SQL["trusts_locks"])
-        ((trusted,),) = await cursor.fetchall()
+        for name in ("trusts_locks", "sees_triggers"):
+            await cursor.execute(SQL[name])
+            ((trusted,),) = await cursor.fetchall()
+            if not trusted:
+                return False
     except pymysql.MySQLError as error:
         if error.args[0] == LOST:
             raise
         return False  # the server has no such variable, table or hint
-    return bool(trusted)
+    return True
 
 
 async def _check_galera(cursor: Any) -> None:

@@ -1,0 +1,72 @@
+"""Staged restores by a login that lacks a right: nothing is lost, and the message helps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from service.core.backups.staged import choice
+from service.core.database.connect import connect
+from service.core.database.transactions import Database
+from service.core.errors import DatabaseError
+from service.core.settings import Settings
+from tests.integration.backups.test_staged_restore import put
+from tests.support import engine
+from tests.support.backup_files import EMPLOYEES, records
+from tests.support.restores import contents, fill
+from tests.support.tcp_proxy import Proxy
+
+USER, PASSWORD = "without_a_right", "of-the-login"
+RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER"
+TRIGGER = "CREATE TRIGGER of_a_dba BEFORE INSERT ON hired_employees FOR EACH ROW SET NEW.name = 'A'"
+
+
+@pytest.fixture
+async def login(
+    database: Database, migrated: Settings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Settings]:
+    """Settings of a login without rights; restores of more than 20 rows are staged."""
+    monkeypatch.setattr(choice, "LARGE_ROWS", 20)
+    await fill(database)
+    await database.fetch(f"DROP USER IF EXISTS {USER}")
+    await database.fetch(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
+    through = engine.through(proxy, migrated)
+    yield msgspec.structs.replace(through, mysql_user=USER, mysql_password=PASSWORD)
+    await database.fetch(f"DROP USER {USER}")
+
+
+async def restored(database: Database, login: Settings, *missing: str) -> list[str]:
+    """The steps of a restore by a login that has all rights but these."""
+    rights = ", ".join(right for right in RIGHTS.split(", ") if right not in missing)
+    await database.fetch(f"GRANT {rights} ON {login.mysql_database}.* TO {USER}")
+    steps = list[str]()
+    async with connect(login) as own:
+        await put(own, (EMPLOYEES, records(EMPLOYEES, 30)[:25]), steps=steps)
+    return steps
+
+
+async def test_with_all_rights_it_is_staged(database: Database, login: Settings) -> None:
+    assert "swap" in await restored(database, login)
+
+
+async def test_triggers_that_the_login_cannot_see_survive(
+    database: Database, login: Settings
+) -> None:
+    await database.fetch(TRIGGER)
+    try:
+        assert "swap" not in await restored(database, login, "TRIGGER")
+        shown = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s"
+        assert await database.fetch(shown, (login.mysql_database,)) == [("of_a_dba",)]
+    finally:
+        await database.fetch("DROP TRIGGER IF EXISTS of_a_dba")
+
+
+async def test_a_login_that_may_change_no_table_is_told_to_run_doctor(
+    database: Database, login: Settings
+) -> None:
+    before = await contents(database)
+    with pytest.raises(DatabaseError, match=r"lacks a right.*doctor"):
+        await restored(database, login, "ALTER")
+    assert await contents(database) == before
