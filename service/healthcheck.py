@@ -21,18 +21,23 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # an address to 
 def main() -> int:
     """The exit code."""
     try:
-        with closing(connection_to(Settings.from_environment(os.environ))) as connection:
-            connection.request("GET", "/health/ready")
-            reply = connection.getresponse()
-            sys.stdout.write(reply.read().decode())
+        status, body = ask(Settings.from_environment(os.environ))
     except (SettingsError, OSError, http.client.HTTPException) as error:
         sys.stdout.write(f"{error}\n")
         return 1
-    return int(reply.status != http.HTTPStatus.OK)
+    sys.stdout.write(body)
+    return int(status != http.HTTPStatus.OK)
 
 
-def connection_to(settings: Settings) -> http.client.HTTPConnection:
-    """A connection to the service with these settings on this machine, not yet opened."""
+def ask(settings: Settings) -> tuple[int, str]:
+    """(status, body) of the service's /health/ready; OSError, HTTPException."""
+    with closing(_connection_to(settings)) as connection:
+        connection.request("GET", "/health/ready")
+        reply = connection.getresponse()
+        return reply.status, reply.read(1000).decode(errors="replace")
+
+
+def _connection_to(settings: Settings) -> http.client.HTTPConnection:
     host = LOOPBACK.get(settings.api_host, settings.api_host)
     if settings.api_tls_cert is None:
         return http.client.HTTPConnection(host, settings.api_port, timeout=SECONDS)

@@ -25,6 +25,7 @@ from service.core.database.servers.addresses import format_address
 from service.core.database.transactions import Database
 from service.core.errors import InputError, SettingsError
 from service.core.settings import Settings
+from service.web.traffic.tls import context, reloading_context
 
 APP = "service.web.app:create_app_from_environment"
 PROTOCOL: dict[str, Any] = {
@@ -76,8 +77,6 @@ def _tls(settings: Settings) -> dict[str, Any]:
     """uvicorn's options for TLS; SettingsError unless the files can be used."""
     if settings.api_tls_cert is None or settings.api_tls_key is None:
         return {}
-    from service.web.traffic.tls import context, reloading_context
-
     context(settings.api_tls_cert, settings.api_tls_key)
     return {
         "ssl_certfile": settings.api_tls_cert,

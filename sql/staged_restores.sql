@@ -81,10 +81,6 @@ WHERE staged.id > %s AND staged.id <= %s;
 -- name: lock_unless_held
 SELECT version FROM schema_migrations WHERE version = -1 FOR UPDATE NOWAIT;
 
--- Whether the server is a node of Galera.
--- name: galera
-SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON';
-
 -- Row -2 is the lease of the restore that runs on any node of Galera. It ends after 20 s, unless its
 -- owner renews it. The assignments are made from left to right.
 -- name: renew_lease

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from contextlib import closing
 from datetime import UTC, datetime
 
 from cryptography.x509 import load_pem_x509_certificate
@@ -12,7 +11,7 @@ from service.cli.doctor.findings import CERTIFICATE_DAYS, Finding, error, ok, wa
 from service.core.database.servers.addresses import format_address
 from service.core.errors import SettingsError
 from service.core.settings import Settings
-from service.healthcheck import connection_to
+from service.healthcheck import ask
 from service.web.traffic.tls import context
 
 
@@ -40,23 +39,16 @@ def _certificate(settings: Settings) -> list[Finding]:
 def _answer(settings: Settings) -> Finding:
     name = format_address(settings.api_host, settings.api_port)
     try:
-        status, body = _ask(settings)
+        status, body = ask(settings)
     except ConnectionRefusedError:
         return ok("api", f"nothing listens on {name}: the service does not run here")
     except (OSError, http.client.HTTPException) as problem:
         text = f"{name} gives no answer: {problem!s}"
         return error("api", text, "Check API_HOST and API_PORT, and the log of the service.")
-    if status == 200 and b"ready" in body:
+    if status == 200 and "ready" in body:
         return ok("api", f"hirebase answers on {name} and is ready")
     if status == 503:
         text = f"The service on {name} is not ready (503)."
         return error("api", text, "Correct the errors above. Else read the log of the service.")
     text = f"Another program answers on {name} ({status})."
     return error("api", text, "Set API_PORT to a free port, or stop that program.")
-
-
-def _ask(settings: Settings) -> tuple[int, bytes]:
-    with closing(connection_to(settings)) as connection:
-        connection.request("GET", "/health/ready")
-        reply = connection.getresponse()
-        return reply.status, reply.read(1000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 
 import sql
@@ -12,6 +11,7 @@ from service.cli.doctor.servers import SQL, Reached
 from service.core.backups.staged.definition import SQL as RESTORE_SQL
 from service.core.database.connect import NO_GRANT
 from service.core.database.migrations import applied_migrations
+from service.core.database.pending import created_tables
 from service.core.database.replication.limits import TransactionLimits, limits_of
 from service.core.database.statements import SQL as DATABASE_SQL
 from service.core.errors import DatabaseError, NewerSchemaError, UnavailableError
@@ -24,17 +24,11 @@ MIGRATE = (
     "Run: hirebase migrate. The service does it too when it starts. With --check, it only lists "
     "what it would do."
 )
-TABLES = frozenset(
-    name
-    for _, _, statements in sql.migrations()
-    for statement in statements
-    for name in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", statement)
-)
 
 
 async def table_checks(settings: Settings, server: Reached) -> AsyncIterator[Finding]:
     """Check what all servers share, on one that takes writes."""
-    yield await privileges(settings, server, TABLES)
+    yield await privileges(settings, server, created_tables())
     if finding := await _group(server):
         yield finding
     migrations = await _migrations(server)
@@ -60,14 +54,15 @@ async def _migrations(server: Reached) -> Finding:
 
 async def _tables(server: Reached) -> Finding:
     engines: dict[str, str] = dict(await server.fetch(SQL["tables"]))
-    if missing := sorted(TABLES - set(engines)):
+    tables = created_tables()
+    if missing := sorted(tables - set(engines)):
         remedy = "Restore the database from a backup of the server: hirebase made these tables."
         return error("tables", f"missing: {', '.join(missing)}", remedy)
-    odd = sorted(name for name in TABLES if engines[name] != "InnoDB")
+    odd = sorted(name for name in tables if engines[name] != "InnoDB")
     if odd:
         remedy = f"As an administrator: ALTER TABLE `{odd[0]}` ENGINE = InnoDB"
         return error("tables", f"no transactions: {', '.join(odd)} are not InnoDB", remedy)
-    return ok("tables", f"all {len(TABLES)} are there")
+    return ok("tables", f"all {len(tables)} are there")
 
 
 async def _restores(server: Reached) -> Finding:
@@ -83,7 +78,7 @@ async def _charset(settings: Settings, server: Reached) -> Finding:
     wrong = sorted(
         (table, collation)
         for table, collation in await server.fetch(SQL["collations"])
-        if table in TABLES and collation != COLLATION
+        if table in created_tables() and collation != COLLATION
     )
     if wrong:
         table, collation = wrong[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 
 from msgspec import Struct
 
@@ -88,6 +89,13 @@ async def pending_changes(database: Database) -> list[Change]:
     ]
     await database.run(lambda session: _complete(session, changes), WAIT_SECONDS)
     return changes
+
+
+@cache
+def created_tables() -> frozenset[str]:
+    """The names of the tables that the migrations create."""
+    statements = (one for _, _, statements in sql.migrations() for one in statements)
+    return frozenset(table for kind, table in map(kind_of, statements) if kind is CREATES)
 
 
 def kind_of(statement: str) -> tuple[Kind, str]:

@@ -11,7 +11,7 @@ from service.core.database.transactions import Database
 from service.core.prefetch import prefetch
 from service.core.reads import paths
 from service.core.reads.filters import SQL
-from service.core.reads.lines import ROWS, Form, Formulas, header_of, joins_of, line_of
+from service.core.reads.lines import ROWS, Form, Formulas, header_of, joins_of, line_of, names_of
 from service.core.reads.orders import Key
 from service.core.reads.query import Query
 from service.core.rules.field_types import Text
@@ -24,7 +24,7 @@ async def stream(
 ) -> AsyncGenerator[bytes]:
     """The file of a list, in chunks. The first one is sent when the snapshot is open."""
     async with database.snapshot(SECONDS) as transaction:
-        yield header_of(query, form)
+        yield header_of(names_of(query), form)
         windows = _Windows(transaction, query, form, formulas)
         prefetched: AsyncGenerator[bytes] = prefetch(windows.next)
         async with aclosing(prefetched) as chunks:

@@ -18,9 +18,13 @@ ROWS = "matches"
 PARENT = "parent_{name}"
 
 
-def header_of(query: Query, form: Form) -> bytes:
+def names_of(query: Query) -> list[str]:
+    """The names of the columns."""
+    return [*query.table.columns, *(parent.name for parent in query.expand)]
+
+
+def header_of(names: Iterable[str], form: Form) -> bytes:
     """The first line of a file: the names of the columns, in CSV."""
-    names = [*query.table.columns, *(parent.name for parent in query.expand)]
     return f"{','.join(names)}\n".encode() if form == "csv" else b""
 
 

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
+from service.core.errors import UnsupportedError
 from service.core.rules import formats
 from service.core.rules.batch import Batch
 from service.core.tables import Table
@@ -81,12 +82,7 @@ class Post:
         return Reply(200 if self.dry_run else _status(verdict), msgspec.json.encode(body))
 
     def _response(self, reply: Reply) -> Response[bytes]:
-        headers = {"Idempotency-Replayed": "true"} if reply.replayed else {}
-        if self._minimal:
-            headers["Preference-Applied"] = "return=minimal"
-        return Response(
-            reply.body, status_code=reply.status, media_type="application/json", headers=headers
-        )
+        return response(reply, {"Preference-Applied": "return=minimal"} if self._minimal else {})
 
 
 async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = False) -> Reply:
@@ -98,6 +94,17 @@ async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = Fa
     # With several servers, the next one can tell whether a COMMIT was done.
     confirm = database.several and not dry_run
     return await (keys.confirmed(write) if confirm else database.run(write))
+
+
+def response(reply: Reply, headers: dict[str, str]) -> Response[bytes]:
+    """A reply, which says if it is the one to an earlier request."""
+    replayed = {"Idempotency-Replayed": "true"} if reply.replayed else {}
+    return Response(
+        reply.body,
+        status_code=reply.status,
+        media_type="application/json",
+        headers=headers | replayed,
+    )
 
 
 def key_of(
@@ -113,6 +120,13 @@ def key_of(
     check_key(text)
     values = (header_of(request, name) for name in headers)
     return Key(request.user, route, text, hash_of(request.url.query, *values, plain))
+
+
+def check_media_type(request: Request[Any, Any, Any], *known: str) -> None:
+    """UnsupportedError if the body has another media type than these."""
+    kind = header_of(request, "Content-Type").partition(";")[0].strip().lower()
+    if kind not in ("", *known):
+        raise UnsupportedError(f"{kind[:100]} is not supported. Send {' or '.join(known)}.")
 
 
 def header_of(request: Request[Any, Any, Any], name: str) -> str:

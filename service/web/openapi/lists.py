@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from litestar.openapi.spec import (
     OpenAPIHeader,
     OpenAPIMediaType,
@@ -11,6 +13,7 @@ from litestar.openapi.spec import (
 )
 
 from service.core.reads.filters import Filter, filters_of
+from service.core.reads.lines import Formulas
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import parents_of
 from service.core.tables import TABLES, Table
@@ -81,7 +84,7 @@ def _query(name: str, schema: Schema, text: str) -> Parameter:
 
 FORMULAS = _query(
     "formulas",
-    _choice(["keep", "escape"], "keep"),
+    _choice([*get_args(Formulas)], "keep"),
     "in CSV, whether a text that a spreadsheet reads as a formula gets a leading `'`",
 )
 REJECTS = documented(

@@ -6,7 +6,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Sc
 from msgspec import to_builtins
 
 from service.core.tables import TABLES
-from service.core.writes.reject_outcomes import OpenRejects, Outcome, Summary
+from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.web.openapi.operations import BATCH_HEADERS, Reply, documented, named, reference
 from service.web.openapi.schemas import sample
 
@@ -53,7 +53,9 @@ DISMISSAL = documented(
             "application/json": OpenAPIMediaType(
                 Schema(
                     type=OpenAPIType.OBJECT,
-                    properties={"reason": Schema(type=OpenAPIType.STRING, max_length=1000)},
+                    properties={
+                        "reason": Schema(type=OpenAPIType.STRING, max_length=LONGEST_REASON)
+                    },
                     required=["reason"],
                 ),
                 examples=named({"a reason": {"reason": "A test of the form."}}),

@@ -153,6 +153,19 @@ async def test_a_reject_that_does_not_exist_is_404(api: Client, number: str) -> 
         assert reply.status_code == 404
 
 
+@pytest.mark.parametrize("route", ["/rejects/1/correction", "/rejects/1/dismissal"])
+async def test_a_body_of_another_media_type_is_refused(api: Client, route: str) -> None:
+    headers = {"Content-Type": "text/csv"}
+    assert (await api.post(route, content=b"name", headers=headers)).status_code == 415
+
+
+@pytest.mark.parametrize("route", ["/rejects/1/correction", "/rejects/1/dismissal"])
+async def test_a_body_above_the_limit_is_refused(api: Client, route: str) -> None:
+    limit = (await api.get("/limits")).json()["body_bytes"]
+    reply = await api.post(route, content=b" " * (limit + 1))
+    assert reply.status_code == 413
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"nonsense", b'[{"job": "A"}, {"job": "B"}]'])
 async def test_a_correction_is_one_record(api: Client, content: bytes) -> None:
     key = await rejected(api, "/jobs", job="")

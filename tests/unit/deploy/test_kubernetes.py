@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import service.__main__
-from service.core.settings import Settings
+from service.core.settings import Settings, Size
 from service.web.app import create_app
 
 ROOT = Path(__file__).parents[3]
@@ -237,6 +237,18 @@ def test_labels_select_the_pods_of_the_api() -> None:
     assert all(selector == labels for selector in selectors)
     others = [_template(one(kind, manifests)["spec"]) for kind in ("Job", "CronJob")]
     assert all(other["metadata"]["labels"] != labels for other in others)
+
+
+def test_two_uploads_fit_in_the_folder_for_temporary_files() -> None:
+    """A pod that exceeds the limit of the folder is evicted, with all its requests."""
+    pod = pods(written())["hirebase"]
+    (limit,) = (
+        volume["emptyDir"]["sizeLimit"]
+        for volume in pod["volumes"]
+        if volume["name"] == "temporary"
+    )
+    upload = Size.parse(settings_of(pod)["API_MAX_UPLOAD"])
+    assert 2 * upload <= Size.parse(limit.removesuffix("i"))
 
 
 def test_the_network_policy_names_the_ports_in_use() -> None:

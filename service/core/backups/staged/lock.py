@@ -83,7 +83,7 @@ class Lease:
 
 async def _lease(database: Database) -> Lease | None:
     """A lease, if the server is a node of Galera."""
-    return Lease(database) if await database.fetch(RESTORES["galera"]) else None
+    return Lease(database) if await database.fetch(SQL["galera_is_on"]) else None
 
 
 async def _while_held(

@@ -12,13 +12,13 @@ from litestar import Request, Response
 from litestar.datastructures import State
 
 from service.core.database.statements import Transaction
-from service.core.errors import ChangedError, UnsupportedError
+from service.core.errors import ChangedError
 from service.core.rules import formats
 from service.core.rules.batch import Row
 from service.core.tables import Table
 from service.core.writes import correct
 from service.core.writes.idempotency import Reply
-from service.web.api.batches import header_of, key_of, once
+from service.web.api.batches import check_media_type, header_of, key_of, once, response
 
 MEDIA_TYPES = ("application/json", "application/merge-patch+json")
 FINGERPRINT_HEADERS = ("If-Match",)
@@ -27,7 +27,7 @@ FINGERPRINT_HEADERS = ("If-Match",)
 
 def row_reply(table: Table, row: Row) -> Response[bytes]:
     """A row and its ETag."""
-    return _response(_encoded(table, row))
+    return _response(Reply(200, _encoded(table, row)))
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Change:
 
     async def patch(self, state: State) -> Response[bytes]:
         """Change some fields; the row as it is afterwards."""
-        _check_media_type(self.request)
+        check_media_type(self.request, *MEDIA_TYPES)
         encoding = header_of(self.request, "Content-Encoding")
         body = formats.decompress(encoding, await self.request.body())
 
@@ -72,7 +72,7 @@ class Change:
         reply = await once(state, key, write)
         if not reply.replayed:
             state.metrics.corrected.labels(self.table.name, action).inc()
-        return _response(reply.body, replayed=reply.replayed)
+        return _response(reply)
 
     def _check(self, row: Row) -> None:
         """ChangedError if the client expects another row."""
@@ -84,12 +84,6 @@ class Change:
             )
 
 
-def _check_media_type(request: Request[Any, Any, Any]) -> None:
-    kind = header_of(request, "Content-Type").partition(";")[0].strip().lower()
-    if kind not in ("", *MEDIA_TYPES):
-        raise UnsupportedError(f"{kind} is not supported. Send {' or '.join(MEDIA_TYPES)}.")
-
-
 def _encoded(table: Table, row: Row) -> bytes:
     return msgspec.json.encode(table.as_object(row))
 
@@ -98,6 +92,5 @@ def _etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
-def _response(body: bytes, *, replayed: bool = False) -> Response[bytes]:
-    headers = {"ETag": _etag(body)} | ({"Idempotency-Replayed": "true"} if replayed else {})
-    return Response(body, media_type="application/json", headers=headers)
+def _response(reply: Reply) -> Response[bytes]:
+    return response(reply, {"ETag": _etag(reply.body)})

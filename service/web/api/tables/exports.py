@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from litestar import Request
 from litestar.datastructures import State
@@ -20,7 +20,7 @@ JSON = "application/json"
 FORMS: dict[str, Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
 """The form of a file by its media type."""
 OF_PAGES = ("limit", "count")
-FORMULAS = ("keep", "escape")
+FORMULAS = get_args(Formulas)
 
 
 def media_type_of(request: Request[Any, Any, Any]) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from service.core.database.transactions import Database
 from service.core.reads.exports import SECONDS
-from service.core.reads.lines import Form, Formulas
+from service.core.reads.lines import Form, Formulas, header_of
 from service.core.writes.rejects import REJECTS
 
 FETCHED = 100
@@ -37,7 +37,7 @@ async def stream(
     names = list(columns)
     lines = _as_csv(names, formulas) if form == "csv" else _as_ndjson
     async with database.snapshot(SECONDS) as transaction:
-        yield f"{','.join(names)}\n".encode() if form == "csv" else b""
+        yield header_of(names, form)
         while rows := await transaction.fetch(REJECTS["page"], parameters(after, FETCHED)):
             yield lines([as_object(row) for row in rows])
             after = rows[-1][0]

@@ -18,7 +18,7 @@ from service.core.writes import reject_outcomes
 from service.core.writes.idempotency import Reply
 from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
 from service.web.access.basic_auth import ROLE
-from service.web.api.batches import header_of, key_of, once
+from service.web.api.batches import check_media_type, header_of, key_of, once, response
 from service.web.api.parameters import InjectedReader, RowId
 from service.web.openapi import reject_outcomes as documented
 
@@ -62,6 +62,7 @@ async def correction(
     summary="Close a reject without a row, with a reason",
     operation_class=documented.DISMISSAL,
     status_code=200,
+    request_max_body_size=formats.MAX_BYTES,
     opt={ROLE: "writer"},
 )
 async def dismissal(
@@ -75,6 +76,7 @@ async def dismissal(
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:
+    check_media_type(request, "application/json")
     return formats.decompress(header_of(request, "Content-Encoding"), await request.body())
 
 
@@ -89,10 +91,7 @@ async def _closed(
     if not reply.replayed:
         outcome = msgspec.json.decode(reply.body, type=Outcome)
         state.metrics.closed_rejects.labels(outcome.state).inc()
-    headers = {"Idempotency-Replayed": "true"} if reply.replayed else {}
-    return Response(
-        reply.body, status_code=reply.status, media_type="application/json", headers=headers
-    )
+    return response(reply, {})
 
 
 def _reason(body: bytes) -> str:
