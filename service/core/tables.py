@@ -14,8 +14,8 @@ import sql
 from service.core.errors import NotFoundError
 from service.core.rules import field_types
 from service.core.rules.annotations import kind_for, unwrap
-from service.core.rules.field_types import Kind
 from service.core.rules.fields import Error, Id, Instant, Reason, Text
+from service.core.rules.kind import Kind
 
 
 class Department(Struct, forbid_unknown_fields=True, frozen=True):

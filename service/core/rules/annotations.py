@@ -10,8 +10,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from msgspec import Meta
 
-from service.core.rules.field_types import Boolean, Date, Fixed, Kind, Moment, Text, Whole
+from service.core.rules.field_types import Boolean, Date, Fixed, Moment, Text, Whole
 from service.core.rules.fields import PATTERN, Instant
+from service.core.rules.kind import Kind
 
 BASES: dict[Any, tuple[Callable[..., Kind], frozenset[str]]] = {
     int: (Whole, frozenset({"ge", "le"})),

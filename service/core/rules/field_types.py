@@ -8,7 +8,7 @@ decides on all other texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -19,15 +19,12 @@ from service.core.rules.fields import (
     MAX_TEXT,
     PATTERN,
     Instant,
-    Reason,
     Reasons,
     ValueRefused,
     kind_of,
     parse_instant,
 )
-
-Column = Sequence[str]
-Reading = tuple[Any, Iterable[Reason]]
+from service.core.rules.kind import Column, Kind, Reading
 
 BIGINT = 2**63
 MAX_PRECISION, MAX_SCALE = 65, 30  # of a DECIMAL on every engine
@@ -37,49 +34,6 @@ _INSTANT = rf"{PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 _number = re.compile(r"[1-9][0-9]{0,8}").fullmatch
 _short_integer = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 _integer = re.compile(r"0|-?[1-9][0-9]*").fullmatch
-
-
-class Kind:
-    """A type of field.
-
-    wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
-    same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
-    literal: the maximum size of a value in a statement, in bytes; stored: its size in a binary log,
-    without text.
-    """
-
-    wire: Any
-    literal: int
-    stored: int
-    avro: Any
-    packed: str
-    readable: tuple[str, ...]
-    example: Any
-
-    def column(self, texts: Column) -> Sequence[Any] | None:
-        """The values of a column without empty texts; None unless all texts are plain."""
-        raise NotImplementedError
-
-    def each(self, texts: Column) -> list[Any]:
-        """The value of each text; None for a text that is not plain."""
-        raise NotImplementedError
-
-    def read(self, text: str) -> Reading:
-        """(value, errors) of a text that is not empty."""
-        raise NotImplementedError
-
-    @property
-    def at_utc(self) -> Kind:
-        """The same type, with UTC for texts without an offset."""
-        return self
-
-    def explain(self, value: object) -> Reasons:
-        """Every error of a value. It runs only on values that msgspec refused."""
-        raise NotImplementedError
-
-    def shown(self, value: Any) -> Any:
-        """A stored value as the API shows it."""
-        return value
 
 
 class Whole(Kind):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service.core.rules.field_types import Column
 from service.core.rules.fields import NOT_VALIDATED, Error, Reason, is_id
+from service.core.rules.kind import Column
 from service.core.tables import Field
 
 log = logging.getLogger("hirebase.core")

@@ -6,7 +6,8 @@ import pytest
 
 import sql
 from service.core.database.transactions import Database
-from service.core.rules.field_types import Boolean, Fixed, Kind, Moment, Text, Whole
+from service.core.rules.field_types import Boolean, Fixed, Moment, Text, Whole
+from service.core.rules.kind import Kind
 from service.core.tables import TABLES, Table
 
 COLUMNS = """

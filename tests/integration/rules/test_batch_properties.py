@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.core.database.transactions import Database
-from service.core.rules.field_types import Kind, Moment, Text, Whole
+from service.core.rules.field_types import Moment, Text, Whole
 from service.core.rules.fields import Code
+from service.core.rules.kind import Kind
 from service.core.tables import TABLES, Field, Table
 from tests.support.hires import add_parents
 

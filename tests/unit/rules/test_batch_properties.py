@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from service.core.rules import avro_records, batch
 from service.core.rules.batch import Batch, Row
 from service.core.rules.explain import explain
-from service.core.rules.field_types import Kind, Whole
+from service.core.rules.field_types import Whole
 from service.core.rules.formats import from_ndjson
+from service.core.rules.kind import Kind
 from service.core.tables import TABLES, Table, by_path
 
 MOMENT = "2021-07-27T16:02:08Z"

@@ -20,9 +20,10 @@ from service.core.backups.format.avro_schema import WrittenSchema
 from service.core.database.driver import render
 from service.core.rules import batch, formats
 from service.core.rules.annotations import digits
-from service.core.rules.field_types import Boolean, Date, Fixed, Kind, Moment, Whole
+from service.core.rules.field_types import Boolean, Date, Fixed, Moment, Whole
 from service.core.rules.field_types import Text as TextKind
 from service.core.rules.fields import Id, Instant, Text
+from service.core.rules.kind import Kind
 from service.core.rules.text_columns import validate
 from service.core.tables import Field, Table, field_of
 

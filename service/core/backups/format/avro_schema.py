@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from service.core.errors import BackupError
-from service.core.rules.field_types import MAX_PRECISION, Date, Fixed, Kind, Moment
+from service.core.rules.field_types import MAX_PRECISION, Date, Fixed, Moment
+from service.core.rules.kind import Kind
 from service.core.tables import Field, Table
 
 Conversion = Callable[[Any], Any]
