@@ -184,6 +184,7 @@ class Server:
         return ":".join(map(str, self.address.values()))
 
 
+# aiomysql has no type annotations.
 class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
