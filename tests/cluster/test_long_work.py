@@ -74,10 +74,11 @@ async def _half_loaded(cluster: Cluster) -> int:
 async def test_a_restore_of_any_size_survives_the_loss_of_its_node(cluster: Cluster) -> None:
     """The group keeps its default limit, which one transaction would exceed."""
     await stock(cluster.settings)
-    killed: list[asyncio.Task[None]] = []
+    killed: list[asyncio.Task[float]] = []
 
-    async def kill() -> None:
+    async def kill() -> float:
         await cluster.kill(await cluster.in_use())
+        return time.monotonic()
 
     def follow(step: Step) -> None:
         if step.rows >= RESTORED // 2 and not killed:
@@ -90,13 +91,13 @@ async def test_a_restore_of_any_size_survives_the_loss_of_its_node(cluster: Clus
             began = time.monotonic()
             (done,) = await restore(database, [(EMPLOYEES, file)], "replace", follow)
             seconds = time.monotonic() - began
-            await asyncio.gather(*killed)
+            (killed_at,) = await asyncio.gather(*killed)
             assert await definitions(database) == shown
             assert await left(database) == set()
     outcome = f"verified after {seconds:.0f} s"
     name = f"{cluster.NAME}: node killed during a restore of {RESTORED:,} rows"
     FIGURES.append(Figures(name, None, None, outcome, None, done.restored, Counter()))
-    assert killed
+    assert killed_at < began + seconds
     assert (done.restored, done.added, done.verified) == (RESTORED, RESTORED, True)
 
 
