@@ -26,7 +26,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.hires import add_parents, hire
+from tests.support.hires import hire
 from tests.support.processes import free_port
 from tests.support.program import ROOT, Ended, Service, environment
 from tests.support.snippets import snippets
@@ -36,13 +36,6 @@ from tests.support.waiting import until
 ROWS = 8_000
 BATCHES = 40
 CUT_SECONDS = 0.015
-
-
-@pytest.fixture
-async def parents(database: Database) -> Database:
-    """Empty tables with a department and a job, both with the id 1."""
-    await add_parents(database, range(1, 2))
-    return database
 
 
 @pytest.fixture
