@@ -32,7 +32,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
 from service.core.threads import in_thread
-from tests.benchmarks import dump, exports
+from tests.benchmarks import dump, exports, server
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import engine, processes
 
@@ -121,7 +121,7 @@ async def _beside_mysqldump(
     settings: Settings, database: Database, hires: int, runs: int
 ) -> list[Figure]:
     """A backup into a file, beside mysqldump and gzip into a file of the same folder."""
-    container = dump.container_of(settings)
+    container = server.container_of(settings.mysql_port)
     if container is None:
         return []
     ours, theirs = [], []

@@ -17,10 +17,11 @@ from service.core.backups.staged.guard import guarded
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.progress import Step
+from tests.support import engine
 from tests.support.backup_files import EMPLOYEES, avro_file, records
 from tests.support.hires import hire
 from tests.support.load import PASSWORD, USER, report, started
-from tests.support.restores import definitions, left
+from tests.support.restores import left
 from tests.support.servers import Server
 from tests.support.sizes import sized
 
@@ -55,7 +56,7 @@ async def test_a_restore_goes_on_after_its_server_is_killed(
 ) -> None:
     monkeypatch.setattr(choice, "LARGE_ROWS", 1000)
     monkeypatch.setattr(choice, "CHUNK_ROWS", 1000)
-    shown, killing = await definitions(stocked), list[asyncio.Task[float]]()
+    shown, killing = await engine.definitions_without_ids(stocked), list[asyncio.Task[float]]()
 
     async def killed() -> float:
         await server.kill()
@@ -74,7 +75,7 @@ async def test_a_restore_goes_on_after_its_server_is_killed(
         assert killed_at < ended or step == "finish"
         assert (done.restored, done.added, done.verified) == (ROWS, ROWS, True)
         assert await names(database) == {"New": ROWS}
-        assert await definitions(database) == shown
+        assert await engine.definitions_without_ids(database) == shown
         assert await left(database) == set()
         assert await guarded(database) == set()
 

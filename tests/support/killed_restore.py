@@ -16,19 +16,13 @@ from pathlib import Path
 
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
-from service.core.backups.staged import changes, choice
+from service.core.backups.staged import changes
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import ContentionError
 from service.core.progress import Step
 from service.core.settings import Settings
-
-LARGE_ROWS, CHUNK = 20, 10
-
-
-def make_small() -> None:
-    """Restores of a few rows are staged, in several chunks."""
-    choice.LARGE_ROWS, choice.CHUNK_ROWS, choice.EMBEDDED_CHUNK_ROWS = LARGE_ROWS, CHUNK, CHUNK
+from tests.support.restores import make_small
 
 
 class Events:
