@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from tests.conftest import PASSWORD, USER
 from tests.support import browser as browsers
 from tests.support import engine
 from tests.support.browser import Seen
+from tests.support.hires import add_parents
 from tests.support.program import Service
+
+PROGRESS = re.compile(
+    r"(back up|verify|restore|compare) [a-z_]+"
+    r"(: [\d,]+ rows, [\d,]+ rows/s(, \d+ %, \d+ s left)?)?"
+)
+"""A line of progress, as commands print it without a terminal."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,13 @@ async def browser() -> AsyncIterator[Browser]:
 def variables(migrated: Settings, database: Database, tmp_path: Path) -> dict[str, str]:
     """The environment of a loader, with its own folder for rejects."""
     return engine.environment(migrated) | {"REJECTS_DIR": str(tmp_path / "rejects")}
+
+
+@pytest.fixture
+async def parents(database: Database) -> Database:
+    """Empty tables with a department and a job, both with the id 1."""
+    await add_parents(database, range(1, 2))
+    return database
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import signal
 import sys
 import textwrap
 from asyncio.subprocess import PIPE
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from examples.client import Client, Refused, Unavailable
@@ -24,7 +26,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.hires import add_parents, hire
+from tests.support.hires import hire
 from tests.support.processes import free_port
 from tests.support.program import ROOT, Ended, Service, environment
 from tests.support.snippets import snippets
@@ -32,13 +34,8 @@ from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
 
 ROWS = 8_000
-
-
-@pytest.fixture
-async def parents(database: Database) -> Database:
-    """Empty tables with a department and a job, both with the id 1."""
-    await add_parents(database, range(1, 2))
-    return database
+BATCHES = 40
+CUT_SECONDS = 0.015
 
 
 @pytest.fixture
@@ -48,14 +45,30 @@ async def wire(service: Service) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture
-async def narrow(settings_here: Settings) -> AsyncIterator[Service]:
-    """A service that runs one batch at a time."""
-    variables = engine.environment(settings_here) | {"API_MAX_BATCHES": "1"}
+@asynccontextmanager
+async def running(settings: Settings, batches: int) -> AsyncIterator[Service]:
+    """A service that runs this many batches at a time."""
+    variables = engine.environment(settings) | {"API_MAX_BATCHES": str(batches)}
     variables.pop("API_PORT")
     service = await Service.started(**variables)
     yield service
     await service.end()
+
+
+@pytest.fixture
+async def narrow(settings_here: Settings) -> AsyncIterator[Service]:
+    """A service that runs one batch at a time."""
+    async with running(settings_here, 1) as service:
+        yield service
+
+
+@pytest.fixture
+async def wide(settings_here: Settings) -> AsyncIterator[Proxy]:
+    """A proxy in front of a service that refuses none of BATCHES at a time."""
+    async with running(settings_here, BATCHES) as service:
+        reach = partial(asyncio.open_connection, "127.0.0.1", service.port)
+        async with Proxy.to(reach) as proxy:
+            yield proxy
 
 
 def connected(port: int, **options: Any) -> Any:
@@ -128,20 +141,28 @@ async def _is_written(database: Database) -> bool:
 
 
 async def test_batches_on_killed_connections_are_written_once(
-    parents: Database, wire: Proxy
+    parents: Database, wide: Proxy
 ) -> None:
+    sent = Counter[str]()
+
     async def cut() -> None:
         while True:
-            await asyncio.sleep(0.2)
-            wire.cut()
+            await asyncio.sleep(CUT_SECONDS)
+            wide.cut()
 
-    batches = [[f"{batch}-{row}" for row in range(20)] for batch in range(40)]
-    async with connected(wire.port) as client:
+    async def note(request: httpx.Request) -> None:
+        sent[request.headers["Idempotency-Key"]] += 1
+
+    batches = [[f"{batch}-{row}" for row in range(20)] for batch in range(BATCHES)]
+    async with connected(wide.port) as client:
+        client.http.event_hooks = {"request": [note]}
         cutting = asyncio.create_task(cut())
         verdicts = await asyncio.gather(
             *(client.post("employees", named(*batch)) for batch in batches)
         )
         cutting.cancel()
+        # Each request that is no first one repeats a batch: after a refusal, or after a cut.
+        assert sent.total() - len(batches) > client.refusals
     stored = await parents.fetch("SELECT id, name FROM hired_employees")
     written = [
         (number, name)

@@ -17,7 +17,6 @@ import pytest
 
 from service.core.database.transactions import Database
 from tests.conftest import PASSWORD, USER
-from tests.support.hires import add_parents
 from tests.support.program import ROOT, Service
 from tests.support.snippets import snippets
 
@@ -69,12 +68,6 @@ async def client(part: Part, service: Service) -> AsyncIterator[Any]:
     with client.get_httpx_client():
         async with client.get_async_httpx_client():
             yield client
-
-
-@pytest.fixture
-async def parents(database: Database) -> Database:
-    await add_parents(database, range(1, 2))
-    return database
 
 
 async def test_rows_are_posted_read_and_explained(

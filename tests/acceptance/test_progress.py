@@ -1,4 +1,4 @@
-"""Commands show their progress on a terminal, and print nothing more without one."""
+"""Commands show their progress: bars on a terminal, lines without one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ import pytest
 
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from tests.acceptance.conftest import PROGRESS
 from tests.support import engine
 from tests.support.program import ROOT, environment
 from tests.support.restores import fill
 
+OFTEN = """
+from service.__main__ import main
+from service.core import progress
+progress.INTERVAL = 0.0001
+main()
+"""
 STEPS = {
     "backup": ["back up", "verify"],
     "verify": ["verify"],
@@ -50,6 +57,31 @@ def _read_all(terminal: int) -> str:
         except OSError:  # the other side was closed
             pass
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode())
+
+
+async def in_lines(*arguments: str, **variables: str) -> tuple[int | None, str, str]:
+    """The same without a terminal, with a line as often as possible."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", OFTEN, *arguments),
+        cwd=str(ROOT),
+        env=environment(variables),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_without_a_terminal_there_are_only_lines(
+    database: Database, migrated: Settings, tmp_path: Path
+) -> None:
+    await fill(database)
+    variables = engine.environment(migrated) | {"BACKUP_DIR": str(tmp_path)}
+    code, out, shown = await in_lines("backup", **variables)
+    lines = shown.splitlines()
+    assert (code, out.count("\n"), "rows/s" in out) == (0, 1, False)
+    assert any("rows/s" in line for line in lines)
+    assert [line for line in lines if not PROGRESS.fullmatch(line)] == []
 
 
 @pytest.mark.parametrize("command", STEPS)

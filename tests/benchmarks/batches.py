@@ -22,7 +22,6 @@ from service.core import tables
 from service.core.database.connect import connect
 from service.core.database.driver import render
 from service.core.database.migrations import migrate
-from service.core.database.transactions import Database
 from service.core.rules import batch
 from service.core.settings import Settings
 from tests.benchmarks import server
@@ -41,11 +40,7 @@ _keys = count()
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
     """All figures of this module, on the server at `url`."""
-    settings = engine.settings(url, "bench_batches")
-    await engine.create_database(settings)
-    async with connect(settings) as database:
-        await migrate(database)
-        await add_parents(database)
+    settings = await prepared(url, "bench_batches")
     batches = 20 if short else 150
     with ExitStack() as stack:
         port, pid = stack.enter_context(server.service(settings))
@@ -62,15 +57,17 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         ]
 
 
-async def add_parents(database: Database) -> None:
-    """The departments and jobs of `rows`."""
-    async with database.transaction() as transaction:
-        await transaction.insert(
-            "INSERT INTO departments (department) VALUES (%s)", [(f"d{n}",) for n in range(12)]
-        )
-        await transaction.insert(
-            "INSERT INTO jobs (job) VALUES (%s)", [(f"j{n}",) for n in range(183)]
-        )
+async def prepared(url: str, name: str) -> Settings:
+    """Settings of a new database on the server at `url`, with departments and jobs for `rows`."""
+    settings = engine.settings(url, name)
+    await engine.create_database(settings)
+    async with connect(settings) as database:
+        await migrate(database)
+        async with database.transaction() as transaction:
+            for table, column, number in (("departments", "department", 12), ("jobs", "job", 183)):
+                names = [(f"{column[0]}{n}",) for n in range(number)]
+                await transaction.insert(f"INSERT INTO {table} ({column}) VALUES (%s)", names)
+    return settings
 
 
 def rows(number: int = ROWS) -> list[Row]:

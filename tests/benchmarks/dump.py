@@ -8,13 +8,6 @@ from pathlib import Path
 from service.core.settings import Settings
 
 
-def container_of(settings: Settings) -> str | None:
-    """The container whose server listens on the port, if there is one."""
-    command = ["docker", "ps", "--quiet", "--filter", f"publish={settings.mysql_port}"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return found[0] if len(found) == 1 else None
-
-
 def dump(container: str, settings: Settings, table: str, file: Path) -> None:
     """Write one table into a file: `mysqldump --single-transaction | gzip`.
 

@@ -89,12 +89,16 @@ class Bench:
     async def _pairs(self, shape: str, count: int, runs: int) -> list[Figure]:
         """Runs of both, alternately; and the CPU time of one row in the loader and the server."""
         file = shapes.write(self._folder / "hires.csv", shape, count)
+        good = shapes.good_rows(shape, count)
         theirs, ours = [], []
         for _ in range(runs):
             await self._empty()
             theirs.append(await asyncio.to_thread(self._load_data, file))
+            if good == count:  # else LOAD DATA decides by itself which rows it changes and keeps
+                await self._expect(count)
             await self._empty()
             ours.append(await asyncio.to_thread(self._run_loader, file))
+            await self._expect(good)
         file.unlink()
         name = f"loader, {shape}"
         return [

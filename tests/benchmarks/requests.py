@@ -9,13 +9,11 @@ from itertools import count, cycle
 
 import aiomysql
 
-from service.core.database.connect import connect
-from service.core.database.migrations import migrate
 from service.core.settings import Settings
 from tests.benchmarks import server
-from tests.benchmarks.batches import INSERT, add_parents, body, empty, options_of, rows
+from tests.benchmarks.batches import INSERT, body, empty, options_of, prepared, rows
 from tests.benchmarks.figures import Figure, beside, single
-from tests.support import engine, load
+from tests.support import load
 
 CLIENTS = 32
 BATCHES = {1: (20_000, 0.5), 10: (10_000, 0.6), 100: (3000, 0.85)}
@@ -29,11 +27,7 @@ KEY = count()
 
 async def figures(url: str, *, short: bool = False) -> list[Figure]:
     """All figures of this module, on the server at `url`."""
-    settings = engine.settings(url, "bench_requests")
-    await engine.create_database(settings)
-    async with connect(settings) as database:
-        await migrate(database)
-        await add_parents(database)
+    settings = await prepared(url, "bench_requests")
     found = []
     for workers in (1, 2, 4):
         # As many batches at a time as there are clients, so that none is refused.

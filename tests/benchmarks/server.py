@@ -62,6 +62,12 @@ def database_cpu(settings: Settings) -> float:
     return cpu_seconds(pid) if pid else 0.0
 
 
+def container_of(port: int) -> str | None:
+    """The container whose server listens on the port, if there is one."""
+    found = _docker("ps", "--quiet", "--filter", f"publish={port}").split()
+    return found[0] if len(found) == 1 else None
+
+
 def cpu_seconds(*pids: int) -> float:
     """Seconds of CPU time that processes have used."""
     return sum(map(_cpu_seconds, pids))
@@ -79,8 +85,8 @@ def _cpu_seconds(pid: int) -> float:
 
 @cache
 def _database_pid(port: int) -> int:
-    found = _docker("ps", "--quiet", "--filter", f"publish={port}")
-    return int(_docker("inspect", "--format", "{{.State.Pid}}", found)) if found else 0
+    container = container_of(port)
+    return int(_docker("inspect", "--format", "{{.State.Pid}}", container)) if container else 0
 
 
 def _docker(*arguments: str) -> str:

@@ -23,6 +23,12 @@ def write(path: Path, shape: str, count: int) -> Path:
     return path
 
 
+def good_rows(shape: str, count: int) -> int:
+    """How many of these hires break no rule."""
+    bad = {"10 % bad": count // BAD_OF, "only bad rows": count}
+    return count - bad.get(shape, 0)
+
+
 def _hires(shape: str, count: int) -> Iterator[Fields]:
     chosen = random.Random(1)
     make = HIRES.get(shape, _random)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -97,6 +98,12 @@ async def definitions(database: Database) -> dict[str, str]:
     shown = {name: (await database.fetch(f"SHOW CREATE TABLE {name}"))[0][1] for name in names}
     # seekdb shows the database of a referenced table.
     return {name: statement.replace(f"`{own}`.", "") for name, statement in shown.items()}
+
+
+async def definitions_without_ids(database: Database) -> dict[str, str]:
+    """The same without the next id, which depends on the rows."""
+    shown = await definitions(database)
+    return {name: re.sub(r" AUTO_INCREMENT ?= ?\d+", "", text) for name, text in shown.items()}
 
 
 @asynccontextmanager

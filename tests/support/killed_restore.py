@@ -1,7 +1,8 @@
 """Restores a file, and kills itself with -9 at an event: `python -m … FILE EVENT`.
 
-Events are the reports of a restore, and each moment before and after a change of a table. Without a
-kill (event 0), the program prints how many there were.
+Events are the reports of a restore, and each moment before and after a change of a table. A change
+that waits for a lock is tried several times, and has two events all the same, so that each restore
+has equally many. Without a kill (event 0), the program prints how many there were.
 """
 
 from __future__ import annotations
@@ -15,18 +16,13 @@ from pathlib import Path
 
 from service.core.backups.restore import restore
 from service.core.backups.sources import opened
-from service.core.backups.staged import changes, choice
+from service.core.backups.staged import changes
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
+from service.core.errors import ContentionError
 from service.core.progress import Step
 from service.core.settings import Settings
-
-LARGE_ROWS, CHUNK = 20, 10
-
-
-def make_small() -> None:
-    """Restores of a few rows are staged, in several chunks."""
-    choice.LARGE_ROWS, choice.CHUNK_ROWS, choice.EMBEDDED_CHUNK_ROWS = LARGE_ROWS, CHUNK, CHUNK
+from tests.support.restores import make_small
 
 
 class Events:
@@ -43,11 +39,17 @@ class Events:
 
 
 async def main(path: Path, last: int) -> None:
-    events, execute = Events(last), changes._execute
+    events, execute, waiting = Events(last), changes._execute, set[str]()
 
     async def followed(database: Database, statement: str) -> None:
-        events()
-        await execute(database, statement)
+        if statement not in waiting:
+            events()
+        try:
+            await execute(database, statement)
+        except ContentionError:
+            waiting.add(statement)
+            raise
+        waiting.discard(statement)
         events()
 
     changes._execute = followed

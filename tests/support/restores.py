@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 from httpx import AsyncClient as Client
 
+from service.core.backups.staged import choice
 from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
-from service.core.tables import TABLES, Table
+from service.core.tables import Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
+
+
+def make_small(put: Callable[[Any, str, int], None] = setattr) -> None:
+    """Stage restores of more than a few rows, in several chunks; put: how a value is set."""
+    put(choice, "LARGE_ROWS", 20)
+    put(choice, "CHUNK_ROWS", 10)
+    put(choice, "EMBEDDED_CHUNK_ROWS", 10)
 
 
 async def fill(database: Database) -> None:
@@ -29,12 +37,6 @@ async def contents(database: Database) -> dict[str, Any]:
         table.name: await database.fetch(f"SELECT * FROM {table.name} ORDER BY id")
         for table, _ in COUNTS
     }
-
-
-async def definitions(database: Database) -> list[str]:
-    """The tables as the server shows them, without the next id."""
-    shown = [await database.fetch(f"SHOW CREATE TABLE {table.name}") for table in TABLES]
-    return [re.sub(r"AUTO_INCREMENT ?= ?\d+ ", "", text) for ((_, text),) in shown]
 
 
 async def left(database: Database) -> set[str]:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import uvicorn
 
@@ -17,7 +18,7 @@ from service.core.backups import pages as paging
 from service.core.backups.pages import Page
 from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
-from service.core.settings import Settings
+from service.core.settings import Settings, Size
 from service.web.app import create_app
 from tests.support.backup_files import JOBS, records
 from tests.support.processes import free_port
@@ -98,7 +99,9 @@ async def test_an_error_in_mid_stream_aborts_the_transfer(
     async with served(migrated) as (client, pool):
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(f"/avro/backup/{table}")
+        aborted = time.perf_counter()
         await until(lambda: pool.size == pool.freesize)
+        assert time.perf_counter() - aborted < 1
 
 
 async def test_other_requests_are_answered_meanwhile(
@@ -114,3 +117,21 @@ async def test_other_requests_are_answered_meanwhile(
             waits.append(time.perf_counter() - started)
         assert sorted(waits)[25] < 0.05
         assert (await backing_up).status_code == 200
+
+
+async def test_an_upload_that_is_too_large_is_stopped(
+    database: Database, migrated: Settings
+) -> None:
+    limit = Size.parse("100K")
+    async with served(msgspec.structs.replace(migrated, api_max_upload=limit)) as (client, _):
+        fits = await client.post("/avro/verify", content=bytes(limit))
+        assert fits.status_code == 422
+        for body in (bytes(limit + 1), pieces()):
+            reply = await client.post("/avro/verify", content=body)
+            assert (reply.status_code, "API_MAX_UPLOAD" in reply.text) == (413, True)
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    """A body of 103,000 bytes, which it does not announce."""
+    for _ in range(103):
+        yield bytes(1000)

@@ -30,6 +30,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES, Field, Table, by_name
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
+from tests.support.restores import contents
 from tests.support.tcp_proxy import Proxy
 
 Records = list[dict[str, Any]]
@@ -122,10 +123,6 @@ async def fill(database: Database, rows: Rows) -> None:
             if rows[table]:
                 valid = validate(table, rows[table]).rows
                 await transaction.insert(table.sql["insert_with_id"], valid)
-
-
-async def contents(database: Database) -> list[Any]:
-    return [await database.fetch(f"SELECT * FROM {table.name} ORDER BY id") for table in TABLES]
 
 
 async def outcome(work: Any, database: Database, sources: list[Source], mode: Mode) -> Any:

@@ -13,7 +13,7 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import avro_schema
 from service.core.backups.restore import restore
-from service.core.backups.staged import changes, choice
+from service.core.backups.staged import changes
 from service.core.backups.staged.definition import definition_of
 from service.core.backups.staged.guard import add_guards, guarded
 from service.core.backups.staged.leftovers import tidy
@@ -28,8 +28,9 @@ from service.core.errors import (
 )
 from service.core.progress import Step
 from service.core.tables import TABLES, Table
+from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
-from tests.support.restores import contents, definitions
+from tests.support.restores import contents, make_small
 
 ALL = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 60))
 OURS = {
@@ -42,9 +43,7 @@ OURS = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every restore of more than a few rows is staged, in several chunks."""
-    monkeypatch.setattr(choice, "LARGE_ROWS", 20)
-    monkeypatch.setattr(choice, "CHUNK_ROWS", 10)
-    monkeypatch.setattr(choice, "EMBEDDED_CHUNK_ROWS", 10)
+    make_small(monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +73,7 @@ class Stopped(BaseException):
 
 
 async def test_a_table_is_swapped(filled: Database) -> None:
-    before, steps = await definitions(filled), list[str]()
+    before, steps = await engine.definitions_without_ids(filled), list[str]()
     rows = records(EMPLOYEES, 60)[5:]
     rows[0] |= {"name": "Changed"}
     (done,) = await put(filled, (EMPLOYEES, rows), steps=steps)
@@ -83,12 +82,12 @@ async def test_a_table_is_swapped(filled: Database) -> None:
     assert "swap" in steps
     stored = await filled.fetch("SELECT id, name FROM hired_employees ORDER BY id")
     assert stored == [(row["id"], row["name"]) for row in rows]
-    assert await definitions(filled) == before
+    assert await engine.definitions_without_ids(filled) == before
     assert (await definition_of(filled, "hired_employees")).next_id >= 61
 
 
 async def test_all_tables_are_swapped(filled: Database) -> None:
-    before = await definitions(filled)
+    before = await engine.definitions_without_ids(filled)
     done = await put(
         filled,
         *((table, records(table, count)[1:]) for table, count in ALL[:2]),
@@ -99,7 +98,7 @@ async def test_all_tables_are_swapped(filled: Database) -> None:
         (0, 0, 1),
         (0, 28, 0),
     ]
-    assert await definitions(filled) == before
+    assert await engine.definitions_without_ids(filled) == before
     row = (99, "Ana", "2021-01-01T00:00:00", 1, 3)
     async with filled.transaction() as transaction:
         with pytest.raises(StaleParentError):
@@ -161,13 +160,13 @@ async def test_rows_that_the_server_refuses_are_named(filled: Database) -> None:
     try:
         with pytest.raises(RowsRefused) as refused:
             await put(filled, (EMPLOYEES, rows))
-        shown = await definitions(filled)
+        shown = await engine.definitions_without_ids(filled)
         rows[44] |= {"name": "Accepted"}
         steps = list[str]()
         await put(filled, (EMPLOYEES, rows), steps=steps)
         # seekdb gives CHECKs names of its own.
         assert ("swap" in steps) != filled.embedded
-        assert await definitions(filled) == shown
+        assert await engine.definitions_without_ids(filled) == shown
         await put(filled, (EMPLOYEES, records(EMPLOYEES, 30)))
     finally:
         await filled.fetch(f"ALTER TABLE hired_employees DROP CHECK {check}")
@@ -191,9 +190,9 @@ async def test_additions_of_a_dba_survive(filled: Database) -> None:
         "ADD KEY other (job_id DESC, name(20)) COMMENT 'a, b'"
     )
     try:
-        before = await definitions(filled)
+        before = await engine.definitions_without_ids(filled)
         await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)[:30]))
-        assert await definitions(filled) == before
+        assert await engine.definitions_without_ids(filled) == before
     finally:
         await filled.fetch(
             "ALTER TABLE hired_employees DROP KEY of_a_dba, DROP KEY other, COMMENT = ''"

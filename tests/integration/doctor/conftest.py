@@ -10,6 +10,7 @@ import pytest
 
 from service.cli.doctor.examination import examine
 from service.cli.doctor.findings import Finding, Report
+from service.core.database.connect import connect
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.processes import free_port
@@ -31,6 +32,13 @@ def doctor(tmp_path: Path) -> Doctor:
         return await examine(engine.environment(own), None)
 
     return examined
+
+
+async def execute(settings: Settings, *statements: str) -> None:
+    """Run statements in one session."""
+    async with connect(settings) as database, database.session(30) as session:
+        for statement in statements:
+            await session.execute(statement)
 
 
 def found(report: Report, check: str) -> Finding:

@@ -17,7 +17,7 @@ from service.core.backups.staged.leftovers import tidy
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.settings import Settings
-from tests.integration.doctor.conftest import Doctor, found, wrong
+from tests.integration.doctor.conftest import Doctor, execute, found, wrong
 from tests.support import engine
 from tests.support.tcp_proxy import Proxy
 
@@ -28,12 +28,6 @@ async def server(migrated: Settings, proxy: Proxy) -> AsyncIterator[Reached]:
     settings = engine.through(proxy, migrated)
     async with reached(settings, settings.servers[0], reads=False) as server:
         yield server
-
-
-async def execute(settings: Settings, *statements: str) -> None:
-    async with connect(settings) as database, database.session(30) as session:
-        for statement in statements:
-            await session.execute(statement)
 
 
 def contents(folder: Path) -> set[Path]:

@@ -17,7 +17,7 @@ from service.core.backups.staged import choice
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.settings import Settings
-from tests.integration.doctor.conftest import Doctor, found, wrong
+from tests.integration.doctor.conftest import Doctor, execute, found, wrong
 from tests.support import engine
 from tests.support.tcp_proxy import Proxy
 
@@ -28,20 +28,14 @@ PASSWORD = "of-the-login"
 async def login(scratch: Settings, proxy: Proxy) -> AsyncIterator[Settings]:
     """Settings of a login without any privilege, for an empty database."""
     user = f"{scratch.mysql_database}_user"
-    await grant(
+    await execute(
         scratch, f"DROP USER IF EXISTS {user}", f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'"
     )
     own = msgspec.structs.replace(
         engine.through(proxy, scratch), mysql_user=user, mysql_password=PASSWORD
     )
     yield own
-    await grant(scratch, f"DROP USER {user}")
-
-
-async def grant(settings: Settings, *statements: str) -> None:
-    async with connect(settings) as database, database.session(30) as session:
-        for statement in statements:
-            await session.execute(statement)
+    await execute(scratch, f"DROP USER {user}")
 
 
 def allowing(settings: Settings, *privileges: str) -> str:
@@ -59,7 +53,7 @@ async def test_they_are_enough(
 ) -> None:
     """For migrations, a load, a backup and a restore, also of tables that count as large."""
     monkeypatch.setattr(choice, "LARGE_ROWS", large)
-    await grant(scratch, allowing(login, *NEEDED))
+    await execute(scratch, allowing(login, *NEEDED))
     async with connect(login) as database:
         await migrate(database)
         await load(database, Options(login.data_dir, login.rejects_dir))
@@ -76,12 +70,12 @@ async def test_they_are_enough(
 async def test_a_missing_one_is_named_and_the_advice_helps(
     login: Settings, scratch: Settings, doctor: Doctor, missing: str
 ) -> None:
-    await grant(scratch, allowing(login, *(one for one in NEEDED if one != missing)))
+    await execute(scratch, allowing(login, *(one for one in NEEDED if one != missing)))
     report = await doctor(login)
     assert "privileges" in wrong(report)
     finding = found(report, "privileges")
     assert f"lacks {missing} on {login.mysql_database}" in finding.text
-    await grant(scratch, finding.remedy.partition(": ")[2])
+    await execute(scratch, finding.remedy.partition(": ")[2])
     assert found(await doctor(login), "privileges").status == "ok"
 
 
@@ -92,5 +86,5 @@ async def test_a_login_without_any_gets_the_statement_that_helps(
     assert wrong(report) == {"database"}
     finding = found(report, "database")
     assert "denied" in finding.text
-    await grant(scratch, finding.remedy.partition(": ")[2])
+    await execute(scratch, finding.remedy.partition(": ")[2])
     assert wrong(await doctor(login)) == {"migrations"}

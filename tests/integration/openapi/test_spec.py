@@ -15,15 +15,15 @@ from litestar.testing import AsyncTestClient
 from service.core.database.transactions import Database
 from service.core.rules.fields import Id, Text
 from service.core.settings import Settings
-from service.core.tables import TABLES, Table, by_path, children
+from service.core.tables import TABLES, Table, by_path
 from service.web import app
 from service.web.app import create_app
 from service.web.openapi import operations, spec
 from service.web.openapi.operations import ALWAYS
 from service.web.openapi.schemas import sample, stored_sample
+from tests.support.hires import PARENTS
 
 Client = AsyncTestClient[Litestar]
-PARENTS = [table for table in TABLES if children(table)]
 
 
 class Skill(msgspec.Struct):

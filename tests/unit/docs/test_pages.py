@@ -65,6 +65,7 @@ def test_every_command_is_documented(name: str) -> None:
 
 def test_every_command_in_the_documentation_exists() -> None:
     words = re.findall(r"(?m)(?:python -m service|(?:^|`)hirebase) ([a-z]+)", CODE)
+    assert words
     assert set(words) <= set(NAMED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -132,16 +133,21 @@ def test_a_body_that_is_no_json_array_is_malformed_as_a_whole(body: bytes) -> No
         batch.from_json(JOBS, body)
 
 
-@pytest.mark.parametrize("depth", [2_000, 100_000, 5_000_000])
+READ_FROM = {2_000: (3, 13), 100_000: (3, 14)}
+"""The version of Python that reads this depth, and finds the wrong type of the row's value."""
+
+
+@pytest.mark.parametrize("depth", [*READ_FROM, 5_000_000])
 @pytest.mark.parametrize(
     ("start", "middle", "end"), [(b'[{"job":', b"[]", b"}]"), (b"", b'{"job":}', b"")]
 )
 def test_a_body_that_is_nested_too_deeply_is_malformed(
     depth: int, start: bytes, middle: bytes, end: bytes
 ) -> None:
-    """As a whole or as its row, or with a wrong type: Python decides how deep it reads."""
+    """As a whole or as its row."""
     body = start + middle[:-1] * depth + b"1" * (start == b"") + middle[-1:] * depth + end
-    assert re.search(r"nested too deeply|must be a string", refusal(body))
+    is_read = depth in READ_FROM and sys.version_info >= READ_FROM[depth]
+    assert re.search("nested too deeply" + "|must be a string" * is_read, refusal(body))
 
 
 def refusal(body: bytes) -> str:
