@@ -39,7 +39,7 @@ from service.web.api.rows import routes
 from service.web.background import repeat, running
 from service.web.console import html
 from service.web.console.jobs import Jobs
-from service.web.console.pages import console
+from service.web.console.routes import console
 from service.web.console.runs import TIDY_SECONDS, Runs
 from service.web.console.summaries import Summaries
 from service.web.openapi import spec

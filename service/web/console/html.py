@@ -19,10 +19,13 @@ from service.core.tables import TABLES
 from service.web import problems
 from service.web.access.cross_site import HEADERS
 
+AnyRequest = Request[Any, Any, Any]
 Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+PAGE = 50
+"""Rows of a page."""
 
 ADVICE = {
     400: "Check the address.",

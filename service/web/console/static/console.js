@@ -1,7 +1,7 @@
 // Forms that start or confirm jobs, and the progress of a running job.
-const find = (selector) => document.querySelector(selector);
+export const find = (selector) => document.querySelector(selector);
 
-function showError(text) {
+export function showError(text) {
   const place = find("#trouble");
   place.textContent = text;
   place.hidden = false;
@@ -9,7 +9,7 @@ function showError(text) {
 }
 
 /** Start or confirm a job and open its page, or show the error. */
-async function post(address, body, button) {
+export async function post(address, body, button) {
   button.disabled = true;
   try {
     const reply = await fetch(address, { method: "POST", body, headers: body instanceof File
@@ -28,7 +28,7 @@ async function post(address, body, button) {
   button.disabled = false;
 }
 
-function onSubmit(selector, send) {
+export function onSubmit(selector, send) {
   find(selector)?.addEventListener("submit", (event) => {
     event.preventDefault();
     send(new FormData(event.target), event.target.querySelector("button"));
@@ -41,37 +41,8 @@ onSubmit("#backup", (form, button) =>
 onSubmit("#confirm", (form, button) =>
   post(`/console/jobs/${find("#job").dataset.id}/confirm`, JSON.stringify({ word: form.get("word") ?? "" }), button));
 
-onSubmit("#load", (form, button) => {
-  const file = find("#file").files[0];
-  const query = new URLSearchParams({
-    table: form.get("table"), name: file.name,
-    on_conflict: form.get("on_conflict"), assume_utc: form.has("assume_utc"),
-  });
-  post(`/console/loads?${query}`, file, button);
-});
-
 for (const button of document.querySelectorAll("[data-post]"))
   button.addEventListener("click", () => post(button.dataset.post, "{}", button));
-
-const drop = find(".drop");
-if (drop) {
-  const input = find("#file");
-  const guess = () => {
-    const stem = input.files[0]?.name.split(".")[0];
-    for (const option of find("[name=table]").options)
-      if (stem === option.value || stem === option.dataset.name) option.selected = true;
-  };
-  input.addEventListener("change", guess);
-  for (const kind of ["dragover", "dragleave", "drop"])
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", kind === "dragover");
-      if (kind === "drop" && event.dataTransfer.files.length) {
-        input.files = event.dataTransfer.files;
-        guess();
-      }
-    });
-}
 
 /** Show the progress of a job while it is running. */
 function watch(id) {

@@ -1,0 +1,15 @@
+"""The page on which a user chooses files to load."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.datastructures import State
+from litestar.response import Template
+
+from service.web.console.html import PAGE, AnyRequest, page
+
+
+@get("/console/load")
+async def load(request: AnyRequest, state: State) -> Template:
+    jobs = await state.jobs.latest(PAGE)
+    return page(request, "load.html", jobs=[job for job in jobs if job.kind == "load"])
