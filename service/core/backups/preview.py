@@ -8,7 +8,7 @@ from contextlib import aclosing
 from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.ids import IdSet
-from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.restore_size import refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
 from service.core.backups.sources import Source, scanned
@@ -152,7 +152,7 @@ class _Preview:
                 await self._orphans.count_references(self._snapshot, child, field, removed)
 
 
-class _ParentsAfterwards(Parents):
+class _ParentsAfterwards(ParentCache):
     """The parents that exist after the restore. It writes parents before children."""
 
     def __init__(self, snapshot: Transaction, mode: Mode, ids: Mapping[str, IdSet]):

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
-from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.preview import preview
 from service.core.backups.restore_size import may_be_too_large, refuse_too_large
 from service.core.backups.restored import Mode, Restored, refuse
@@ -99,7 +99,7 @@ class _Restore:
     ):
         self._transaction, self._mode, self._size = transaction, mode, size
         self._progress = progress
-        self._orphans, self._parents = Orphans(), Parents(transaction)
+        self._orphans, self._parents = Orphans(), ParentCache(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
         """Write parents before children, remove children before parents."""
