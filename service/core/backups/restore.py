@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from service.core.backups.format.avro import Reader
@@ -10,7 +10,7 @@ from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.preview import preview
 from service.core.backups.restore_size import may_be_too_large, refuse_too_large
-from service.core.backups.restored import Mode, Restored, refuse
+from service.core.backups.restored import Mode, Restored, damage_first, refuse, repeated
 from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
 from service.core.backups.staged.leftovers import tidy
@@ -23,10 +23,9 @@ from service.core.errors import (
     BackupError,
     DataError,
     DuplicateError,
-    RowsRefused,
     TransactionTooLarge,
 )
-from service.core.prefetch import prefetch
+from service.core.prefetch import prefetched
 from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
@@ -121,18 +120,16 @@ class _Restore:
         return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
 
     async def _put_all(self, reader: Reader) -> tuple[Restored, IdSet]:
-        try:
+        async with damage_first(reader):
             return await self._put_batches(reader)
-        except RowsRefused:
-            # If the file is damaged, say so instead.
-            await in_thread(reader.read_and_check)
-            raise
 
     async def _put_batches(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0
         step = f"restore {reader.table.path}"
         self._progress(Step(step, position, reader.rows))
-        async with aclosing(_validated(reader)) as batches:
+        # One is decoded and validated while another is written.
+        validated = (validate(reader.table, records) for records in reader)
+        async with aclosing(prefetched(validated)) as batches:
             async for batch in batches:
                 refuse(batch, position)
                 ids.add(row[0] for row in batch.rows)
@@ -143,9 +140,7 @@ class _Restore:
                 self._progress(Step(step, position, reader.rows))
         reader.check()
         if (duplicate := ids.duplicate()) is not None:
-            raise BackupError(
-                f"This backup of {reader.table.path} has two rows with id {duplicate}."
-            )
+            raise repeated(reader.table, duplicate)
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
     async def _put(self, batch: Batch, position: int) -> Counts:
@@ -203,9 +198,3 @@ class _Restore:
                 "nothing was changed."
             )
         return True
-
-
-def _validated(reader: Reader) -> AsyncGenerator[Batch]:
-    """Batches of a file: one is decoded and validated in a thread while another is written."""
-    batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
-    return prefetch(lambda: in_thread(next, batches, None))

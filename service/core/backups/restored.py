@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from msgspec import Struct
 
-from service.core.errors import RowsRefused
+from service.core.backups.format.avro import Reader
+from service.core.errors import BackupError, RowsRefused
 from service.core.rules.batch import Batch
+from service.core.tables import Table
+from service.core.threads import in_thread
 
 Mode = Literal["replace", "merge"]
 
@@ -29,6 +34,21 @@ class Restored(Struct):
     removed: int = 0
     orphaned: int = 0
     verified: bool = False
+
+
+@asynccontextmanager
+async def damage_first(reader: Reader) -> AsyncIterator[None]:
+    """Work on the rows of a file: if rows are refused and it is damaged, the error says that."""
+    try:
+        yield
+    except RowsRefused:
+        await in_thread(reader.read_and_check)
+        raise
+
+
+def repeated(table: Table, key: int | str) -> BackupError:
+    """The error of a file with two rows that have the same id."""
+    return BackupError(f"This backup of {table.path} has two rows with id {key}.")
 
 
 def refuse(batch: Batch, position: int) -> None:
