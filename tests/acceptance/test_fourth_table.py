@@ -24,7 +24,7 @@ from tests.fourth.company import (
     as_csv,
     text_of,
 )
-from tests.support import engine, program
+from tests.support import program
 from tests.support.hires import codes
 
 
@@ -129,15 +129,13 @@ async def test_the_tests_of_all_tables_pass_with_it(
 ) -> None:
     shutil.copytree(program.ROOT / "tests", company.where / "tests")
     shutil.copy(program.ROOT / "pyproject.toml", company.where)
-    server = os.environ["TEST_SERVER"]
-    url = "embedded" if server.startswith(engine.EMBEDDED) else server
     finished = await program.run(
         "pytest",
         *("-n0", "-q", "-p", "no:cacheprovider"),
         *("tests/unit/test_sql.py", "tests/unit/rules/test_batch_properties.py"),
         "tests/integration/database/test_schema.py",
         where=str(company.where),
-        TEST_MYSQL_URL=url,
+        TEST_MYSQL_URL=os.environ["TEST_SERVER"],
         PYTEST_XDIST_WORKER="fourth",
     )
     assert finished.code == 0, finished.out[-3000:] + finished.err[-1000:]
