@@ -10,7 +10,14 @@ from service.core.backups.ids import IdSet
 from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.preview import preview
 from service.core.backups.restore_size import may_be_too_large, refuse_too_large
-from service.core.backups.restored import Mode, Restored, damage_first, refuse, repeated
+from service.core.backups.restored import (
+    Mode,
+    Restored,
+    check_total,
+    damage_first,
+    refuse,
+    repeated,
+)
 from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
 from service.core.backups.staged.leftovers import tidy
@@ -20,7 +27,6 @@ from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import (
-    BackupError,
     DataError,
     DuplicateError,
     TransactionTooLarge,
@@ -190,11 +196,6 @@ class _Restore:
     async def _verify(self, reader: Reader) -> bool:
         if reader.total is None or self._mode == "merge":
             return reader.total is not None
-        total = await checksum_of(self._transaction, reader.table)
-        if total != reader.total:
-            raise BackupError(
-                f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-                f"{total}, not the backup's {reader.total.rows} with {reader.total}; "
-                "nothing was changed."
-            )
+        found = await checksum_of(self._transaction, reader.table)
+        check_total(reader.table, found, reader.total)
         return True

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from service.core.backups.format.avro import Reader
+from service.core.backups.format.checksum import Checksum
 from service.core.errors import BackupError, RowsRefused
 from service.core.rules.batch import Batch
 from service.core.tables import Table
@@ -49,6 +50,15 @@ async def damage_first(reader: Reader) -> AsyncIterator[None]:
 def repeated(table: Table, key: int | str) -> BackupError:
     """The error of a file with two rows that have the same id."""
     return BackupError(f"This backup of {table.path} has two rows with id {key}.")
+
+
+def check_total(table: Table, found: Checksum, expected: Checksum) -> None:
+    """BackupError unless a table has the rows of its file."""
+    if found != expected:
+        raise BackupError(
+            f"After the restore {table.path} would have {found.rows} rows with checksum {found}, "
+            f"not the backup's {expected.rows} with {expected}; nothing was changed."
+        )
 
 
 def refuse(batch: Batch, position: int) -> None:
