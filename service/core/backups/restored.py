@@ -1,4 +1,4 @@
-"""What a restore is asked to do, and what it did."""
+"""What a restore is asked to do and what it did, and why it is refused."""
 
 from __future__ import annotations
 
