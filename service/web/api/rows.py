@@ -20,12 +20,10 @@ from service.core.writes.ingest import Mode
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
 from service.web.api.parameters import (
-    PAGE,
     PARAMETERS,
     REPEATABLE,
     DryRun,
     InjectedDatabase,
-    Limit,
     RowId,
 )
 from service.web.api.tables import changes, lists
@@ -69,10 +67,8 @@ def _page(table: Table) -> HTTPRouteHandler:
         operation_class=listed.lists(table),
         opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
-    async def page(
-        request: Request[Any, Any, Any], state: State, limit: Limit = PAGE
-    ) -> ASGIResponse:
-        return await lists.answer(table, request, state, limit)
+    async def page(request: Request[Any, Any, Any], state: State) -> ASGIResponse:
+        return await lists.answer(table, request, state)
 
     return page
 
