@@ -9,9 +9,8 @@ from typing import Any
 
 import jinja2
 
-from service.core.reports import DepartmentHires, QuarterlyHires
+from service.core.reports import QUARTERS, DepartmentHires, QuarterlyHires
 
-QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 MOST_BARS = 40
 """More bars are not readable. The tables have all rows."""
 LONGEST_NAME = 30
@@ -37,15 +36,21 @@ _environment = jinja2.Environment(
 _environment.filters["number"] = "{:,}".format
 
 
-def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
-    """The hires of the departments that hired most, stacked by quarter."""
+def hires_by_quarter(
+    rows: Sequence[QuarterlyHires], year: int | None, *, by_job: bool = False
+) -> bytes:
+    """The hires of the departments that hired most, stacked by quarter.
+
+    by_job: all rows are of one department, and each job has a bar.
+    """
     totals: dict[str, Counter[str]] = {}
     for row in rows:
         hired = {quarter: getattr(row, quarter) for quarter in QUARTERS}
-        totals.setdefault(row.department, Counter()).update(hired)
+        totals.setdefault(row.job if by_job else row.department, Counter()).update(hired)
     ranked = sorted(totals.items(), key=lambda total: -total[1].total())
     bars = [(name, [hired[quarter] for quarter in QUARTERS]) for name, hired in ranked]
-    return _draw(f"Hires by quarter{_of(year)}", bars, legend=QUARTERS)
+    title = f"Hires of {rows[0].department}" if by_job and rows else "Hires"
+    return _draw(f"{title} by quarter{_of(year)}", bars, legend=QUARTERS)
 
 
 def departments_above_mean(rows: Sequence[DepartmentHires], year: int | None, mean: float) -> bytes:

@@ -18,7 +18,7 @@ from loader.loading.pipeline import load
 from loader.options import Options
 from service.core.collation import sort_key
 from service.core.database.transactions import Database
-from service.core.reports import REPORTS, SQL
+from service.core.reports import REPORTS, SQL, by_department, compared, total, years
 from service.core.tables import TABLES
 from tests.support import sample
 from tests.unit.core.test_collation import NASTY
@@ -108,6 +108,44 @@ async def test_the_year_is_the_latest_with_hires(
     for path in (QUARTERLY, ABOVE):
         latest = await client.get(path)
         assert latest.json() == (await client.get(path, params={"year": year})).json() != []
+
+
+async def test_a_department_has_the_rows_of_its_own(
+    client: httpx.AsyncClient, filled: dict[str, list[Any]]
+) -> None:
+    names = dict(filled["departments"])
+    for department, name in names.items():
+        query = {"year": 2021, "department_id": department}
+        rows = (await client.get(QUARTERLY, params=query)).json()
+        assert rows == [row for row in by_quarter(filled, 2021) if row["department"] == name]
+        above = (await client.get(ABOVE, params=query)).json()
+        assert above == [row for row in above_mean(filled, 2021) if row["id"] == department]
+
+
+@pytest.mark.parametrize("year", [2021, 2022])
+async def test_a_comparison_has_the_counts_of_both_years(
+    database: Database, filled: dict[str, list[Any]], year: int
+) -> None:
+    rows = await compared(database, year)
+    for counted, at in (("hired", year), ("before", year - 1)):
+        quarters = [(row.department, row.job, *getattr(row, counted)) for row in rows]
+        assert [row for row in quarters if any(row[2:])] == [
+            tuple(row.values()) for row in by_quarter(filled, at)
+        ]
+    departments = by_department(rows)
+    assert [row.department_id for row in departments] == list(
+        dict.fromkeys(row.department_id for row in rows)
+    )
+    whole = total(departments)
+    assert whole == total(rows)
+    assert whole.change == sum(whole.hired) - sum(whole.before)
+
+
+async def test_the_years_are_those_with_hires(database: Database) -> None:
+    assert await years(database) == []
+    moments = ("1000-01-01", "2021-12-31 23:59:59.999999", "2021-01-01", "1999-07-01", "9999-12-31")
+    await put(database, [(moment, 1, 1) for moment in moments])
+    assert await years(database) == [9999, 2021, 1999, 1000]
 
 
 async def test_csv_has_the_same_rows_in_the_same_order(
