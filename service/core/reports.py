@@ -162,7 +162,7 @@ def _compare(hired: list[Row], before: list[Row]) -> list[Compared]:
     _sort(rows)
     now, then = ({row[:2]: row[4:] for row in counted} for counted in (hired, before))
     return [
-        Compared(row[0], *row[2:], now.get(row[:2], NO_HIRES), then.get(row[:2], NO_HIRES))
+        Compared(row[0], row[2], row[3], now.get(row[:2], NO_HIRES), then.get(row[:2], NO_HIRES))
         for row in rows
     ]
 

@@ -68,6 +68,7 @@ async def _content(
         "jobs": await in_thread(_ordered, jobs, order),
         "shown": SHOWN,
         "total": reports.total(jobs),
+        "comparable": any(any(one.before) for one in departments),
         "mean": mean,
         "above": sorted(
             (one for one in departments if sum(one.hired) > mean),
