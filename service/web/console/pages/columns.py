@@ -1,0 +1,41 @@
+"""The columns of a table as pages show them: names of parents in place of their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.core.reads.parents import Parent, parents_of
+from service.core.rules.field_types import Moment, Whole
+from service.core.tables import Field, Table, by_name
+from service.web.console.pages.inputs import label_of
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its field, and the parent whose name is shown in place of the number."""
+
+    field: Field
+    parent: Parent | None
+
+    @property
+    def label(self) -> str:
+        """What the head says."""
+        return label_of(self.parent.name if self.parent else self.field.name)
+
+    @property
+    def path(self) -> str:
+        """The path of the table that the field refers to; empty if it refers to none."""
+        return by_name(self.field.references).path if self.field.references else ""
+
+    @property
+    def kind(self) -> str:
+        """How its values are shown."""
+        if isinstance(self.field.kind, Moment):
+            return "moment"
+        return "number" if isinstance(self.field.kind, Whole) and not self.path else "text"
+
+
+def columns_of(table: Table) -> list[Column]:
+    """The columns of a table, id first."""
+    parents = {parent.reference.name: parent for parent in parents_of(table).values()}
+    return [Column(field, parents.get(field.name)) for field in table.stored_fields]
