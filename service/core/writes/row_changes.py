@@ -13,6 +13,7 @@ from service.core.database.statements import Row, Transaction
 from service.core.tables import Table
 
 SQL = sql.statements("row_changes")
+LONGEST_NAME = 255
 NEWEST = 2**63 - 1
 """Above the number of every change."""
 
@@ -37,7 +38,7 @@ async def add(
     """Record a change in the transaction that makes it. new: None if the row is deleted."""
     before, after = _text(table, old), None if new is None else _text(table, new)
     kind = "deleted" if new is None else "changed"
-    values = (table.name, old[0], user, kind, before, after)
+    values = (table.name, old[0], user[:LONGEST_NAME], kind, before, after)
     await transaction.execute(SQL["insert"], values)
 
 
