@@ -94,7 +94,11 @@ async def test_what_is_shown_is_taken_out(page: Page) -> None:
     assert file.suggested_filename == "hired_employees.csv"
     lines = (await file.path()).read_text("utf-8").splitlines()
     assert lines[0] == "id,name,datetime,department_id,job_id,department,job"
-    assert [line.split(",")[1] for line in lines[1:]] == ['"Bo =1+1"', '"Anton Weiß"', '"Ana Silva"']
+    assert [line.split(",")[1] for line in lines[1:]] == [
+        '"Bo =1+1"',
+        '"Anton Weiß"',
+        '"Ana Silva"',
+    ]
     async with page.expect_download() as download:
         await page.get_by_role("link", name="NDJSON").click()
     text = (await (await download.value).path()).read_text("utf-8")

@@ -56,9 +56,7 @@ async def change(
     return new
 
 
-async def remove(
-    transaction: Transaction, table: Table, key: int, user: str, check: Check
-) -> Row:
+async def remove(transaction: Transaction, table: Table, key: int, user: str, check: Check) -> Row:
     """Delete a row that no other row refers to; the deleted row.
 
     user: who asks for it, for the history.

@@ -32,9 +32,7 @@ class RowChange(Struct):
     after: Raw | None
 
 
-async def add(
-    transaction: Transaction, table: Table, user: str, old: Row, new: Row | None
-) -> None:
+async def add(transaction: Transaction, table: Table, user: str, old: Row, new: Row | None) -> None:
     """Record a change in the transaction that makes it. new: None if the row is deleted."""
     before, after = _text(table, old), None if new is None else _text(table, new)
     kind = "deleted" if new is None else "changed"
@@ -62,4 +60,5 @@ def _text(table: Table, row: Row) -> str:
 
 def _change(row: Row) -> RowChange:
     key, when, user, kind, before, after = row
-    return RowChange(key, f"{when}Z", user, kind, Raw(before), None if after is None else Raw(after))
+    new = None if after is None else Raw(after)
+    return RowChange(key, f"{when}Z", user, kind, Raw(before), new)

@@ -11,6 +11,7 @@ from litestar.openapi.spec import (
 )
 
 from service.core.tables import Table
+from service.web.openapi.lists import LINK
 from service.web.openapi.operations import (
     BATCH_HEADERS,
     DocumentedOperation,
@@ -20,7 +21,6 @@ from service.web.openapi.operations import (
     named,
     reference,
 )
-from service.web.openapi.lists import LINK
 from service.web.openapi.schemas import change, changes_of, sample, stored_sample, without_required
 
 ETAG = {

@@ -1,7 +1,7 @@
 """The pages of tables with many rows are quick, whatever is searched and however it is sorted.
 
-With LISTS=full, the tables have a million rows, and each page has 300 ms. Else it has seconds, because
-a busy machine is no error.
+With LISTS=full, the tables have a million rows, and each page has 300 ms. Else it has seconds,
+because a busy machine is no error.
 """
 
 from __future__ import annotations
