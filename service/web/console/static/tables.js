@@ -9,27 +9,41 @@ function spellings(text) {
   return new Set([text, lower, text.toUpperCase(), lower.replace(/^\S/u, (first) => first.toUpperCase())]);
 }
 
-/** Offer the parents whose names begin with what is typed. */
-async function suggest(input) {
-  const { suggestions, by, gives } = input.dataset;
-  const typed = input.value.trim();
-  const address = new URL(suggestions, location);
-  for (const text of typed ? spellings(typed) : []) address.searchParams.append(by, text);
+/** The parents whose names begin with one of these texts. */
+async function parentsOf({ dataset }, texts) {
+  const address = new URL(dataset.suggestions, location);
+  for (const text of texts) address.searchParams.append(dataset.by, text);
   const reply = await send("GET", address);
-  if (!reply.ok || typed !== input.value.trim()) return;
-  input.list.replaceChildren(...reply.body.rows.map((row) =>
-    gives === "id" ? new Option(row[by], row.id) : new Option("", row[by])));
+  return reply.ok ? reply.body.rows : [];
 }
 
-/** Say which parent a number means. */
+/** Offer the parents whose names begin with what is typed. */
+async function suggest(input) {
+  const { by, gives } = input.dataset;
+  const typed = input.value.trim();
+  const rows = await parentsOf(input, typed ? spellings(typed) : []);
+  if (typed === input.value.trim())
+    input.list.replaceChildren(...rows.map((row) =>
+      gives === "id" ? new Option(row[by], row.id) : new Option("", row[by])));
+}
+
+/** Say which parent a number means. A name becomes the number of its parent, if there is one. */
 async function explain(input) {
   const { parents, by } = input.dataset;
   const note = input.closest("label").querySelector(".note");
+  const typed = input.value.trim();
   note.textContent = "";
-  if (!/^\d{1,10}$/.test(input.value)) return;
-  const reply = await send("GET", `${parents}/${input.value}`);
+  if (typed && !/^\d+$/.test(typed)) {
+    const named = (await parentsOf(input, [typed])).filter((row) => row[by] === typed);
+    if (named.length !== 1) return;
+    input.value = named[0].id;
+  }
+  if (!input.value) return;
+  const reply = await send("GET", `${parents}/${input.value.trim()}`);
   note.textContent = reply.ok ? reply.body[by] : reply.body.detail;
 }
+
+let explained;
 
 for (const input of document.querySelectorAll("[data-suggestions]")) {
   let pause;
@@ -39,7 +53,8 @@ for (const input of document.querySelectorAll("[data-suggestions]")) {
   };
   input.addEventListener("focus", later);
   input.addEventListener("input", later);
-  if (input.dataset.gives === "id") input.addEventListener("change", () => explain(input));
+  if (input.dataset.gives === "id")
+    input.addEventListener("change", () => { explained = explain(input); });
 }
 
 // Empty inputs would only make the address of a search long.
@@ -99,6 +114,7 @@ async function ask(method, body, headers, text) {
 }
 
 onSubmit("#edit", async () => {
+  await explained;
   const changed = changesIn(form);
   if (changed.length)
     await ask("PATCH", `{${changed.join(",")}}`, { "Content-Type": "application/json" }, "The row was corrected.");
