@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.core.reads.parents import Parent, parents_of
-from service.core.rules.field_types import Moment, Whole
 from service.core.tables import Field, Table, by_name
-from service.web.console.pages.inputs import label_of
+from service.web.console.pages.inputs import Typed, label_of, typed
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,9 @@ class Column:
         return by_name(self.field.references).path if self.field.references else ""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Typed:
         """How its values are shown."""
-        if isinstance(self.field.kind, Moment):
-            return "moment"
-        return "number" if isinstance(self.field.kind, Whole) and not self.path else "text"
+        return "text" if self.path else typed(self.field.kind)
 
 
 def columns_of(table: Table) -> list[Column]:
