@@ -20,6 +20,7 @@ SELECT id, rejected_at, source, origin, table_name, position,
     COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
 FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
 WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
+    AND (%s IS NULL OR origin = %s) AND (%s IS NULL OR COALESCE(state, 'open') = %s)
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;
 

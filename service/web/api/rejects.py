@@ -30,7 +30,12 @@ from service.web.api.parameters import (
     texts_of,
 )
 from service.web.api.tables import exports, lists, reject_lines
-from service.web.api.tables.reject_outcomes import correction, dismissal, summary
+from service.web.api.tables.reject_outcomes import (
+    correction,
+    corrections,
+    dismissal,
+    summary,
+)
 from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
@@ -180,5 +185,7 @@ async def _chunks(
 
 
 rejects = Router(
-    "/rejects", route_handlers=[page, summary, one, correction, dismissal], tags=["rejects"]
+    "/rejects",
+    route_handlers=[page, summary, one, correction, corrections, dismissal],
+    tags=["rejects"],
 )

@@ -75,6 +75,7 @@ async def _load_with_ids(job: Job, source: Source, database: Database) -> None:
         dry_run=job.preview,
         workers=WORKERS,
         small_blocks=True,
+        user=job.user,
     )
     loaded: list[CsvFile] = []
 
