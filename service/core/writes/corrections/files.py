@@ -101,7 +101,7 @@ class Corrections:
 
 
 def _is_row(reject: Named, row: Row | None) -> bool:
-    """Whether a reject was corrected by a row with this id: then the ids decide, as for all rows."""
+    """Whether a row with this id corrected a reject. Then the id decides, as for all rows."""
     return row is not None and row[0] == reject.row_id
 
 

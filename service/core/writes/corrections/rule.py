@@ -104,7 +104,7 @@ def _field(table: Table, rule: Rule) -> Field:
 async def _matching(
     transaction: Transaction, table: Table, rule: Rule
 ) -> tuple[dict[int, Fields], int | None]:
-    """The open rejects with the fault, their fields by id, and the last reject that it looked at."""
+    """The fields of the open rejects with the fault by id, and the id to continue after."""
     fault = msgspec.json.encode({"field": rule.field, "code": rule.code}).decode()
     chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
     found: dict[int, Fields] = {}

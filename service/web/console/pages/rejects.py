@@ -26,6 +26,8 @@ from service.web.console.html import PAGE, AnyRequest, page
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
 Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
+Bad = dict[str, dict[str, Any]]
+"""The first error of each field."""
 COUNTED = 10_000
 """The most open rejects that the page counts, so that it takes at most 0.1 s to count them."""
 JSON_KINDS = {"int": "number", "long": "number", "boolean": "boolean"}
@@ -109,7 +111,7 @@ def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
     fields = None
     if not reject["truncated"]:
         fields = fields_of(table, reject["source"], reject["record"])
-    bad = {error["field"]: error["message"] for error in reject["errors"] if error["field"]}
+    bad = {error["field"]: error for error in reject["errors"] if error["field"]}
     in_file = reject["source"] == "loader" or reject["origin"].startswith("console: ")
     return reject | {
         "table": table,
@@ -117,27 +119,24 @@ def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
         "inputs": _inputs(table, reject["source"], fields or {}, bad),
         "is_json": fields is None and reject["source"] != "loader",
         "others": [error["message"] for error in reject["errors"] if error["field"] not in bad],
-        "origin": reject["origin"],
         "place": f"line {reject['position']}" if in_file else f"row {reject['position'] + 1}",
     }
 
 
-def _cells(table: Table, fields: dict[str, Any], bad: dict[str, str]) -> list[dict[str, Any]]:
+def _cells(table: Table, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
     """The fields of a record in the order of the table, then unknown ones."""
     names = [name for name in table.columns if name in fields or name in bad]
     names += [name for name in fields if name not in names]
     return [{"name": name, "text": text_of(fields.get(name)), "bad": name in bad} for name in names]
 
 
-def _inputs(
-    table: Table, source: str, fields: dict[str, Any], bad: dict[str, str]
-) -> list[dict[str, Any]]:
+def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
     """What a user can correct: a record of a file may have its id, others get one."""
     editable = table.stored_fields if source == "loader" else table.fields
     return [_input(field, fields.get(field.name), bad.get(field.name)) for field in editable]
 
 
-def _input(field: Field, value: Any, error: str | None) -> dict[str, Any]:
+def _input(field: Field, value: Any, error: dict[str, Any] | None) -> dict[str, Any]:
     kind = field.kind.avro
     return {
         "name": field.name,
