@@ -29,7 +29,9 @@ SELECT id, 'dismissed', %s, %s FROM rejects WHERE origin_key = %s AND position =
 -- The open rejects of a file or a request that have an error. The error is an object that the
 -- errors must contain.
 -- name: of_fault
-SELECT id, record, errors FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
+SELECT id, record, errors, layout
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
+    LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
 WHERE reject_id IS NULL AND id > %s AND table_name = %s AND source = %s AND origin = %s
     AND JSON_CONTAINS(errors, %s) AND CHAR_LENGTH(record) <= %s
 ORDER BY id LIMIT %s;

@@ -140,6 +140,7 @@ class Load:
         """
         file = self._file
         summary = Summary(self._table, file.source.name)
+        await self._log.put_layout(self._database, file.layout)
         with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 async for outcome in outcomes:

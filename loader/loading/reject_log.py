@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 import sql
+from loader.reading.layout import CsvLayout
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.rules.fields import Error
@@ -15,7 +16,7 @@ from service.core.tables import Table
 from service.core.writes.checkpoint import SQL
 from service.core.writes.corrections.files import REPEATS, key_of, repeated
 from service.core.writes.reject_outcomes import SQL as OUTCOMES
-from service.core.writes.rejects import RejectOrigin, log_rejects
+from service.core.writes.rejects import REJECTS, RejectOrigin, log_rejects
 from sql import chunks
 
 STATEMENT = 2000
@@ -30,6 +31,16 @@ class RejectLog:
     def __init__(self, table: Table, origin: RejectOrigin):
         self._table = table
         self._origin = origin
+
+    async def put_layout(self, database: Database, layout: CsvLayout) -> None:
+        """Log the columns of the file, if they are not the usual ones."""
+        usual = ",".join(self._table.columns)
+        if layout.text != usual:
+            row = (self._origin.fingerprint, layout.text)
+            await database.run(
+                lambda transaction: transaction.execute(REJECTS["insert_layout"], row),
+                idempotent=True,
+            )
 
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
         """Make the log of these lines equal to `rejects`; equal rows stay as they are."""

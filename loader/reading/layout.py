@@ -39,6 +39,11 @@ class CsvLayout:
         """The number of fields in a record."""
         return self.lead + len(self.columns)
 
+    @property
+    def text(self) -> str:
+        """The header of a file with this layout, without the columns that a rejects file adds."""
+        return self.delimiter.join(self.columns)
+
     def arrange(self, records: list[Record]) -> list[Record]:
         """The records with their fields in the order of the table; others keep their order."""
         if self.lead == 0 and self.columns == self.table_columns:

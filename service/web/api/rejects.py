@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -129,7 +129,7 @@ async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
     return Download(iterator=_whole(database, rows[0]), media_type="application/json")
 
 
-def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
+def as_object(row: Iterable[Any]) -> dict[str, Any]:
     """A reject as lists show it; `truncated` if its record or its errors are incomplete."""
     reject = dict(zip(COLUMNS, row, strict=True))
     _mark_utc(reject)

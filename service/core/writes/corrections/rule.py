@@ -111,8 +111,8 @@ async def _matching(
     after, looked_at = rule.after, 0
     while looked_at < LOOKED_AT:
         rows = await transaction.fetch(SQL["of_fault"], (after, *chosen, FETCHED))
-        for after, record, errors in rows:
-            fields = fields_of(table, rule.source, record)
+        for after, record, errors, layout in rows:
+            fields = fields_of(table, rule.source, record, layout)
             if fields is not None and _has_value(rule, fields.get(rule.field)):
                 found[after] = _typed(table, rule, fields, errors)
             if len(found) == MATCHED:

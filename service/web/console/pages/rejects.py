@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 from service.core.database.transactions import Database
 from service.core.rules.fields import Code
 from service.core.tables import Field, Table, by_name, by_path
-from service.core.writes.corrections.records import fields_of
+from service.core.writes.corrections.records import fields_of, first_fields
 from service.core.writes.reject_outcomes import count_by_code
 from service.core.writes.rejects import REJECTS
 from service.web.api.parameters import MAX_AFTER, InjectedDatabase
@@ -102,22 +102,24 @@ async def latest_rejects(
     each = (*filters.place, filters.state or None, error)
     twice = [value for value in each for _ in range(2)]
     parameters = (SHOWN, SHOWN, before, *twice, limit)
-    return [as_object(one) for one in await database.fetch(REJECTS["latest"], parameters)]
+    rows = await database.fetch(REJECTS["latest"], parameters)
+    return [as_object(row) | {"layout": layout} for *row, layout in rows]
 
 
 def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
     """A reject with its table, its fields as cells (None without fields), and its place."""
     table = by_name(reject["table"])
-    fields = None
-    if not reject["truncated"]:
-        fields = fields_of(table, reject["source"], reject["record"])
+    source, record, layout = reject["source"], reject["record"], reject["layout"]
+    fields = None if reject["truncated"] else fields_of(table, source, record, layout)
+    in_csv = source == "loader"
+    filled = first_fields(table, record, layout) if fields is None and in_csv else fields or {}
     bad = {error["field"]: error for error in reject["errors"] if error["field"]}
-    in_file = reject["source"] == "loader" or reject["origin"].startswith("console: ")
+    in_file = in_csv or reject["origin"].startswith("console: ")
     return reject | {
         "table": table,
         "cells": None if fields is None else _cells(table, fields, bad),
-        "inputs": _inputs(table, reject["source"], fields or {}, bad),
-        "is_json": fields is None and reject["source"] != "loader",
+        "inputs": _inputs(table, source, filled, bad),
+        "is_json": fields is None and not in_csv,
         "others": [error["message"] for error in reject["errors"] if error["field"] not in bad],
         "place": f"line {reject['position']}" if in_file else f"row {reject['position'] + 1}",
     }
