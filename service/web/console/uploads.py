@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Request, put
+from litestar import Request, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, PathParameter
 from msgspec import Struct
@@ -36,7 +36,7 @@ class Uploaded(Struct):
     why: str
 
 
-@put("/uploads/{upload_id:str}/{number:int}", opt={ROLE: "writer"}, request_max_body_size=None)
+@post("/uploads/{upload_id:str}/{number:int}", opt={ROLE: "writer"}, request_max_body_size=None)
 async def upload(
     request: Request[Any, Any, Any],
     state: State,
