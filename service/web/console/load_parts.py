@@ -13,7 +13,7 @@ import msgspec
 
 from loader.loading.block_size import block_bytes
 from loader.loading.dry_run import ShadowTables, dry_run
-from loader.loading.pipeline import Load
+from loader.loading.pipeline import Count, Load
 from loader.options import Options
 from loader.reading.file import CsvFile
 from loader.reading.source import Source
@@ -63,6 +63,7 @@ class Part:
     before: int
     shown: int
     options: LoadOptions
+    count: Count
 
     origin = ""
     """The origin of its rejects in the database."""
@@ -169,7 +170,9 @@ class WithIds(Part):
         self.show_first(await in_thread(_first_records, self._file), errors)
 
     async def load(self) -> None:
-        self._load = Load(self.database, self._file, self._options, copy=self.copy)
+        self._load = Load(
+            self.database, self._file, self._options, copy=self.copy, count=self.count
+        )
         summary = await self._load.run(self._progress)
         self.show(summary, self._file.size)
         self.publish(summary, summary.rejects_file, CORRECT_WITH_IDS)
@@ -237,6 +240,8 @@ class WithoutIds(Part):
             name = f"{self.job.id}-{self.at}-{before}"
             key = Key(self.job.user, "console", name, hash_of(batch.body))
             reply = await Keys(self.database, KEY_HOURS).once(key, work)
+            if not reply.replayed:
+                self.count(self.source.table, batch.rows.received - len(_errors.decode(reply.body)))
         errors = _errors.decode(reply.body)
         return [Reject(batch.lines[at], batch.rows.records[at], errors[at]) for at in errors]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from litestar.datastructures import State
@@ -58,7 +59,8 @@ async def _part(job: Job, state: State, options: LoadOptions, source: Source, at
     job.total += await in_thread(size_of, source)
     kind = await in_thread(format_of, source)
     shown = max(SHOWN // len(options.files), LEAST_SHOWN)
-    common = (job, state.database, source, at, before, shown, options)
+    count = partial(state.row_counts.add, "console", job.user)
+    common = (job, state.database, source, at, before, shown, options, count)
     return WithIds(*common) if kind is None else WithoutIds(*common, kind)
 
 
