@@ -80,6 +80,15 @@ CREATE TABLE reject_outcomes (
         ON DELETE CASCADE
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- name: reject_layouts
+-- The columns of a file whose order or delimiter is not the usual one, as its header names them.
+-- origin_key: as in rejects.
+CREATE TABLE reject_layouts (
+    origin_key CHAR(64) NOT NULL,
+    layout TEXT NOT NULL,
+    PRIMARY KEY (origin_key)
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
 -- name: idempotency_keys
 -- The reply to each request with an Idempotency-Key, until it expires. digest: a hash of user,
 -- route and key; fingerprint: a hash of the rest of the request.

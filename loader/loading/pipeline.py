@@ -14,7 +14,7 @@ from loader.loading.dry_run import dry_run, shadow_tables
 from loader.loading.file_checkpoint import FileCheckpoint
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
-from loader.reading.file import CsvFile, at_lines
+from loader.reading.file import CsvFile
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block
 from loader.reporting.progress import Progress, silent
@@ -31,6 +31,7 @@ from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.checkpoint import Done, Position, exactly_once
+from service.core.writes.corrections.files import Corrections
 from service.core.writes.merge import Counts
 from service.core.writes.parents import check_parents
 from service.core.writes.rejects import RejectOrigin
@@ -163,6 +164,7 @@ class Load:
         """
         file = self._file
         summary = Summary(self._table, file.source.name)
+        await self._log.put_layout(self._database, file.layout)
         with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 async for outcome in outcomes:
@@ -236,9 +238,12 @@ class Load:
         attempt = copy(batch)
         attempt.rejects = list(batch.rejects)
         await self.checkpoint.claim(transaction, block.start, block.end)
+        corrections = await Corrections.of(transaction, attempt, block.keys)
         await check_parents(transaction, attempt)
         counts = await merge.put(transaction, attempt, self._options.on_conflict)
-        rejects = at_lines(attempt.rejects, block)
+        counts.skipped += corrections.skipped
+        await corrections.close(transaction, attempt, self._options.user)
+        rejects = self._file.at_lines(corrections.keyed(attempt.rejects), block)
         await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
         received = len(block.records)
         await self.checkpoint.record(transaction, block.start, received, counts, attempt.rows)

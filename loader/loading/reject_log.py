@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 import sql
+from loader.reading.layout import CsvLayout
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import SQL
-from service.core.writes.rejects import RejectOrigin, log_rejects
+from service.core.writes.corrections.files import REPEATS, key_of, repeated
+from service.core.writes.reject_outcomes import SQL as OUTCOMES
+from service.core.writes.rejects import REJECTS, RejectOrigin, log_rejects
 from sql import chunks
 
 STATEMENT = 2000
@@ -29,6 +32,16 @@ class RejectLog:
         self._table = table
         self._origin = origin
 
+    async def put_layout(self, database: Database, layout: CsvLayout) -> None:
+        """Log the columns of the file, if they are not the usual ones."""
+        usual = ",".join(self._table.columns)
+        if layout.text != usual:
+            row = (self._origin.fingerprint, layout.text)
+            await database.run(
+                lambda transaction: transaction.execute(REJECTS["insert_layout"], row),
+                idempotent=True,
+            )
+
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
         """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
         logged = {reject.position: reject for reject in await self.fetch(transaction, lines)}
@@ -42,9 +55,24 @@ class RejectLog:
             await log_rejects(
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
             )
+        await self._close_repeated(transaction, fresh)
+
+    async def _close_repeated(self, transaction: Transaction, rejects: Sequence[Reject]) -> None:
+        """Close rejects whose rows repeat earlier ones, so that each row is open only once."""
+        for reject in rejects:
+            if reject.key != self._key(reject.position):
+                outcome = ("loader", f"{REPEATS}{reject.key}")
+                place = (self._origin.fingerprint, reject.position)
+                await transaction.execute(OUTCOMES["insert_repeated"], (*outcome, *place))
+
+    def _key(self, line: int) -> str:
+        return key_of(self._origin.fingerprint or "", line)
 
     async def fetch(self, reader: Transaction | Database, lines: range) -> list[Reject]:
         """The rejects of these lines, by line."""
         bounds = (self._origin.fingerprint, lines.start, lines.stop)
         rows = await reader.fetch(SQL["rejects_between"], bounds)
-        return [Reject(line, record, _errors.decode(errors)) for line, record, errors in rows]
+        return [
+            Reject(line, record, _errors.decode(errors), repeated(reason) or self._key(line))
+            for line, record, errors, reason in rows
+        ]

@@ -13,6 +13,8 @@ from service.core.tables import Table
 
 REASONS = ("line", "errors")
 """The first columns of a rejects file, which are not part of the record."""
+KEY = "reject"
+"""The column after them, with the key of the reject. Files of older versions lack it."""
 
 Record = Sequence[str]
 
@@ -22,7 +24,7 @@ class CsvLayout:
     """The columns of a file, and those of its table, each in their order.
 
     lead: the number of fields before the columns that are not part of a row; header: the first
-    record names the columns.
+    record names the columns; keyed: the last field before the columns names a reject.
     """
 
     columns: tuple[str, ...]
@@ -30,11 +32,17 @@ class CsvLayout:
     delimiter: str = ","
     lead: int = 0
     header: bool = False
+    keyed: bool = False
 
     @property
     def width(self) -> int:
         """The number of fields in a record."""
         return self.lead + len(self.columns)
+
+    @property
+    def text(self) -> str:
+        """The header of a file with this layout, without the columns that a rejects file adds."""
+        return self.delimiter.join(self.columns)
 
     def arrange(self, records: list[Record]) -> list[Record]:
         """The records with their fields in the order of the table; others keep their order."""
@@ -46,8 +54,16 @@ class CsvLayout:
 
     def original(self, text: str) -> str:
         """The text of a record without the columns that a rejects file adds."""
+        return text[len(self._added(text)) :]
+
+    def key(self, text: str) -> str:
+        """The key of the reject that the text of a record names; empty without one."""
+        fields = self._added(text).split(self.delimiter)
+        return fields[-2].strip(' "') if self.keyed and len(fields) > 1 else ""
+
+    def _added(self, text: str) -> str:
         match = self._before.match(text) if self.lead else None
-        return text[match.end() :] if match else text
+        return match[0] if match else ""
 
     @cached_property
     def _before(self) -> re.Pattern[str]:
@@ -61,8 +77,10 @@ def layout_of(table: Table, first: Record, delimiter: str) -> CsvLayout:
     if "id" not in names or any(name.isdecimal() for name in names):
         return CsvLayout(table.columns, table.columns, delimiter)
     lead = len(REASONS) if names[: len(REASONS)] == REASONS else 0
+    keyed = lead > 0 and names[lead : lead + 1] == (KEY,)
+    lead += keyed
     _check_header(table, names[lead:])
-    return CsvLayout(names[lead:], table.columns, delimiter, lead, header=True)
+    return CsvLayout(names[lead:], table.columns, delimiter, lead, header=True, keyed=keyed)
 
 
 def _check_header(table: Table, names: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from loader.reading.layout import REASONS
+from loader.reading.layout import KEY, REASONS
 from service.core.tables import ID, TABLES, Table
 
 
@@ -18,7 +18,7 @@ def by_file_name(name: str) -> Table | None:
 def by_header(names: Sequence[str]) -> Table | None:
     """The table whose columns a header names, each once; the id and the reasons may be missing."""
     given = [name.strip().lower() for name in names]
-    own = [name for name in given if name not in (ID.name, *REASONS)]
+    own = [name for name in given if name not in (ID.name, *REASONS, KEY)]
     return next((table for table in TABLES if sorted(own) == _columns(table)), None)
 
 

@@ -151,6 +151,7 @@ class WithIds(Part):
             assume_utc=self.options.assume_utc,
             workers=WORKERS,
             small_blocks=True,
+            user=self.job.user,
         )
 
     async def prepare(self) -> None:

@@ -15,11 +15,12 @@ from service.core.errors import MalformedError
 from service.core.rules import formats
 from service.core.rules.fields import CONTROL
 from service.core.writes import reject_outcomes
+from service.core.writes.corrections.rule import Corrected, correct_all, rule_of
 from service.core.writes.idempotency import Reply
 from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import check_media_type, header_of, key_of, once, response
-from service.web.api.parameters import InjectedReader, RowId
+from service.web.api.parameters import DryRun, InjectedReader, RowId
 from service.web.openapi import reject_outcomes as documented
 
 SECONDS = 600
@@ -73,6 +74,34 @@ async def dismissal(
     work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
     with state.batch_limiter.entered():
         return await _closed(request, state, work, 200, body)
+
+
+@post(
+    "/corrections",
+    operation_id="correct_rejects",
+    summary="Correct the rejects that have the same wrong value, by one rule",
+    operation_class=documented.CORRECTIONS,
+    status_code=200,
+    request_max_body_size=formats.MAX_BYTES,
+    opt={ROLE: "writer"},
+)
+async def corrections(
+    request: Request[Any, Any, Any], state: State, dry_run: DryRun = False
+) -> Response[bytes]:
+    body = await _body(request)
+    chosen = rule_of(body)
+
+    async def write(transaction: Transaction) -> Reply:
+        done = await correct_all(transaction, chosen, request.user, dry_run=dry_run)
+        return Reply(200, msgspec.json.encode(done))
+
+    key = None if dry_run else key_of(request, "POST /rejects/corrections", (), body)
+    with state.batch_limiter.entered():
+        reply = await once(state, key, write, dry_run=dry_run)
+    if not (reply.replayed or dry_run):
+        done = msgspec.json.decode(reply.body, type=Corrected)
+        state.metrics.closed_rejects.labels("corrected").inc(done.corrected)
+    return response(reply, {})
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:
