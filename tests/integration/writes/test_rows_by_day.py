@@ -34,12 +34,14 @@ async def test_every_way_in_is_counted_by_user(migrated: Settings, database: Dat
             await client.post("/jobs", json={"job": "C"}, headers=key)
         await load(client, "jobs.csv", b"11,D\n12,E\n13,\n", "jobs")
         await load(client, "jobs.ndjson", b'{"job": "F"}\n{}\n', "jobs")
+        (first, *_) = (await client.get("/rejects?source=api")).json()["rows"]
+        await client.post(f"/rejects/{first['id']}/correction", json={"job": "G"})
         backup = (await client.get("/avro/backup/jobs")).content
         await client.delete("/jobs/11")
         await client.post("/avro/restore/jobs?dry_run=true", content=backup)
         await client.post("/avro/restore/jobs", content=backup)
     assert await today(database) == {
-        ("api", USER, "jobs", 3),
+        ("api", USER, "jobs", 4),
         ("console", USER, "jobs", 3),
         ("restore", USER, "jobs", 1),
     }
