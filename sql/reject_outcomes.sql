@@ -5,6 +5,11 @@ SELECT source, table_name FROM rejects WHERE id = %s FOR UPDATE;
 -- name: find
 SELECT state, closed_at, closed_by FROM reject_outcomes WHERE reject_id = %s;
 
+-- The last reject whose correction made a row.
+-- name: of_row
+SELECT reject_id FROM reject_outcomes JOIN rejects ON id = reject_id
+WHERE row_id = %s AND table_name = %s ORDER BY reject_id DESC LIMIT 1;
+
 -- name: insert
 INSERT INTO reject_outcomes (reject_id, state, closed_by, reason, row_id)
 VALUES (%s, %s, %s, %s, %s);

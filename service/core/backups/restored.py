@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
 
 from service.core.errors import RowsRefused
 from service.core.rules.batch import Batch
+from service.core.tables import by_path
+from service.core.writes.rows_by_day import RowCounts
 
 Mode = Literal["replace", "merge"]
 
@@ -29,6 +32,12 @@ class Restored(Struct):
     removed: int = 0
     orphaned: int = 0
     verified: bool = False
+
+
+def count_restored(counts: RowCounts, user: str, tables: Iterable[Restored]) -> None:
+    """Count the rows that a restore has added."""
+    for one in tables:
+        counts.add("restore", user, by_path(one.table), one.added)
 
 
 def refuse(batch: Batch, position: int) -> None:

@@ -78,6 +78,12 @@ async def dismiss(transaction: Transaction, key: int, reason: str, user: str) ->
     return Outcome(key, "dismissed", user, reason)
 
 
+async def reject_of(fetch: Fetch, table: Table, row_id: int) -> int | None:
+    """The last reject whose correction made a row."""
+    found = await fetch(SQL["of_row"], (row_id, table.name))
+    return int(found[0][0]) if found else None
+
+
 async def summary(fetch: Fetch) -> Summary:
     """The open rejects by table, source, day and code."""
     groups = await fetch(SQL["summary"])

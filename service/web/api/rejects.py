@@ -61,7 +61,7 @@ _gap = re.compile(r"[,\s]*")
     operation_id="list_rejects",
     summary="Rows that were not inserted, and why",
     operation_class=listed.REJECTS,
-    opt={PARAMETERS: ("formulas",)},
+    opt={PARAMETERS: ("format", "formulas")},
 )
 async def page(
     request: Request[Any, Any, Any],
@@ -78,7 +78,8 @@ async def page(
 ) -> ASGIResponse:
     name = by_path(table).name if table else None
     select = partial(_parameters, name, source, state_)
-    media_type, texts = exports.media_type_of(request), texts_of(request)
+    texts = texts_of(request)
+    media_type = exports.media_type_of(request, texts)
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
         columns = (*COLUMNS, "truncated")

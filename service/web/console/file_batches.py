@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
+
+import msgspec
 
 from loader.reading import blocks
 from loader.reading.layout import CsvLayout
-from loader.reading.source import Source
+from loader.reading.source import Source, unpacked
 from loader.reading.splitter import Block
 from service.core.errors import MalformedError, TooLargeError
 from service.core.rules import batch, formats
@@ -77,6 +80,23 @@ def format_of(source: Source) -> str | None:
         _, header = blocks.beginning(file, ",")
     names = {field.name for field in source.table.fields}
     return CSV if {name.strip().lower() for name in header} == names else None
+
+
+def names_in(path: Path, name: str) -> Sequence[str]:
+    """The names in the header of a CSV file, or in the first row of NDJSON."""
+    with unpacked(path, name) as file:
+        start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
+        if start.startswith(b"{"):
+            return _keys(start.partition(b"\n")[0])
+        file.seek(0)
+        return blocks.beginning(file, ",")[1]
+
+
+def _keys(line: bytes) -> Sequence[str]:
+    try:
+        return tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
 
 
 def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator[FileBatch]:

@@ -9,7 +9,7 @@ from litestar.response import File
 from service.core.errors import NotFoundError
 from service.web.console.actions import ACTIONS
 from service.web.console.html import ERRORS, STATIC
-from service.web.console.pages import backups, jobs, load, overview, rejects, reports, tables
+from service.web.console.pages import backups, jobs, load, overview, rejects, reports, row, tables
 
 STATIC_FILES = {path.name: path for path in STATIC.iterdir()}
 
@@ -25,7 +25,7 @@ async def static(name: FromPath[str]) -> File:
 console = Router(
     "/",
     route_handlers=[
-        *(overview.overview, tables.rows, tables.row, load.load, backups.backups),
+        *(overview.overview, tables.rows, row.row, load.load, backups.backups),
         *(rejects.rejects, reports.report_page, jobs.job),
         Router("/console", route_handlers=[*ACTIONS, static]),
     ],

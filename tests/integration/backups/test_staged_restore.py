@@ -36,7 +36,7 @@ ALL = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 60))
 OURS = {
     *(table.name for table in TABLES),
     *("console_jobs", "idempotency_keys", "loads", "reject_outcomes", "rejects"),
-    "schema_migrations",
+    *("row_changes", "schema_migrations"),
 }
 
 
