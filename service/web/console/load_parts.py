@@ -44,12 +44,7 @@ WORKERS = 1
 """A load has one place among the long work, so it uses one connection."""
 KEY_HOURS = 24 * 30
 """A job is kept for a day after its last run, so its keys outlive it."""
-CORRECT_WITH_IDS = "Correct the rejects and load that file."
-CORRECT_WITHOUT_IDS = (
-    "Correct the rejects and load that file alone: if you load the whole file again, its good "
-    "rows are added a second time."
-)
-_line = partial(line_of, ",")
+CORRECT = "Correct its rejects in their file and load that file alone: the other rows are loaded."
 
 
 class _Written(Struct):
@@ -58,9 +53,6 @@ class _Written(Struct):
     errors: dict[int, list[Error]]
     keys: dict[int, str]
     counts: Counts
-
-
-_written = msgspec.json.Decoder(_Written)
 
 
 @dataclass
@@ -191,7 +183,7 @@ class WithIds(Part):
         )
         summary = await self._load.run(self._progress)
         self.show(summary, self._file.size)
-        self.publish(summary, summary.rejects_file, CORRECT_WITH_IDS)
+        self.publish(summary, summary.rejects_file, CORRECT)
 
     async def forget(self) -> None:
         await self._load.checkpoint.forget()
@@ -229,41 +221,40 @@ class WithoutIds(Part):
         found = batches(self.source, self.kind, assume_utc=self.options.assume_utc)
         columns = await in_thread(columns_of, self.source, self.kind)
         header = ",".join((*REASONS, KEY, *columns))
-        with (
-            closing(found) as remaining,
-            RejectsFile(path.parent, path.stem, header, _line) as rejects,
-        ):
+        file = RejectsFile(path.parent, path.stem, header, partial(line_of, ","))
+        with closing(found) as remaining, file as rejects:
             while batch := await in_thread(next, remaining, None):
                 written = await self._write(batch, summary.read, pending)
                 refused = _rejects(batch, written, batch.rows.records.__getitem__)
                 if is_preview and not summary.read:
                     self._show_first(batch, refused)
                 if not is_preview:
-                    in_file = _rejects(batch, written, batch.texts.__getitem__)
-                    await in_thread(rejects.add, in_file)
+                    texts = _rejects(batch, written, batch.texts.__getitem__)
+                    await in_thread(rejects.add, texts)
                 summary.add(batch.rows.received, written.counts, list(map(_as_text, refused)))
                 self.show(summary, batch.end)
             published = await in_thread(rejects.publish)
-        self.publish(summary, published, CORRECT_WITHOUT_IDS)
+        self.publish(summary, published, CORRECT)
 
     async def _write(self, batch: FileBatch, before: int, pending: Pending) -> _Written:
         """Write a batch that has so many rows before it."""
 
-        async def work(transaction: Transaction) -> Reply:
-            written = await self._put(transaction, batch, pending)
-            return Reply(200, msgspec.json.encode(written))
-
+        put = partial(self._put, batch, pending)
         if self.job.preview:
-            reply = await self.database.run(work)
-        else:
-            name = f"{self.job.id}-{self.at}-{before}"
-            key = Key(self.job.user, "console", name, hash_of(batch.body))
-            reply = await Keys(self.database, KEY_HOURS).once(key, work)
-            if not reply.replayed:
-                self.count(self.source.table, _written.decode(reply.body).counts.added)
-        return _written.decode(reply.body)
+            return await self.database.run(put)
 
-    async def _put(self, transaction: Transaction, batch: FileBatch, pending: Pending) -> _Written:
+        async def work(transaction: Transaction) -> Reply:
+            return Reply(200, msgspec.json.encode(await put(transaction)))
+
+        name = f"{self.job.id}-{self.at}-{before}"
+        key = Key(self.job.user, "console", name, hash_of(batch.body))
+        reply = await Keys(self.database, KEY_HOURS).once(key, work)
+        written = msgspec.json.decode(reply.body, type=_Written)
+        if not reply.replayed:
+            self.count(self.source.table, written.counts.added)
+        return written
+
+    async def _put(self, batch: FileBatch, pending: Pending, transaction: Transaction) -> _Written:
         """Insert the rows, close the rejects that they correct, and log their rejects."""
         rows = copy(batch.rows)
         rows.rejects = list(rows.rejects)
