@@ -205,7 +205,7 @@ async def test_a_file_of_an_older_version_is_loaded(database: Database, folder: 
 async def test_an_interrupted_load_closes_each_reject_once(
     database: Database, folder: Folder
 ) -> None:
-    count = 40_000
+    count = 12_000
     file = await rejected(database, folder, [hire(at, department=9) for at in range(1, count + 1)])
     good = file.read_text().replace("Z,9,", "Z,2,").splitlines()
     good[100] = good[100].replace("Z,2,", "Z,8,")
