@@ -29,6 +29,15 @@ WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;
 
+-- The open rejects of files with ids, for a file that is corrected and loaded.
+-- name: of_files
+SELECT id, rejects.origin_key, position, record, errors, layout
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
+    LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
+WHERE reject_id IS NULL AND source = 'loader' AND rejects.origin_key IS NOT NULL AND id > %s
+    AND table_name = %s AND (%s IS NULL OR origin = %s) AND CHAR_LENGTH(record) <= %s
+ORDER BY id LIMIT %s;
+
 -- One reject without its two long texts, but with their lengths.
 -- name: find
 SELECT id, rejected_at, source, origin, table_name, position,

@@ -14,8 +14,7 @@ from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import SQL
-from service.core.writes.corrections.files import REPEATS, key_of, repeated
-from service.core.writes.reject_outcomes import SQL as OUTCOMES
+from service.core.writes.corrections.files import dismiss_repeated, key_of, repeated
 from service.core.writes.rejects import REJECTS, RejectOrigin, log_rejects
 from sql import chunks
 
@@ -55,15 +54,8 @@ class RejectLog:
             await log_rejects(
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
             )
-        await self._close_repeated(transaction, fresh)
-
-    async def _close_repeated(self, transaction: Transaction, rejects: Sequence[Reject]) -> None:
-        """Close rejects whose rows repeat earlier ones, so that each row is open only once."""
-        for reject in rejects:
-            if reject.key != self._key(reject.position):
-                outcome = ("loader", f"{REPEATS}{reject.key}")
-                place = (self._origin.fingerprint, reject.position)
-                await transaction.execute(OUTCOMES["insert_repeated"], (*outcome, *place))
+        repeats = ((reject.position, reject.key) for reject in fresh)
+        await dismiss_repeated(transaction, self._origin.fingerprint or "", repeats, "loader")
 
     def _key(self, line: int) -> str:
         return key_of(self._origin.fingerprint or "", line)

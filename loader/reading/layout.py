@@ -49,7 +49,9 @@ class CsvLayout:
         if self.lead == 0 and self.columns == self.table_columns:
             return records
         width = self.width
-        pick = itemgetter(*(self.lead + self.columns.index(name) for name in self.table_columns))
+        places = [self.lead + self.columns.index(name) for name in self.table_columns]
+        # With one place, itemgetter returns the field alone.
+        pick = itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], width))
         return [pick(record) if len(record) == width else record[self.lead :] for record in records]
 
     def original(self, text: str) -> str:
@@ -76,22 +78,28 @@ def layout_of(table: Table, first: Record, delimiter: str) -> CsvLayout:
     names = tuple(field.strip().lower() for field in first)
     if "id" not in names or any(name.isdecimal() for name in names):
         return CsvLayout(table.columns, table.columns, delimiter)
-    lead = len(REASONS) if names[: len(REASONS)] == REASONS else 0
-    keyed = lead > 0 and names[lead : lead + 1] == (KEY,)
-    lead += keyed
-    _check_header(table, names[lead:])
-    return CsvLayout(names[lead:], table.columns, delimiter, lead, header=True, keyed=keyed)
+    return layout_with(table, names, table.columns, delimiter)
 
 
-def _check_header(table: Table, names: tuple[str, ...]) -> None:
+def layout_with(
+    table: Table, names: tuple[str, ...], columns: tuple[str, ...], delimiter: str = ","
+) -> CsvLayout:
+    """The layout of a file whose header has these names; InputError unless they are `columns`."""
+    keyed = names[: len(REASONS) + 1] == (*REASONS, KEY)
+    lead = len(REASONS) + keyed if names[: len(REASONS)] == REASONS else 0
+    _check_header(table, names[lead:], columns)
+    return CsvLayout(names[lead:], columns, delimiter, lead, header=True, keyed=keyed)
+
+
+def _check_header(table: Table, names: tuple[str, ...], columns: tuple[str, ...]) -> None:
     faults = {
-        "lacks": [name for name in table.columns if name not in names],
-        "has the unknown column": [name for name in names if name not in table.columns],
+        "lacks": [name for name in columns if name not in names],
+        "has the unknown column": [name for name in names if name not in columns],
         "has twice": [name for at, name in enumerate(names) if name in names[:at]],
     }
-    for fault, columns in faults.items():
-        if columns:
+    for fault, found in faults.items():
+        if found:
             raise InputError(
-                f"The header of the file for {table.name} {fault} {', '.join(map(repr, columns))}; "
-                f"its columns are {', '.join(table.columns)}."
+                f"The header of the file for {table.name} {fault} {', '.join(map(repr, found))}; "
+                f"its columns are {', '.join(columns)}."
             )

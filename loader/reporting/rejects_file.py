@@ -90,8 +90,12 @@ def rejects_file(folder: Path, source: Source, layout: CsvLayout) -> RejectsFile
     """The rejects file of a source: its columns, after the line, the reasons and the key."""
     name = source.table.name if source.piped else source.path.name
     stem = name.removesuffix(".gz").removesuffix(".csv")
-    header = layout.delimiter.join((*REASONS, KEY, *layout.columns))
-    return RejectsFile(folder, stem, header, partial(_line, layout.delimiter))
+    return RejectsFile(folder, stem, header_of(layout), partial(line_of, layout.delimiter))
+
+
+def header_of(layout: CsvLayout) -> str:
+    """The header of the rejects file of a file with this layout."""
+    return layout.delimiter.join((*REASONS, KEY, *layout.columns))
 
 
 def quoted(text: str, delimiter: str = ",") -> str:
@@ -100,7 +104,8 @@ def quoted(text: str, delimiter: str = ",") -> str:
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 
-def _line(delimiter: str, reject: Reject) -> bytes:
+def line_of(delimiter: str, reject: Reject) -> bytes:
+    """The line of a reject, with its line end."""
     reasons = quoted(reject.reasons, delimiter)
     fields = (str(reject.position), reasons, reject.key, reject.record)
     line = delimiter.join(fields).encode()

@@ -44,7 +44,8 @@ async def ingest(
 
     pending: the parents that a dry run takes as written.
     """
-    if not dry_run and (keys := await insert.insert_whole(transaction, validated)):
+    is_whole = len(validated.rows) == validated.received
+    if is_whole and not dry_run and (keys := await insert.insert_whole(transaction, validated)):
         return Verdict(validated.received, len(keys), list(keys), [])
     # A copy, because after a deadlock this runs again, and then other parents may exist.
     batch = copy(validated)

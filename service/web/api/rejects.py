@@ -30,6 +30,7 @@ from service.web.api.parameters import (
     texts_of,
 )
 from service.web.api.tables import exports, lists, reject_lines
+from service.web.api.tables.reject_files import rejects_file
 from service.web.api.tables.reject_outcomes import (
     correction,
     corrections,
@@ -187,6 +188,6 @@ async def _chunks(
 
 rejects = Router(
     "/rejects",
-    route_handlers=[page, summary, one, correction, corrections, dismissal],
+    route_handlers=[page, summary, rejects_file, one, correction, corrections, dismissal],
     tags=["rejects"],
 )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from loader.loading.block_size import block_bytes
 from loader.loading.dry_run import ShadowTables, dry_run
 from loader.loading.pipeline import Count, Load
 from loader.options import Options
 from loader.reading.file import CsvFile
+from loader.reading.layout import KEY, REASONS
 from loader.reading.source import Source
-from loader.reporting.rejects_file import RejectsFile, check_folder, quoted
+from loader.reporting.rejects_file import RejectsFile, check_folder, line_of
 from loader.reporting.summary import Summary
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
@@ -26,11 +29,12 @@ from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.threads import in_thread
 from service.core.writes import ingest
+from service.core.writes.corrections.files import Corrections, dismiss_repeated, key_of
 from service.core.writes.idempotency import Key, Keys, Reply, hash_of
 from service.core.writes.merge import Counts
 from service.core.writes.parents import Pending, no_ids
 from service.core.writes.rejects import RejectOrigin
-from service.web.console.file_batches import FileBatch, batches
+from service.web.console.file_batches import FileBatch, batches, columns_of
 from service.web.console.job_files import LoadOptions
 from service.web.console.jobs import Job, record_text, row_verdict
 
@@ -40,12 +44,15 @@ WORKERS = 1
 """A load has one place among the long work, so it uses one connection."""
 KEY_HOURS = 24 * 30
 """A job is kept for a day after its last run, so its keys outlive it."""
-CORRECT_WITH_IDS = "Correct the rejects and load that file."
-CORRECT_WITHOUT_IDS = (
-    "Write the rejected rows, corrected, into a new file and load that file alone: if you load "
-    "the whole file again, its good rows are added a second time."
-)
-_errors = msgspec.json.Decoder(dict[int, list[Error]])
+CORRECT = "Correct its rejects in their file and load that file alone: the other rows are loaded."
+
+
+class _Written(Struct):
+    """What became of a batch: errors of its rejects and their keys by position, and its counts."""
+
+    errors: dict[int, list[Error]]
+    keys: dict[int, str]
+    counts: Counts
 
 
 @dataclass
@@ -176,7 +183,7 @@ class WithIds(Part):
         )
         summary = await self._load.run(self._progress)
         self.show(summary, self._file.size)
-        self.publish(summary, summary.rejects_file, CORRECT_WITH_IDS)
+        self.publish(summary, summary.rejects_file, CORRECT)
 
     async def forget(self) -> None:
         await self._load.checkpoint.forget()
@@ -194,6 +201,11 @@ class WithoutIds(Part):
 
     kind: str
 
+    @cached_property
+    def _key(self) -> str:
+        """The fingerprint of this load of the file: each load adds the rows again."""
+        return hash_of("console", self.job.id, str(self.at))
+
     async def prepare(self) -> None:
         self.origin = f"console: {self.source.name}"
 
@@ -207,44 +219,57 @@ class WithoutIds(Part):
         path, is_preview = self.source.path, self.job.preview
         summary = Summary(self.source.table, self.source.name)
         found = batches(self.source, self.kind, assume_utc=self.options.assume_utc)
-        with (
-            closing(found) as remaining,
-            RejectsFile(path.parent, path.stem, "line,errors,record", _line) as rejects,
-        ):
+        columns = await in_thread(columns_of, self.source, self.kind)
+        header = ",".join((*REASONS, KEY, *columns))
+        file = RejectsFile(path.parent, path.stem, header, partial(line_of, ","))
+        with closing(found) as remaining, file as rejects:
             while batch := await in_thread(next, remaining, None):
-                refused = await self._write(batch, summary.read, pending)
+                written = await self._write(batch, summary.read, pending)
+                refused = _rejects(batch, written, batch.rows.records.__getitem__)
                 if is_preview and not summary.read:
                     self._show_first(batch, refused)
                 if not is_preview:
-                    await in_thread(rejects.add, refused)
-                added = Counts(added=batch.rows.received - len(refused))
-                summary.add(batch.rows.received, added, list(map(_as_text, refused)))
+                    texts = _rejects(batch, written, batch.texts.__getitem__)
+                    await in_thread(rejects.add, texts)
+                summary.add(batch.rows.received, written.counts, list(map(_as_text, refused)))
                 self.show(summary, batch.end)
             published = await in_thread(rejects.publish)
-        self.publish(summary, published, CORRECT_WITHOUT_IDS)
+        self.publish(summary, published, CORRECT)
 
-    async def _write(self, batch: FileBatch, before: int, pending: Pending) -> list[Reject]:
-        """Write a batch that has so many rows before it; its rejects, with their lines."""
+    async def _write(self, batch: FileBatch, before: int, pending: Pending) -> _Written:
+        """Write a batch that has so many rows before it."""
+
+        put = partial(self._put, batch, pending)
+        if self.job.preview:
+            return await self.database.run(put)
 
         async def work(transaction: Transaction) -> Reply:
-            origin = RejectOrigin("api", self.origin, lines=batch.lines)
-            dry_run = self.job.preview
-            written = await ingest.ingest(
-                transaction, batch.rows, origin, dry_run=dry_run, pending=pending
-            )
-            errors = {reject.position: reject.errors for reject in written.rejects}
-            return Reply(200, msgspec.json.encode(errors))
+            return Reply(200, msgspec.json.encode(await put(transaction)))
 
-        if self.job.preview:
-            reply = await self.database.run(work)
-        else:
-            name = f"{self.job.id}-{self.at}-{before}"
-            key = Key(self.job.user, "console", name, hash_of(batch.body))
-            reply = await Keys(self.database, KEY_HOURS).once(key, work)
-            if not reply.replayed:
-                self.count(self.source.table, batch.rows.received - len(_errors.decode(reply.body)))
-        errors = _errors.decode(reply.body)
-        return [Reject(batch.lines[at], batch.rows.records[at], errors[at]) for at in errors]
+        name = f"{self.job.id}-{self.at}-{before}"
+        key = Key(self.job.user, "console", name, hash_of(batch.body))
+        reply = await Keys(self.database, KEY_HOURS).once(key, work)
+        written = msgspec.json.decode(reply.body, type=_Written)
+        if not reply.replayed:
+            self.count(self.source.table, written.counts.added)
+        return written
+
+    async def _put(self, batch: FileBatch, pending: Pending, transaction: Transaction) -> _Written:
+        """Insert the rows, close the rejects that they correct, and log their rejects."""
+        rows = copy(batch.rows)
+        rows.rejects = list(rows.rejects)
+        is_preview, user = self.job.preview, self.job.user
+        corrections = await Corrections.of(transaction, rows, batch.keys, lock=not is_preview)
+        origin = RejectOrigin("api", self.origin, self._key, batch.lines)
+        done = await ingest.ingest(transaction, rows, origin, dry_run=is_preview, pending=pending)
+        errors = {reject.position: reject.errors for reject in done.rejects}
+        keys = {at: corrections.key(at) or key_of(self._key, batch.lines[at]) for at in errors}
+        if not is_preview:
+            await corrections.close_with(transaction, dict(enumerate(done.ids)), user)
+            repeats = ((batch.lines[at], key) for at, key in keys.items())
+            await dismiss_repeated(transaction, self._key, repeats, user)
+        added = done.received - len(errors) - corrections.skipped
+        return _Written(errors, keys, Counts(added=added, skipped=corrections.skipped))
 
     def _show_first(self, batch: FileBatch, refused: Sequence[Reject]) -> None:
         lines = batch.lines[: self.shown]
@@ -263,9 +288,12 @@ def _first_records(file: CsvFile) -> list[tuple[int, str]]:
     ]
 
 
-def _line(reject: Reject) -> bytes:
-    record = msgspec.json.encode(reject.record).decode()
-    return f"{reject.position},{quoted(reject.reasons)},{quoted(record)}\n".encode()
+def _rejects(batch: FileBatch, written: _Written, record: Callable[[int], Any]) -> list[Reject]:
+    """The rejects of a batch with their lines; record: how they show a row, by position."""
+    return [
+        Reject(batch.lines[at], record(at), errors, written.keys[at])
+        for at, errors in written.errors.items()
+    ]
 
 
 def _as_text(reject: Reject) -> Reject:

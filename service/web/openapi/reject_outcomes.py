@@ -6,7 +6,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Sc
 from msgspec import to_builtins
 
 from service.core.tables import TABLES
-from service.core.writes.corrections.rule import MATCHED, Corrected, Rule
+from service.core.writes.corrections.rule import LONGEST, MATCHED, Corrected, Rule
 from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.web.openapi.operations import BATCH_HEADERS, Reply, documented, named, reference
 from service.web.openapi.schemas import sample
@@ -69,6 +69,16 @@ CORRECTIONS = documented(
         required=True,
     ),
     headers=(KEY,),
+)
+FILE = documented(
+    {
+        200: Reply(
+            "The file: line, errors, the name of the reject, and the fields. It has the rejects of "
+            f"files with ids whose records have at most {LONGEST} characters.",
+            media_types=("text/csv",),
+        )
+    },
+    404,
 )
 DISMISSAL = documented(
     {

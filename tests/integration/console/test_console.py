@@ -110,9 +110,9 @@ async def test_a_reject_has_the_line_of_the_file_everywhere(
     ("name", "body", "advice"),
     [
         ("jobs.csv", b"id,job\n1,\n2,Clerk\n", "load that file"),
-        ("jobs.csv", b"job\n \nClerk\n", "new file"),
-        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n", mtime=0), "new file"),
-        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n', mtime=0), "new file"),
+        ("jobs.csv", b"job\n \nClerk\n", "load that file"),
+        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n", mtime=0), "load that file"),
+        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n', mtime=0), "load that file"),
     ],
 )
 async def test_the_page_says_how_to_correct_rejects(

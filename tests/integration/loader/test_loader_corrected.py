@@ -233,3 +233,36 @@ def test_a_reason_of_a_person_names_no_reject() -> None:
     assert repeated(f"{REPEATS}{key}") == key
     for reason in (None, "", key, REPEATS, f"{REPEATS}the one before"):
         assert repeated(reason) == ""
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+async def test_the_open_rejects_are_downloaded_corrected_and_loaded(
+    api: httpx.AsyncClient, database: Database, folder: Folder, delimiter: str
+) -> None:
+    header = delimiter.join(("job_id", "id", "name", "datetime", "department_id"))
+    moment = "2021-01-01T00:00:00Z"
+    rows = [f"1,2,Ana,{moment},two", f'1,3,"E, ve",{moment},two', f"1,4,,{moment},1", "1,5"]
+    lines = [row.replace(",", delimiter).replace(f'"E{delimiter}', '"E,') for row in rows]
+    folder.write(hired_employees=[header, *lines])
+    await load(database, folder.options(delimiter=delimiter, files=hires_of(folder)))
+    reply = await api.get("/rejects/file?table=employees")
+    assert "hired_employees.rejects.csv" in reply.headers["Content-Disposition"]
+    file = folder.path / "hired_employees.rejects.csv"
+    file.write_text(reply.text.replace(",two,", ",2,"))
+    assert '"E, ve"' in reply.text
+    summary = await corrected(database, folder, file)
+    assert (summary.counts.added, summary.rejected) == (2, 2)
+    assert await names(database) == {2: "Ana", 3: "E, ve"}
+    found = await states(database)
+    assert [found["hired_employees.csv", line][0] for line in (2, 3, 4, 5)] == [
+        *["corrected"] * 2,
+        *["open"] * 2,
+    ]
+    rest = (await api.get("/rejects/file?table=employees&origin=hired_employees.csv")).text
+    assert len(rest.splitlines()) == 3
+    assert len((await api.get("/rejects/file?table=jobs")).text.splitlines()) == 1
+    assert len((await api.get("/rejects/file?table=employees&origin=x")).text.splitlines()) == 1
+
+
+def hires_of(folder: Folder) -> tuple[str]:
+    return (str(folder.path / "hired_employees.csv"),)

@@ -7,7 +7,7 @@ with the same content has the same key, so a file from another database closes n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -68,7 +68,7 @@ class Corrections:
             reject = named.get(key)
             if reject is None:
                 continue
-            if reject.closed and not _is_row(reject, rows.get(position)):
+            if reject.closed and not _is_row(reject, batch.table, rows.get(position)):
                 closed.add(position)
             elif not reject.closed:
                 found[position] = (key, reject.id)
@@ -80,29 +80,47 @@ class Corrections:
     def keyed(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Rejects with the key of the open reject that they repeat."""
         return [
-            Reject(one.position, one.record, one.errors, self.open[one.position][0])
-            if one.position in self.open
-            else one
-            for one in rejects
+            Reject(one.position, one.record, one.errors, self.key(one.position)) for one in rejects
         ]
+
+    def key(self, position: int) -> str:
+        """The key of the open reject that a record names; empty without one."""
+        return self.open[position][0] if position in self.open else ""
 
     async def close(self, transaction: Transaction, batch: Batch, user: str) -> None:
         """Close the rejects whose rows are now in the table."""
         rows = zip(batch.positions, batch.rows, strict=True)
         corrected = {position: row for position, row in rows if position in self.open}
         stored = await merge.find(transaction, batch.table, [row[0] for row in corrected.values()])
+        ids = {at: row[0] for at, row in corrected.items() if stored.get(row[0]) == row}
+        await self.close_with(transaction, ids, user)
+
+    async def close_with(
+        self, transaction: Transaction, ids: Mapping[int, int | None], user: str
+    ) -> None:
+        """Close the rejects whose rows have these ids, by position; None has no row."""
         outcomes = [
-            (self.open[position][1], "corrected", user, "", row[0])
-            for position, row in corrected.items()
-            if stored.get(row[0]) == row
+            (number, "corrected", user, "", ids[position])
+            for position, (_, number) in self.open.items()
+            if ids.get(position) is not None
         ]
         if outcomes:
             await transaction.insert(SQL["insert"], outcomes)
 
 
-def _is_row(reject: Named, row: Row | None) -> bool:
+async def dismiss_repeated(
+    transaction: Transaction, origin_key: str, repeats: Iterable[tuple[int, str]], user: str
+) -> None:
+    """Close logged rejects, (line, key), whose rows repeat earlier ones: each is open only once."""
+    for line, key in repeats:
+        if key not in ("", key_of(origin_key, line)):
+            outcome = (user, f"{REPEATS}{key}", origin_key, line)
+            await transaction.execute(SQL["insert_repeated"], outcome)
+
+
+def _is_row(reject: Named, table: Table, row: Row | None) -> bool:
     """Whether a row with this id corrected a reject. Then the id decides, as for all rows."""
-    return row is not None and row[0] == reject.row_id
+    return row is not None and len(row) == len(table.columns) and row[0] == reject.row_id
 
 
 def _remove(batch: Batch, positions: set[int]) -> None:

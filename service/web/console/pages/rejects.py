@@ -54,6 +54,12 @@ class Filters(Struct, frozen=True):
         chosen = {name: value for name, value in {**asdict(self), **changed}.items() if value}
         return f"/console/rejects?{urlencode(chosen)}"
 
+    @property
+    def file(self) -> str:
+        """The address of the open rejects as a file to correct and load."""
+        chosen = {"table": self.table} | ({"origin": self.origin} if self.origin else {})
+        return f"/rejects/file?{urlencode(chosen)}"
+
 
 ANY = Filters()
 

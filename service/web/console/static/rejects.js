@@ -126,8 +126,8 @@ async function offer(input) {
   const line = input.form?.querySelector(".rule");
   if (!line) return;
   const rule = ruleOf(input);
-  const reply = await post("/rejects/corrections?dry_run=true", rule);
-  if (!reply.ok || reply.body.matched < 2 || rule !== ruleOf(input)) {
+  const reply = await post("/rejects/corrections?dry_run=true", rule(0));
+  if (!reply.ok || reply.body.matched < 2 || rule(0) !== ruleOf(input)(0)) {
     line.hidden = true;
     return;
   }
@@ -138,17 +138,19 @@ async function offer(input) {
   line.hidden = false;
 }
 
-function ruleOf(input, after = 0) {
+/** The rule that corrects the value of a field as the user has, for the rejects after an id. */
+function ruleOf(input) {
   const { table: path, source, origin } = input.form.dataset;
-  const place = JSON.stringify({ table: path, source, origin, field: input.name, code: input.dataset.code, after });
-  return `${place.slice(0, -1)},"from":${input.dataset.sent},"to":${jsonOf(input)}}`;
+  const place = { table: path, source, origin, field: input.name, code: input.dataset.code };
+  const values = `"from":${input.dataset.sent},"to":${jsonOf(input)}`;
+  return (after) => `${JSON.stringify({ ...place, after }).slice(0, -1)},${values}}`;
 }
 
 async function correctAll(button) {
   button.disabled = true;
   let corrected = 0, failed = 0, after = 0;
   while (after !== null) {
-    const reply = await post("/rejects/corrections", button.rule.replace('"after":0', `"after":${after}`));
+    const reply = await post("/rejects/corrections", button.rule(after));
     if (!reply.ok) {
       button.disabled = false;
       return tell(button.form, reply.body);
