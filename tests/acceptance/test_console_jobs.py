@@ -20,7 +20,7 @@ from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.console import events, start
+from tests.support.console import UPLOAD, begin, events, start
 from tests.support.hires import count
 from tests.support.processes import peak, resident
 from tests.support.program import Service
@@ -91,7 +91,7 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        job = await begin(one, "j.ndjson", ndjson())
         assert (await events(two, job))[-1]["state"] == "ready"
         confirm = f"/console/jobs/{job}/confirm"
         replies = await asyncio.gather(
@@ -131,7 +131,7 @@ async def test_a_load_is_watched_from_another_process(
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        job = await begin(one, "j.ndjson", ndjson())
         await events(two, job)
         await start(one, f"/console/jobs/{job}/confirm", json={})
         progress = await events(two, job)
@@ -209,7 +209,7 @@ async def _load(
         for piece in pieces:
             yield piece
 
-    job = await start(client, f"/console/loads?table=jobs&name={name}", content=sent())
+    job = await begin(client, name, sent())
     assert (await events(client, job))[-1]["state"] == "ready"
     await start(client, f"/console/jobs/{job}/confirm", json={})
     return job, (await events(client, job))[-1]
@@ -222,7 +222,7 @@ async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(
     before = set(folder.glob("*"))
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (MIB, MIB))
     async with service.client(USER, PASSWORD) as client:
-        reply = await client.post("/console/loads?table=jobs&name=j.csv", content=b"x" * 2 * MIB)
+        reply = await client.post(UPLOAD, content=b"x" * 2 * MIB)
         assert reply.status_code == 507
         assert "Make room" in reply.json()["detail"]
         assert set(folder.glob("*")) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 
 import msgspec
@@ -117,11 +118,27 @@ async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     assert reply.status_code == 201, reply.text
     verdict = await ready.post([NULLS])
     (key,) = verdict["ids"]
-    for page in ("/console/tables/contracts", f"/console/tables/contracts/{key}"):
-        shown = await ready.client.get(page)
-        assert shown.status_code == 200, shown.text
-        assert "None" not in shown.text
+    row = f"/console/tables/contracts/{key}"
+    assert (await ready.client.patch(f"/contracts/{key}", json=CHANGED)).status_code == 200
+    listed, shown = [await ready.client.get(page) for page in ("/console/tables/contracts", row)]
+    for reply in (listed, shown):
+        assert reply.status_code == 200, reply.text
+        assert "None" not in reply.text
+    assert all(name in shown.text for name in ("<ins>false</ins>", "<ins>1.50</ins>", "Ana</a>"))
     assert "-99999999.99" in (await ready.client.get("/console/tables/contracts")).text
+
+
+async def test_the_console_searches_each_type(ready: Company) -> None:
+    full, nulls, _, zeros = (await ready.post([FULL, NULLS, BARE, ZEROS]))["ids"]
+    for query, found in [
+        ("title=O&note=%C3%9Cn&employee=An&job=Clerk", {full, zeros}),
+        ("signed_from=2021-07-27&signed_before=2021-07-28&remote=false", {zeros}),
+        ("balance=0&salary=0&insured=true&grade=", {zeros}),
+        (f"starts_on_from=1000-01-01&id={nulls}&order=-title", {nulls}),
+    ]:
+        page = await ready.client.get(f"/console/tables/contracts?{query}")
+        assert page.status_code == 200, page.text
+        assert set(map(int, re.findall(r"/contracts/(\d+)", page.text))) == found, query
 
 
 async def test_the_tests_of_all_tables_pass_with_it(

@@ -19,7 +19,7 @@ from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, 
 OURS = {
     *(table.name for table in TABLES),
     *("console_jobs", "idempotency_keys", "loads", "reject_outcomes", "rejects"),
-    "schema_migrations",
+    *("row_changes", "schema_migrations"),
 }
 """The tables of the program."""
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))

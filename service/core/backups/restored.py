@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -12,8 +12,9 @@ from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.errors import BackupError, RowsRefused
 from service.core.rules.batch import Batch
-from service.core.tables import Table
+from service.core.tables import Table, by_path
 from service.core.threads import in_thread
+from service.core.writes.rows_by_day import RowCounts
 
 Mode = Literal["replace", "merge"]
 
@@ -59,6 +60,12 @@ def check_total(table: Table, found: Checksum, expected: Checksum) -> None:
             f"After the restore {table.path} would have {found.rows} rows with checksum {found}, "
             f"not the backup's {expected.rows} with {expected}; nothing was changed."
         )
+
+
+def count_restored(counts: RowCounts, user: str, tables: Iterable[Restored]) -> None:
+    """Count the rows that a restore has added."""
+    for one in tables:
+        counts.add("restore", user, by_path(one.table), one.added)
 
 
 def refuse(batch: Batch, position: int) -> None:

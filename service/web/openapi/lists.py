@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 )
 
 from service.core.reads.filters import Filter, filters_of
-from service.core.reads.lines import Formulas
+from service.core.reads.lines import Form, Formulas
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import parents_of
 from service.core.reads.query import PAGE
@@ -57,6 +57,7 @@ def parameters(table: Table) -> list[Parameter]:
         _query("after", after, "the `next` of the last page; in the order of ids, any id"),
         _query("order", _choice(orders, "id"), "how rows are sorted, `-` for descending"),
         _query("count", _choice(["exact"]), "also count the rows of all pages, which reads them"),
+        FORMAT,
         FORMULAS,
         *filters,
     ]
@@ -86,6 +87,11 @@ def _query(name: str, schema: Schema, text: str) -> Parameter:
     return Parameter(name, "query", schema, description=text)
 
 
+FORMAT = _query(
+    "format",
+    _choice(["json", *get_args(Form)]),
+    "the media type, for clients that cannot set `Accept`, such as links; it wins over `Accept`",
+)
 FORMULAS = _query(
     "formulas",
     _choice([*get_args(Formulas)], "keep"),
@@ -101,5 +107,5 @@ REJECTS = documented(
         )
     },
     404,
-    headers=(FORMULAS,),
+    headers=(FORMAT, FORMULAS),
 )

@@ -183,7 +183,7 @@ async def test_a_token_belongs_to_its_order(hires: httpx.AsyncClient) -> None:
 async def test_unknown_parameters_name_the_filters(hires: httpx.AsyncClient) -> None:
     detail = (await hires.get("/employees?departmnt_id=3")).json()["detail"]
     known = (
-        "after, count, department_id, expand, formulas, hired_before, hired_from, id, job_id, "
-        "limit, name, order"
+        "after, count, department_id, expand, format, formulas, hired_before, hired_from, id, "
+        "job_id, limit, name, order"
     )
     assert f"Known: {known}." in detail

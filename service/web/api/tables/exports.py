@@ -19,12 +19,18 @@ from service.web.api.downloads import Download, download, gzipped
 JSON = "application/json"
 FORMS: dict[str, Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
 """The form of a file by its media type."""
+FORMATS: dict[str, str] = {"json": JSON, **{form: kind for kind, form in FORMS.items()}}
+"""The media type by the parameter `format`, for clients that cannot set a header, such as links."""
 OF_PAGES = ("limit", "count")
 FORMULAS = get_args(Formulas)
 
 
-def media_type_of(request: Request[Any, Any, Any]) -> str:
-    """The media type of a list that a client prefers."""
+def media_type_of(request: Request[Any, Any, Any], texts: Texts) -> str:
+    """The media type of a list: `format`, else what the client prefers; ParameterError."""
+    if "format" in texts:
+        if texts["format"][0] not in FORMATS:
+            raise ParameterError({"format": f"must be one of {', '.join(FORMATS)}"})
+        return FORMATS[texts["format"][0]]
     return str(request.accept.best_match([JSON, *FORMS], JSON))
 
 

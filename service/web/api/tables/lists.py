@@ -15,12 +15,12 @@ from service.core.errors import ParameterError
 from service.core.reads import pages
 from service.core.reads.filters import filters_of
 from service.core.reads.parents import parents_of
-from service.core.reads.query import Query, Texts, limit_of, query_of, read_all
+from service.core.reads.query import Texts, limit_of, query_of, read_all
 from service.core.tables import Table
 from service.web.api.parameters import texts_of
 from service.web.api.tables import exports
 
-ANY_LIST = ("after", "limit", "order", "count", "formulas")
+ANY_LIST = ("after", "limit", "order", "count", "format", "formulas")
 """The parameters of every list."""
 
 
@@ -37,7 +37,8 @@ def repeatable(table: Table) -> tuple[str, ...]:
 
 async def answer(table: Table, request: Request[Any, Any, Any], state: State) -> ASGIResponse:
     """The list in the media type that the client prefers."""
-    texts, media_type = texts_of(request), exports.media_type_of(request)
+    texts = texts_of(request)
+    media_type = exports.media_type_of(request, texts)
     if media_type in exports.FORMS:
         return await exports.rows(table, request, state, media_type, texts)
     return await _page(table, request, texts, state.database)
@@ -49,7 +50,7 @@ async def _page(
     query, limit, exact, _ = read_all(
         lambda: query_of(table, texts),
         lambda: limit_of(texts),
-        lambda: _wants_count(texts),
+        lambda: wants_count(texts),
         lambda: exports.refuse_formulas(texts),
     )
     page = await pages.page(database, query, limit)
@@ -67,14 +68,8 @@ def page_reply(request: Request[Any, Any, Any], page: dict[str, Any]) -> ASGIRes
     return ASGIResponse(body=msgspec.json.encode(page), media_type=exports.JSON, headers=headers)
 
 
-async def list_rows(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
-    """Rows of a table by id, and the `after` of the next page, None on the last."""
-    query: Query = query_of(table, {"after": [str(after)]})
-    page = await pages.page(database, query, limit)
-    return {"rows": page.rows, "next": page.next}
-
-
-def _wants_count(texts: Texts) -> bool:
+def wants_count(texts: Texts) -> bool:
+    """Whether the rows of all pages are to be counted; ParameterError."""
     if texts.get("count", ["exact"]) != ["exact"]:
         raise ParameterError({"count": "must be exact, or be left out"})
     return "count" in texts
