@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from service.core.database.transactions import Database
 from tests.support import browser as browsers
-from tests.support.browser import HIRES_CSV, Seen, chosen
+from tests.support.browser import HIRES_CSV, Seen, checked
 from tests.support.hires import add_parents, count, names
 
 pytestmark = [
@@ -40,7 +40,7 @@ async def test_an_operators_day(page: Page, database: Database, seen: Seen) -> N
 
 
 async def _load_the_good_rows(page: Page, database: Database) -> None:
-    await chosen(page, "hired_employees.csv", HIRES_CSV)
+    await checked(page, {"hired_employees.csv": HIRES_CSV})
     rejected = page.get_by_role("region", name="Rejected rows")
     for reason in ("name is missing", "datetime is no real date", "department_id 99 is not in"):
         await expect(rejected).to_contain_text(reason)
@@ -94,7 +94,7 @@ async def _read_the_report(page: Page) -> None:
 
 
 async def test_rows_without_ids_get_new_ones(page: Page, database: Database) -> None:
-    await chosen(page, "jobs.ndjson", '{"job": "Clerk"}\n{"job": ""}\n{"job": "Baker"}\n')
+    await checked(page, {"jobs.ndjson": '{"job": "Clerk"}\n{"job": ""}\n{"job": "Baker"}\n'})
     await expect(page.get_by_role("region", name="Rejected rows")).to_contain_text("blank")
     await expect(page.get_by_role("region", name="Row by row")).to_contain_text("good")
     await page.reload()
@@ -122,7 +122,7 @@ async def test_a_file_that_cannot_be_read_gets_advice(page: Page, database: Data
     await page.locator("#file").set_input_files(
         {"name": "jobs.csv", "mimeType": "text/csv", "buffer": b"id,nonsense\n1,a\n"}
     )
-    await page.get_by_role("button", name="Check the file").click()
+    await page.get_by_role("button", name="Check the files").click()
     await expect(page.get_by_role("alert").filter(has_text="its columns are")).to_be_visible()
 
 

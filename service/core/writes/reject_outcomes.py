@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -77,6 +78,12 @@ async def dismiss(transaction: Transaction, key: int, reason: str, user: str) ->
     return Outcome(key, "dismissed", user, reason)
 
 
+async def reject_of(fetch: Fetch, table: Table, row_id: int) -> int | None:
+    """The last reject whose correction made a row."""
+    found = await fetch(SQL["of_row"], (row_id, table.name))
+    return int(found[0][0]) if found else None
+
+
 async def summary(fetch: Fetch) -> Summary:
     """The open rejects by table, source, day and code."""
     groups = await fetch(SQL["summary"])
@@ -87,6 +94,17 @@ async def summary(fetch: Fetch) -> Summary:
         if int(count)  # a sum is a decimal, which the driver returns as text
     ]
     return Summary(sum(group[3] for group in groups), rows)
+
+
+async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) -> dict[str, int]:
+    """How many of the newest open rejects have each code; "" counts all of them.
+
+    chosen: the table, the source and the origin, None for any; limit: the most that are counted.
+    """
+    pairs = [value for value in chosen for _ in range(2)]
+    ((count, *counts),) = await fetch(SQL["count_by_code"], (*pairs, limit))
+    codes = zip(CODES, counts, strict=True)
+    return {"": count, **{code: int(some) for code, some in codes if int(some or 0)}}
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:

@@ -37,7 +37,8 @@ async def report_page(
     order: FromQuery[str] = "department",
 ) -> Template:
     if order not in ORDERS:
-        raise ParameterError("order", f"must be one of {', '.join(COLUMNS)}, or one with - before")
+        text = f"must be one of {', '.join(COLUMNS)}, or one with - before"
+        raise ParameterError({"order": text})
     years = await reports.years(reader)
     year, department = year or next(iter(years), None), _id(department_id)
     chosen = {"year": year, "department_id": department, "order": order}
@@ -51,7 +52,7 @@ def _id(text: str) -> int | None:
         return None
     if text.isascii() and text.isdecimal() and len(text) < 11 and 1 <= int(text) <= MAX_ID:
         return int(text)
-    raise ParameterError("department_id", f"must be a whole number from 1 to {MAX_ID}")
+    raise ParameterError({"department_id": f"must be a whole number from 1 to {MAX_ID}"})
 
 
 async def _content(
