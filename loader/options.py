@@ -18,6 +18,7 @@ class Options:
     """Options from the command line.
 
     reconnect_seconds: how long to wait for a lost database. small_blocks: use less memory; slower.
+    user: who closes the rejects that the files correct.
     """
 
     data_dir: Path
@@ -32,6 +33,7 @@ class Options:
     workers: int = WORKERS
     reconnect_seconds: float = 30
     small_blocks: bool = False
+    user: str = "loader"
 
     @property
     def checkpoint_key(self) -> str:

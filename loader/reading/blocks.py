@@ -39,6 +39,8 @@ def blocks(
                 continue
             block.keep(range(first + 1, len(block.records)))
             header = False
+        if layout.keyed:
+            block.keys = [layout.key(text) for text in block.texts]
         block.records = layout.arrange(block.records)
         yield block
 

@@ -13,6 +13,7 @@ from loader.reading.splitter import Block
 from service.core.rules.batch import Batch, Records, from_texts
 from service.core.rules.reject import Reject
 from service.core.writes.checkpoint import Position
+from service.core.writes.corrections.files import key_of
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ class CsvFile:
                 reject.errors = [error]
         return batch
 
-
-def at_lines(rejects: list[Reject], block: Block) -> list[Reject]:
-    """The rejects, each with the line on which its record begins."""
-    return [
-        Reject(block.lines[reject.position], reject.record, reject.errors) for reject in rejects
-    ]
+    def at_lines(self, rejects: list[Reject], block: Block) -> list[Reject]:
+        """The rejects, each with the line on which its record begins, and its key."""
+        placed = ((block.lines[reject.position], reject) for reject in rejects)
+        return [
+            Reject(line, one.record, one.errors, one.key or key_of(self.fingerprint, line))
+            for line, one in placed
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -93,6 +94,17 @@ async def summary(fetch: Fetch) -> Summary:
         if int(count)  # a sum is a decimal, which the driver returns as text
     ]
     return Summary(sum(group[3] for group in groups), rows)
+
+
+async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) -> dict[str, int]:
+    """How many of the newest open rejects have each code; "" counts all of them.
+
+    chosen: the table, the source and the origin, None for any; limit: the most that are counted.
+    """
+    pairs = [value for value in chosen for _ in range(2)]
+    ((count, *counts),) = await fetch(SQL["count_by_code"], (*pairs, limit))
+    codes = zip(CODES, counts, strict=True)
+    return {"": count, **{code: int(some) for code, some in codes if int(some or 0)}}
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:

@@ -21,13 +21,23 @@ function watch(id) {
       return;
     }
     if (summary.share) Object.assign(find("#progress"), { max: 100, value: summary.share });
-    find("#counts").textContent = summary.message || summary.rows.map((row) =>
-      Object.entries(row).map(([name, value]) => `${name} ${number(value)}`).join(", ")).join("; ");
+    find("#counts").textContent = summary.message;
+    showFiles(summary.rows);
   };
   // The browser reconnects after a broken connection, but not after an error such as 503.
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) setTimeout(watch, 3000, id);
   };
+}
+
+/** Show the state and the counts of each file of a load. */
+function showFiles(files) {
+  const rows = document.querySelectorAll("#files tbody tr");
+  if (files[0]?.state && rows.length !== files.length) location.reload(); // the table begins now
+  rows.forEach((row, at) => row.querySelectorAll("[data-name]").forEach((cell) => {
+    const value = files[at][cell.dataset.name];
+    cell.textContent = typeof value === "number" ? number(value) : value;
+  }));
 }
 
 const job = find("#job");
