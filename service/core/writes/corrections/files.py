@@ -112,10 +112,14 @@ async def dismiss_repeated(
     transaction: Transaction, origin_key: str, repeats: Iterable[tuple[int, str]], user: str
 ) -> None:
     """Close logged rejects, (line, key), whose rows repeat earlier ones: each is open only once."""
-    for line, key in repeats:
-        if key not in ("", key_of(origin_key, line)):
-            outcome = (user, f"{REPEATS}{key}", origin_key, line)
-            await transaction.execute(SQL["insert_repeated"], outcome)
+    keys = {line: key for line, key in repeats if key not in ("", key_of(origin_key, line))}
+    for lines in chunks(sorted(keys)):
+        found = sql.with_in_list(SQL["at_lines"], len(lines))
+        outcomes = [
+            (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
+            for number, line in await transaction.fetch(found, (origin_key, *lines))
+        ]
+        await transaction.insert(SQL["insert"], outcomes)
 
 
 def _is_row(reject: Named, table: Table, row: Row | None) -> bool:
