@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, expect
 
 from service.core.database.transactions import Database
 from tests.support import browser as browsers
@@ -87,8 +87,11 @@ async def test_files_are_chosen_by_keyboard(page: Page, database: Database) -> N
     await choosing.focus()
     async with page.expect_file_chooser() as chooser:
         await page.keyboard.press("Enter")
-    file = {"name": "jobs.csv", "mimeType": "text/csv", "buffer": b"1,Clerk\n"}
-    await (await chooser.value).set_files([file, {**file, "buffer": b"2,Baker\n"}])
+    files: list[FilePayload] = [
+        {"name": "jobs.csv", "mimeType": "text/csv", "buffer": content}
+        for content in (b"1,Clerk\n", b"2,Baker\n")
+    ]
+    await (await chooser.value).set_files(files)
     check = page.get_by_role("button", name="Check the files")
     await expect(check).to_be_enabled()
     await check.press("Enter")

@@ -147,11 +147,11 @@ async def test_a_job_is_confirmed_followed_and_finished_by_the_other_replica(
     one, two = replicas
     lines = b"\n".join(b'{"job": "Clerk %d"}' % number for number in range(3000))
     for number in range(5):
-        begin, confirm = (one, two) if number % 2 else (two, one)
-        job = await begin(begin, "j.ndjson", lines)
+        first, confirm = (one, two) if number % 2 else (two, one)
+        job = await begin(first, "j.ndjson", lines)
         assert (await events(confirm, job))[-1]["state"] == "ready"
         await start(confirm, f"/console/jobs/{job}/confirm", json={})
-        assert (await events(begin, job))[-1]["state"] == "done"
+        assert (await events(first, job))[-1]["state"] == "done"
     assert await count(database, "jobs") == 5 * 3000
 
 

@@ -36,6 +36,7 @@ async def many(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 def clicks() -> Iterator[str]:
     """The addresses that a user clicks through: rows, tables, searches in every order."""
+    yield "/"
     yield from (f"{EMPLOYEES}/{key}" for key in (1, ROWS // 2, ROWS))
     yield from ("/console/tables/departments/3", "/console/tables/jobs/7")
     yield from ("/console/tables/departments", "/console/tables/jobs?job=jobs+1")
