@@ -61,7 +61,9 @@ class Corrections:
         cls, transaction: Transaction, batch: Batch, keys: Sequence[str], *, lock: bool = True
     ) -> Corrections:
         """Find the rejects by their keys, one for each record; lock: others cannot close them."""
-        named = await _find(transaction, batch.table, keys, lock=lock) if any(keys) else {}
+        if not any(keys):
+            return cls({})
+        named = await _find(transaction, batch.table, keys, lock=lock)
         rows = dict(zip(batch.positions, batch.rows, strict=True))
         found, closed = dict[int, tuple[str, int]](), set[int]()
         for position, key in enumerate(keys):
@@ -89,6 +91,8 @@ class Corrections:
 
     async def close(self, transaction: Transaction, batch: Batch, user: str) -> None:
         """Close the rejects whose rows are now in the table."""
+        if not self.open:
+            return
         rows = zip(batch.positions, batch.rows, strict=True)
         corrected = {position: row for position, row in rows if position in self.open}
         stored = await merge.find(transaction, batch.table, [row[0] for row in corrected.values()])
