@@ -141,7 +141,7 @@ async def test_a_record_of_a_file_with_another_order_shows_its_own_fields(
     file = str(folder.path / "hired_employees.csv")
     await load(database, folder.options(files=(file,), delimiter=";"))
     text = await shown(api)
-    values = re.findall(r'id="field-\w+" name="(\w+)" value="([^"]*)"', text)
+    values = re.findall(r'id="field-\w+" name="(\w+)" type="text" value="([^"]*)"', text)
     assert dict(values) == {
         "id": "7",
         "name": "",
