@@ -32,15 +32,12 @@ async function explain(input) {
   const { parents, by } = input.dataset;
   const note = input.parentElement.querySelector(".note");
   const typed = input.value.trim();
-  note.textContent = "";
   if (typed && !/^\d+$/.test(typed)) {
     const named = (await parentsOf(input, [typed])).filter((row) => row[by] === typed);
-    if (named.length !== 1) return;
-    input.value = named[0].id;
+    if (named.length === 1) input.value = named[0].id;
   }
-  if (!input.value) return;
-  const reply = await send("GET", `${parents}/${input.value.trim()}`);
-  note.textContent = reply.ok ? reply.body[by] : reply.body.detail;
+  const reply = await send("GET", `${parents}?limit=1&id=${encodeURIComponent(input.value.trim())}`);
+  note.textContent = reply.ok ? reply.body.rows[0]?.[by] ?? "There is no such row." : "";
 }
 
 let last;

@@ -16,6 +16,7 @@ function changesIn(form) {
 }
 
 const form = find("#edit");
+if (form) form.hidden = false;
 
 function done(text) {
   toastNext(text);
