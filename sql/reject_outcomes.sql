@@ -26,10 +26,8 @@ SELECT id FROM rejects WHERE id IN (%s) ORDER BY id FOR UPDATE;
 -- name: closed_among
 SELECT reject_id, row_id FROM reject_outcomes WHERE reject_id IN (%s);
 
--- A reject of a file whose row repeats another reject, which stays open in its place.
--- name: insert_repeated
-INSERT INTO reject_outcomes (reject_id, state, closed_by, reason)
-SELECT id, 'dismissed', %s, %s FROM rejects WHERE origin_key = %s AND position = %s;
+-- name: at_lines
+SELECT id, position FROM rejects WHERE origin_key = %s AND position IN (%s);
 
 -- The open rejects of a file or a request that have an error. The error is an object that the
 -- errors must contain.
