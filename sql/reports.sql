@@ -4,8 +4,8 @@
 -- name: latest_year
 SELECT YEAR(MAX(`datetime`)) FROM hired_employees;
 
--- name: years
-SELECT YEAR(MIN(`datetime`)), YEAR(MAX(`datetime`)) FROM hired_employees;
+-- name: latest_year_before
+SELECT YEAR(MAX(`datetime`)) FROM hired_employees WHERE `datetime` < %s;
 
 -- In no order: core/reports.py makes it alphabetical, as no collation is on all engines.
 -- name: hires_by_quarter

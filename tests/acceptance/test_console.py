@@ -81,11 +81,11 @@ async def _restore(page: Page, database: Database, seen: Seen) -> None:
 
 async def _read_the_report(page: Page) -> None:
     await page.goto("/console/reports")
-    quarters = page.get_by_role("region", name="Hires by quarter").get_by_role("row")
+    quarters = page.get_by_role("region", name="Hires by department and job").get_by_role("row")
     assert [await row.inner_text() for row in (await quarters.all())[1:]] == [
-        "departments 1\tjobs 1\t1\t0\t0\t0",
-        "departments 1\tjobs 2\t0\t0\t0\t1",
-        "departments 2\tjobs 1\t0\t1\t0\t0",
+        "departments 1\tjobs 1\t1\t0\t0\t0\t1\t0\t+1",
+        "departments 1\tjobs 2\t0\t0\t0\t1\t1\t0\t+1",
+        "departments 2\tjobs 1\t0\t1\t0\t0\t1\t0\t+1",
     ]
     async with page.expect_download() as download:
         await page.get_by_role("link", name="Hires by quarter as CSV").click()

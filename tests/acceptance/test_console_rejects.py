@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
 from tests.support import browser as browsers
-from tests.support.browser import Seen
+from tests.support.browser import Seen, checked
 from tests.support.csv_files import Folder, hire, names
 
 pytestmark = [
@@ -147,8 +147,7 @@ async def test_a_record_without_fields_is_typed_anew(
 
 
 async def test_broken_json_is_mended_as_text(page: Page, database: Database) -> None:
-    await page.goto("/console/load")
-    await browsers.chosen(page, "jobs.ndjson", '{"job": "Clerk"}\n{"job": "Cook"\n', "jobs")
+    await checked(page, {"jobs.ndjson": '{"job": "Clerk"}\n{"job": "Cook"\n'})
     await page.get_by_role("button", name="Load the good rows").click()
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=20_000)
     await page.goto("/console/rejects")

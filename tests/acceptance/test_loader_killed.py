@@ -7,7 +7,6 @@ import json
 import random
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from service.core.database.migrations import migrate
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests.support import engine, program, servers
+from tests.support import engine, program
 from tests.support.csv_files import until_blocks_are_in
 from tests.support.servers import Embedded, Server
 from tests.support.sizes import sized
@@ -196,12 +195,6 @@ async def test_a_load_continues_after_the_embedded_database_is_killed(tmp_path: 
     assert hires["added"] + hires["unchanged"] + hires["rejected"] == hires["read"] == 60_000
     assert again.summary[-1]["unchanged"] == hires["added"] + hires["unchanged"]
     assert (again.checksums, again.rejects) == (done.checksums, done.rejects)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.running(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

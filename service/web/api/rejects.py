@@ -16,12 +16,12 @@ from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.query import PAGE
 from service.core.tables import by_path
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
     MAX_AFTER,
-    PAGE,
     PARAMETERS,
     After,
     InjectedDatabase,

@@ -13,6 +13,7 @@ from litestar.response.base import ASGIResponse
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.query import PAGE
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
 from service.core.tables import Table
@@ -21,7 +22,6 @@ from service.core.writes.row_changes import RowChange, changes_after
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
 from service.web.api.parameters import (
-    PAGE,
     PARAMETERS,
     REPEATABLE,
     After,
@@ -72,10 +72,8 @@ def _page(table: Table) -> HTTPRouteHandler:
         operation_class=listed.lists(table),
         opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
-    async def page(
-        request: Request[Any, Any, Any], state: State, limit: Limit = PAGE
-    ) -> ASGIResponse:
-        return await lists.answer(table, request, state, limit)
+    async def page(request: Request[Any, Any, Any], state: State) -> ASGIResponse:
+        return await lists.answer(table, request, state)
 
     return page
 

@@ -26,7 +26,7 @@ from service.core.writes.merge import OnConflict
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import InjectedReader
-from service.web.api.reports import CSV, Year
+from service.web.api.reports import CSV, DepartmentId, Year
 from service.web.console import backup_jobs, loads, uploads
 from service.web.console.job_files import (
     LoadFile,
@@ -232,11 +232,14 @@ async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 @get("/reports/{name:str}")
 async def report_file(
-    reader: InjectedReader, name: FromPath[str], year: Year = None
+    reader: InjectedReader,
+    name: FromPath[str],
+    year: Year = None,
+    department_id: DepartmentId = None,
 ) -> Response[bytes]:
     for report in REPORTS:
         if name == f"{report.path}.csv":
-            body = report.as_csv(await report.rows(reader, year)).encode()
+            body = report.as_csv(await report.rows(reader, year, department_id)).encode()
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
             return Response(body, media_type=CSV, headers=headers)
     raise NotFoundError(f"There is no report {name[:100]!r}.")

@@ -241,3 +241,13 @@ async def test_static_files_have_the_media_type_that_browsers_need(
 ) -> None:
     reply = await client.get(f"/console/static/{name}")
     assert reply.headers["Content-Type"].partition(";")[0] == media_type
+
+
+async def test_a_browser_keeps_a_static_file_until_it_changes(client: httpx.AsyncClient) -> None:
+    first = await client.get("/console/static/console.css")
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    (tag,) = first.headers.get_list("ETag")
+    again = await client.get("/console/static/console.css", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    other = await client.get("/console/static/console.css", headers={"If-None-Match": '"old"'})
+    assert other.content == first.content

@@ -62,7 +62,12 @@ ALL = {
         ("employees.rejects.csv", b"x", "employees", "its name"),
         ("april.csv", HIRES, "employees", "its header"),
         ("april.csv", b"line,errors,ID, job\n", "jobs", "its header"),
-        ("april.csv.gz", gzip.compress(b"department\nSales\n", mtime=0), "departments", "its header"),
+        (
+            "april.csv.gz",
+            gzip.compress(b"department\nSales\n", mtime=0),
+            "departments",
+            "its header",
+        ),
         ("april.ndjson", POSTED, "employees", "its header"),
         ("jobs.csv", b"id,department\n1,Sales\n", "departments", "its header"),
         ("jobs.csv", b"id,job\n", "jobs", "its name and its header"),

@@ -13,6 +13,7 @@ from loader.reporting.summary import Summary
 from service.core.database.transactions import Database
 from service.core.writes.corrections.files import REPEATS, key_of, repeated
 from tests.support.csv_files import Folder, Interrupted, StopAfter, hire, names
+from tests.support.hires import add_parents
 
 BAD = [hire(1), hire(2, department=9), "3,,2021-01-01T00:00:00Z,1,1", hire(4, department="two")]
 
@@ -205,7 +206,7 @@ async def test_a_file_of_an_older_version_is_loaded(database: Database, folder: 
 async def test_an_interrupted_load_closes_each_reject_once(
     database: Database, folder: Folder
 ) -> None:
-    count = 40_000
+    count = 12_000
     file = await rejected(database, folder, [hire(at, department=9) for at in range(1, count + 1)])
     good = file.read_text().replace("Z,9,", "Z,2,").splitlines()
     good[100] = good[100].replace("Z,2,", "Z,8,")
@@ -239,6 +240,7 @@ def test_a_reason_of_a_person_names_no_reject() -> None:
 async def test_the_open_rejects_are_downloaded_corrected_and_loaded(
     api: httpx.AsyncClient, database: Database, folder: Folder, delimiter: str
 ) -> None:
+    await add_parents(database, range(1, 3))
     header = delimiter.join(("job_id", "id", "name", "datetime", "department_id"))
     moment = "2021-01-01T00:00:00Z"
     rows = [f"1,2,Ana,{moment},two", f'1,3,"E, ve",{moment},two', f"1,4,,{moment},1", "1,5"]

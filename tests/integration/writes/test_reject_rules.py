@@ -29,8 +29,9 @@ TWO = {
 }
 
 
-async def correct_all(client: Client, query: str = "", **changed: Any) -> Any:
-    reply = await client.post(f"/rejects/corrections{query}", json={**TWO, **changed})
+async def correct_all(client: Client, changed: Any = None, *, query: str = "", **more: Any) -> Any:
+    rule = {**TWO, **(changed or {}), **more}
+    reply = await client.post(f"/rejects/corrections{query}", json=rule)
     assert reply.status_code == 200, reply.text
     return reply.json()
 
@@ -53,7 +54,7 @@ async def test_one_rule_corrects_the_same_fault(
     lines += [line_of(5, department="three"), line_of(6, department="two", job=9)]
     lines += ['7,"Ana, 7",2021-01-01T00:00:00Z, two ,1']
     await loaded(database, tmp_path, lines)
-    preview = await correct_all(api, "?dry_run=true")
+    preview = await correct_all(api, query="?dry_run=true")
     assert (preview["matched"], preview["corrected"], preview["failed"]) == (5, 4, 1)
     assert await open_lines(api) == [2, 3, 4, 5, 6, 7]
     done = await correct_all(api)
@@ -88,14 +89,14 @@ async def test_another_fault_is_left_alone(
     api: Client, database: Database, tmp_path: Path, other: dict[str, Any]
 ) -> None:
     await loaded(database, tmp_path, [line_of(2, department="two")])
-    done = await correct_all(api, **other)
+    done = await correct_all(api, other)
     assert (done["matched"], done["next"]) == (0, None)
     assert await open_lines(api) == [1]
 
 
 async def test_an_empty_field_is_filled(api: Client, database: Database, tmp_path: Path) -> None:
     await loaded(database, tmp_path, [line_of(1, department=""), line_of(2, department="two")])
-    done = await correct_all(api, **{"code": "missing", "from": None})
+    done = await correct_all(api, {"from": None}, code="missing")
     assert (done["matched"], done["corrected"]) == (1, 1)
 
 
@@ -113,10 +114,10 @@ async def test_posted_rows_are_corrected_with_new_ids(api: Client, database: Dat
     rows = [hire(department_id="two"), hire(department_id="two", name=" "), hire(department_id=9)]
     await api.post("/employees", json=rows)
     place = {"source": "api", "origin": "POST /employees"}
-    done = await correct_all(api, **place)
+    done = await correct_all(api, place)
     assert (done["matched"], done["corrected"], done["failed"]) == (2, 1, 1)
     assert codes(done["failures"][0]) == {("name", "blank")}
-    done = await correct_all(api, **place, **{"code": "not_found", "from": 9, "to": 1})
+    done = await correct_all(api, {**place, "code": "not_found", "from": 9, "to": 1})
     assert (done["matched"], done["corrected"]) == (1, 1)
     assert await count(database, "hired_employees") == 2
 
@@ -127,7 +128,7 @@ async def test_json_stays_strict(api: Client, database: Database) -> None:
     await api.post("/employees", json=[hire(department_id="two", job_id="1")])
     done = await correct_all(api, source="api", origin="POST /employees")
     assert codes(done["failures"][0]) == {("job_id", "type")}
-    assert (await correct_all(api, source="api", origin="POST /employees", **{"from": 2}))[
+    assert (await correct_all(api, {"from": 2}, source="api", origin="POST /employees"))[
         "matched"
     ] == 0
 

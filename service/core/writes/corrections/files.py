@@ -146,7 +146,7 @@ async def _find(
             found |= {number: f"{file}:{line}" for number, line in rows}
     if lock:
         await among(transaction, "locked_among", found)
-    closed = dict(await among(transaction, "closed_among", found))
+    closed: dict[int, int | None] = dict(await among(transaction, "closed_among", found))
     return {
         key: Named(number, closed=number in closed, row_id=closed.get(number))
         for number, key in found.items()

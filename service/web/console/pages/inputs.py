@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import Parent
-from service.core.rules.field_types import Boolean, Date, Kind, Moment, Whole
+from service.core.rules.field_types import Boolean, Date, Moment, Whole
+from service.core.rules.kind import Kind
 from service.core.tables import Field
 
 SUGGESTED = 20

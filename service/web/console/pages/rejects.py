@@ -65,14 +65,14 @@ ANY = Filters()
 
 
 def chosen(
-    state: FromQuery[State] = "open",
+    state_: Annotated[State, QueryParameter(name="state")] = "open",
     table: FromQuery[str] = "",
     source: FromQuery[Source] = "",
     origin: FromQuery[str] = "",
     code: FromQuery[str] = "",
 ) -> Filters:
     """The filters in the address."""
-    return Filters(state, table, source, origin, code)
+    return Filters(state_, table, source, origin, code)
 
 
 @get("/console/rejects", dependencies={"filters": Provide(chosen, sync_to_thread=False)})

@@ -80,7 +80,7 @@ class Search:
     def refuse(self, error: ParameterError) -> str:
         """What is wrong with a value, as a sentence."""
         self.invalid = True
-        return f"{error.message}."
+        return " ".join(f"{text}." for text in error.wrong.values())
 
 
 async def search_of(database: Database, table: Table, given: Texts) -> Search:
@@ -88,7 +88,7 @@ async def search_of(database: Database, table: Table, given: Texts) -> Search:
     filled = {name: [text for text in texts if text] for name, texts in given.items()}
     search = Search(table, {name: texts for name, texts in filled.items() if texts})
     for name in search.given.keys() - known_parameters(table):
-        raise ParameterError(name, f"is no filter of {table.path}")
+        raise ParameterError({name: f"is no filter of {table.path}"})
     parents = {parent.reference.name: parent for parent in parents_of(table).values()}
     for one in filters_of(table).values():
         if parent := parents.get(one.field.name):
@@ -170,5 +170,5 @@ async def _ids(database: Database, parent: Parent, text: str) -> Sequence[str]:
     page = await pages.page(database, query, MOST_VALUES)
     exact = [row for row in page.rows if row[name] == text]
     if page.next is not None and not exact:
-        raise ParameterError(parent.name, TOO_MANY)
+        raise ParameterError({parent.name: TOO_MANY})
     return [str(row["id"]) for row in exact or page.rows]

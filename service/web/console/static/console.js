@@ -57,7 +57,7 @@ export function clearProblem(form) {
   showError("");
   for (const field of form?.querySelectorAll("[aria-invalid]") ?? []) {
     field.removeAttribute("aria-invalid");
-    field.removeAttribute("aria-errormessage");
+    field.removeAttribute("aria-describedby");
   }
   form?.querySelectorAll(".error").forEach((text) => text.remove());
 }
@@ -68,7 +68,7 @@ function showBeside(form, { field, message }) {
   const text = document.createElement("span");
   Object.assign(text, { className: "error", id: `error-${field}`, textContent: message });
   input.setAttribute("aria-invalid", "true");
-  input.setAttribute("aria-errormessage", text.id);
+  input.setAttribute("aria-describedby", text.id);
   input.after(text);
   return true;
 }
