@@ -108,4 +108,4 @@ async def _try(
     decision = merge.decide(tokens, old, on_conflict)
     rows.put(table, decision.added | decision.changed)
     attempt.reject(decision.refused)
-    return decision.counts, at_lines(attempt.rejects, block)
+    return decision.counts, at_lines(attempt.rejects, block.lines)

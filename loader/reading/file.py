@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loader.options import Options
-from loader.reading.blocks import BLOCK, beginning, blocks
+from loader.reading.blocks import BLOCK, beginning, blocks, splitter_of
 from loader.reading.layout import CsvLayout, layout_of
+from loader.reading.pieces import Piece
 from loader.reading.source import Source, Version
 from loader.reading.splitter import Block
 from service.core.rules.batch import Batch, Records, from_texts
@@ -48,20 +49,24 @@ class CsvFile:
         # A file that is cut at the end of a block has no further block.
         self.source.check_unchanged(self.version)
 
+    def split(self, piece: Piece) -> Block:
+        """The block of a piece that is not the first of the file."""
+        block = splitter_of(self.layout).block(piece)
+        block.records = self.layout.arrange(block.records)
+        return block
+
     def validate(self, block: Block) -> Batch:
         """The batch of a block; its rejects carry the original text."""
         records = Records(lambda: block.texts, self.layout.original)
         batch = from_texts(
             self.source.table, block.records, records=records, assume_utc=self.assume_utc
         )
-        for reject in batch.rejects:
+        for reject in batch.rejects if block.malformed else ():
             if error := block.malformed.get(reject.position):
                 reject.errors = [error]
         return batch
 
 
-def at_lines(rejects: list[Reject], block: Block) -> list[Reject]:
+def at_lines(rejects: list[Reject], lines: Sequence[int]) -> list[Reject]:
     """The rejects, each with the line on which its record begins."""
-    return [
-        Reject(block.lines[reject.position], reject.record, reject.errors) for reject in rejects
-    ]
+    return [Reject(lines[reject.position], reject.record, reject.errors) for reject in rejects]

@@ -101,9 +101,10 @@ def quoted(text: str, delimiter: str = ",") -> str:
 
 
 def _line(delimiter: str, reject: Reject) -> bytes:
-    fields = (str(reject.position), quoted(reject.reasons, delimiter), reject.record)
+    reasons = reject.reasons
+    fields = (str(reject.position), quoted(reasons, delimiter), reject.record)
     line = delimiter.join(fields).encode()
-    if any(error.message == NOT_UTF8 for error in reject.errors):
+    if NOT_UTF8 in reasons and any(error.message == NOT_UTF8 for error in reject.errors):
         line = _escaped.sub(_unescape, line)
     return line + b"\n"
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeGuard
 
 from msgspec import Meta, Struct
@@ -37,6 +38,12 @@ class Error(Struct, frozen=True):
     field: str | None
     code: Code
     message: str
+
+
+@lru_cache(maxsize=1024)
+def error_of(field: str, code: Code, message: str) -> Error:
+    """The error of a field. Rejects have few different ones, so equal ones are the same object."""
+    return Error(field, code, f"{field} {message}")
 
 
 NOT_VALIDATED = Error(
