@@ -57,9 +57,7 @@ class Validated:
     parents: Parents
 
 
-def validated(
-    file: CsvFile, start: Position, processes: int = 0
-) -> Iterator[tuple[Block, Batch]]:
+def validated(file: CsvFile, start: Position, processes: int = 0) -> Iterator[tuple[Block, Batch]]:
     """The blocks from `start` on, each with its batch; processes: 0 for this process alone.
 
     Blocks that another process validated have no records and no texts. StoppedError if such a
@@ -73,9 +71,7 @@ def validated(
         yield from _in_processes(file, start, processes)
 
 
-def _in_processes(
-    file: CsvFile, start: Position, processes: int
-) -> Iterator[tuple[Block, Batch]]:
+def _in_processes(file: CsvFile, start: Position, processes: int) -> Iterator[tuple[Block, Batch]]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, _prepare, (file,))
     try:
@@ -138,10 +134,9 @@ def _prepare(file: CsvFile) -> None:
 
 def _end_with_parent() -> None:
     """End when the first process has ended, also by kill -9. The pool does not see to that."""
-    parent = multiprocessing.parent_process()
-    assert parent
-    wait([parent.sentinel])
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _validate(piece: Piece) -> Validated:

@@ -54,7 +54,9 @@ class Summary:
         self.counts += counts
         self.rejected += len(rejects)
         errors = [reject.errors for reject in rejects]
-        several = [{error.field or error.code for error in some} for some in errors if len(some) > 1]
+        several = [
+            {error.field or error.code for error in some} for some in errors if len(some) > 1
+        ]
         single = [some[0].field or some[0].code for some in errors if len(some) == 1]
         self.reasons.update(chain(single, chain.from_iterable(several)))
         self.codes.update([error.code for some in errors for error in some])

@@ -26,6 +26,7 @@ from tests.support.clusters import NODES, Cluster
 from tests.support.hires import add_parents, hire
 from tests.support.orphans import ORPHANS, PARENTS, delete_parents
 from tests.support.sizes import sized
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.short, pytest.mark.timeout(600)]
 SECONDS = sized(short=5, full=60)
@@ -83,7 +84,9 @@ async def test_no_orphan_stays_when_parents_are_deleted_on_another_node(
     assert outcomes["complete"]
     stored = outcomes["written"] + loaded - outcomes["hires"]
     for node in NODES:
-        async with asyncio.timeout(APPLIED_SECONDS):
-            while await cluster.sql(node, *COUNT, seconds=60) != [(stored,)]:
-                await asyncio.sleep(0.2)
+
+        async def has_all_rows(node: int = node) -> bool:
+            return await cluster.sql(node, *COUNT, seconds=60) == [(stored,)]
+
+        await until(has_all_rows, APPLIED_SECONDS)
         assert await cluster.sql(node, USE, ORPHANS, seconds=60) == [(0,)]

@@ -33,7 +33,16 @@ from service.core.writes.checkpoint import Position
 from tests.support.csv_files import HIRES, dirty, hire
 
 SIZE = 64
-LINES = [*dirty(40), "", '7,"a\nb",2021-03-04T05:06:07Z,1,1', '8,"open', '"', "x" * 300, "é,\0", "\r"]
+LINES = [
+    *dirty(40),
+    "",
+    '7,"a\nb",2021-03-04T05:06:07Z,1,1',
+    '8,"open',
+    '"',
+    "x" * 300,
+    "é,\0",
+    "\r",
+]
 PARTS = [b"1,a", b'"', b"\n", b"\r", b"\r\n", b'"x\ny"', b",", b"\xe9"]
 
 
@@ -94,11 +103,12 @@ def test_other_processes_validate_a_dirty_file_like_one(
 
 def test_a_killed_process_is_an_error_and_no_process_remains(tmp_path: Path) -> None:
     file = hires(tmp_path, "\n".join(hire(at) for at in range(2000)).encode())
+    found = validated(file, file.start, 2)
+    for _ in range(FIRST + 1):
+        next(found)
+    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
     with pytest.raises(StoppedError, match="Run the same command again"):
-        for number, _ in enumerate(validated(file, file.start, 2)):
-            if number == FIRST:
-                victim = multiprocessing.active_children()[0]
-                os.kill(victim.pid or 0, signal.SIGKILL)
+        list(found)
     assert multiprocessing.active_children() == []
 
 
