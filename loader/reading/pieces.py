@@ -61,6 +61,7 @@ class Pieces:
         # With an odd number of quotes, a quoted field is open at the end.
         is_likely = lines and not last and lines.count(b'"') % 2 == 0
         self._next = end if is_likely else None
+        self._size = self._usual
         self._latest = Piece(data, start, end, last, longest)
         return self._latest
 
@@ -69,10 +70,10 @@ class Pieces:
         self._buffer = self._buffer[end.byte - self._first :]
         self._first = end.byte
         used = end.byte - piece.start.byte
-        self._size = self._usual if used else self._size * 2
         is_right = end == piece.end
         if piece is self._latest or not is_right:
             self._next = None if piece.last and used == len(piece.data) else end
+            self._size = self._usual if used else len(piece.data) * 2
         return is_right
 
     def _skip_line(self, data: bytes, start: Position) -> Piece:

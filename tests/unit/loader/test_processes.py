@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from loader.options import Options
@@ -64,7 +64,7 @@ def parts(found: Iterator[tuple[Block, Batch]]) -> list[Any]:
     ]
 
 
-@given(st.lists(st.sampled_from(PARTS)), st.integers(1, 4))
+@given(st.lists(st.sampled_from(PARTS), min_size=20), st.integers(1, 4))
 def test_pieces_that_are_read_ahead_give_the_same_blocks(found: list[bytes], ahead: int) -> None:
     content, jobs = b"".join([b"0,0\n", *found]), by_name("jobs")
     layout = layout_of(jobs, (), ",")
@@ -90,7 +90,7 @@ def _read_ahead(content: bytes, layout: Any, ahead: int) -> Iterator[Block]:
             yield block
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(st.sampled_from(LINES), min_size=60), ends=st.sampled_from(["\n", "\r\n"]))
 def test_other_processes_validate_a_dirty_file_like_one(
     tmp_path: Path, lines: list[str], ends: str
