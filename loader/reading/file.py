@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from loader.options import Options
@@ -40,7 +40,7 @@ class CsvFile:
         facts = (source, layout, start, fingerprint, size, version)
         return cls(*facts, options.assume_utc, block_bytes)
 
-    def blocks(self, start: Position) -> Iterator[Block]:
+    def blocks(self, start: Position) -> Generator[Block]:
         """The records from `start` on; StoppedError if the file changes meanwhile."""
         with self.source.open() as file:
             for block in blocks(file, self.layout, start, size=self.block_bytes):

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -57,7 +57,7 @@ class Validated:
     parents: Parents
 
 
-def validated(file: CsvFile, start: Position, processes: int = 0) -> Iterator[tuple[Block, Batch]]:
+def validated(file: CsvFile, start: Position, processes: int = 0) -> Generator[tuple[Block, Batch]]:
     """The blocks from `start` on, each with its batch; processes: 0 for this process alone.
 
     Blocks that another process validated have no records and no texts. StoppedError if such a

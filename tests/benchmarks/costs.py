@@ -33,8 +33,9 @@ async def costs(settings: Settings, messages: Messages, *, part: int = 1) -> lis
     for traced in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "observed.json"
-            variables = {"OBSERVED": str(file), "TRACED": str(int(traced))}
-            with server.service(settings, module=OBSERVED, **variables) as (port, pid):
+            with server.service(
+                settings, module=OBSERVED, OBSERVED=str(file), TRACED=str(int(traced))
+            ) as (port, pid):
                 observed = Observed(port, pid, file, messages)
                 for size, requests in SIZES.items():
                     if traced:

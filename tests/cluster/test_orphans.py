@@ -75,11 +75,12 @@ async def test_no_orphan_stays_when_parents_are_deleted_on_another_node(
         await migrate(writer)
         await add_parents(writer, range(1, PARENTS + 1))
         asyncio.get_running_loop().call_later(SECONDS, stop.set)
-        *_, loaded = await asyncio.gather(
+        loading = asyncio.create_task(load_file(here, tmp_path))
+        await asyncio.gather(
             delete_parents(deleter, stop, outcomes),
             *(write(writer, stop, outcomes) for _ in range(2)),
-            load_file(here, tmp_path),
         )
+        loaded = await loading
     assert outcomes["deleted"]
     assert outcomes["complete"]
     stored = outcomes["written"] + loaded - outcomes["hires"]

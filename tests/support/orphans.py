@@ -33,7 +33,8 @@ async def delete_parents(database: Database, stop: asyncio.Event, outcomes: Coun
             outcomes["deleted"] += 1
             outcomes["hires"] += hires
             await asyncio.sleep(PAUSE)
-            await database.run(lambda transaction, add=number: transaction.execute(ADD, (add,)))
+            async with database.transaction() as transaction:
+                await transaction.execute(ADD, (number,))
         await asyncio.sleep(PAUSE)
 
 

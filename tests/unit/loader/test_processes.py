@@ -90,7 +90,11 @@ def _read_ahead(content: bytes, layout: Any, ahead: int) -> Iterator[Block]:
             yield block
 
 
-@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(lines=st.lists(st.sampled_from(LINES), min_size=60), ends=st.sampled_from(["\n", "\r\n"]))
 def test_other_processes_validate_a_dirty_file_like_one(
     tmp_path: Path, lines: list[str], ends: str
