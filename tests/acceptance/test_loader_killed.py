@@ -138,7 +138,7 @@ async def test_a_killed_loader_continues(scratch: Settings, tmp_path: Path) -> N
 async def test_a_loader_with_several_processes_continues(
     scratch: Settings, tmp_path: Path, victim: str
 ) -> None:
-    write_files(tmp_path / "files", 150_000)
+    write_files(tmp_path / "files", 70_000)
     loader = Loader(scratch, tmp_path / "files", tmp_path / "rejects", "--workers", "4")
     await loader.reset()
     undisturbed = await loader.finish()
