@@ -21,6 +21,8 @@ ORPHANS = """
 """
 PARENTS = 8
 PAUSE = 0.005
+SECONDS = 60
+"""Longer than a lock wait, so that a busy machine ends no deletion at its COMMIT."""
 
 
 async def delete_parents(database: Database, stop: asyncio.Event, outcomes: Counter[str]) -> None:
@@ -40,7 +42,7 @@ async def delete_parents(database: Database, stop: asyncio.Event, outcomes: Coun
 
 async def _delete(database: Database, number: int, *, with_hires: bool) -> int:
     """Delete a department; the number of hires that were deleted with it."""
-    async with database.transaction(5) as transaction:
+    async with database.transaction(SECONDS) as transaction:
         hires = await transaction.execute(REMOVE_HIRES, (number,)) if with_hires else 0
         await transaction.execute(REMOVE, (number,))
     return hires
