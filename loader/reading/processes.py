@@ -78,6 +78,10 @@ def _in_processes(file: CsvFile, start: Position, processes: int) -> Iterator[tu
         with file.source.open() as content:
             yield from _handed_over(file, content, start, pool, processes * AHEAD)
     except BrokenProcessPool as error:
+        # The pool ends the others by SIGTERM, which is blocked. One of them may wait for a lock
+        # that the ended one held.
+        for process in multiprocessing.active_children():
+            process.kill()
         raise StoppedError(ENDED) from error
     finally:
         pool.shutdown(cancel_futures=True)
