@@ -134,11 +134,13 @@ async def test_a_killed_loader_continues(scratch: Settings, tmp_path: Path) -> N
     assert await loader.finish() == undisturbed
 
 
+@pytest.mark.timeout(TIMEOUT)
 @pytest.mark.parametrize("victim", ["loader", "validator"])
 async def test_a_loader_with_several_processes_continues(
     scratch: Settings, tmp_path: Path, victim: str
 ) -> None:
-    write_files(tmp_path / "files", 70_000)
+    # The other processes still have blocks to check when the test sees them.
+    write_files(tmp_path / "files", 200_000)
     loader = Loader(scratch, tmp_path / "files", tmp_path / "rejects", "--workers", "4")
     await loader.reset()
     undisturbed = await loader.finish()
