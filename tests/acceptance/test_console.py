@@ -19,7 +19,7 @@ pytestmark = [
 
 
 async def done(page: Page) -> None:
-    await expect(page.get_by_role("status").filter(has_text="Done.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_role("status").filter(has_text="Done.")).to_be_visible(timeout=60_000)
 
 
 async def backed_up(page: Page, what: str = "all") -> None:

@@ -50,7 +50,7 @@ async def test_files_dropped_together_are_recognised_ordered_and_loaded(
     assert await count(database, "hired_employees") == 0
 
     await page.get_by_role("button", name="Load the good rows").click()
-    await expect(page.get_by_text("Done.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "departments") == await count(database, "jobs") == 3
     assert await count(database, "hired_employees") == 3
     await result.get_by_role("link", name="See and correct them").click()
@@ -71,7 +71,7 @@ async def test_a_user_says_which_table_a_file_is_for_and_removes_another(
     await page.get_by_role("button", name="Check the files").click()
     await expect(page.get_by_text("This is a preview.")).to_be_visible()
     await page.get_by_role("button", name="Load the good rows").click()
-    await expect(page.get_by_text("Done.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await database.fetch("SELECT department FROM departments") == [("Clerk",)]
     assert await database.fetch("SELECT job FROM jobs") == [("Baker",)]
 
@@ -101,7 +101,7 @@ async def test_files_are_chosen_by_keyboard(page: Page, database: Database) -> N
     await check.press("Enter")
     await expect(page.get_by_text("This is a preview.")).to_be_visible()
     await page.get_by_role("button", name="Load the good rows").press("Enter")
-    await expect(page.get_by_text("Done.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "jobs") == 2
 
 
@@ -122,8 +122,8 @@ async def test_the_progress_of_each_file_is_on_the_page_of_the_job(
             # The load waits here, near its end.
             await blocking.execute("INSERT INTO jobs (id, job) VALUES (60000, 'Mine')")
             await page.get_by_role("button", name="Load the good rows").click()
-            await expect(row.locator("[data-name=state]")).to_have_text("running", timeout=20_000)
-            await expect(row.locator("[data-name=read]")).not_to_have_text("0", timeout=20_000)
+            await expect(row.locator("[data-name=state]")).to_have_text("running", timeout=60_000)
+            await expect(row.locator("[data-name=read]")).not_to_have_text("0", timeout=60_000)
             raise Rollback
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "jobs") == 60_000
