@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from service.core.errors import HirebaseError, InputError, SettingsError
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
+from service.core.writes.rows_by_day import counting_rows
 
 
 class Delimiter(click.ParamType[str]):
@@ -140,7 +142,9 @@ async def _load(
     async with connect(settings) as database:
         await migrate(database)
         await tidy(database)
-        return await load_sources(database, sources, options, progress)
+        async with counting_rows(database) as counts:
+            count = partial(counts.add, "loader", "")
+            return await load_sources(database, sources, options, progress, count)
 
 
 def _json(summaries: list[Summary]) -> str:

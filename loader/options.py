@@ -26,7 +26,8 @@ class Options:
     """Options from the command line.
 
     processes: that validate rows, besides this one. reconnect_seconds: how long to wait for a lost
-    database. small_blocks: use less memory; slower.
+    database. small_blocks: use less memory; slower. user: who closes the rejects that the files
+    correct.
     """
 
     data_dir: Path
@@ -42,6 +43,7 @@ class Options:
     processes: int = 0
     reconnect_seconds: float = 30
     small_blocks: bool = False
+    user: str = "loader"
 
     @property
     def checkpoint_key(self) -> str:

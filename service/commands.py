@@ -16,7 +16,7 @@ from service.core.backups.backup_store import BackupStore, Saved
 from service.core.backups.format.codecs import CODECS, Codec
 from service.core.backups.preview import preview
 from service.core.backups.restore import restore
-from service.core.backups.restored import Mode, Restored
+from service.core.backups.restored import Mode, Restored, count_restored
 from service.core.backups.sources import opened
 from service.core.backups.verify import Verification, verify
 from service.core.database.connect import connect
@@ -27,6 +27,7 @@ from service.core.errors import BackupError
 from service.core.progress import Progress, of_rows, on_terminal
 from service.core.settings import Settings
 from service.core.tables import TABLES, Table, by_path
+from service.core.writes.rows_by_day import counting_rows
 
 PATHS = [table.path for table in TABLES]
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -113,7 +114,11 @@ async def _restore(
     work = preview if dry_run else restore
     with path.open("rb") as file:
         async with _connected(settings) as database, opened(file) as sources:
-            return await work(database, sources, mode, progress)
+            tables = await work(database, sources, mode, progress)
+            if not dry_run:
+                async with counting_rows(database) as counts:
+                    count_restored(counts, "", tables)
+            return tables
 
 
 async def _verify(path: Path, progress: Progress) -> Verification:

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +26,7 @@ from service.core.database.servers.addresses import format_address
 from service.core.database.transactions import Database
 from service.core.errors import InputError, SettingsError
 from service.core.settings import Settings
+from service.core.writes.rows_by_day import counting_rows
 from service.web.traffic.tls import context, reloading_context
 
 APP = "service.web.app:create_app_from_environment"
@@ -157,7 +159,8 @@ async def _load(database: Database, settings: Settings) -> None:
 
     options = Options(settings.data_dir, settings.rejects_dir)
     try:
-        summaries = await load(database, options)
+        async with counting_rows(database) as counts:
+            summaries = await load(database, options, count=partial(counts.add, "loader", ""))
         Metrics().count_load(summary.as_object() for summary in summaries)
         click.echo(render(summaries))
     except InputError as error:

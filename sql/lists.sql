@@ -16,6 +16,12 @@ SELECT COUNT(*) FROM (
     SELECT id FROM {table} FORCE INDEX ({index}) WHERE {conditions} LIMIT %s
 ) AS matches;
 
+-- How many rows the server believes a table to have. MySQL remembers its answer for a day, unless
+-- the hint asks it not to; other servers ignore the hint.
+-- name: estimate
+SELECT /*+ SET_VAR(information_schema_stats_expiry = 0) */ table_rows
+FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s;
+
 -- How many rows match. It reads all of them.
 -- name: count
 SELECT COUNT(*) FROM {table} WHERE {conditions};

@@ -30,7 +30,8 @@ DELETE FROM loads WHERE load_key = %s AND first_byte >= %s;
 DELETE FROM loads WHERE load_key = %s;
 
 -- name: rejects_between
-SELECT position, record, errors FROM rejects
+SELECT position, record, errors, reason
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
 WHERE origin_key = %s AND position >= %s AND position < %s ORDER BY position;
 
 -- name: count_rejects

@@ -3,6 +3,10 @@ INSERT INTO rejects (source, origin, origin_key, table_name, position, record, e
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE position = VALUES(position);
 
+-- name: insert_layout
+INSERT INTO reject_layouts (origin_key, layout) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE layout = VALUES(layout);
+
 -- Lists show the beginning of long records and errors. The server does not send the rest.
 -- name: page
 SELECT id, rejected_at, source, origin, table_name, position,
@@ -17,11 +21,22 @@ ORDER BY id LIMIT %s;
 -- name: latest
 SELECT id, rejected_at, source, origin, table_name, position,
     LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors),
-    COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
+    COALESCE(state, 'open'), closed_at, closed_by, reason, row_id, layout
 FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
+    LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
 WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
+    AND (%s IS NULL OR origin = %s) AND (%s IS NULL OR COALESCE(state, 'open') = %s)
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;
+
+-- The open rejects of files with ids, for a file that is corrected and loaded.
+-- name: of_files
+SELECT id, rejects.origin_key, position, record, errors, layout
+FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
+    LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
+WHERE reject_id IS NULL AND source = 'loader' AND rejects.origin_key IS NOT NULL AND id > %s
+    AND table_name = %s AND (%s IS NULL OR origin = %s) AND CHAR_LENGTH(record) <= %s
+ORDER BY id LIMIT %s;
 
 -- One reject without its two long texts, but with their lengths.
 -- name: find
@@ -42,3 +57,8 @@ DELETE FROM rejects
 WHERE rejected_at <= DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL %s DAY)
     AND (origin_key IS NULL OR origin_key NOT IN (SELECT origin_key FROM loads))
 ORDER BY rejected_at LIMIT %s;
+
+-- name: purge_layouts
+DELETE FROM reject_layouts
+WHERE origin_key NOT IN (SELECT origin_key FROM rejects WHERE origin_key IS NOT NULL)
+    AND origin_key NOT IN (SELECT origin_key FROM loads);

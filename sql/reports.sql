@@ -4,8 +4,8 @@
 -- name: latest_year
 SELECT YEAR(MAX(`datetime`)) FROM hired_employees;
 
--- name: years
-SELECT YEAR(MIN(`datetime`)), YEAR(MAX(`datetime`)) FROM hired_employees;
+-- name: latest_year_before
+SELECT YEAR(MAX(`datetime`)) FROM hired_employees WHERE `datetime` < %s;
 
 -- In no order: core/reports.py makes it alphabetical, as no collation is on all engines.
 -- name: hires_by_quarter
@@ -38,4 +38,12 @@ ORDER BY counted.hired DESC, departments.id;
 
 -- name: mean
 SELECT COUNT(*), (SELECT COUNT(*) FROM departments)
-FROM hired_employees WHERE `datetime` BETWEEN %s AND %s;
+FROM hired_employees WHERE `datetime` >= %s AND `datetime` <= %s;
+
+-- The month of the latest hire up to a moment. Each question is one look at the index.
+-- name: latest_month
+SELECT YEAR(MAX(`datetime`)), MONTH(MAX(`datetime`)) FROM hired_employees WHERE `datetime` <= %s;
+
+-- name: hires_between
+SELECT COUNT(*) FROM hired_employees FORCE INDEX (hired_employees_datetime)
+WHERE `datetime` >= %s AND `datetime` <= %s;

@@ -76,8 +76,34 @@ CREATE TABLE reject_outcomes (
     reason VARCHAR(1000) NOT NULL,
     row_id INT NULL,
     PRIMARY KEY (reject_id),
+    KEY reject_outcomes_row (row_id),
     CONSTRAINT reject_outcomes_reject FOREIGN KEY (reject_id) REFERENCES rejects (id)
         ON DELETE CASCADE
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- name: reject_layouts
+-- The columns of a file whose order or delimiter is not the usual one, as its header names them.
+-- origin_key: as in rejects.
+CREATE TABLE reject_layouts (
+    origin_key CHAR(64) NOT NULL,
+    layout TEXT NOT NULL,
+    PRIMARY KEY (origin_key)
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- name: row_changes
+-- The history of single rows: what PATCH and DELETE changed, who asked for it, and when. old_row and
+-- new_row: the row as the API shows it, in JSON; new_row is NULL if the row was deleted.
+CREATE TABLE row_changes (
+    id BIGINT NOT NULL AUTO_INCREMENT,
+    table_name VARCHAR(64) NOT NULL,
+    row_id INT NOT NULL,
+    changed_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    changed_by VARCHAR(255) NOT NULL,
+    kind VARCHAR(16) NOT NULL,
+    old_row MEDIUMTEXT NOT NULL,
+    new_row MEDIUMTEXT NULL,
+    PRIMARY KEY (id),
+    KEY row_changes_row (table_name, row_id, id)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- name: idempotency_keys
@@ -145,4 +171,16 @@ CREATE TABLE console_jobs (
     PRIMARY KEY (id),
     KEY console_jobs_started (started_at),
     KEY console_jobs_heartbeat (heartbeat_at)
+) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- name: rows_by_day
+-- How many rows came in on each day (UTC), by which way (api, console, loader or restore), and from
+-- which user. Every process adds to it every few seconds, so it is close, but not exact after a kill.
+CREATE TABLE rows_by_day (
+    day DATE NOT NULL,
+    source VARCHAR(16) NOT NULL,
+    user_name VARCHAR(255) NOT NULL,
+    table_name VARCHAR(64) NOT NULL,
+    added BIGINT NOT NULL,
+    PRIMARY KEY (day, source, user_name, table_name)
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -26,7 +26,8 @@ from service.core.rules.fields import MAX_ID
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.access import users
-from tests.support import browser, engine
+from tests.support import browser, engine, servers
+from tests.support.servers import Server
 from tests.support.serving import serving
 from tests.support.tcp_proxy import Proxy
 
@@ -38,6 +39,25 @@ users.ARGON2.update(users.Cost(iterations=1, lanes=1, memory_cost=64))
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 _stack = ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-database",
+        action="store_true",
+        help="run only the tests that use the database under test",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.only_database:
+        others = [item for item in items if "settings" not in _fixtures(item)]
+        items[:] = [item for item in items if "settings" in _fixtures(item)]
+        config.hook.pytest_deselected(items=others)
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,6 +127,13 @@ async def empty(database: Database) -> None:
     async with database.transaction() as transaction:
         for name in [*sorted(found.difference(parents)), *parents]:
             await transaction.execute(f"DELETE FROM {name}")
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another server of the same engine, with durable data, which a test may kill."""
+    with servers.running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture

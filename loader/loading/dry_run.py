@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 
 import sql
-from loader.reading.file import CsvFile, at_lines
-from loader.reading.splitter import Block
+from loader.reading.file import CsvFile
 from loader.reporting.progress import Progress
 from loader.reporting.summary import Summary
 from service.core.database.statements import Transaction
@@ -20,6 +19,7 @@ from service.core.rules.reject import Reject
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 from service.core.writes import merge
+from service.core.writes.corrections.files import Corrections
 from service.core.writes.merge import Counts, OnConflict
 from service.core.writes.parents import check_parents
 from sql import chunks
@@ -83,29 +83,32 @@ async def dry_run(
     summary = Summary(table, file.source.name, dry_run=True)
     blocks = file.blocks(file.start)
     while block := await in_thread(next, blocks, None):
-        counts, rejects = await _try(database, rows, file.validate(block), block, on_conflict)
-        summary.add(len(block.records), counts, rejects)
+        counts, rejects = await _try(database, rows, file.validate(block), block.keys, on_conflict)
+        summary.add(len(block.records), counts, file.at_lines(rejects, block))
         progress(file, summary, block.end.byte)
     summary.seconds = summary.elapsed
     return summary
 
 
 async def _try(
-    database: Database, rows: ShadowTables, batch: Batch, block: Block, on_conflict: OnConflict
+    database: Database, rows: ShadowTables, batch: Batch, keys: list[str], on_conflict: OnConflict
 ) -> tuple[Counts, list[Reject]]:
     table = batch.table
 
-    async def compare(transaction: Transaction) -> tuple[Batch, Tokens]:
+    async def compare(transaction: Transaction) -> tuple[Batch, Tokens, int]:
         attempt = copy(batch)
         attempt.rejects = list(batch.rejects)
+        corrections = await Corrections.of(transaction, attempt, keys, lock=False)
         await check_parents(transaction, attempt, rows.ids)
         old = await merge.find_among(transaction, table, [row[0] for row in attempt.rows])
-        return attempt, {key: (key, hash(row)) for key, row in old.items()}
+        tokens = {key: (key, hash(row)) for key, row in old.items()}
+        return attempt, tokens, corrections.skipped
 
-    attempt, old = await database.run(compare, SECONDS)
+    attempt, old, skipped = await database.run(compare, SECONDS)
     tokens = [(row[0], hash(row)) for row in attempt.rows]
     old |= rows.find(table, {key for key, _ in tokens})
     decision = merge.decide(tokens, old, on_conflict)
     rows.put(table, decision.added | decision.changed)
     attempt.reject(decision.refused)
-    return decision.counts, at_lines(attempt.rejects, block.lines)
+    decision.counts.skipped += skipped
+    return decision.counts, attempt.rejects

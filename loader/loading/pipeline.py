@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, closing
 from copy import copy
 from functools import partial
@@ -14,7 +14,7 @@ from loader.loading.dry_run import dry_run, shadow_tables
 from loader.loading.file_checkpoint import FileCheckpoint
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
-from loader.reading.file import CsvFile, at_lines
+from loader.reading.file import CsvFile
 from loader.reading.processes import validated
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block
@@ -28,15 +28,24 @@ from service.core.errors import StoppedError
 from service.core.ordered import Ids, Job, in_order
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject
-from service.core.tables import TABLES
+from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.checkpoint import Done, Position, exactly_once
+from service.core.writes.corrections.files import Corrections
 from service.core.writes.merge import Counts
 from service.core.writes.parents import check_parents
 from service.core.writes.rejects import RejectOrigin
 
 SECONDS = 300
+
+
+Count = Callable[[Table, int], None]
+"""Called with a table and the number of rows that a transaction has added to it."""
+
+
+def uncounted(_table: Table, _rows: int) -> None:
+    """Counts nothing."""
 
 
 class Outcome(Struct, frozen=True):
@@ -48,14 +57,20 @@ class Outcome(Struct, frozen=True):
     end: Position
 
 
-async def load(database: Database, options: Options, progress: Progress = silent) -> list[Summary]:
+async def load(
+    database: Database, options: Options, progress: Progress = silent, count: Count = uncounted
+) -> list[Summary]:
     """Load the files, parents first; InputError before anything is written."""
     with open_sources(options.data_dir, options.files, options.table) as sources:
-        return await load_sources(database, sources, options, progress)
+        return await load_sources(database, sources, options, progress, count)
 
 
 async def load_sources(
-    database: Database, sources: Sequence[Source], options: Options, progress: Progress
+    database: Database,
+    sources: Sequence[Source],
+    options: Options,
+    progress: Progress,
+    count: Count = uncounted,
 ) -> list[Summary]:
     """Load sources that are open."""
     small = options.small_blocks or database.embedded
@@ -68,7 +83,7 @@ async def load_sources(
             return _with_skipped(dry_summaries, options)
     await in_thread(check_folder, options.rejects_dir)
     loads = [
-        Load(database, file, options, copy=_copies(files[:at], file))
+        Load(database, file, options, copy=_copies(files[:at], file), count=count)
         for at, file in enumerate(files)
     ]
     summaries = [await one.run(progress) for one in loads]
@@ -116,7 +131,16 @@ async def _dry_run(
 class Load:
     """The load of one file."""
 
-    def __init__(self, database: Database, file: CsvFile, options: Options, *, copy: int = 0):
+    def __init__(
+        self,
+        database: Database,
+        file: CsvFile,
+        options: Options,
+        *,
+        copy: int = 0,
+        count: Count = uncounted,
+    ):
+        """copy: how many earlier files have the same content and table."""
         self._database = database
         self._file = file
         self._options = options
@@ -125,6 +149,7 @@ class Load:
             self._table, RejectOrigin("loader", file.source.short_name, file.fingerprint)
         )
         self._done: dict[int, Done] = {}
+        self._count = count
         # Each copy of a file that one run loads has its own checkpoint.
         key = f"{options.checkpoint_key} {copy}" if copy else options.checkpoint_key
         # Checkpoints name blocks by their start, so blocks of another size have their own.
@@ -140,6 +165,7 @@ class Load:
         """
         file = self._file
         summary = Summary(self._table, file.source.name)
+        await self._log.put_layout(self._database, file.layout)
         with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 async for outcome in outcomes:
@@ -187,12 +213,17 @@ class Load:
         """Write a block once, even if others load this file or the connection breaks."""
         return await exactly_once(
             self._database,
-            lambda: self._database.run(
-                lambda transaction: self._put(transaction, block, batch), SECONDS
-            ),
+            lambda: self._commit(block, batch),
             lambda: self._find(block),
             self._options.reconnect_seconds,
         )
+
+    async def _commit(self, block: Block, batch: Batch) -> Outcome:
+        outcome = await self._database.run(
+            lambda transaction: self._put(transaction, block, batch), SECONDS
+        )
+        self._count(self._table, outcome.counts.added)
+        return outcome
 
     async def _find(self, block: Block) -> Outcome | None:
         done = await self.checkpoint.find(block.start)
@@ -203,9 +234,12 @@ class Load:
         attempt = copy(batch)
         attempt.rejects = list(batch.rejects)
         await self.checkpoint.claim(transaction, block.start, block.end)
+        corrections = await Corrections.of(transaction, attempt, block.keys)
         await check_parents(transaction, attempt)
         counts = await merge.put(transaction, attempt, self._options.on_conflict)
-        rejects = at_lines(attempt.rejects, block.lines)
+        counts.skipped += corrections.skipped
+        await corrections.close(transaction, attempt, self._options.user)
+        rejects = self._file.at_lines(corrections.keyed(attempt.rejects), block)
         await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
         received = batch.received
         await self.checkpoint.record(transaction, block.start, received, counts, attempt.rows)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import msgspec
 
 import sql
+from loader.reading.layout import CsvLayout
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import SQL
-from service.core.writes.rejects import RejectOrigin, log_rejects
+from service.core.writes.corrections.files import dismiss_repeated, key_of, repeated
+from service.core.writes.rejects import REJECTS, RejectOrigin, log_rejects
 from sql import chunks
 
 STATEMENT = 2000
@@ -29,6 +31,16 @@ class RejectLog:
         self._table = table
         self._origin = origin
 
+    async def put_layout(self, database: Database, layout: CsvLayout) -> None:
+        """Log the columns of the file, if they are not the usual ones."""
+        usual = ",".join(self._table.columns)
+        if layout.text != usual:
+            row = (self._origin.fingerprint, layout.text)
+            await database.run(
+                lambda transaction: transaction.execute(REJECTS["insert_layout"], row),
+                idempotent=True,
+            )
+
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
         """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
         fresh = rejects
@@ -40,6 +52,11 @@ class RejectLog:
             await log_rejects(
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
             )
+        repeats = ((reject.position, reject.key) for reject in fresh)
+        await dismiss_repeated(transaction, self._origin.fingerprint or "", repeats, "loader")
+
+    def _key(self, line: int) -> str:
+        return key_of(self._origin.fingerprint or "", line)
 
     async def _forget(self, transaction: Transaction, lines: Sequence[int]) -> None:
         for chunk in chunks(lines):
@@ -50,4 +67,7 @@ class RejectLog:
         """The rejects of these lines, by line."""
         bounds = (self._origin.fingerprint, lines.start, lines.stop)
         rows = await reader.fetch(SQL["rejects_between"], bounds)
-        return [Reject(line, record, _errors.decode(errors)) for line, record, errors in rows]
+        return [
+            Reject(line, record, _errors.decode(errors), repeated(reason) or self._key(line))
+            for line, record, errors, reason in rows
+        ]

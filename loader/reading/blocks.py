@@ -40,8 +40,15 @@ def blocks(
                 continue
             block.keep(range(first + 1, len(block.records)))
             header = False
-        block.records = layout.arrange(block.records)
-        yield block
+        yield arranged(block, layout)
+
+
+def arranged(block: Block, layout: CsvLayout) -> Block:
+    """The block with its fields in the order of the table, and its keys."""
+    if layout.keyed:
+        block.keys = [layout.key(text) for text in block.texts]
+    block.records = layout.arrange(block.records)
+    return block
 
 
 def pieces_of(file: BinaryIO, start: Position, size: int) -> Pieces:

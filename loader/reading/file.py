@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from loader.options import Options
-from loader.reading.blocks import BLOCK, beginning, blocks, splitter_of
+from loader.reading.blocks import BLOCK, arranged, beginning, blocks, splitter_of
 from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.pieces import Piece
 from loader.reading.source import Source, Version
@@ -14,6 +14,7 @@ from loader.reading.splitter import Block
 from service.core.rules.batch import Batch, Records, from_texts
 from service.core.rules.reject import Reject
 from service.core.writes.checkpoint import Position
+from service.core.writes.corrections.files import key_of
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ class CsvFile:
 
     def split(self, piece: Piece) -> Block:
         """The block of a piece that is not the first of the file."""
-        block = splitter_of(self.layout).block(piece)
-        block.records = self.layout.arrange(block.records)
-        return block
+        return arranged(splitter_of(self.layout).block(piece), self.layout)
 
     def validate(self, block: Block) -> Batch:
         """The batch of a block; its rejects carry the original text."""
@@ -66,7 +65,10 @@ class CsvFile:
                 reject.errors = [error]
         return batch
 
-
-def at_lines(rejects: list[Reject], lines: Sequence[int]) -> list[Reject]:
-    """The rejects, each with the line on which its record begins."""
-    return [Reject(lines[reject.position], reject.record, reject.errors) for reject in rejects]
+    def at_lines(self, rejects: list[Reject], block: Block) -> list[Reject]:
+        """The rejects, each with the line on which its record begins, and its key."""
+        placed = ((block.lines[reject.position], reject) for reject in rejects)
+        return [
+            Reject(line, one.record, one.errors, one.key or key_of(self.fingerprint, line))
+            for line, one in placed
+        ]

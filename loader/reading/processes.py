@@ -47,10 +47,11 @@ _files: list[CsvFile] = []
 
 @dataclass(frozen=True)
 class Validated:
-    """What a process returns: where the block ends, its lines, and the parts of its batch."""
+    """What a process returns: where the block ends, its lines and keys, and parts of its batch."""
 
     end: Position
     lines: Sequence[int]
+    keys: list[str]
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject]
@@ -109,7 +110,7 @@ def _handed_over(
 
 
 def _joined(file: CsvFile, piece: Piece, found: Validated) -> tuple[Block, Batch]:
-    block = Block(piece.start, found.end, [], found.lines, [])
+    block = Block(piece.start, found.end, [], found.lines, [], keys=found.keys)
     # The texts are needed only if the database refuses rows: then the piece is split again.
     records = Records(lambda: file.split(piece).texts, file.layout.original)
     received, rows = len(found.lines), found.rows
@@ -148,4 +149,4 @@ def _validate(piece: Piece) -> Validated:
     block = file.split(piece)
     batch = file.validate(block)
     parts = (batch.rows, batch.positions, batch.rejects, batch.parents)
-    return Validated(block.end, block.lines, *parts)
+    return Validated(block.end, block.lines, block.keys, *parts)

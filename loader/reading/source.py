@@ -11,11 +11,12 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from loader.reading.recognition import by_file_name
 from service.core.errors import InputError, StoppedError
 from service.core.tables import TABLES, Table
 
@@ -48,17 +49,9 @@ class Source:
         """Its name without the folders."""
         return self.name if self.piped else printable(self.path.name)
 
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> AbstractContextManager[BinaryIO]:
         """The unpacked content; InputError if the file cannot be read to its end."""
-        try:
-            with self.path.open("rb") as raw:
-                packed = self.path.suffix == ".gz" or raw.peek(len(GZIP)).startswith(GZIP)
-                yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(f"{self.name} is not a complete gzip file: {error}.") from error
-        except OSError as error:
-            raise _unreadable(self.name, error) from error
+        return unpacked(self.path, self.name)
 
     def fingerprint(self) -> tuple[str, int]:
         """A hash of the table's name and the content, and the content's bytes; reads all of it."""
@@ -88,6 +81,19 @@ class Source:
                 f"{self.name} was changed during its load. The rows loaded so far stay; load the "
                 "file again."
             )
+
+
+@contextmanager
+def unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
+    """The content of a file, gzip or plain; InputError if it cannot be read to its end."""
+    try:
+        with path.open("rb") as raw:
+            packed = path.suffix == ".gz" or raw.peek(len(GZIP)).startswith(GZIP)
+            yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{name} is not a complete gzip file: {error}.") from error
+    except OSError as error:
+        raise _unreadable(name, error) from error
 
 
 @contextmanager
@@ -208,10 +214,8 @@ def _copied(file: str) -> Iterator[Path]:
 
 
 def _table_of(file: str) -> Table:
-    stem = Path(file).name.split(".", 1)[0]
-    for table in TABLES:
-        if stem in (table.name, table.path):
-            return table
+    if table := by_file_name(file):
+        return table
     raise InputError(
         f"{printable(file)} is not named after a table ({_table_names()}). Name its table with "
         "--table."

@@ -29,7 +29,10 @@ TOO_LONG = "is too long for a record; this is its beginning"
 
 @dataclass
 class Block:
-    """Records, with the first line and the text of each; `malformed`: errors by index."""
+    """Records, with the first line and the text of each; `malformed`: errors by index.
+
+    keys: of the rejects that the records of a rejects file correct.
+    """
 
     start: Position
     end: Position
@@ -37,6 +40,7 @@ class Block:
     lines: Sequence[int]
     texts: list[str]
     malformed: dict[int, Error] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
 
     def refuse(self, at: int, message: str) -> None:
         """Mark a record as one that cannot be read."""

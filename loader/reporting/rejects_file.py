@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Self
 
-from loader.reading.layout import REASONS, CsvLayout
+from loader.reading.layout import KEY, REASONS, CsvLayout
 from loader.reading.source import Source
 from loader.reading.splitter import NOT_UTF8
 from service.core.errors import InputError, StoppedError
@@ -24,7 +24,7 @@ _escaped = re.compile(rb"\\(?:\\|x([89a-f][0-9a-f]))")
 
 
 class RejectsFile:
-    """`<stem>.rejects.csv`: line and reasons, then the original record.
+    """`<stem>.rejects.csv`: line, reasons and key, then the original record.
 
     The file appears only when it is complete. It never replaces another file: if a file of that
     name has other content, this one gets a number.
@@ -87,11 +87,15 @@ class RejectsFile:
 
 
 def rejects_file(folder: Path, source: Source, layout: CsvLayout) -> RejectsFile:
-    """The rejects file of a source: its columns, after the line and the reasons."""
+    """The rejects file of a source: its columns, after the line, the reasons and the key."""
     name = source.table.name if source.piped else source.path.name
     stem = name.removesuffix(".gz").removesuffix(".csv")
-    header = layout.delimiter.join((*REASONS, *layout.columns))
-    return RejectsFile(folder, stem, header, partial(_line, layout.delimiter))
+    return RejectsFile(folder, stem, header_of(layout), partial(line_of, layout.delimiter))
+
+
+def header_of(layout: CsvLayout) -> str:
+    """The header of the rejects file of a file with this layout."""
+    return layout.delimiter.join((*REASONS, KEY, *layout.columns))
 
 
 def quoted(text: str, delimiter: str = ",") -> str:
@@ -100,9 +104,10 @@ def quoted(text: str, delimiter: str = ",") -> str:
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 
-def _line(delimiter: str, reject: Reject) -> bytes:
-    reasons = reject.reasons
-    fields = (str(reject.position), quoted(reasons, delimiter), reject.record)
+def line_of(delimiter: str, reject: Reject) -> bytes:
+    """The line of a reject, with its line end."""
+    reasons = quoted(reject.reasons, delimiter)
+    fields = (str(reject.position), reasons, reject.key, reject.record)
     line = delimiter.join(fields).encode()
     if NOT_UTF8 in reasons and any(error.message == NOT_UTF8 for error in reject.errors):
         line = _escaped.sub(_unescape, line)

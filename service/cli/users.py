@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,8 @@ def check_command(file: Path | None) -> None:
     users = list(read_users(path))
     for user in users:
         click.echo(f"{user.name}: {', '.join(sorted(user.roles))}")
+    for text in warnings_of(path):
+        click.echo(f"Warning: {text}", err=True)
     if problems := list(problems_of(path, users)):
         raise SettingsError("\n".join(problems))
 
@@ -61,8 +64,14 @@ def problems_of(path: Path, users: Sequence[User]) -> Iterator[str]:
     for name, count in Counter(user.name for user in users).items():
         if count > 1:
             yield f"{path} names {name} {count} times, and only the last line counts. Keep one."
-    if path.stat().st_mode & 0o077:
-        yield f"Other users of this machine may read {path}. Run: chmod 600 {path}"
+    if path.stat().st_mode & stat.S_IRWXO:
+        yield f"Every user of this machine may read {path}. Run: chmod o= {path}"
+
+
+def warnings_of(path: Path) -> Iterator[str]:
+    """What may be meant, but is unusual: the group only needs to read the file."""
+    if path.stat().st_mode & stat.S_IWGRP:
+        yield f"The group of {path} may add users and change roles. Run: chmod g-w {path}"
 
 
 def _is_name(text: str) -> bool:

@@ -9,7 +9,7 @@ HirebaseError
 │   ├── TooLargeError       more bytes than the limit
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
-│   ├── ParameterError      a query parameter has a value that it does not take
+│   ├── ParameterError      query parameters have values that they do not take
 │   └── BackupError         not a backup, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 │   └── MissingParentsError     the only rule that they break: their parents do not exist
@@ -38,7 +38,7 @@ HirebaseError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.core.rules.reject import Reject
@@ -93,15 +93,18 @@ class KeyReusedError(InputError):
 
 
 class ParameterError(InputError):
-    """A query parameter has a value that it does not take."""
+    """Query parameters have values that they do not take; wrong: what is wrong, by name."""
 
-    def __init__(self, name: str, message: str):
-        super().__init__(f"Parameter {name!r}: {message}.")
-        self.name, self.message = name, message
+    def __init__(self, wrong: Mapping[str, str]):
+        super().__init__(" ".join(f"Parameter {name!r}: {text}." for name, text in wrong.items()))
+        self.wrong = wrong
 
     @property
     def extras(self) -> dict[str, Any]:
-        return {"errors": [{"key": self.name, "source": "query", "message": self.message}]}
+        errors = [
+            {"key": name, "source": "query", "message": text} for name, text in self.wrong.items()
+        ]
+        return {"errors": errors}
 
 
 class BackupError(InputError):

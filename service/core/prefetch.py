@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import TypeVar
 
-from service.core.threads import wait_for_all
+from service.core.threads import in_thread, wait_for_all
 
 T = TypeVar("T")
 
@@ -25,6 +25,11 @@ async def prefetch(step: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T]
     finally:
         upcoming.cancel()
         await wait_for_all(upcoming)
+
+
+def prefetched(items: Iterator[T]) -> AsyncGenerator[T]:
+    """The items of an iterator, but for None; one is made in a thread while another is used."""
+    return prefetch(lambda: in_thread(next, items, None))
 
 
 async def buffered(source: AsyncGenerator[bytes], idle_timeout: float) -> AsyncGenerator[bytes]:

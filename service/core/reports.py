@@ -1,10 +1,10 @@
-"""Reports of a year, counted by the database, in UTC."""
+"""Reports of a year, counted by the database, in UTC; and a year compared with the one before."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ from service.core.threads import in_thread
 
 SQL = sql.statements("reports")
 FIRST_YEAR, LAST_YEAR = 1000, 9999
+YEARS = 60
+"""Most years of a list. Each takes one look at the index."""
+QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 
 
 class QuarterlyHires(Struct, frozen=True):
@@ -58,9 +61,12 @@ class Report(Struct, Generic[R], frozen=True):
         """The name of its SQL statement."""
         return self.path.replace("-", "_")
 
-    async def rows(self, database: Database, year: int | None = None) -> list[R]:
+    async def rows(
+        self, database: Database, year: int | None = None, department: int | None = None
+    ) -> list[R]:
         """The rows of a year, by default of the latest year with hires; [] without hires.
 
+        department: the id of the only department of the rows; all of them by default.
         hires-by-quarter: by department and job in alphabetical order, then by their ids;
         departments-above-mean: most hires first, then by id.
         """
@@ -68,6 +74,8 @@ class Report(Struct, Generic[R], frozen=True):
         if year is None:
             return []
         rows = await database.fetch(SQL[self.name], _bounds(year))
+        if department is not None:
+            rows = [row for row in rows if row[0] == department]
         # There can be a row for each department and job. Sorting them would block the event loop.
         return await in_thread(self._in_order, rows)
 
@@ -89,10 +97,14 @@ async def latest_year(database: Database) -> int | None:
     return None if year is None else int(year)
 
 
-async def years(database: Database) -> range:
-    """From the year of the first hire to that of the latest; empty without hires."""
-    ((first, last),) = await database.fetch(SQL["years"])
-    return range(0) if first is None else range(first, last + 1)
+async def years(database: Database) -> list[int]:
+    """The years with hires, latest first, at most YEARS."""
+    found: list[int] = []
+    year = await latest_year(database)
+    while year is not None and len(found) < YEARS:
+        found.append(year)
+        ((year,),) = await database.fetch(SQL["latest_year_before"], (f"{year:04}-01-01",))
+    return found
 
 
 async def mean(database: Database, year: int) -> float:
@@ -107,9 +119,68 @@ def _bounds(year: int) -> tuple[str, str]:
 
 def _alphabetical(rows: list[Row]) -> list[Row]:
     """Rows of (department_id, job_id, department, job, …), without the ids."""
+    _sort(rows)
+    return [row[2:] for row in rows]
+
+
+def _sort(rows: list[Row]) -> None:
     departments, jobs = ranks(row[2] for row in rows), ranks(row[3] for row in rows)
     rows.sort(key=lambda row: (departments[row[2]], jobs[row[3]], row[0], row[1]))
-    return [row[2:] for row in rows]
+
+
+class Compared(Struct, frozen=True):
+    """The hires of a department for a job, by quarter: of a year, and of the year before.
+
+    job: "" for the hires of a department for all jobs.
+    """
+
+    department_id: int
+    department: str
+    job: str
+    hired: tuple[int, ...]
+    before: tuple[int, ...]
+
+    @property
+    def change(self) -> int:
+        """The hires of the year less those of the year before."""
+        return sum(self.hired) - sum(self.before)
+
+
+NO_HIRES = (0,) * len(QUARTERS)
+
+
+async def compared(database: Database, year: int) -> list[Compared]:
+    """Departments and jobs with hires in the year or in the year before, in alphabetical order."""
+    statement = SQL[HIRES_BY_QUARTER.name]
+    hired = await database.fetch(statement, _bounds(year))
+    before = await database.fetch(statement, _bounds(year - 1)) if year > FIRST_YEAR else []
+    return await in_thread(_compare, hired, before)
+
+
+def _compare(hired: list[Row], before: list[Row]) -> list[Compared]:
+    rows = list({row[:2]: row[:4] for row in (*before, *hired)}.values())
+    _sort(rows)
+    now, then = ({row[:2]: row[4:] for row in counted} for counted in (hired, before))
+    return [
+        Compared(row[0], row[2], row[3], now.get(row[:2], NO_HIRES), then.get(row[:2], NO_HIRES))
+        for row in rows
+    ]
+
+
+def by_department(rows: Iterable[Compared]) -> list[Compared]:
+    """One row for each department, in the order in which they come first."""
+    departments: dict[tuple[int, str], list[Compared]] = {}
+    for row in rows:
+        departments.setdefault((row.department_id, row.department), []).append(row)
+    return [total(some, *department) for department, some in departments.items()]
+
+
+def total(rows: Sequence[Compared], department_id: int = 0, department: str = "") -> Compared:
+    """The sum of the rows."""
+    quarters = range(len(QUARTERS))
+    hired = tuple(sum(row.hired[quarter] for row in rows) for quarter in quarters)
+    before = tuple(sum(row.before[quarter] for row in rows) for quarter in quarters)
+    return Compared(department_id, department, "", hired, before)
 
 
 HIRES_BY_QUARTER = Report(

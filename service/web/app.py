@@ -23,6 +23,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.core.writes.idempotency import PURGE_LIMIT, Keys
 from service.core.writes.rejects import REJECTS_PURGE_LIMIT, purge_rejects
+from service.core.writes.rows_by_day import counting_rows
 from service.web import problems
 from service.web.access.basic_auth import PUBLIC, BasicAuth
 from service.web.access.hidden_routes import hiding_routes
@@ -124,6 +125,7 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         connect(settings) as database,
         database.reserved() as heartbeats,
         replicas(settings, database) as app.state.replicas,
+        counting_rows(database) as app.state.row_counts,
     ):
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)

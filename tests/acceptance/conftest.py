@@ -1,4 +1,4 @@
-"""A service, a page in a browser that sends requests only to it, the environment of a loader."""
+"""A service, a page in a browser that sends requests only to it, a program with a fourth table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, Page
 
+from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import PASSWORD, USER
+from tests.fourth.company import PARENTS, Company
+from tests.fourth.program import with_a_fourth_table
 from tests.support import browser as browsers
 from tests.support import engine
 from tests.support.browser import Seen
@@ -60,6 +63,42 @@ async def parents(database: Database) -> Database:
     """Empty tables with a department and a job, both with the id 1."""
     await add_parents(database, range(1, 2))
     return database
+
+
+@pytest.fixture(scope="module")
+async def company(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Company]:
+    """A program with a fourth table, and one row in each of the others."""
+    where = with_a_fourth_table(tmp_path_factory.mktemp("fourth"))
+    own = msgspec.structs.replace(
+        settings,
+        mysql_database=f"{settings.mysql_database}_fourth",
+        rejects_dir=where / "rejects",
+        backup_dir=where / "backups",
+    )
+    await engine.create_database(own)
+    variables = engine.environment(own)
+    service = await Service.started(where=str(where), **variables)
+    async with service.client(USER, PASSWORD) as client:
+        company = Company(where, variables, client)
+        finished = await company.load(**PARENTS)
+        assert finished.code == 0, finished.err
+        assert f"No file for contracts in {company.data}" in finished.out
+        yield company
+    await service.end()
+    await engine.drop_database(own)
+
+
+@pytest.fixture
+async def ready(company: Company, settings: Settings) -> Company:
+    """The same without rows in the fourth table."""
+    name = f"{settings.mysql_database}_fourth"
+    own = msgspec.structs.replace(settings, mysql_database=name)
+    async with connect(own) as database, database.transaction() as transaction:
+        for table in ("contracts", "rejects", "loads"):
+            await transaction.execute(f"DELETE FROM {table}")
+    return company
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
 from service.core.settings import Settings
 from tests.acceptance.conftest import PROGRESS
-from tests.support import engine, servers
+from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 from tests.support.program import run, start
 from tests.support.servers import Server
 from tests.support.sizes import sized
 
 HIRES = 4000
-POINTS = sized(short=5, full=20)
+POINTS = sized(short=3, full=20)
 OLD = [{**row, "name": f"Old {row['id']}"} for row in records(EMPLOYEES, HIRES)]
 NEW = [{**row, "name": f"New {row['id']}"} for row in records(EMPLOYEES, HIRES)]
 
@@ -193,13 +193,13 @@ async def kill_databases(server: Server, folder: Path, points: int) -> None:
             (now,) = await names_of(database)
 
 
-async def test_a_restore_whose_database_is_killed(tmp_path: Path) -> None:
-    with servers.running(tmp_path) as server:
-        await kill_databases(server, tmp_path, 1)
+async def test_a_restore_whose_database_is_killed(server: Server, tmp_path: Path) -> None:
+    await kill_databases(server, tmp_path, 1)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
-async def test_a_restore_whose_database_is_killed_at_twenty_points(tmp_path: Path) -> None:
-    with servers.running(tmp_path) as server:
-        await kill_databases(server, tmp_path, POINTS)
+async def test_a_restore_whose_database_is_killed_at_twenty_points(
+    server: Server, tmp_path: Path
+) -> None:
+    await kill_databases(server, tmp_path, POINTS)

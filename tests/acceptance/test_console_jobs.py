@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.console import events, start
+from tests.support.console import UPLOAD, age_jobs, begin, events, start, upload
 from tests.support.hires import count
 from tests.support.processes import peak, resident
 from tests.support.program import Service
@@ -31,7 +32,7 @@ BAD_EVERY = 1000
 BAD_ROWS = 100_000
 MIB = 1 << 20
 ALLOWED = 60
-"""MiB that a load may add to a service that has done one before."""
+"""MiB that a load may add to an experienced service."""
 
 
 async def new_service(settings: Settings) -> Service:
@@ -56,6 +57,24 @@ async def other(migrated: Settings, database: Database) -> AsyncIterator[Service
     await service.end()
 
 
+@dataclass(frozen=True)
+class Experienced:
+    """A service that has done a load of each kind, and its memory afterwards, in MiB."""
+
+    service: Service
+    resident: float
+
+
+@pytest.fixture(scope="module")
+async def experienced(migrated: Settings) -> AsyncIterator[Experienced]:
+    service = await new_service(migrated)
+    async with service.client(USER, PASSWORD) as client:
+        for name, content in (("j.ndjson", b'{"job": "A"}\n'), ("j.csv", b"1,A\n")):
+            await _load(client, name, iter([content]))
+    yield Experienced(service, resident(service.pid))
+    await service.end()
+
+
 async def states(database: Database) -> set[str]:
     return {state for (state,) in await database.fetch("SELECT state FROM console_jobs")}
 
@@ -72,7 +91,7 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        job = await begin(one, "j.ndjson", ndjson())
         assert (await events(two, job))[-1]["state"] == "ready"
         confirm = f"/console/jobs/{job}/confirm"
         replies = await asyncio.gather(
@@ -104,15 +123,44 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
         assert len(rejects) == 1 + ROWS // BAD_EVERY
 
 
-async def _some(database: Database) -> bool:
-    return await count(database, "jobs") > 0
+async def test_a_load_of_several_files_that_is_killed_continues_in_its_file(
+    service: Service, other: Service, database: Database
+) -> None:
+    hires = b"".join(b"%d,Ana,2021-01-05T10:00:00Z,1,%d\n" % (n, n % 100) for n in range(1, ROWS))
+    files = [("employees.csv", hires), ("jobs.ndjson", b'{"job": "A"}\n'), ("jobs.csv", b"1,B\n")]
+    tables = {0: "employees", 1: "jobs", 2: "jobs", 3: "departments"}
+    async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
+        upload_id = await upload(one, *files, ("departments.csv", b"1,Sales\n"))
+        wanted = {"upload": upload_id, "tables": tables}
+        job = await start(one, "/console/loads", json=wanted)
+        await events(two, job)
+        await start(one, f"/console/jobs/{job}/confirm", json={})
+        await until(lambda: _some(database, "hired_employees"), 60)
+        await service.end(signal.SIGKILL)
+        await age_jobs(database, SILENT_SECONDS + 1)
+        last = (await events(two, job))[-1]
+        assert last["state"] == "failed"
+        stored = await count(database, "hired_employees")
+        await start(two, f"/console/jobs/{job}/confirm", json={})
+        last = (await events(two, job))[-1]
+        assert last["state"] == "done"
+        added = [(row["file"], row["added"], row["rejected"]) for row in last["rows"]]
+    assert added[:3] == [("departments.csv", 1, 0), ("jobs.ndjson", 1, 0), ("jobs.csv", 1, 0)]
+    assert added[3][1] + added[3][2] == ROWS - 1
+    assert await count(database, "jobs") == 2
+    assert stored < await count(database, "hired_employees") == added[3][1]
+    assert await count(database, "rejects") == added[3][2]
+
+
+async def _some(database: Database, table: str = "jobs") -> bool:
+    return await count(database, table) > 0
 
 
 async def test_a_load_is_watched_from_another_process(
     service: Service, other: Service, database: Database
 ) -> None:
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
-        job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=ndjson())
+        job = await begin(one, "j.ndjson", ndjson())
         await events(two, job)
         await start(one, f"/console/jobs/{job}/confirm", json={})
         progress = await events(two, job)
@@ -164,15 +212,15 @@ FILES = {
 )
 @pytest.mark.parametrize("what", FILES)
 async def test_a_load_needs_the_same_memory_whatever_is_in_the_file(
-    service: Service, database: Database, what: str
+    experienced: Experienced, database: Database, what: str
 ) -> None:
+    """Compared with the memory before the first of these files, so that nothing adds up."""
     name, pieces, rejected = FILES[what]
+    service = experienced.service
     async with service.client(USER, PASSWORD) as client:
-        await _load(client, name, iter([b'{"job": "A"}\n' if "nd" in name else b"1,A\n"]))
-        before = resident(service.pid)
         forget_peak(service.pid)
         job, last = await _load(client, name, pieces())
-        added = peak(service.pid) - before
+        added = peak(service.pid) - experienced.resident
         assert last["state"] == "done"
         assert rejected in (last["rows"][0]["rejected"], None)
         assert added < ALLOWED
@@ -190,7 +238,7 @@ async def _load(
         for piece in pieces:
             yield piece
 
-    job = await start(client, f"/console/loads?table=jobs&name={name}", content=sent())
+    job = await begin(client, name, sent())
     assert (await events(client, job))[-1]["state"] == "ready"
     await start(client, f"/console/jobs/{job}/confirm", json={})
     return job, (await events(client, job))[-1]
@@ -203,7 +251,7 @@ async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(
     before = set(folder.glob("*"))
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (MIB, MIB))
     async with service.client(USER, PASSWORD) as client:
-        reply = await client.post("/console/loads?table=jobs&name=j.csv", content=b"x" * 2 * MIB)
+        reply = await client.post(UPLOAD, content=b"x" * 2 * MIB)
         assert reply.status_code == 507
         assert "Make room" in reply.json()["detail"]
         assert set(folder.glob("*")) == before

@@ -21,7 +21,7 @@ from service.core.tables import TABLES
 from tests.conftest import PASSWORD, USER, empty
 from tests.support import browser as browsers
 from tests.support import sample
-from tests.support.browser import HIRES_CSV, Seen, chosen
+from tests.support.browser import HIRES_CSV, Seen, checked
 from tests.support.program import Service
 
 pytestmark = [
@@ -81,7 +81,7 @@ async def test_every_page_is_accessible(
         for name, path in PAGES.items():
             await page.goto(path)
             await _check(page, f"{name}-{width}-{scheme}")
-        await chosen(page, "hired_employees.csv", WITH_FREE_IDS)
+        await checked(page, {"hired_employees.csv": WITH_FREE_IDS})
         await _check(page, f"verdict-{width}-{scheme}")
         await page.goto("/console/backups")
         await page.get_by_role("button", name="Restore").first.click()

@@ -5,17 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
-from collections.abc import AsyncIterator
-from typing import Any
 
-import fastavro
 import msgspec
 import pytest
 
-from service.core.database.connect import connect
-from service.core.settings import Settings
-from tests.conftest import PASSWORD, USER
 from tests.fourth.company import (
     BAD,
     BARE,
@@ -30,44 +25,8 @@ from tests.fourth.company import (
     as_csv,
     text_of,
 )
-from tests.fourth.program import with_a_fourth_table
-from tests.support import engine, program
+from tests.support import program
 from tests.support.hires import codes
-from tests.support.program import Service
-
-
-@pytest.fixture(scope="module")
-async def company(
-    settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Company]:
-    where = with_a_fourth_table(tmp_path_factory.mktemp("fourth"))
-    own = msgspec.structs.replace(
-        settings,
-        mysql_database=f"{settings.mysql_database}_fourth",
-        rejects_dir=where / "rejects",
-        backup_dir=where / "backups",
-    )
-    await engine.create_database(own)
-    variables = engine.environment(own)
-    service = await Service.started(where=str(where), **variables)
-    async with service.client(USER, PASSWORD) as client:
-        yield Company(where, variables, client)
-    await service.end()
-    await engine.drop_database(own)
-
-
-@pytest.fixture
-async def ready(company: Company, settings: Settings) -> Company:
-    """The company with one row in each of the other tables and none in the fourth."""
-    name = f"{settings.mysql_database}_fourth"
-    own = msgspec.structs.replace(settings, mysql_database=name)
-    async with connect(own) as database, database.transaction() as transaction:
-        for table in ("contracts", "rejects", "loads"):
-            await transaction.execute(f"DELETE FROM {table}")
-    finished = await company.load(**PARENTS)
-    assert finished.code == 0, finished.err
-    assert f"No file for contracts in {company.data}" in finished.out
-    return company
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -144,101 +103,14 @@ async def test_a_conflict_is_detected_in_each_type(ready: Company) -> None:
             assert msgspec.json.decode(finished.out)[-1]["changed"] == 1, name
 
 
-async def test_a_restore_brings_back_each_type(ready: Company) -> None:
-    await ready.post([FULL, NULLS, BARE, ZEROS])
-    before = await ready.rows()
-    content = (await ready.client.get("/avro/backup/contracts")).content
-    records: list[Any] = list(fastavro.reader(io.BytesIO(content)))
-    assert str(records[0]["salary"]) == FULL["salary"]
-    assert str(records[0]["starts_on"]) == FULL["starts_on"]
-    assert (records[0]["remote"], records[1]["insured"]) == (True, None)
-    verified = await ready.client.post("/avro/verify", content=content)
-    assert verified.json()["verified"] is True
-    same = await ready.restore(content)
-    assert (same["changed"], same["removed"], same["verified"]) == (0, 0, True)
-    await ready.post([FULL])
-    result = await ready.restore(content, "?mode=merge")
-    assert (result["changed"], result["removed"]) == (0, 0)
-    result = await ready.restore(content)
-    assert (result["restored"], result["removed"], result["verified"]) == (4, 1, True)
-    assert await ready.rows() == before
-
-
-async def test_an_archive_restores_the_table(ready: Company) -> None:
-    await ready.post([FULL, NULLS, ZEROS])
-    before = await ready.rows()
-    content = (await ready.client.get("/avro/backup/all")).content
-    (ready.where / "all.zip").write_bytes(content)
-    finished = await ready.run("service", "verify", "all.zip")
-    assert finished.code == 0, finished.err
-    assert "contracts: 3 rows" in finished.out
-    await ready.post([FULL])
-    finished = await ready.run("service", "restore", "all.zip")
-    assert finished.code == 0, finished.err
-    assert "table=contracts restored=3 added=0 changed=0 removed=1" in finished.out
-    assert await ready.rows() == before
-
-
-async def test_a_file_of_another_program_can_be_restored(ready: Company) -> None:
-    schema = {
-        "type": "record",
-        "name": "contracts",
-        "fields": [
-            {"name": "id", "type": "long"},
-            *({"name": name, "type": ["null", kind]} for name, kind in OTHERS.items()),
-        ],
-    }
-    file = io.BytesIO()
-    rows = [{"id": 5, **SHOWN[3]}, {"id": 6, **SHOWN[1]}]
-    fastavro.writer(file, fastavro.parse_schema(schema), rows)
-    result = await ready.restore(file.getvalue())
-    assert (result["restored"], result["added"], result["verified"]) == (2, 2, False)
-    assert await ready.rows() == rows
-
-
-OTHERS = {
-    **dict.fromkeys(("title", "note", "signed_at", "ended_at"), "string"),
-    **dict.fromkeys(("employee_id", "job_id", "balance", "grade"), "long"),
-    **dict.fromkeys(("salary", "bonus", "starts_on", "ends_on"), "string"),
-    **dict.fromkeys(("remote", "insured"), "boolean"),
-}
-
-
-async def test_a_restore_keeps_parents_that_are_in_use(ready: Company) -> None:
-    empty = (await ready.client.get("/avro/backup/employees")).content
-    extra = await ready.client.post(
-        "/employees",
-        json={"name": "Bo", "datetime": "2021-01-01T00:00:00Z", "department_id": 1, "job_id": 1},
-    )
-    (key,) = extra.json()["ids"]
-    await ready.post([FULL | {"employee_id": key}])
-    reply = await ready.client.post("/avro/restore/employees", content=empty)
-    assert reply.status_code == 409
-    assert "contracts" in reply.json()["detail"]
-    await ready.restore(await backup_without_rows(ready))
-
-
-async def backup_without_rows(company: Company) -> bytes:
-    """A file without rows, which empties the table."""
-    schema = {
-        "type": "record",
-        "name": "contracts",
-        "fields": [{"name": "id", "type": "int"}]
-        + [{"name": name, "type": kind} for name, kind in OTHERS.items()],
-    }
-    file = io.BytesIO()
-    fastavro.writer(file, fastavro.parse_schema(schema), [])
-    return file.getvalue()
-
-
 async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     document = (await ready.client.get("/schema/openapi.json")).json()
     assert {"/contracts", "/contracts/{row_id}"} <= {path.rstrip("/") for path in document["paths"]}
     contract = document["components"]["schemas"]["Contract"]
     assert set(contract["required"]) == set(BARE)
     example = document["paths"]["/contracts"]["post"]["requestBody"]["content"]
-    row = example["application/json"]["examples"]["a row"]["value"]
-    assert (await ready.post([row]))["inserted"] == 1
+    sample = example["application/json"]["examples"]["a row"]["value"]
+    assert (await ready.post([sample]))["inserted"] == 1
     sent = example["text/csv"]["examples"]["a header, then a row a line"]["value"]
     reply = await ready.client.post(
         "/contracts", content=sent, headers={"Content-Type": "text/csv"}
@@ -246,11 +118,27 @@ async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     assert reply.status_code == 201, reply.text
     verdict = await ready.post([NULLS])
     (key,) = verdict["ids"]
-    for page in ("/console/tables/contracts", f"/console/tables/contracts/{key}"):
-        shown = await ready.client.get(page)
+    assert (await ready.client.patch(f"/contracts/{key}", json=CHANGED)).status_code == 200
+    address = "/console/tables/contracts"
+    rows, row = [await ready.client.get(one) for one in (address, f"{address}/{key}")]
+    for shown in (rows, row):
         assert shown.status_code == 200, shown.text
         assert "None" not in shown.text
-    assert "-99999999.99" in (await ready.client.get("/console/tables/contracts")).text
+    assert "-99999999.99" in rows.text
+    assert all(text in row.text for text in ("<ins>false</ins>", "<ins>1.50</ins>", "Ana</a>"))
+
+
+async def test_the_console_searches_each_type(ready: Company) -> None:
+    full, nulls, _, zeros = (await ready.post([FULL, NULLS, BARE, ZEROS]))["ids"]
+    for query, found in [
+        ("title=O&note=%C3%9Cn&employee=An&job=Clerk", {full, zeros}),
+        ("signed_from=2021-07-27&signed_before=2021-07-28&remote=false", {zeros}),
+        ("balance=0&salary=0&insured=true&grade=", {zeros}),
+        (f"starts_on_from=1000-01-01&id={nulls}&order=-title", {nulls}),
+    ]:
+        page = await ready.client.get(f"/console/tables/contracts?{query}")
+        assert page.status_code == 200, page.text
+        assert set(map(int, re.findall(r"/contracts/(\d+)", page.text))) == found, query
 
 
 async def test_the_tests_of_all_tables_pass_with_it(
@@ -258,15 +146,13 @@ async def test_the_tests_of_all_tables_pass_with_it(
 ) -> None:
     shutil.copytree(program.ROOT / "tests", company.where / "tests")
     shutil.copy(program.ROOT / "pyproject.toml", company.where)
-    server = os.environ["TEST_SERVER"]
-    url = "embedded" if server.startswith(engine.EMBEDDED) else server
     finished = await program.run(
         "pytest",
         *("-n0", "-q", "-p", "no:cacheprovider"),
         *("tests/unit/test_sql.py", "tests/unit/rules/test_batch_properties.py"),
         "tests/integration/database/test_schema.py",
         where=str(company.where),
-        TEST_MYSQL_URL=url,
+        TEST_MYSQL_URL=os.environ["TEST_SERVER"],
         PYTEST_XDIST_WORKER="fourth",
     )
     assert finished.code == 0, finished.out[-3000:] + finished.err[-1000:]

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from service.core.database.migrations import migrate
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from service.core.tables import TABLES
-from tests.support import engine, program, servers
+from tests.support import engine, program
 from tests.support.csv_files import until_blocks_are_in
 from tests.support.processes import read, validators_of
 from tests.support.servers import Embedded, Server
@@ -39,8 +38,11 @@ COLUMNS = {table.name: ", ".join(f"`{name}`" for name in table.columns) for tabl
 """The columns that a load writes, by table."""
 
 
-def write_files(folder: Path, count: int) -> None:
-    """Write hires, of which a few break a rule, and their parents."""
+def write_files(folder: Path, count: int, *, wrong: str = "") -> None:
+    """Write hires, of which a few break a rule, and their parents.
+
+    wrong: the job of every hire, if it is not empty.
+    """
     folder.mkdir()
     (folder / "departments.csv").write_text(
         "".join(f"{at},Department {at}\n" for at in range(1, 9))
@@ -50,8 +52,27 @@ def write_files(folder: Path, count: int) -> None:
     with (folder / "hired_employees.csv").open("w") as file:
         for at in range(1, count + 1):
             job = chosen.randint(1, 98) if at % 50 else chosen.choice(["", "99", '"'])
-            key = at if at % 77 else at - chosen.randint(1, 76)
+            key = at if at % 77 or wrong else at - chosen.randint(1, 76)
+            job = wrong or job
             file.write(f"{key},Ana Ö. {at},2021-03-04T05:06:07Z,{at % 8 + 1},{job}\n")
+
+
+def write_corrected(rejects: Path, folder: Path) -> None:
+    """Write a corrected rejects file, in which every hundredth row is still wrong."""
+    folder.mkdir()
+    header, *lines = (rejects / "hired_employees.rejects.csv").read_text().splitlines()
+    good = [line if at % 100 == 0 else f"{line[:-1]}1" for at, line in enumerate(lines)]
+    (folder / "hired_employees.csv").write_text("\n".join([header, *good, ""]))
+
+
+async def outcomes(settings: Settings) -> dict[tuple[str, str], int]:
+    """How many rejects have each outcome, by the name of their file; a repeated one has none."""
+    async with connect(settings) as database:
+        rows = await database.fetch(
+            "SELECT IF(state = 'dismissed', '', origin), state, COUNT(*) "
+            "FROM rejects JOIN reject_outcomes ON reject_id = id GROUP BY 1, 2"
+        )
+    return {(origin, state): count for origin, state, count in rows}
 
 
 @dataclass
@@ -164,6 +185,34 @@ async def test_a_loader_with_several_processes_continues(
     assert await loader.finish() == undisturbed
 
 
+async def test_a_killed_load_of_a_corrected_file_continues(
+    scratch: Settings, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "files", 20_000, wrong="x")
+    first = Loader(scratch, tmp_path / "files", tmp_path / "rejects")
+    second = Loader(scratch, tmp_path / "corrected", tmp_path / "still_wrong")
+
+    async def rejected() -> None:
+        await second.reset()
+        await first.reset()
+        await first.finish()
+
+    await rejected()
+    write_corrected(tmp_path / "rejects", tmp_path / "corrected")
+    undisturbed, closed = await second.finish(), await outcomes(scratch)
+    assert closed == {("hired_employees.csv", "corrected"): 19_800, ("", "dismissed"): 200}
+    await rejected()
+    async with connect(scratch) as database:
+        for blocks in (1, 3):
+            process = await second.start()
+            await until_blocks_are_in(database, blocks)
+            process.kill()
+            await process.communicate()
+            assert process.returncode == -signal.SIGKILL
+    assert await second.finish() == undisturbed
+    assert await outcomes(scratch) == closed
+
+
 async def test_a_load_continues_after_the_embedded_database_is_killed(tmp_path: Path) -> None:
     write_files(tmp_path / "files", 60_000)
     server = Embedded(tmp_path)
@@ -181,12 +230,6 @@ async def test_a_load_continues_after_the_embedded_database_is_killed(tmp_path: 
     assert hires["added"] + hires["unchanged"] + hires["rejected"] == hires["read"] == 60_000
     assert again.summary[-1]["unchanged"] == hires["added"] + hires["unchanged"]
     assert (again.checksums, again.rejects) == (done.checksums, done.rejects)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.running(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

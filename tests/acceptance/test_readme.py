@@ -75,7 +75,7 @@ def matches(shown: str, printed: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Place:
+class Checkout:
     """A folder like a checkout, with a running service."""
 
     folder: Path
@@ -118,38 +118,38 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def checkout() -> Iterator[Checkout]:
     """The service as `make run` starts it, with the sample and a new embedded database."""
     with tempfile.TemporaryDirectory(prefix="docs-") as name:
         folder = Path(name)
         for part in ("loader", "service", "sql"):
             (folder / part).symlink_to(ROOT / part)
         (folder / ".curlrc").write_text("silent\nshow-error\n")
-        place = Place(folder, free_port(), folder / "greeting")
-        with serving(place):
-            yield place
+        checkout = Checkout(folder, free_port(), folder / "greeting")
+        with serving(checkout):
+            yield checkout
 
 
 @contextmanager
-def serving(place: Place) -> Iterator[None]:
+def serving(checkout: Checkout) -> Iterator[None]:
     recipe = re.search(
         r"^run:.*\n\t@exec \$\(BIN\)/python (.*) \$\(ARGS\)$", makefile(), re.MULTILINE
     )
     assert recipe, "the recipe of `make run` has changed: update this test"
-    settings = environment(place.folder, API_PASS="secret", API_PORT=str(place.port))
-    with place.greeting.open("w") as output:
+    settings = environment(checkout.folder, API_PASS="secret", API_PORT=str(checkout.port))
+    with checkout.greeting.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, *shlex.split(recipe[1])],
-            cwd=place.folder,
+            cwd=checkout.folder,
             env=settings,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
         try:
-            wait_until_ready(process, place.port)
+            wait_until_ready(process, checkout.port)
         except RuntimeError:
-            pytest.fail(f"The service did not start:\n{place.greeting.read_text()}")
+            pytest.fail(f"The service did not start:\n{checkout.greeting.read_text()}")
         yield
     finally:
         process.send_signal(signal.SIGINT)
@@ -161,9 +161,9 @@ def makefile() -> str:
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES)
-def test_the_commands_print_what_is_shown(place: Place, page: str) -> None:
+def test_the_commands_print_what_is_shown(checkout: Checkout, page: str) -> None:
     for example in examples(page):
-        printed = place.run(example.command)
+        printed = checkout.run(example.command)
         assert matches(example.output, printed), (
             f"{page}:{example.line}\n$ {example.command}\n"
             f"--- shown\n{example.output}\n--- printed\n{printed}"

@@ -64,7 +64,9 @@ def test_the_wheel_has_the_program_and_nothing_else(wheel: Path) -> None:
 
 def test_the_metadata_describe_the_program(metadata: Message) -> None:
     assert (metadata["Name"], metadata["Version"]) == ("hirebase", __version__)
-    assert (metadata["License-Expression"], metadata["License-File"]) == ("MIT", "LICENSE")
+    assert metadata["License-Expression"] == "MIT AND ISC"
+    licenses = ["LICENSE", "service/web/console/static/icons-license.txt"]
+    assert metadata.get_all("License-File") == licenses
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata.get_all("Provides-Extra") == ["embedded", "otel"]
     assert str(metadata.get_payload()).startswith((ROOT / "README.md").read_text()[:100])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -25,19 +27,25 @@ WORSE = 0.9
 @click.option("--short", is_flag=True, help="Run quickly, only to check that the benchmarks work.")
 @click.argument("names", nargs=-1)
 def main(as_json: bool, short: bool, names: tuple[str, ...]) -> None:
-    with server.mysql() as url:
-        measured = [
-            figure
-            for name in names or modules()
-            for figure in asyncio.run(
-                import_module(f"{__package__}.{name}").figures(url, short=short)
-            )
-        ]
-    before = _last()
-    for figure in measured:
+    before, measured = _last(), list[Figure]()
+
+    def take(figure: Figure) -> None:
         click.echo(msgspec.json.encode(figure).decode() if as_json else _line(figure, before))
+        measured.append(figure)
+
+    with server.mysql() as url:
+        for name in names or modules():
+            asyncio.run(_measure(name, url, short, take))
     if not short:
         _store(measured)
+
+
+async def _measure(name: str, url: str, short: bool, take: Callable[[Figure], None]) -> None:
+    """Measure what one module has; each figure is taken as soon as it is known."""
+    module = import_module(f"{__package__}.{name}")
+    async with aclosing(module.figures(url, short=short)) as figures:
+        async for figure in figures:
+            take(figure)
 
 
 def modules() -> list[str]:

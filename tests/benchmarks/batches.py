@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ Row = tuple[str, str, int, int]
 _keys = count()
 
 
-async def figures(url: str, *, short: bool = False) -> list[Figure]:
+async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
     """All figures of this module, on the server at `url`."""
     settings = await prepared(url, "bench_batches")
     batches = 20 if short else 150
@@ -48,13 +48,14 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
             workers: stack.enter_context(server.service(settings, workers=workers))[0]
             for workers in (2, 4)
         }
-        return [
-            *await _throughput(settings, ports, batches, 2 if short else RUNS),
-            *_latency(port, 5 if short else 40),
-            *await _orm(url, settings, port, 50 if short else 1000),
-            *_cpu(port, pid, batches),
-            *_memory(port, pid, 200 if short else 2000),
-        ]
+        for figure in await _throughput(settings, ports, batches, 2 if short else RUNS):
+            yield figure
+        for figure in _latency(port, 5 if short else 40):
+            yield figure
+        yield await _orm(settings, port, 50 if short else 1000)
+        for figure in _cpu(port, pid, batches):
+            yield figure
+        yield _memory(port, pid, 200 if short else 2000)
 
 
 async def prepared(url: str, name: str) -> Settings:
@@ -189,7 +190,7 @@ def _percentile(seconds: list[float], percent: int) -> float:
     return quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1000
 
 
-async def _orm(url: str, settings: Settings, port: int, number: int) -> list[Figure]:
+async def _orm(settings: Settings, port: int, number: int) -> Figure:
     from tests.benchmarks.orm import insert_one_by_one
 
     ours, floor = [], []
@@ -197,16 +198,14 @@ async def _orm(url: str, settings: Settings, port: int, number: int) -> list[Fig
         empty(settings)
         floor.append(await asyncio.to_thread(insert_one_by_one, settings, rows(number)))
         ours.append(_post(port, max(20, number // 10))[0])
-    return [
-        beside(
-            "batches of 1000 beside an ORM",
-            ours,
-            "rows/s",
-            floor=floor,
-            floor_name="SQLAlchemy, a commit a row",
-            wanted="≥ 100",
-        )
-    ]
+    return beside(
+        "batches of 1000 beside an ORM",
+        ours,
+        "rows/s",
+        floor=floor,
+        floor_name="SQLAlchemy, a commit a row",
+        wanted="≥ 100",
+    )
 
 
 def _cpu(port: int, pid: int, batches: int) -> list[Figure]:
@@ -237,11 +236,11 @@ def _micros(work: Callable[[], object]) -> float:
     return min(times) / ROWS * 1e6
 
 
-def _memory(port: int, pid: int, batches: int) -> list[Figure]:
+def _memory(port: int, pid: int, batches: int) -> Figure:
     _post(port, 100)
     early = resident(pid)
     _post(port, batches - 100)
-    return [single("memory grown, batch 100 to the last", [resident(pid) - early], "MiB", "≤ 20")]
+    return single("memory grown, batch 100 to the last", [resident(pid) - early], "MiB", "≤ 20")
 
 
 def options_of(settings: Settings) -> dict[str, Any]:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from service.core.database.transactions import Database
 from service.core.reads import exports
 from service.core.reads.query import query_of
-from service.core.tables import by_path
-from tests.benchmarks.figures import Figure, beside
+from tests.benchmarks import hires
+from tests.benchmarks.figures import Figure, beside, seconds
+from tests.benchmarks.hires import EMPLOYEES
+from tests.support import engine
 
-EMPLOYEES = by_path("employees")
+RUNS = 3
 
 
-async def as_csv(database: Database, rows: Sequence[tuple[Any, ...]], runs: int) -> Figure:
-    """All hires as CSV; `rows` are the same hires."""
+async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
+    """All hires as CSV, on the server at `url`."""
+    number, runs = (hires.SHORT, 1) if short else (hires.NUMBER, RUNS)
+    rows = hires.rows(1, number)
     ours, alone = [], []
-    for _ in range(runs):
-        started = time.perf_counter()
-        lines = await _lines(database)
-        ours.append(lines / (time.perf_counter() - started))
-        started = time.perf_counter()
-        csv.writer(io.StringIO()).writerows(rows)
-        alone.append(len(rows) / (time.perf_counter() - started))
-    return beside(
+    async with hires.stored(engine.settings(url, "bench_exports"), number) as database:
+        for _ in range(runs):
+            started = time.perf_counter()
+            lines = await _lines(database)
+            ours.append(lines / (time.perf_counter() - started))
+            alone.append(number / seconds(lambda: csv.writer(io.StringIO()).writerows(rows)))
+    yield beside(
         "a list as CSV",
         ours,
         "rows/s",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 
 from msgspec import Struct
@@ -58,3 +59,17 @@ def beside(
         max(ratios),
         wanted,
     )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+async def seconds_of(work: Awaitable[object]) -> float:
+    """How long a coroutine takes."""
+    started = time.perf_counter()
+    await work
+    return time.perf_counter() - started

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.benchmarks import server, shapes
 from tests.benchmarks.batches import empty
-from tests.benchmarks.figures import Figure, beside, single
+from tests.benchmarks.figures import Figure, beside, seconds_of, single
 from tests.benchmarks.shapes import SHAPES
 from tests.support import engine
 
@@ -33,7 +33,7 @@ BULK_LOAD = """
 """
 
 
-async def figures(url: str, *, short: bool = False) -> list[Figure]:
+async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
     """All figures of this module, on the server at `url`."""
     settings = engine.settings(url, "bench_loader")
     await engine.create_database(settings)
@@ -42,12 +42,12 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         async with connect(settings) as database:
             await _prepare(database)
             bench = Bench(settings, database, Path(folder))
-            return [
-                *await bench.beside_load_data(HIRES // part, 2 if short else RUNS),
-                await bench.bad_rows(BAD // part, 1 if short else 3),
-                await bench.memory(MANY // part),
-                *await bench.pandas(PANDAS // part),
-            ]
+            async for figure in bench.beside_load_data(HIRES // part, 2 if short else RUNS):
+                yield figure
+            yield await bench.bad_rows(BAD // part, 1 if short else 3)
+            yield await bench.memory(MANY // part)
+            async for figure in bench.pandas(PANDAS // part):
+                yield figure
 
 
 async def _prepare(database: Database) -> None:
@@ -78,14 +78,12 @@ class Bench:
         self._database = database
         self._folder = folder
 
-    async def beside_load_data(self, count: int, runs: int) -> list[Figure]:
+    async def beside_load_data(self, count: int, runs: int) -> AsyncGenerator[Figure]:
         """Rows per second of LOAD DATA and of the loader for each shape of file."""
         with _client(self._folder):
-            return [
-                figure
-                for shape, part in SHAPES.items()
-                for figure in await self._pairs(shape, int(count * part), runs)
-            ]
+            for shape, part in SHAPES.items():
+                for figure in await self._pairs(shape, int(count * part), runs):
+                    yield figure
 
     async def _pairs(self, shape: str, count: int, runs: int) -> list[Figure]:
         """Runs of both, alternately; and the CPU time of one row in the loader and the server."""
@@ -150,21 +148,17 @@ class Bench:
         file.unlink()
         return single(f"loader, peak memory, {count:,} hires", [run.peak], "MiB", "≤ 120")
 
-    async def pandas(self, count: int) -> list[Figure]:
+    async def pandas(self, count: int) -> AsyncGenerator[Figure]:
         """Rows per second of `DataFrame.to_sql`, as a user would write it."""
         file = shapes.write(self._folder / "few.csv", "random", count)
         kinds: dict[str, dict[str, Any]] = {
             "default": {},
             "multi": {"method": "multi", "chunksize": 1000},
         }
-        found = []
         for name, options in kinds.items():
             await self._empty()
-            started = time.perf_counter()
-            await asyncio.to_thread(self._to_sql, file, options)
-            rate = count / (time.perf_counter() - started)
-            found.append(single(f"pandas.to_sql, {name}", [rate], "rows/s"))
-        return found
+            rate = count / await seconds_of(asyncio.to_thread(self._to_sql, file, options))
+            yield single(f"pandas.to_sql, {name}", [rate], "rows/s")
 
     async def _empty(self) -> None:
         await asyncio.to_thread(empty, self._settings)

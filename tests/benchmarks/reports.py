@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
+from collections.abc import AsyncGenerator
 from http.client import HTTPConnection
 
 from service.core.database.connect import connect
@@ -19,7 +20,7 @@ STATEMENT = 10_000
 FLOOR = "SELECT COUNT(*) FROM hired_employees WHERE `datetime` BETWEEN %s AND %s"
 
 
-async def figures(url: str, *, short: bool = False) -> list[Figure]:
+async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
     """The time of each report if all hires are in one year, which is the worst case."""
     settings = engine.settings(url, "bench_reports")
     await engine.create_database(settings)
@@ -27,7 +28,8 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         await migrate(database)
         await _fill(database, STATEMENT if short else HIRES)
         with server.service(settings) as (port, _):
-            return [await _figure(database, port, report.path) for report in REPORTS]
+            for report in REPORTS:
+                yield await _figure(database, port, report.path)
 
 
 async def _figure(database: Database, port: int, path: str) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import count, cycle
 
 import aiomysql
@@ -26,10 +26,9 @@ SHARES = (50, 80)
 KEY = count()
 
 
-async def figures(url: str, *, short: bool = False) -> list[Figure]:
+async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
     """All figures of this module, on the server at `url`."""
     settings = await prepared(url, "bench_requests")
-    found = []
     for workers in (1, 2, 4):
         # As many batches at a time as there are clients, so that none is refused.
         with server.service(
@@ -37,12 +36,14 @@ async def figures(url: str, *, short: bool = False) -> list[Figure]:
         ) as (port, pid):
             bench = Bench(settings, port, pid, workers)
             for size in BATCHES:
-                found += await bench.beside_bare_loop(
-                    size, 20 if short else 1, 2 if short else RUNS
-                )
+                part, runs = (20, 2) if short else (1, RUNS)
+                for figure in await bench.beside_bare_loop(size, part, runs):
+                    yield figure
             if workers == 1:
-                found += await bench.times(1 if short else 15)
-    return found + await costs(settings, _messages, part=20 if short else 1)
+                async for figure in bench.times(1 if short else 15):
+                    yield figure
+    for figure in await costs(settings, _messages, part=20 if short else 1):
+        yield figure
 
 
 class Bench:
@@ -86,9 +87,8 @@ class Bench:
             ),
         ]
 
-    async def times(self, seconds: float) -> list[Figure]:
+    async def times(self, seconds: float) -> AsyncGenerator[Figure]:
         """The time of requests at parts of the maximum rate."""
-        found = []
         for size in (1, 1000):
             await asyncio.to_thread(empty, self._settings)
             message = _messages(size)
@@ -97,15 +97,9 @@ class Bench:
                 rate = most * share / 100
                 replies = await load.paced(self._port, message, rate, seconds, CLIENTS)
                 assert all(reply.status == 201 for reply in replies)
-                found += [
-                    single(
-                        f"batch of {size} at {share} % of {most:,.0f}/s, p{percent}",
-                        [load.percentile(replies, percent)],
-                        "ms",
-                    )
-                    for percent in PERCENTILES
-                ]
-        return found
+                for percent in PERCENTILES:
+                    name = f"batch of {size} at {share} % of {most:,.0f}/s, p{percent}"
+                    yield single(name, [load.percentile(replies, percent)], "ms")
 
     async def _post(self, size: int, batches: int) -> float:
         message, left = _messages(size), iter(range(batches))

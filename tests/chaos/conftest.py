@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
-from tests.support import engine, servers
+from tests.support import engine
 from tests.support.hires import add_parents
 from tests.support.load import FIGURES
 from tests.support.servers import Server
@@ -20,13 +20,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for line in FIGURES:
             terminalreporter.write_line(line)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A durable server that the tests may kill."""
-    with servers.running(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture

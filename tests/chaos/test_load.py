@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 MEASURED_SECONDS = sized(short=6, full=10)
 SOAK_SECONDS = sized(short=12, full=600)
 WARM_SECONDS = sized(short=5, full=60)
-FLOOD_SECONDS = sized(short=20, full=90)
+FLOOD_SECONDS = sized(short=12, full=90)
 ACCEPTED = {*SUCCESS, 422}
 CLIENTS = os.cpu_count() or 1
 PACED = 0.8

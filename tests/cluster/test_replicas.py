@@ -19,7 +19,7 @@ from service.core.database.servers.probe import SILENT_SECONDS
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.clusters import Galera
-from tests.support.console import events, start
+from tests.support.console import begin, events, start
 from tests.support.hires import count
 from tests.support.load import PASSWORD, USER, started
 from tests.support.program import Service
@@ -147,11 +147,11 @@ async def test_a_job_is_confirmed_followed_and_finished_by_the_other_replica(
     one, two = replicas
     lines = b"\n".join(b'{"job": "Clerk %d"}' % number for number in range(3000))
     for number in range(5):
-        begin, confirm = (one, two) if number % 2 else (two, one)
-        job = await start(begin, "/console/loads?table=jobs&name=j.ndjson", content=lines)
+        first, confirm = (one, two) if number % 2 else (two, one)
+        job = await begin(first, "j.ndjson", lines)
         assert (await events(confirm, job))[-1]["state"] == "ready"
         await start(confirm, f"/console/jobs/{job}/confirm", json={})
-        assert (await events(begin, job))[-1]["state"] == "done"
+        assert (await events(first, job))[-1]["state"] == "done"
     assert await count(database, "jobs") == 5 * 3000
 
 
@@ -160,7 +160,7 @@ async def test_a_job_whose_service_is_killed_is_finished_by_the_other(
 ) -> None:
     one, two = replicas
     lines = b"\n".join(b'{"job": "Clerk %d"}' % number for number in range(ROWS))
-    job = await start(one, "/console/loads?table=jobs&name=j.ndjson", content=lines)
+    job = await begin(one, "j.ndjson", lines)
     assert (await events(two, job))[-1]["state"] == "ready"
     await start(one, f"/console/jobs/{job}/confirm", json={})
     await until(lambda: _some(database), 60)

@@ -1,4 +1,4 @@
-"""The application in this event loop, tables with rows, and files to load."""
+"""The application in this event loop, users, tables with rows, and files to load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from loader.reading import blocks
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from service.core.tables import by_path
+from tests.conftest import calling, empty
 from tests.support.csv_files import Folder
+from tests.support.hires import add_parents
+from tests.support.lists import HIRES
+from tests.support.passwords import hashed
 from tests.support.restores import fill
 from tests.support.serving import serving
 
@@ -40,6 +45,28 @@ async def filled(database: Database) -> Database:
     """Tables with rows to back up and to restore."""
     await fill(database)
     return database
+
+
+@pytest.fixture(scope="module")
+async def hires(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with 150 hires to find, in 5 departments and 7 jobs."""
+    async with connect(migrated) as database:
+        await empty(database)
+        await add_parents(database, range(1, 8))
+        async with database.transaction() as transaction:
+            await transaction.insert(by_path("employees").sql["insert_with_id"], HIRES)
+    async with calling(migrated) as client:
+        yield client
+
+
+@pytest.fixture
+def several(migrated: Settings, tmp_path: Path) -> Settings:
+    """Settings with a user of each role, password and name the same, beside API_USER."""
+    file = tmp_path / "users"
+    roles = ("reader", "writer", "operator", "reader,writer")
+    lines = [f"{role.replace(',', '-')}:{role}:{hashed(role.replace(',', '-'))}" for role in roles]
+    file.write_text("# who may do what\n\n" + "\n".join(lines) + "\n")
+    return msgspec.structs.replace(migrated, api_users=file)
 
 
 @pytest.fixture

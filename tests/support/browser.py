@@ -83,19 +83,23 @@ async def opened(
         await context.close()
 
 
-async def chosen(page: Page, name: str, content: str, table: str | None = None) -> None:
-    """Drop a file on the page, and wait for its check."""
+async def dropped(page: Page, files: dict[str, str]) -> None:
+    """Drop files, content by name, on the page of loads, and wait until they are uploaded."""
     await page.goto("/console/load")
     data = await page.evaluate_handle(
-        """([name, content]) => {
+        """(files) => {
             const data = new DataTransfer();
-            data.items.add(new File([content], name));
+            for (const [name, content] of files) data.items.add(new File([content], name));
             return data;
         }""",
-        [name, content],
+        list(files.items()),
     )
     await page.dispatch_event(".drop", "drop", {"dataTransfer": data})
-    if table:
-        await page.get_by_label("Table", exact=True).select_option(table)
-    await page.get_by_role("button", name="Check the file").click()
-    await expect(page.get_by_text("This is a preview.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Check the files")).to_be_enabled()
+
+
+async def checked(page: Page, files: dict[str, str]) -> None:
+    """Drop files on the page, and wait for their check."""
+    await dropped(page, files)
+    await page.get_by_role("button", name="Check the files").click()
+    await expect(page.get_by_text("This is a preview.")).to_be_visible(timeout=30_000)

@@ -11,8 +11,10 @@ import msgspec
 
 from service.core.database.transactions import Database
 from service.core.errors import UnavailableError
+from service.web.console.jobs import token
 
 HTML = {"Accept": "text/html"}
+UPLOAD = "/console/uploads/0123456789abcdef/0?name=j.csv"
 SECONDS = 200
 """Longest time for a request: a large upload, or the events of a long job."""
 
@@ -37,9 +39,40 @@ async def events(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(data) for data in re.findall(r"(?m)^data: (.*?)\r?$", reply.text)]
 
 
+async def upload(client: httpx.AsyncClient, *files: tuple[str, Any]) -> str:
+    """Upload files, (name, content); the id of the upload."""
+    upload_id = token()
+    for number, (name, content) in enumerate(files):
+        reply = await client.post(
+            f"/console/uploads/{upload_id}/{number}",
+            params={"name": name},
+            content=content,
+            timeout=SECONDS,
+        )
+        assert reply.status_code == 201, reply.text
+    return upload_id
+
+
+async def begin(client: httpx.AsyncClient, name: str, content: Any, table: str = "jobs") -> str:
+    """Upload a file and begin its check; the id of the job."""
+    upload_id = await upload(client, (name, content))
+    return await start(client, "/console/loads", json={"upload": upload_id, "tables": {0: table}})
+
+
+async def preview(client: httpx.AsyncClient, name: str, content: Any, table: str = "jobs") -> str:
+    """Upload a file and wait for its check; the id of the job."""
+    job = await begin(client, name, content, table)
+    await events(client, job)
+    return job
+
+
 async def load(client: httpx.AsyncClient, name: str, body: bytes, table: str) -> str:
     """Preview a file and load it; the id of the job."""
-    job = await run(client, f"/console/loads?table={table}&name={name}", content=body)
+    return await confirm(client, await preview(client, name, body, table))
+
+
+async def confirm(client: httpx.AsyncClient, job: str) -> str:
+    """Confirm a job and wait for its end; its id."""
     return await run(client, f"/console/jobs/{job}/confirm", json={"word": ""})
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 from httpx import AsyncClient as Client
 
+import sql
+from service.core.backups.restore import restore
 from service.core.backups.staged import choice
 from service.core.database.transactions import Database
+from service.core.progress import Step
 from service.core.rules.avro_records import validate
 from service.core.tables import Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 
+OURS = {*sql.statements("schema")}
+"""The tables of the program."""
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
 
 
@@ -29,6 +35,19 @@ async def fill(database: Database) -> None:
         for table, count in COUNTS:
             rows = validate(table, records(table, count)).rows
             await transaction.insert(table.sql["insert_with_id"], rows)
+
+
+async def put(
+    database: Database, *files: tuple[Table, list[dict[str, Any]]], steps: list[str] | None = None
+) -> Any:
+    """Restore rows; steps: gets the names of the steps."""
+
+    def follow(step: Step) -> None:
+        if steps is not None and step.name not in steps:
+            steps.append(step.name)
+
+    sources = [(table, io.BytesIO(avro_file(table, rows))) for table, rows in files]
+    return await restore(database, sources, "replace", progress=follow)
 
 
 async def contents(database: Database) -> dict[str, Any]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 
 from loader.reading.source import printable
 from service.cli.doctor.findings import Finding, Setting, error, ok, warning
-from service.cli.users import problems_of
+from service.cli.users import problems_of, warnings_of
 from service.core.errors import SettingsError
 from service.core.settings import OLD_NAMES, SECRETS, Settings, source_of, value_of
-from service.web.access.users import read_users
+from service.web.access.users import User, read_users
 
 FIELDS = msgspec.structs.fields(Settings)
 NAMES = [field.name.upper() for field in FIELDS]
@@ -53,9 +54,7 @@ def credentials(settings: Settings) -> list[Finding]:
         users = list(read_users(settings.api_users)) if settings.api_users else []
     except SettingsError as problem:
         return [_wrong("users", str(problem))]
-    problems = list(problems_of(settings.api_users, users)) if settings.api_users else []
-    findings = [error("users", text, "Then run: hirebase users check") for text in problems]
-    findings += _example_passwords(settings)
+    findings = [*_file_of_users(settings.api_users, users), *_example_passwords(settings)]
     own = f"{settings.api_user} with a generated password" if is_generated else settings.api_user
     return findings or [ok("users", f"{own}, and {len(users)} in API_USERS")]
 
@@ -82,6 +81,13 @@ def packages(settings: Settings) -> Iterator[Finding]:
 def without_user(text: str) -> str:
     """A text without the user and the password of URLs in it."""
     return re.sub(r"[^\s'\"]+@", "…@", text)
+
+
+def _file_of_users(path: Path | None, users: Sequence[User]) -> Iterator[Finding]:
+    then = "Then run: hirebase users check"
+    if path:
+        yield from (error("users", text, then) for text in problems_of(path, users))
+        yield from (warning("users", text, then) for text in warnings_of(path))
 
 
 def _example_passwords(settings: Settings) -> Iterator[Finding]:

@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from service.cli.doctor.findings import CERTIFICATE_DAYS, Finding, error, ok, size, warning
 from service.cli.doctor.servers import SQL, Reached
 from service.core.database.driver import Cursor
+from service.core.database.servers.health import engine_of
 from service.core.settings import Settings
 
 OLDEST = {"MariaDB": (10, 11), "MySQL": (8, 0, 16)}
 """The oldest versions that hirebase supports. MySQL 8.0.15 ignores CHECK."""
-FAMILIES = ("seekdb", "OceanBase", "TiDB", "MariaDB")
-"""Engines that name themselves in VERSION(); others are MySQL."""
 CLOCK_WARNING, CLOCK_ERROR = 2.0, 60.0
 """Seconds between two clocks."""
 STRICT = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
@@ -42,7 +41,7 @@ async def server_checks(
 
 def version(server: Reached) -> Finding:
     """Check that hirebase supports the engine and its version."""
-    engine = next((name for name in FAMILIES if name in server.version), "MySQL")
+    engine = engine_of(server.version)
     number = tuple(map(int, re.findall(r"\d+", server.version)[:3]))
     text = f"{server.name} is {engine}, version {server.version}"
     if number < (oldest := OLDEST.get(engine, ())):

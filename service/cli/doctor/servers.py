@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import pymysql
-
 import sql
 from service.cli.doctor.findings import Finding, error
 from service.core.database import embedded
@@ -16,6 +14,7 @@ from service.core.database.pool import Pool
 from service.core.database.replication.limits import Fetch
 from service.core.database.servers.addresses import Address, format_address
 from service.core.database.servers.failover import Servers
+from service.core.database.servers.health import error_number
 from service.core.database.servers.writability import OUTSIDE, READ_ONLY
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
@@ -74,7 +73,7 @@ async def _takes_writes(settings: Settings, address: Address) -> bool:
     try:
         await Database(pool, SECONDS).ping()
     except DatabaseError as problem:
-        return _number(problem) not in (READ_ONLY, OUTSIDE)
+        return error_number(problem) not in (READ_ONLY, OUTSIDE)
     finally:
         await close_pool(pool)
     return True
@@ -98,12 +97,6 @@ async def _asked(
         await close_pool(pool)
 
 
-def _number(problem: DatabaseError) -> int | None:
-    """The error number of the server or of the client library."""
-    cause = problem.__cause__
-    return cause.args[0] if isinstance(cause, pymysql.MySQLError) and cause.args else None
-
-
 def reason(problem: DatabaseError) -> str:
     """What the server or the client library said, without the number."""
     cause = problem.__cause__
@@ -113,7 +106,7 @@ def reason(problem: DatabaseError) -> str:
 def _refused(settings: Settings, name: str, problem: DatabaseError) -> Finding:
     """Why a server gives no connection, and what to do about it."""
     user, database = settings.mysql_user, settings.mysql_database
-    number = _number(problem)
+    number = error_number(problem)
     if settings.embedded and number == NO_DATABASE:
         return error("database", f"{name} has no database {database} yet.", "Run: hirebase migrate")
     remedies = {

@@ -35,7 +35,7 @@ class Orphans:
                 self._listed,
             )
 
-    async def count_in(self, parents: Parents, batch: Batch) -> None:
+    async def count_in(self, parents: ParentCache, batch: Batch) -> None:
         """Count the rows of a batch whose parents do not exist."""
         table, found = batch.table, set()
         for at, field in table.parents:
@@ -72,7 +72,7 @@ class Orphans:
             self._listed.append({"table": table.path, "id": key, "field": field, "parent": parent})
 
 
-class Parents:
+class ParentCache:
     """Caches which parents exist, so that each is looked up once."""
 
     def __init__(self, transaction: Transaction):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.ids import IdSet
-from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.restore_size import refuse_too_large
-from service.core.backups.restored import Mode, Restored, refuse
+from service.core.backups.restored import Mode, Restored, damage_first, refuse, repeated
 from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, RowsRefused
-from service.core.prefetch import prefetch
+from service.core.prefetch import prefetched
 from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch, Row
@@ -83,14 +82,10 @@ class _Preview:
     async def _compare_table(self, reader: Reader) -> Restored:
         table, ids = reader.table, IdSet()
         ((stored,),) = await self._snapshot.fetch(table.sql["count"])
-        try:
+        async with damage_first(reader):
             counts = await self._compare_batches(reader, ids, stored)
-        except RowsRefused:
-            # If the file is damaged, say so instead.
-            await in_thread(reader.read_and_check)
-            raise
         if (duplicate := ids.duplicate()) is not None:
-            raise BackupError(f"This backup of {table.path} has two rows with id {duplicate}.")
+            raise repeated(table, duplicate)
         self._ids[table.name] = ids
         removed = stored - counts.unchanged - counts.changed if self._mode == "replace" else 0
         return Restored(table.path, reader.rows, counts.added, counts.changed, removed)
@@ -99,7 +94,7 @@ class _Preview:
         keeps_ids = not reader.ascending or bool(children(reader.table))
         counts, position, step = Counts(), 0, f"compare {reader.table.path}"
         self._progress(Step(step, 0, reader.rows))
-        async with aclosing(_validated(reader)) as batches:
+        async with aclosing(prefetched(_validated(reader))) as batches:
             async for batch, checksum in batches:
                 refuse(batch, position)
                 if keeps_ids:
@@ -152,7 +147,7 @@ class _Preview:
                 await self._orphans.count_references(self._snapshot, child, field, removed)
 
 
-class _ParentsAfterwards(Parents):
+class _ParentsAfterwards(ParentCache):
     """The parents that exist after the restore. It writes parents before children."""
 
     def __init__(self, snapshot: Transaction, mode: Mode, ids: Mapping[str, IdSet]):
@@ -169,13 +164,8 @@ class _ParentsAfterwards(Parents):
         return [*found, *await super()._existing(table, set(ids) - found)]
 
 
-def _validated(reader: Reader) -> AsyncGenerator[tuple[Batch, Checksum]]:
-    """Batches with their checksums; one is validated in a thread while another is compared."""
-    batches = _with_checksums(reader)
-    return prefetch(lambda: in_thread(next, batches, None))
-
-
-def _with_checksums(reader: Reader) -> Iterator[tuple[Batch, Checksum]]:
+def _validated(reader: Reader) -> Iterator[tuple[Batch, Checksum]]:
+    """Batches with their checksums."""
     before = Checksum()
     for records in reader:
         batch = validate(reader.table, records)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.ids import IdSet
-from service.core.backups.orphans import Orphans, Parents
+from service.core.backups.orphans import Orphans, ParentCache
 from service.core.backups.preview import preview
 from service.core.backups.restore_size import may_be_too_large, refuse_too_large
-from service.core.backups.restored import Mode, Restored, refuse
+from service.core.backups.restored import (
+    Mode,
+    Restored,
+    check_total,
+    damage_first,
+    refuse,
+    repeated,
+)
 from service.core.backups.sources import Source, scanned
 from service.core.backups.staged import choice
 from service.core.backups.staged.leftovers import tidy
@@ -20,13 +27,11 @@ from service.core.database.replication.limits import TransactionLimits
 from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import (
-    BackupError,
     DataError,
     DuplicateError,
-    RowsRefused,
     TransactionTooLarge,
 )
-from service.core.prefetch import prefetch
+from service.core.prefetch import prefetched
 from service.core.progress import Progress, Step, silent
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
@@ -99,7 +104,7 @@ class _Restore:
     ):
         self._transaction, self._mode, self._size = transaction, mode, size
         self._progress = progress
-        self._orphans, self._parents = Orphans(), Parents(transaction)
+        self._orphans, self._parents = Orphans(), ParentCache(transaction)
 
     async def run(self, readers: Sequence[Reader]) -> list[Restored]:
         """Write parents before children, remove children before parents."""
@@ -121,18 +126,16 @@ class _Restore:
         return bool(await self._transaction.fetch(table.sql["ids"], (0, 1)))
 
     async def _put_all(self, reader: Reader) -> tuple[Restored, IdSet]:
-        try:
+        async with damage_first(reader):
             return await self._put_batches(reader)
-        except RowsRefused:
-            # If the file is damaged, say so instead.
-            await in_thread(reader.read_and_check)
-            raise
 
     async def _put_batches(self, reader: Reader) -> tuple[Restored, IdSet]:
         counts, ids, position = Counts(), IdSet(), 0
         step = f"restore {reader.table.path}"
         self._progress(Step(step, position, reader.rows))
-        async with aclosing(_validated(reader)) as batches:
+        # One is decoded and validated while another is written.
+        validated = (validate(reader.table, records) for records in reader)
+        async with aclosing(prefetched(validated)) as batches:
             async for batch in batches:
                 refuse(batch, position)
                 ids.add(row[0] for row in batch.rows)
@@ -143,9 +146,7 @@ class _Restore:
                 self._progress(Step(step, position, reader.rows))
         reader.check()
         if (duplicate := ids.duplicate()) is not None:
-            raise BackupError(
-                f"This backup of {reader.table.path} has two rows with id {duplicate}."
-            )
+            raise repeated(reader.table, duplicate)
         return Restored(reader.table.path, len(ids), counts.added, counts.changed), ids
 
     async def _put(self, batch: Batch, position: int) -> Counts:
@@ -195,17 +196,6 @@ class _Restore:
     async def _verify(self, reader: Reader) -> bool:
         if reader.total is None or self._mode == "merge":
             return reader.total is not None
-        total = await checksum_of(self._transaction, reader.table)
-        if total != reader.total:
-            raise BackupError(
-                f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-                f"{total}, not the backup's {reader.total.rows} with {reader.total}; "
-                "nothing was changed."
-            )
+        found = await checksum_of(self._transaction, reader.table)
+        check_total(reader.table, found, reader.total)
         return True
-
-
-def _validated(reader: Reader) -> AsyncGenerator[Batch]:
-    """Batches of a file: one is decoded and validated in a thread while another is written."""
-    batches: Iterator[Batch] = (validate(reader.table, records) for records in reader)
-    return prefetch(lambda: in_thread(next, batches, None))

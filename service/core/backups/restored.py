@@ -1,13 +1,20 @@
-"""What a restore is asked to do, and what it did."""
+"""What a restore is asked to do and what it did, and why it is refused."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from msgspec import Struct
 
-from service.core.errors import RowsRefused
+from service.core.backups.format.avro import Reader
+from service.core.backups.format.checksum import Checksum
+from service.core.errors import BackupError, RowsRefused
 from service.core.rules.batch import Batch
+from service.core.tables import Table, by_path
+from service.core.threads import in_thread
+from service.core.writes.rows_by_day import RowCounts
 
 Mode = Literal["replace", "merge"]
 
@@ -29,6 +36,36 @@ class Restored(Struct):
     removed: int = 0
     orphaned: int = 0
     verified: bool = False
+
+
+@asynccontextmanager
+async def damage_first(reader: Reader) -> AsyncIterator[None]:
+    """Work on the rows of a file: if rows are refused and it is damaged, the error says that."""
+    try:
+        yield
+    except RowsRefused:
+        await in_thread(reader.read_and_check)
+        raise
+
+
+def repeated(table: Table, key: int | str) -> BackupError:
+    """The error of a file with two rows that have the same id."""
+    return BackupError(f"This backup of {table.path} has two rows with id {key}.")
+
+
+def check_total(table: Table, found: Checksum, expected: Checksum) -> None:
+    """BackupError unless a table has the rows of its file."""
+    if found != expected:
+        raise BackupError(
+            f"After the restore {table.path} would have {found.rows} rows with checksum {found}, "
+            f"not the backup's {expected.rows} with {expected}; nothing was changed."
+        )
+
+
+def count_restored(counts: RowCounts, user: str, tables: Iterable[Restored]) -> None:
+    """Count the rows that a restore has added."""
+    for one in tables:
+        counts.add("restore", user, by_path(one.table), one.added)
 
 
 def refuse(batch: Batch, position: int) -> None:

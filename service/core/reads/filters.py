@@ -60,9 +60,8 @@ class Filter:
     def condition(self, texts: Sequence[str]) -> Condition:
         """The condition of the texts that a client sent; ParameterError."""
         if len(texts) > self.most:
-            raise ParameterError(
-                self.name, f"has {len(texts)} values. {self.most} is the most that it takes"
-            )
+            few = f"has {len(texts)} values. {self.most} is the most that it takes"
+            raise ParameterError({self.name: few})
         values = tuple(dict.fromkeys(self._value(text) for text in texts))
         test = sql.with_names(SQL[self.test], column=self.field.name)
         if self.test == "one_of":
@@ -80,7 +79,7 @@ def read_value(name: str, field: Field, text: str) -> Any:
     """The value of a field that a parameter has as text; ParameterError."""
     value, reasons = field.kind.read(text) if text else (None, [("blank", "must not be empty")])
     for _, message in reasons:
-        raise ParameterError(name, f"{message}{_hint(field, text)}")
+        raise ParameterError({name: f"{message}{_hint(field, text)}"})
     return value
 
 

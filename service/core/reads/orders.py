@@ -75,7 +75,7 @@ class Order:
             return (_number(text),)
         name, *shown = _decoded(text)
         if name != self.name or len(shown) != len(self.fields):
-            raise ParameterError("after", OTHER_LIST)
+            raise ParameterError({"after": OTHER_LIST})
         values = zip(self.fields, shown, strict=True)
         return tuple(read_value("after", field, one) for field, one in values)
 
@@ -94,7 +94,7 @@ class Order:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_NUMBER):
-        raise ParameterError("after", f"must be an id, or 0: a whole number up to {MAX_NUMBER}")
+        raise ParameterError({"after": f"must be an id, or 0: a whole number up to {MAX_NUMBER}"})
     return min(int(text), MAX_ID)
 
 
@@ -103,7 +103,7 @@ def _decoded(text: str) -> list[str]:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         name, *shown = msgspec.json.decode(data, type=list[str])
     except (ValueError, msgspec.MsgspecError, RecursionError):
-        raise ParameterError("after", OTHER_LIST) from None
+        raise ParameterError({"after": OTHER_LIST}) from None
     return [name, *shown]
 
 

@@ -44,6 +44,27 @@ async def count(database: Database, query: Query) -> int:
     return int(matches)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many rows match. complete: these are all; else there are at least so many."""
+
+    rows: int
+    complete: bool
+
+
+async def count_some(database: Database, query: Query) -> Counted:
+    """How many rows match among the first SCAN that a list reads, so that it is quick."""
+    path = await paths.path_of(database.fetch, query, paths.SCAN)
+    end = None
+    if path.needs_window:
+        end = await paths.end_of_window(database.fetch, query, path, None, paths.SCAN)
+    text, values = query.where(query.conditions, end=end)
+    statement = sql.with_names(SQL["count_up_to"], table=query.table.name, index=path.index)
+    statement = sql.with_parts(statement, conditions=text)
+    ((matches,),) = await database.fetch(statement, (*values, paths.SCAN + 1))
+    return Counted(min(matches, paths.SCAN), complete=end is None and matches <= paths.SCAN)
+
+
 async def _rows(
     database: Database, query: Query, path: Path, end: Key | None, limit: int
 ) -> list[Row]:

@@ -13,11 +13,15 @@ CLIPPED = 300
 
 
 class Reject(Struct):
-    """A row that was not written: its position, its record, and every error."""
+    """A row that was not written: its position, its record, and every error.
+
+    key: names the reject of a file (core/writes/corrections/files.py).
+    """
 
     position: int
     record: Any
     errors: list[Error]
+    key: str = ""
 
     @property
     def reasons(self) -> str:

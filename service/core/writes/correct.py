@@ -23,6 +23,7 @@ from service.core.rules.batch import Batch, Row, from_json
 from service.core.rules.fields import MAX_ID, Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table, children
+from service.core.writes import row_changes
 from service.core.writes.merge import delete, replace
 from service.core.writes.parents import check_parents
 
@@ -34,9 +35,11 @@ Check = Callable[[Row], None]
 
 
 async def change(
-    transaction: Transaction, table: Table, key: int, body: bytes, check: Check
+    transaction: Transaction, table: Table, key: int, body: bytes, user: str, check: Check
 ) -> Row:
     """Change the fields that a JSON object names, by the rules of new rows; the changed row.
+
+    user: who asks for it, for the history.
 
     NotFoundError, RowsRefused, MissingParentsError, or the error of `check`.
     """
@@ -49,12 +52,14 @@ async def change(
     new = (key, *(str(one) if isinstance(one, str) else one for one in batch.rows[0]))
     if new != old:
         await _write(transaction, table, new, body)
+        await row_changes.add(transaction, table, user, old, new)
     return new
 
 
-async def remove(transaction: Transaction, table: Table, key: int, check: Check) -> Row:
+async def remove(transaction: Transaction, table: Table, key: int, user: str, check: Check) -> Row:
     """Delete a row that no other row refers to; the deleted row.
 
+    user: who asks for it, for the history.
     NotFoundError, OrphansError, TableBusyError, or the error of `check`.
     """
     old = await _locked(transaction, table, key)
@@ -63,6 +68,7 @@ async def remove(transaction: Transaction, table: Table, key: int, check: Check)
     # It changes nothing, but a table that is being restored refuses it as it refuses new rows.
     await replace(transaction, table, [old])
     await delete(transaction, table, [key])
+    await row_changes.add(transaction, table, user, old, None)
     return old
 
 

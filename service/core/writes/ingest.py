@@ -13,7 +13,7 @@ from service.core.errors import TooLargeError
 from service.core.rules.batch import Batch
 from service.core.rules.reject import Reject
 from service.core.writes import insert
-from service.core.writes.parents import check_parents
+from service.core.writes.parents import Pending, check_parents, no_ids
 from service.core.writes.rejects import RejectOrigin, log_rejects
 
 Mode = Literal["partial", "atomic"]
@@ -38,14 +38,19 @@ async def ingest(
     mode: Mode = "partial",
     *,
     dry_run: bool = False,
+    pending: Pending = no_ids,
 ) -> Verdict:
-    """Insert the valid rows of a batch, in mode atomic all rows or none, and log the rejects."""
-    if not dry_run and (keys := await insert.insert_whole(transaction, validated)):
+    """Insert the valid rows of a batch, in mode atomic all rows or none, and log the rejects.
+
+    pending: the parents that a dry run takes as written.
+    """
+    is_whole = len(validated.rows) == validated.received
+    if is_whole and not dry_run and (keys := await insert.insert_whole(transaction, validated)):
         return Verdict(validated.received, len(keys), list(keys), [])
     # A copy, because after a deadlock this runs again, and then other parents may exist.
     batch = copy(validated)
     batch.rejects = list(validated.rejects)
-    await check_parents(transaction, batch)
+    await check_parents(transaction, batch, pending)
     _check_size(batch.rejects)
     ids: list[int | None] = [None] * batch.received
     if not dry_run and not (mode == "atomic" and batch.rejects):

@@ -25,19 +25,23 @@ LOCKED_ROWS = 500
 """With fewer rows, it takes longer to ask for other constraints than the server needs to check."""
 
 
-def _no_ids(_table: Table, _ids: set[int]) -> set[int]:
+Pending = Callable[[Table, set[int]], set[int]]
+"""Which of these ids will exist in a table before the rows are written."""
+
+
+def no_ids(_table: Table, _ids: set[int]) -> set[int]:
+    """Nothing is pending."""
     return set()
 
 
 async def check_parents(
     transaction: Transaction,
     batch: Batch,
-    pending: Callable[[Table, set[int]], set[int]] = _no_ids,
+    pending: Pending = no_ids,
 ) -> None:
     """Reject the rows whose parents do not exist; rejects get an error for each missing parent.
 
-    One query if all parents exist, else one more for each parent table. `pending`: which of these
-    ids will exist before the rows are written.
+    One query if all parents exist, else one more for each parent table.
     """
     references = [Reference.of(batch, at, field) for at, field in batch.table.parents]
     lock = transaction.trusts_locks and len(batch.rows) >= LOCKED_ROWS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -25,6 +27,7 @@ CODES: tuple[Code, ...] = get_args(Code)
 """In the order of the statement of the summary."""
 LONGEST_REASON = 1000
 MAX_REJECT = 2**63 - 1
+_codes = msgspec.json.Decoder(set[str])
 
 
 class Outcome(Struct):
@@ -77,6 +80,12 @@ async def dismiss(transaction: Transaction, key: int, reason: str, user: str) ->
     return Outcome(key, "dismissed", user, reason)
 
 
+async def reject_of(fetch: Fetch, table: Table, row_id: int) -> int | None:
+    """The last reject whose correction made a row."""
+    found = await fetch(SQL["of_row"], (row_id, table.name))
+    return int(found[0][0]) if found else None
+
+
 async def summary(fetch: Fetch) -> Summary:
     """The open rejects by table, source, day and code."""
     groups = await fetch(SQL["summary"])
@@ -87,6 +96,20 @@ async def summary(fetch: Fetch) -> Summary:
         if int(count)  # a sum is a decimal, which the driver returns as text
     ]
     return Summary(sum(group[3] for group in groups), rows)
+
+
+async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) -> dict[str, int]:
+    """How many of the newest open rejects have each code; "" counts all of them.
+
+    chosen: the table, the source and the origin, None for any; limit: the most that are counted.
+    """
+    pairs = [value for value in chosen for _ in range(2)]
+    counts: Counter[str] = Counter({"": 0})
+    for codes, rejects in await fetch(SQL["count_by_code"], (*pairs, limit)):
+        # A reject may have a code twice, but counts once.
+        for code in ("", *_codes.decode(codes or "[]")):
+            counts[code] += rejects
+    return {code: counts[code] for code in ("", *CODES) if counts[code] or not code}
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:

@@ -42,7 +42,10 @@ async def log_rejects(
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:
     """Delete some rejects older than `days`, except those of unfinished loads; their number."""
-    return await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGE_LIMIT))
+    purged = await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGE_LIMIT))
+    if purged:
+        await transaction.execute(REJECTS["purge_layouts"])
+    return purged
 
 
 def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) -> list[Row]:

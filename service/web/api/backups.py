@@ -16,7 +16,7 @@ from service.core.backups.backup_store import Saved
 from service.core.backups.format.codecs import Codec
 from service.core.backups.preview import preview
 from service.core.backups.restore import restore
-from service.core.backups.restored import Mode, Restored
+from service.core.backups.restored import Mode, Restored, count_restored
 from service.core.backups.sources import Source, opened, opened_for
 from service.core.backups.verify import Verification, verify
 from service.core.progress import Progress, in_log
@@ -116,7 +116,7 @@ async def restore_all(
     dry_run: DryRun = False,
 ) -> RestoredAll:
     async with _file(request, state, backup) as file:
-        done = await _restore(state, opened(file), mode, dry_run=dry_run)
+        done = await _restore(request, state, opened(file), mode, dry_run=dry_run)
     return RestoredAll(all(one.verified for one in done), done)
 
 
@@ -138,11 +138,12 @@ async def restore_table(
 ) -> Restored:
     one = by_path(table)
     async with _file(request, state, backup) as file:
-        done = await _restore(state, opened_for(one, file), mode, dry_run=dry_run)
+        done = await _restore(request, state, opened_for(one, file), mode, dry_run=dry_run)
     return done[0]
 
 
 async def _restore(
+    request: Request[Any, Any, Any],
     state: State,
     opening: AbstractAsyncContextManager[list[Source]],
     mode: Mode,
@@ -154,7 +155,10 @@ async def _restore(
     counting = state.metrics.counting("restore", dry_run=dry_run)
     with state.long_work.entered(), counting, in_log() as progress:
         async with opening as sources:
-            return await work(state.database, sources, mode, progress)
+            tables = await work(state.database, sources, mode, progress)
+    if not dry_run:
+        count_restored(state.row_counts, request.user, tables)
+    return tables
 
 
 @post(

@@ -47,6 +47,7 @@ class Post:
             reply = await once(state, key, write, dry_run=self.dry_run)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
+            state.row_counts.add("api", self.request.user, self.table, self._verdict.inserted)
         return self._response(reply)
 
     async def _write(self, batch: Batch, transaction: Transaction) -> Reply:

@@ -9,22 +9,23 @@ from typing import Any
 
 import jinja2
 
-from service.core.reports import DepartmentHires, QuarterlyHires
+from service.core.reports import QUARTERS, DepartmentHires, QuarterlyHires
 
-QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 MOST_BARS = 40
 """More bars are not readable. The tables have all rows."""
 LONGEST_NAME = 30
 NONE = "No hires"
 NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
 """Characters that a name may have and XML may not, not even as references."""
-LEFT, RIGHT, TOP, STEP = 250, 860, 52, 30
+LEFT, RIGHT, TOP, STEP = 250, 830, 60, 32
 """Pixels: where the bars begin and end, and from one bar to the next."""
+DIGIT = 8
+"""Pixels of a digit. A value that is wider than its segment is only in the tables."""
 FILLS = (
-    ("#a9c7ec", ""),
-    ("#f3cf94", '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e"/>'),
-    ("#b5dfc0", '<circle cx="4" cy="4" r="1.5" fill="#10243e"/>'),
-    ("#e3bce4", '<path d="M0 4H8M4 0V8" stroke="#10243e"/>'),
+    ("#bcd0f5", ""),
+    ("#f4d6a4", '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e" stroke-opacity=".45"/>'),
+    ("#bfe3ca", '<circle cx="4" cy="4" r="1.3" fill="#10243e" fill-opacity=".55"/>'),
+    ("#dfc6ec", '<path d="M0 4H8M4 0V8" stroke="#10243e" stroke-opacity=".4"/>'),
 )
 """(colour, pattern) of each quarter."""
 
@@ -34,18 +35,23 @@ _environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
 )
-_environment.filters["number"] = "{:,}".format
 
 
-def hires_by_quarter(rows: Sequence[QuarterlyHires], year: int | None) -> bytes:
-    """The hires of the departments that hired most, stacked by quarter."""
+def hires_by_quarter(
+    rows: Sequence[QuarterlyHires], year: int | None, *, by_job: bool = False
+) -> bytes:
+    """The hires of the departments that hired most, stacked by quarter.
+
+    by_job: all rows are of one department, and each job has a bar.
+    """
     totals: dict[str, Counter[str]] = {}
     for row in rows:
         hired = {quarter: getattr(row, quarter) for quarter in QUARTERS}
-        totals.setdefault(row.department, Counter()).update(hired)
+        totals.setdefault(row.job if by_job else row.department, Counter()).update(hired)
     ranked = sorted(totals.items(), key=lambda total: -total[1].total())
     bars = [(name, [hired[quarter] for quarter in QUARTERS]) for name, hired in ranked]
-    return _draw(f"Hires by quarter{_of(year)}", bars, legend=QUARTERS)
+    title = f"Hires of {rows[0].department}" if by_job and rows else "Hires"
+    return _draw(f"{title} by quarter{_of(year)}", bars, legend=QUARTERS)
 
 
 def departments_above_mean(rows: Sequence[DepartmentHires], year: int | None, mean: float) -> bytes:
@@ -95,8 +101,10 @@ def _bar(at: int, name: str, values: Sequence[int], scale: float) -> dict[str, A
     for fill, value in enumerate(values):
         if value:
             x, width = round(LEFT + before * scale, 1), round(value * scale, 1)
-            segments.append({"x": x, "width": width, "value": value, "fill": fill})
+            text = f"{value:,}" if width > DIGIT * len(f"{value:,}") else ""
+            segments.append({"x": x, "width": width, "text": text, "fill": fill})
         before += value
     name = name.translate(NOT_IN_XML)
     shortened = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    return {"name": shortened, "y": TOP + STEP * at, "segments": segments}
+    end = {"x": round(LEFT + before * scale + 8, 1), "text": f"{before:,}"}
+    return {"name": shortened, "y": TOP + STEP * at, "segments": segments, "end": end}

@@ -22,7 +22,6 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from service.core.database.transactions import Database
 from service.core.rules.batch import MAX_ROWS
 
-PAGE = 100
 SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
 MAX_AFTER = 2**63 - 1

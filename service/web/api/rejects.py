@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -16,12 +16,12 @@ from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.query import PAGE
 from service.core.tables import by_path
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
     MAX_AFTER,
-    PAGE,
     PARAMETERS,
     After,
     InjectedDatabase,
@@ -30,7 +30,13 @@ from service.web.api.parameters import (
     texts_of,
 )
 from service.web.api.tables import exports, lists, reject_lines
-from service.web.api.tables.reject_outcomes import correction, dismissal, summary
+from service.web.api.tables.reject_files import rejects_file
+from service.web.api.tables.reject_outcomes import (
+    correction,
+    corrections,
+    dismissal,
+    summary,
+)
 from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
@@ -55,7 +61,7 @@ _gap = re.compile(r"[,\s]*")
     operation_id="list_rejects",
     summary="Rows that were not inserted, and why",
     operation_class=listed.REJECTS,
-    opt={PARAMETERS: ("formulas",)},
+    opt={PARAMETERS: ("format", "formulas")},
 )
 async def page(
     request: Request[Any, Any, Any],
@@ -72,7 +78,8 @@ async def page(
 ) -> ASGIResponse:
     name = by_path(table).name if table else None
     select = partial(_parameters, name, source, state_)
-    media_type, texts = exports.media_type_of(request), texts_of(request)
+    texts = texts_of(request)
+    media_type = exports.media_type_of(request, texts)
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
         columns = (*COLUMNS, "truncated")
@@ -124,7 +131,7 @@ async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
     return Download(iterator=_whole(database, rows[0]), media_type="application/json")
 
 
-def as_object(row: tuple[Any, ...]) -> dict[str, Any]:
+def as_object(row: Iterable[Any]) -> dict[str, Any]:
     """A reject as lists show it; `truncated` if its record or its errors are incomplete."""
     reject = dict(zip(COLUMNS, row, strict=True))
     _mark_utc(reject)
@@ -180,5 +187,7 @@ async def _chunks(
 
 
 rejects = Router(
-    "/rejects", route_handlers=[page, summary, one, correction, dismissal], tags=["rejects"]
+    "/rejects",
+    route_handlers=[page, summary, rejects_file, one, correction, corrections, dismissal],
+    tags=["rejects"],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +26,7 @@ from service.core.reports import (
     latest_year,
     mean,
 )
+from service.core.rules.fields import MAX_ID
 from service.core.threads import in_thread
 from service.web.api import charts
 from service.web.api.parameters import InjectedReader
@@ -35,7 +37,11 @@ Year = Annotated[
     int | None,
     QueryParameter(ge=FIRST_YEAR, le=LAST_YEAR, description="default: the latest year with hires"),
 ]
-Draw = Callable[[Database, int | None], Awaitable[bytes]]
+DepartmentId = Annotated[
+    int | None,
+    QueryParameter(ge=1, le=MAX_ID, description="only this department; default: all of them"),
+]
+Draw = Callable[[Database, int | None, int | None], Awaitable[bytes]]
 
 CHART_HEADERS = {
     # A chart that is opened by itself needs only its inline style.
@@ -75,9 +81,12 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         operation_class=documented({200: ReportReply("All rows, in their order.", report.row)}),
     )
     async def table(
-        request: Request[Any, Any, Any], reader: InjectedReader, year: Year = None
+        request: Request[Any, Any, Any],
+        reader: InjectedReader,
+        year: Year = None,
+        department_id: DepartmentId = None,
     ) -> Response[bytes]:
-        rows = await report.rows(reader, year)
+        rows = await report.rows(reader, year, department_id)
         kind = request.accept.best_match([JSON, CSV], JSON)
         body = report.as_csv(rows).encode() if kind == CSV else msgspec.json.encode(rows)
         return Response(body, media_type=kind, headers={"Vary": "Accept"})
@@ -88,20 +97,23 @@ def _routes(report: Report[Any], draw: Draw) -> list[HTTPRouteHandler]:
         summary=f"{report.title}, as a chart",
         operation_class=CHART_OPERATION,
     )
-    async def chart(reader: InjectedReader, year: Year = None) -> Response[bytes]:
-        svg = await draw(reader, year or await latest_year(reader))
+    async def chart(
+        reader: InjectedReader, year: Year = None, department_id: DepartmentId = None
+    ) -> Response[bytes]:
+        svg = await draw(reader, year or await latest_year(reader), department_id)
         return Response(svg, media_type="image/svg+xml", headers=CHART_HEADERS)
 
     return [table, chart]
 
 
-async def _by_quarter(database: Database, year: int | None) -> bytes:
-    rows = await HIRES_BY_QUARTER.rows(database, year)
-    return await in_thread(charts.hires_by_quarter, rows, year)
+async def _by_quarter(database: Database, year: int | None, department: int | None) -> bytes:
+    rows = await HIRES_BY_QUARTER.rows(database, year, department)
+    by_job = department is not None
+    return await in_thread(partial(charts.hires_by_quarter, rows, year, by_job=by_job))
 
 
-async def _above_mean(database: Database, year: int | None) -> bytes:
-    rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year)
+async def _above_mean(database: Database, year: int | None, department: int | None) -> bytes:
+    rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year, department)
     mean_hires = await mean(database, year) if year else 0.0
     return await in_thread(charts.departments_above_mean, rows, year, mean_hires)
 

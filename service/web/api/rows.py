@@ -13,16 +13,18 @@ from litestar.response.base import ASGIResponse
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.query import PAGE
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
 from service.core.tables import Table
 from service.core.writes.ingest import Mode
+from service.core.writes.row_changes import RowChange, changes_after
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import Post
 from service.web.api.parameters import (
-    PAGE,
     PARAMETERS,
     REPEATABLE,
+    After,
     DryRun,
     InjectedDatabase,
     Limit,
@@ -35,7 +37,8 @@ from service.web.openapi import operations, rows
 
 def routes(table: Table) -> Router:
     """The routes of one table, and of its single rows."""
-    handlers = [_insert(table), _page(table), _one(table), _change(table), _delete(table)]
+    of_rows = [_one(table), _change(table), _delete(table), _history(table)]
+    handlers = [_insert(table), _page(table), *of_rows]
     return Router(f"/{table.path}", route_handlers=handlers, tags=[table.path])
 
 
@@ -69,10 +72,8 @@ def _page(table: Table) -> HTTPRouteHandler:
         operation_class=listed.lists(table),
         opt={PARAMETERS: lists.parameters(table), REPEATABLE: lists.repeatable(table)},
     )
-    async def page(
-        request: Request[Any, Any, Any], state: State, limit: Limit = PAGE
-    ) -> ASGIResponse:
-        return await lists.answer(table, request, state, limit)
+    async def page(request: Request[Any, Any, Any], state: State) -> ASGIResponse:
+        return await lists.answer(table, request, state)
 
     return page
 
@@ -85,7 +86,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         operation_class=rows.shows(table),
     )
     async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
-        return changes.row_reply(table, await _stored(database, table, row_id))
+        return changes.row_reply(table, await find_row(database, table, row_id))
 
     return one
 
@@ -126,12 +127,41 @@ def _delete(table: Table) -> HTTPRouteHandler:
     return remove
 
 
-async def find_row(database: Database, table: Table, row_id: int) -> dict[str, Any]:
-    """One row as the API shows it; NotFoundError."""
-    return table.as_object(await _stored(database, table, row_id))
+def _history(table: Table) -> HTTPRouteHandler:
+    @get(
+        "/{row_id:int}/changes",
+        operation_id=f"list_changes_of_{table.path}",
+        summary=f"What was changed in one of {table.path}, when and by whom",
+        operation_class=rows.history(table),
+    )
+    async def history(
+        request: Request[Any, Any, Any],
+        database: InjectedDatabase,
+        row_id: RowId,
+        after: After = 0,
+        limit: Limit = PAGE,
+    ) -> ASGIResponse:
+        found = await _changes(database, table, row_id, after, limit)
+        following = found[-1].id if len(found) == limit else None
+        return lists.page_reply(request, {"rows": found, "next": following})
+
+    return history
 
 
-async def _stored(database: Database, table: Table, row_id: int) -> Row:
+async def _changes(
+    database: Database, table: Table, row_id: int, after: int, limit: int
+) -> list[RowChange]:
+    """Changes of a row, which may be deleted; NotFoundError if there never was one."""
+    if row_id <= MAX_ID:
+        found = await changes_after(database.fetch, table, row_id, after, limit)
+        if found or after:
+            return found
+    await find_row(database, table, row_id)
+    return []
+
+
+async def find_row(database: Database, table: Table, row_id: int) -> Row:
+    """One row as it is stored; NotFoundError."""
     found = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else []
     if not found:
         raise NotFoundError(f"There is no row {row_id} in {table.path}.")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from functools import partial
-from typing import IO, Any, Literal
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import PermissionDeniedException
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import File, ServerSentEvent
 from msgspec import Struct
 
@@ -27,13 +26,22 @@ from service.core.writes.merge import OnConflict
 from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import InjectedReader
-from service.web.api.reports import CSV, Year
-from service.web.api.uploads import received
-from service.web.console import backup_jobs, loads
-from service.web.console.job_files import existing, keep, safe_name, upload_of
+from service.web.api.reports import CSV, DepartmentId, Year
+from service.web.console import backup_jobs, loads, uploads
+from service.web.console.job_files import (
+    LoadFile,
+    LoadOptions,
+    existing,
+    take,
+    title_of,
+    uploaded,
+)
 from service.web.console.jobs import Job, Kind
 from service.web.console.runs import Work, place
 from service.web.console.summaries import WATCH_SECONDS, Summaries
+
+T = TypeVar("T")
+At = Annotated[int, QueryParameter(ge=0)]
 
 
 class Confirmation(Struct):
@@ -42,43 +50,52 @@ class Confirmation(Struct):
     word: str = ""
 
 
+class NewLoad(Struct):
+    """A load of files that were uploaded: the table of each by its number."""
+
+    upload: str
+    tables: dict[int, str]
+    on_conflict: OnConflict = "reject"
+    assume_utc: bool = False
+
+    def options(self, folder: Path) -> LoadOptions:
+        """The options of the job, parents first; NotFoundError, MalformedError."""
+        if not self.tables:
+            raise MalformedError("Choose at least one file.")
+        files = [
+            LoadFile(number, by_path(table).path, uploaded(folder, number))
+            for number, table in sorted(self.tables.items())
+        ]
+        files.sort(key=lambda file: file.order)
+        return LoadOptions(files, self.on_conflict, self.assume_utc)
+
+
 class Started(Struct):
     """The job that was started."""
 
     job: str
 
 
-@post("/loads", opt={ROLE: "writer"}, request_max_body_size=None)
-async def begin_load(
-    request: Request[Any, Any, Any],
-    state: State,
-    table: FromQuery[str],
-    name: FromQuery[str],
-    on_conflict: FromQuery[OnConflict] = "reject",
-    assume_utc: FromQuery[bool] = False,
-) -> Started:
-    name, table = safe_name(name), by_path(table).path
-    options = {
-        "table": table,
-        "name": name,
-        "on_conflict": on_conflict,
-        "assume_utc": str(assume_utc).lower(),
-    }
+@post("/loads", opt={ROLE: "writer"})
+async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
+    """Check the files that were uploaded, each for its table, parents first."""
+    asked = _body(await request.body(), NewLoad)
+    upload = state.jobs.upload_folder(asked.upload)
+    options = await in_thread(asked.options, upload)
     job = Job(
         kind="load",
-        title=f"Load {name} into {table}",
+        title=title_of(options.files),
         user=request.user,
         role="writer",
-        options=options,
+        options=msgspec.to_builtins(options),
         preview=True,
     )
     folder = state.jobs.folder(job.id)
+    await in_thread(take, upload, folder)
     try:
-        async with received(request) as file:
-            await in_thread(keep, file, upload_of(job, state.jobs))
         await state.runs.begin(job, _work(state))
-    except BaseException:  # a cancelled upload leaves no folder either
-        await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+    except BaseException:  # so that the user can begin again without another upload
+        await in_thread(take, folder, upload)
         raise
     return Started(job.id)
 
@@ -124,25 +141,27 @@ async def confirm(
     job_id: FromPath[str],
 ) -> Started:
     """Run a job after its preview, or run a failed job again."""
-    typed = _confirmation(await request.body())
+    typed = _body(await request.body(), Confirmation)
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This job needs the role {job.role}.")
     if job.state == "ready" and typed.word.strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
-        await existing(upload_of(job, state.jobs))
+        for source in LoadOptions.of(job).sources(state.jobs, job):
+            await existing(source.path)
     # A job with a word to type gets a new preview: the user confirms what is true now.
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
     return Started(job.id)
 
 
-def _confirmation(body: bytes) -> Confirmation:
+def _body(body: bytes, kind: type[T]) -> T:
+    """The body of a request of the pages' scripts; MalformedError."""
     try:
-        return msgspec.json.decode(body, type=Confirmation)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not a confirmation: {error}") from None
+        raise MalformedError(f"The body is not what this page sends: {error}") from None
 
 
 def _work(state: State) -> Work:
@@ -187,12 +206,15 @@ async def _changes(
 
 
 @get("/jobs/{job_id:str}/rejects")
-async def rejects_file(state: State, job_id: FromPath[str]) -> File:
+async def rejects_file(state: State, job_id: FromPath[str], file: At = 0) -> File:
+    """The rejects of a file of a load; file: its place among the files."""
     job = await state.jobs.find(job_id)
-    if job.rejects is None:
-        raise NotFoundError("This job has no rejects.")
-    path = await existing(upload_of(job, state.jobs).with_name(job.rejects))
-    return File(path, filename=job.rejects, media_type="text/csv")
+    name = job.rows[file].get("rejects_file") if file < len(job.rows) else None
+    if job.kind != "load" or name is None:
+        raise NotFoundError("This file has no rejects.")
+    source = LoadOptions.of(job).sources(state.jobs, job)[file]
+    path = await existing(source.path.with_name(name))
+    return File(path, filename=name, media_type="text/csv")
 
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
@@ -210,17 +232,21 @@ async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 @get("/reports/{name:str}")
 async def report_file(
-    reader: InjectedReader, name: FromPath[str], year: Year = None
+    reader: InjectedReader,
+    name: FromPath[str],
+    year: Year = None,
+    department_id: DepartmentId = None,
 ) -> Response[bytes]:
     for report in REPORTS:
         if name == f"{report.path}.csv":
-            body = report.as_csv(await report.rows(reader, year)).encode()
+            body = report.as_csv(await report.rows(reader, year, department_id)).encode()
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
             return Response(body, media_type=CSV, headers=headers)
     raise NotFoundError(f"There is no report {name[:100]!r}.")
 
 
 ACTIONS = [
+    uploads.upload,
     begin_load,
     begin_backup,
     begin_with_backup,

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 
 from service.core.backups.preview import preview
 from service.core.backups.restore import restore
+from service.core.backups.restored import count_restored
 from service.core.backups.sources import opened
 from service.core.backups.verify import verify
 from service.core.progress import Progress, line, of_rows
@@ -50,6 +51,8 @@ async def restore_backup(job: Job, state: State) -> None:
         async with opened(file) as backup:
             work = preview if job.preview else restore
             tables = await work(state.database, backup, "replace", _on(job))
+    if not job.preview:
+        count_restored(state.row_counts, job.user, tables)
     job.rows, job.message = [msgspec.structs.asdict(table) for table in tables], ""
     if job.preview and any(table.orphaned for table in tables):
         job.message = (

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 
+import msgspec
+from msgspec import Raw
+
 from loader.reading import blocks
-from loader.reading.layout import CsvLayout
-from loader.reading.source import Source
+from loader.reading.layout import KEY, REASONS, CsvLayout, layout_with
+from loader.reading.source import Source, unpacked
 from loader.reading.splitter import Block
+from loader.reporting.rejects_file import quoted
 from service.core.errors import MalformedError, TooLargeError
 from service.core.rules import batch, formats
 from service.core.rules.batch import MAX_ROWS, Batch, Records
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
+from service.core.writes.checkpoint import Position
 from service.web.console.jobs import clipped
 
 T = TypeVar("T")
@@ -29,16 +35,23 @@ CLIPPED = 100_000
 MAX_UNPACKED = 8 << 30
 """Most bytes in a file after decompression."""
 PIECE = 1 << 20
-NDJSON, CSV = "NDJSON", "CSV"
+NDJSON, CSV, RECORDS = "NDJSON", "CSV", "rejects of NDJSON"
+RECORD = ("record",)
+"""The column of a rejects file of NDJSON after those that every rejects file has."""
 
 
 class FileBatch(NamedTuple):
-    """A validated batch, the line of each row, the bytes sent, and the file offset behind it."""
+    """A validated batch, the line of each row, the bytes sent, and the file offset behind it.
+
+    texts: each row as its rejects file has it; keys: of the rejects that the rows correct.
+    """
 
     rows: Batch
     lines: Sequence[int]
     body: bytes
     end: int
+    texts: Sequence[str]
+    keys: Sequence[str] = ()
 
 
 class Line(NamedTuple):
@@ -75,8 +88,36 @@ def format_of(source: Source) -> str | None:
             raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
         file.seek(0)
         _, header = blocks.beginning(file, ",")
-    names = {field.name for field in source.table.fields}
-    return CSV if {name.strip().lower() for name in header} == names else None
+    names = [name.strip().lower() for name in header]
+    if names == [*REASONS, KEY, *RECORD]:
+        return RECORDS
+    given = {name for name in names if name not in (*REASONS, KEY)}
+    return CSV if given == {field.name for field in source.table.fields} else None
+
+
+def columns_of(source: Source, kind: str) -> Sequence[str]:
+    """The columns that a record of the file has in its rejects file."""
+    if kind != CSV:
+        return RECORD
+    with source.open() as file:
+        return _layout_of(source.table, file)[1].columns
+
+
+def names_in(path: Path, name: str) -> Sequence[str]:
+    """The names in the header of a CSV file, or in the first row of NDJSON."""
+    with unpacked(path, name) as file:
+        start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
+        if start.startswith(b"{"):
+            return _keys(start.partition(b"\n")[0])
+        file.seek(0)
+        return blocks.beginning(file, ",")[1]
+
+
+def _keys(line: bytes) -> Sequence[str]:
+    try:
+        return tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
 
 
 def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator[FileBatch]:
@@ -84,6 +125,8 @@ def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator
     with source.open() as file:
         if kind == NDJSON:
             yield from _ndjson_batches(source.table, file)
+        elif kind == RECORDS:
+            yield from _record_batches(source.table, file)
         else:
             yield from _csv_batches(source.table, file, assume_utc=assume_utc)
 
@@ -140,7 +183,13 @@ def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
     def record(at: int) -> Any:
         return lines[at].text.decode(errors="backslashreplace") if at in errors else original[at]
 
-    return FileBatch(_with_errors(rows, record, errors), [line.number for line in lines], body, end)
+    rows = _with_errors(rows, record, errors)
+    texts = [_quoted_json(rows.records[at]) for at in range(len(lines))]
+    return FileBatch(rows, [line.number for line in lines], body, end, texts)
+
+
+def _quoted_json(record: Any) -> str:
+    return quoted(msgspec.json.encode(record).decode())
 
 
 def _too_long(line: Line) -> bool:
@@ -153,34 +202,61 @@ def _long_error(line: Line) -> Error:
 
 
 def _csv_batches(table: Table, file: BinaryIO, *, assume_utc: bool) -> Iterator[FileBatch]:
-    start, header = blocks.beginning(file, ",")
-    names = tuple(name.strip().lower() for name in header)
-    fields = tuple(field.name for field in table.fields)
-    if sorted(names) != sorted(fields):
-        raise MalformedError(f"The header of the file must name {', '.join(fields)}, each once.")
-    layout = CsvLayout(names, fields, header=True)
+    start, layout = _layout_of(table, file)
     for block in blocks.blocks(file, layout, start):
         sizes = [len(text) for text in block.texts]
         for indexes in _groups(range(len(sizes)), sizes.__getitem__):
             yield _csv_batch(table, layout, block, indexes, assume_utc=assume_utc)
 
 
+def _layout_of(table: Table, file: BinaryIO) -> tuple[Position, CsvLayout]:
+    start, header = blocks.beginning(file, ",")
+    names = tuple(name.strip().lower() for name in header)
+    return start, layout_with(table, names, tuple(field.name for field in table.fields))
+
+
 def _csv_batch(
     table: Table, layout: CsvLayout, block: Block, indexes: list[int], *, assume_utc: bool
 ) -> FileBatch:
     records = [block.records[at] for at in indexes]
-    texts = [block.texts[at] for at in indexes]
+    texts = [layout.original(block.texts[at]) for at in indexes]
     malformed = ((index, block.malformed.get(at)) for index, at in enumerate(indexes))
     errors = {index: error for index, error in malformed if error}
     rows = batch.from_texts(table, records, with_id=False, assume_utc=assume_utc)
 
     def record(at: int) -> Any:
-        whole = len(records[at]) == layout.width and at not in errors
+        whole = len(records[at]) == len(layout.columns) and at not in errors
         return dict(zip(layout.table_columns, records[at], strict=True)) if whole else texts[at]
 
     lines = [block.lines[at] for at in indexes]
     body = "\n".join(texts).encode()
-    return FileBatch(_with_errors(rows, record, errors), lines, body, block.end.byte)
+    keys = [block.keys[at] for at in indexes] if block.keys else ()
+    return FileBatch(_with_errors(rows, record, errors), lines, body, block.end.byte, texts, keys)
+
+
+def _record_batches(table: Table, file: BinaryIO) -> Iterator[FileBatch]:
+    """The batches of a rejects file of NDJSON: the last field of each line is a row in JSON."""
+    start, _ = blocks.beginning(file, ",")
+    layout = CsvLayout(RECORD, RECORD, lead=len(REASONS) + 1, header=True, keyed=True)
+    for block in blocks.blocks(file, layout, start):
+        sizes = [len(text) for text in block.texts]
+        for indexes in _groups(range(len(sizes)), sizes.__getitem__):
+            yield _record_batch(table, block, indexes)
+
+
+def _record_batch(table: Table, block: Block, indexes: list[int]) -> FileBatch:
+    texts = [",".join(block.records[at]) for at in indexes]
+    malformed = ((index, block.malformed.get(at)) for index, at in enumerate(indexes))
+    errors = {index: error for index, error in malformed if error}
+    rows = batch.validate_json(table, Records(lambda: [text.encode() for text in texts]))
+
+    def record(at: int) -> Any:
+        return block.texts[indexes[at]] if at in errors else Raw(texts[at].encode())
+
+    shown = _with_errors(rows, record, errors)
+    lines, keys = [block.lines[at] for at in indexes], [block.keys[at] for at in indexes]
+    body = "\n".join(texts).encode()
+    return FileBatch(shown, lines, body, block.end.byte, [quoted(text) for text in texts], keys)
 
 
 def _with_errors(rows: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:

@@ -56,9 +56,13 @@ ERRORS = 10
 
 SQL = sql.statements("console_jobs")
 FIXED = ("id", "kind", "title", "user", "role", "options", "word")
-RESULT = ("failures", "verdicts", "rejects")
+RESULT = ("failures", "verdicts")
+
+UPLOAD = "u"
+"""The folder of an upload has the name of a job's after this letter, so it is none's."""
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
+_folder = re.compile(rf"{UPLOAD}?[0-9a-f]{{16}}").fullmatch
 Kind = Literal["load", "backup", "verify", "restore"]
 State = Literal["running", "ready", "done", "failed"]
 
@@ -95,8 +99,7 @@ class Progress(Struct, kw_only=True):
     done: int = 0
     total: int = 0
     rows: list[dict[str, Any]] = []
-    codes: dict[str, int] = {}
-    """The number of errors by code, of a load."""
+    """A table of the result: of a load, a row for each file."""
 
     @property
     def share(self) -> int:
@@ -116,7 +119,7 @@ class Job(Progress, kw_only=True):
     title: str
     user: str
     role: Role
-    options: dict[str, str]
+    options: dict[str, Any]
     word: str = ""
     preview: bool = False
     state: State = "running"
@@ -128,7 +131,6 @@ class Job(Progress, kw_only=True):
     failures: list[dict[str, Any]] = []
     verdicts: list[dict[str, Any]] = []
     """The first rows of a preview, each with its errors."""
-    rejects: str | None = None
 
     def restarted(self, run: str, *, preview: bool) -> Job:
         """The same job for a new run, without results."""
@@ -138,6 +140,8 @@ class Job(Progress, kw_only=True):
 
 class Jobs:
     """The table of jobs, and a folder for each job with files; both are kept for a day.
+
+    An upload has such a folder as well, until a load takes it.
 
     Heartbeats use a separate database: the pool may be in use for longer than SILENT_SECONDS.
     """
@@ -150,6 +154,12 @@ class Jobs:
     def folder(self, job_id: str) -> Path:
         """The folder of a job's files; all replicas share REJECTS_DIR."""
         return self._folder / job_id
+
+    def upload_folder(self, upload_id: str) -> Path:
+        """The folder of an upload; NotFoundError if that is no id."""
+        if not _id(upload_id):
+            raise NotFoundError("There is no such upload. Reload the page and choose the files.")
+        return self.folder(UPLOAD + upload_id)
 
     async def add(self, job: Job) -> None:
         """Insert a new job; the caller runs it."""
@@ -223,7 +233,7 @@ class Jobs:
         for path in self._folder.glob("*/"):
             # Another process may remove the folder at the same time.
             with suppress(FileNotFoundError):
-                if _id(path.name) and path.stat().st_mtime < old:
+                if _folder(path.name) and path.stat().st_mtime < old:
                     names.append(path.name)
         return names
 

@@ -13,9 +13,11 @@ from litestar.openapi.spec import (
 )
 
 from service.core.reads.filters import Filter, filters_of
-from service.core.reads.lines import Formulas
+from service.core.reads.lines import Form, Formulas
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import parents_of
+from service.core.reads.query import PAGE
+from service.core.rules.batch import MAX_ROWS
 from service.core.tables import TABLES, Table
 from service.web.openapi.operations import DocumentedOperation, Reply, documented
 from service.web.openapi.schemas import RejectPage, page_of, reject, stored_sample
@@ -45,14 +47,17 @@ def lists(table: Table) -> type[DocumentedOperation]:
 
 
 def parameters(table: Table) -> list[Parameter]:
-    """The parameters of a list besides `limit`."""
+    """The parameters of a list."""
     filters = [_filter(one) for one in filters_of(table).values()]
     orders, parents = list(orders_of(table)), list(parents_of(table))
     after = Schema(one_of=[Schema(type=OpenAPIType.INTEGER), Schema(type=OpenAPIType.STRING)])
+    limit = Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=MAX_ROWS, default=PAGE)
     found = [
+        _query("limit", limit, "the most rows in a page"),
         _query("after", after, "the `next` of the last page; in the order of ids, any id"),
         _query("order", _choice(orders, "id"), "how rows are sorted, `-` for descending"),
         _query("count", _choice(["exact"]), "also count the rows of all pages, which reads them"),
+        FORMAT,
         FORMULAS,
         *filters,
     ]
@@ -82,6 +87,11 @@ def _query(name: str, schema: Schema, text: str) -> Parameter:
     return Parameter(name, "query", schema, description=text)
 
 
+FORMAT = _query(
+    "format",
+    _choice(["json", *get_args(Form)]),
+    "the media type, for clients that cannot set `Accept`, such as links; it wins over `Accept`",
+)
 FORMULAS = _query(
     "formulas",
     _choice([*get_args(Formulas)], "keep"),
@@ -97,5 +107,5 @@ REJECTS = documented(
         )
     },
     404,
-    headers=(FORMULAS,),
+    headers=(FORMAT, FORMULAS),
 )

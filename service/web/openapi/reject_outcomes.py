@@ -6,6 +6,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Sc
 from msgspec import to_builtins
 
 from service.core.tables import TABLES
+from service.core.writes.corrections.rule import LONGEST, MATCHED, Corrected, Rule
 from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.web.openapi.operations import BATCH_HEADERS, Reply, documented, named, reference
 from service.web.openapi.schemas import sample
@@ -38,6 +39,46 @@ CORRECTION = documented(
         required=True,
     ),
     headers=(KEY, ENCODING),
+)
+RULE = Rule(
+    table=TABLES[-1].path,
+    source="loader",
+    origin=f"{TABLES[-1].name}.csv",
+    field=TABLES[-1].fields[-1].name,
+    code="type",
+    from_="two",
+    to=2,
+)
+CORRECTIONS = documented(
+    {
+        200: Reply(
+            "How many rejects match, and what became of them. With dry_run, what would.",
+            Corrected,
+            {"all corrected": to_builtins(Corrected(17, 17, 0, [], None))},
+        )
+    },
+    *(404, 409, 413, 415, 422),
+    body=RequestBody(
+        {
+            "application/json": OpenAPIMediaType(
+                reference(Rule), examples=named({"a rule": to_builtins(RULE)})
+            )
+        },
+        f"The rule. One request corrects at most {MATCHED} rejects; `next` is the `after` of the "
+        "request that continues.",
+        required=True,
+    ),
+    headers=(KEY,),
+)
+FILE = documented(
+    {
+        200: Reply(
+            "The file: line, errors, the name of the reject, and the fields. It has the rejects of "
+            f"files with ids whose records have at most {LONGEST} characters.",
+            media_types=("text/csv",),
+        )
+    },
+    404,
 )
 DISMISSAL = documented(
     {

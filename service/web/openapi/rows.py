@@ -11,6 +11,7 @@ from litestar.openapi.spec import (
 )
 
 from service.core.tables import Table
+from service.web.openapi.lists import LINK
 from service.web.openapi.operations import (
     BATCH_HEADERS,
     DocumentedOperation,
@@ -20,7 +21,7 @@ from service.web.openapi.operations import (
     named,
     reference,
 )
-from service.web.openapi.schemas import sample, stored_sample, without_required
+from service.web.openapi.schemas import change, changes_of, sample, stored_sample, without_required
 
 ETAG = {
     "ETag": OpenAPIHeader(
@@ -60,6 +61,13 @@ def deletes(table: Table) -> type[DocumentedOperation]:
     """`DELETE /{table}/{id}`."""
     replies = {200: _row("The row as it was.", table)}
     return documented(replies, 404, 409, 412, 422, headers=(IF_MATCH, KEY))
+
+
+def history(table: Table) -> type[DocumentedOperation]:
+    """`GET /{table}/{id}/changes`."""
+    page = {"rows": [change(table)], "next": None}
+    reply = Reply("A page, oldest first.", changes_of(table), {"a deletion": page}, headers=LINK)
+    return documented({200: reply}, 404)
 
 
 def _row(text: str, table: Table) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -121,6 +121,28 @@ def listed_of(table: Table) -> type[Struct]:
 
 
 @cache
+def change_of(table: Table) -> type[Struct]:
+    """A change of a row: the row before and after; after: null if it was deleted."""
+    fields: list[Any] = [
+        ("id", int),
+        ("changed_at", str),
+        ("changed_by", str),
+        ("kind", Literal["changed", "deleted"]),
+        ("before", table.stored),
+        ("after", table.stored | None),
+    ]
+    return msgspec.defstruct(f"{table.struct.__name__}Change", fields)
+
+
+@cache
+def changes_of(table: Table) -> type[Struct]:
+    """The changes of a row; `next` is the `after` of the next page, null on the last."""
+    # A type made at run time.
+    fields: list[Any] = [("rows", list[change_of(table)]), ("next", int | None)]  # type: ignore[misc]
+    return msgspec.defstruct(f"{table.struct.__name__}Changes", fields)
+
+
+@cache
 def without_required(table: Table) -> type[Struct]:
     """Some fields of a row."""
     fields: list[Any] = [
@@ -152,6 +174,18 @@ def sample(table: Table) -> dict[str, Any]:
 def stored_sample(table: Table) -> dict[str, Any]:
     """The sample row as the table stores it."""
     return {"id": 1, **sample(table)}
+
+
+def change(table: Table) -> dict[str, Any]:
+    """The deletion of the sample row."""
+    return {
+        "id": 1,
+        "changed_at": "2021-07-27T16:02:08.000000Z",
+        "changed_by": "ada",
+        "kind": "deleted",
+        "before": stored_sample(table),
+        "after": None,
+    }
 
 
 def broken_sample(table: Table) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from swagger_ui_bundle import swagger_ui_path
 from service import __version__
 from service.core.errors import NotFoundError
 from service.core.tables import TABLES
+from service.core.writes.corrections.rule import Rule
 from service.web.access.cross_site import policy_of
 from service.web.openapi.operations import DocumentedOperation, problem_content, problem_name
 from service.web.openapi.schemas import schemas, without_required
@@ -93,7 +94,7 @@ def complete(app: Litestar) -> None:
     replies = [reply for operation in operations for reply in operation.replies.values()]
     shapes = [reply.shape for reply in replies if reply.shape]
     rows = [shape for table in TABLES for shape in (table.row, without_required(table))]
-    ours = schemas({Problem, *shapes, *rows})
+    ours = schemas({Problem, Rule, *shapes, *rows})
     document.components.schemas = cast(
         "dict[str, Schema]", {**document.components.schemas, **_portable(ours)}
     )

@@ -109,3 +109,19 @@ async def test_the_preferred_media_type_is_sent(
 ) -> None:
     reply = await hires.get("/jobs", headers={"Accept": accept})
     assert reply.headers["Content-Type"].partition(";")[0] == media_type
+
+
+async def test_a_link_names_the_media_type(hires: httpx.AsyncClient) -> None:
+    """`format` does what `Accept` does, and wins over it."""
+    for path in ("/employees?department_id=3&order=-name", "/rejects?table=jobs"):
+        for name, headers in (("csv", CSV), ("ndjson", NDJSON), ("json", {})):
+            expected = await hires.get(path, headers=headers)
+            for accept in ("text/html,*/*;q=0.8", "application/x-ndjson", "text/csv"):
+                reply = await hires.get(f"{path}&format={name}", headers={"Accept": accept})
+                assert reply.content == expected.content
+                assert reply.headers["Content-Type"] == expected.headers["Content-Type"]
+    following = await hires.get("/employees?format=json&limit=1", headers=CSV)
+    assert "format=json" in following.links["next"]["url"]
+    refused = await hires.get("/employees?format=xml")
+    assert (refused.status_code, "json, ndjson, csv" in refused.json()["detail"]) == (400, True)
+    assert (await hires.get("/employees?format=csv&limit=5")).status_code == 400

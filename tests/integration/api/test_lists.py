@@ -137,6 +137,7 @@ async def test_a_page_reads_a_limited_number_of_rows(
         ("order=", "order", "id, -id"),
         ("count=about", "count", "exact"),
         ("expand=boss", "expand", "department, job"),
+        *((f"limit={text}", "limit", "from 1 to 1000") for text in ("0", "1001", "05", "1.0", "")),
         ("after=x", "after", "must be an id"),
         ("after=-1", "after", "must be an id"),
         ("order=name&after=5", "after", "not from this list"),
@@ -155,6 +156,21 @@ async def test_a_value_that_a_parameter_does_not_take_is_named(
     assert problem["errors"][0]["key"] == name
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+async def test_every_wrong_parameter_is_named(hires: httpx.AsyncClient, accept: str) -> None:
+    wrong = dict.fromkeys(("id", "hired_from", "limit", "count", "expand", "formulas"), "0")
+    wrong |= {"name": "", "after": "x"}
+    query = wrong | {"job_id": "1", "order": "-id"}
+    reply = await hires.get("/employees", params=query, headers={"Accept": accept})
+    assert reply.status_code == 400
+    problem = reply.json()
+    assert {error["key"] for error in problem["errors"]} == wrong.keys()
+    assert all(
+        f"Parameter {one['key']!r}: {one['message']}." in problem["detail"]
+        for one in problem["errors"]
+    )
+
+
 async def test_a_token_belongs_to_its_order(hires: httpx.AsyncClient) -> None:
     token = (await hires.get("/employees?order=name&limit=1")).json()["next"]
     assert isinstance(token, str)
@@ -167,7 +183,7 @@ async def test_a_token_belongs_to_its_order(hires: httpx.AsyncClient) -> None:
 async def test_unknown_parameters_name_the_filters(hires: httpx.AsyncClient) -> None:
     detail = (await hires.get("/employees?departmnt_id=3")).json()["detail"]
     known = (
-        "after, count, department_id, expand, formulas, hired_before, hired_from, id, job_id, "
-        "limit, name, order"
+        "after, count, department_id, expand, format, formulas, hired_before, hired_from, id, "
+        "job_id, limit, name, order"
     )
     assert f"Known: {known}." in detail

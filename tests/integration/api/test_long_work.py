@@ -14,7 +14,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import calling
 from tests.integration.traffic.test_request_log import figures
-from tests.support.console import events, page, run
+from tests.support.console import begin, events, page, run, start
 from tests.support.hires import add_parents
 from tests.support.waiting import until
 
@@ -99,11 +99,8 @@ async def test_a_third_is_refused_while_two_run_and_batches_go_on(
 async def test_a_console_job_waits_for_a_slot(small: httpx.AsyncClient, database: Database) -> None:
     async with restoring(small, database):
         jobs = [
-            (await small.post(url, content=body)).json()["job"]
-            for url, body in (
-                ("/console/backups?table=jobs", b""),
-                ("/console/loads?table=jobs&name=j.csv", b"1,Clerk\n"),
-            )
+            await start(small, "/console/backups?table=jobs"),
+            await begin(small, "j.csv", b"1,Clerk\n"),
         ]
         await asyncio.sleep(1.5)
         for job in jobs:

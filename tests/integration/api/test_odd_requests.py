@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.api.test_problems import INTERNAL
-from tests.support.console import events, run
+from tests.support.console import UPLOAD, events, preview
 from tests.support.routes import ENDPOINTS, Endpoint
 
 TEXTS = {
@@ -145,10 +145,9 @@ async def test_hosts(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize(
-    "path", ["/avro/restore/departments", "/avro/restore/all", "/avro/verify", "/console/loads"]
+    "path", ["/avro/restore/departments", "/avro/restore/all", "/avro/verify", UPLOAD]
 )
 async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
-    parameters = "?table=departments&name=x.csv" if path == "/console/loads" else ""
     for head in (
         b'form-data; name="file"; filename="%b"' % text,
         b"form-data; name=file; filename*=UTF-8''%b" % text,
@@ -157,9 +156,7 @@ async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
     ):
         form = b"--x\r\nContent-Disposition: %b\r\n\r\n%b\r\n--x--\r\n" % (head, BODY)
         for kind in b"multipart/form-data; boundary=x", b"multipart/form-data; boundary=%b" % text:
-            reply = await caller.post(
-                f"{path}{parameters}", content=form, headers={b"Content-Type": kind}
-            )
+            reply = await caller.post(path, content=form, headers={b"Content-Type": kind})
             # Jobs of earlier requests may still hold the places for long work.
             busy = reply.status_code == 503 and "Retry-After" in reply.headers
             assert reply.status_code < 500 or busy
@@ -174,16 +171,13 @@ async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
     )
 )
 async def test_a_file_of_any_name_is_checked(caller: httpx.AsyncClient, name: str) -> None:
-    reply = await caller.post(
-        "/console/loads", params={"table": "departments", "name": name}, content=BODY
-    )
-    assert reply.status_code == 201, reply.text
-    await events(caller, reply.json()["job"])
+    job = await preview(caller, name, BODY, "departments")
+    assert (await events(caller, job))[-1]["state"] == "ready"
 
 
 async def test_a_long_name_keeps_its_suffix(caller: httpx.AsyncClient) -> None:
     """It shows the format, and that a file is compressed."""
     name = "漢" * 256 + ".csv"
-    job = await run(caller, f"/console/loads?table=departments&name={name}", content=BODY)
+    job = await preview(caller, name, BODY, "departments")
     assert (await events(caller, job))[-1]["state"] == "ready"
     assert ".csv" in (await caller.get(f"/console/jobs/{job}")).text

@@ -18,7 +18,7 @@ from loader.loading.pipeline import load
 from loader.options import Options
 from service.core.collation import sort_key
 from service.core.database.transactions import Database
-from service.core.reports import REPORTS, SQL
+from service.core.reports import by_department, compared, total
 from service.core.tables import TABLES
 from tests.support import sample
 from tests.unit.core.test_collation import NASTY
@@ -108,6 +108,37 @@ async def test_the_year_is_the_latest_with_hires(
     for path in (QUARTERLY, ABOVE):
         latest = await client.get(path)
         assert latest.json() == (await client.get(path, params={"year": year})).json() != []
+
+
+async def test_a_department_has_the_rows_of_its_own(
+    client: httpx.AsyncClient, filled: dict[str, list[Any]]
+) -> None:
+    names = dict(filled["departments"])
+    for department, name in names.items():
+        query = {"year": 2021, "department_id": department}
+        rows = (await client.get(QUARTERLY, params=query)).json()
+        assert rows == [row for row in by_quarter(filled, 2021) if row["department"] == name]
+        above = (await client.get(ABOVE, params=query)).json()
+        assert above == [row for row in above_mean(filled, 2021) if row["id"] == department]
+
+
+@pytest.mark.parametrize("year", [2021, 2022])
+async def test_a_comparison_has_the_counts_of_both_years(
+    database: Database, filled: dict[str, list[Any]], year: int
+) -> None:
+    rows = await compared(database, year)
+    for counted, at in (("hired", year), ("before", year - 1)):
+        quarters = [(row.department, row.job, *getattr(row, counted)) for row in rows]
+        assert [row for row in quarters if any(row[2:])] == [
+            tuple(row.values()) for row in by_quarter(filled, at)
+        ]
+    departments = by_department(rows)
+    assert [row.department_id for row in departments] == list(
+        dict.fromkeys(row.department_id for row in rows)
+    )
+    whole = total(departments)
+    assert whole == total(rows)
+    assert whole.change == sum(whole.hired) - sum(whole.before)
 
 
 async def test_csv_has_the_same_rows_in_the_same_order(
@@ -252,27 +283,3 @@ async def test_the_first_and_the_last_year_can_be_asked_for(
 ) -> None:
     await put(database, [("1000-01-01", 1, 1), ("9999-12-31 23:59:59.999999", 1, 1)])
     assert len((await client.get(QUARTERLY, params={"year": year})).json()) == 1
-
-
-async def plan(database: Database, statement: str) -> str:
-    bounds = ("2021-01-01", "2021-12-31 23:59:59.999999")
-    rows = await database.fetch(f"EXPLAIN FORMAT=TREE {statement}", bounds)
-    return "\n".join(str(row[0]) for row in rows)
-
-
-@pytest.mark.parametrize("name", [*(report.name for report in REPORTS), "mean"])
-async def test_a_year_is_read_along_the_index(database: Database, name: str) -> None:
-    ((version,),) = await database.fetch("SELECT VERSION()")
-    if not version.startswith("9."):
-        pytest.skip("the plan is in MySQL's words")
-    moments = [f"{2000 + n % 25}-0{1 + n % 9}-11" for n in range(2000)]
-    await put(database, [(moment, 1 + n % 3, 1 + n % 2) for n, moment in enumerate(moments)])
-    await database.fetch("ANALYZE TABLE hired_employees, departments, jobs")
-    plan_lines = [
-        line for line in (await plan(database, SQL[name])).splitlines() if "hired" in line
-    ]
-    reads = [line for line in plan_lines if " on hired_employees" in line]
-    assert reads, plan_lines
-    for line in reads:
-        assert "Covering index range scan on hired_employees" in line, line
-        assert "using hired_employees_datetime" in line, line

@@ -22,6 +22,9 @@ from service.core.prefetch import buffered
 from service.core.rules.fields import MAX_ID
 from service.core.tables import TABLES
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, records, verified
+from tests.support.sizes import sized
+
+MANY = sized(short=50, full=200)
 
 
 @pytest.fixture
@@ -134,7 +137,7 @@ async def test_a_client_that_leaves_frees_the_connection(
         assert filled.pool.size == filled.pool.freesize
 
 
-@pytest.mark.parametrize("backups", [20, pytest.param(200, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("backups", [20, pytest.param(MANY, marks=pytest.mark.chaos)])
 async def test_a_backup_is_of_one_moment(
     database: Database, monkeypatch: pytest.MonkeyPatch, backups: int
 ) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import AsyncIterator
-from typing import Any
 
 import fastavro
 import pytest
@@ -13,63 +10,20 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import avro_schema
 from service.core.backups.restore import restore
-from service.core.backups.staged import changes
 from service.core.backups.staged.definition import definition_of
-from service.core.backups.staged.guard import add_guards, guarded
-from service.core.backups.staged.leftovers import tidy
-from service.core.database.statements import SQL
 from service.core.database.transactions import Database
 from service.core.errors import (
     BackupError,
     OrphansError,
     RowsRefused,
     StaleParentError,
-    TableBusyError,
 )
-from service.core.progress import Step
-from service.core.tables import TABLES, Table
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
-from tests.support.restores import contents, make_small
+from tests.support.restores import contents, put
 
+pytestmark = pytest.mark.usefixtures("small", "nothing_left")
 ALL = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 60))
-OURS = {
-    *(table.name for table in TABLES),
-    *("console_jobs", "idempotency_keys", "loads", "reject_outcomes", "rejects"),
-    "schema_migrations",
-}
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every restore of more than a few rows is staged, in several chunks."""
-    make_small(monkeypatch.setattr)
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left(database: Database) -> AsyncIterator[None]:
-    yield
-    names = {name for (name,) in await database.fetch("SHOW TABLES")}
-    assert names == OURS
-    assert await database.fetch("SELECT * FROM loads") == []
-    assert await guarded(database) == set()
-
-
-async def put(
-    database: Database, *files: tuple[Table, list[dict[str, Any]]], steps: list[str] | None = None
-) -> Any:
-    """Restore rows; steps: gets the names of the steps."""
-
-    def follow(step: Step) -> None:
-        if steps is not None and step.name not in steps:
-            steps.append(step.name)
-
-    sources = [(table, io.BytesIO(avro_file(table, rows))) for table, rows in files]
-    return await restore(database, sources, "replace", progress=follow)
-
-
-class Stopped(BaseException):
-    """As if the program had ended here."""
 
 
 async def test_a_table_is_swapped(filled: Database) -> None:
@@ -224,92 +178,3 @@ async def test_what_cannot_be_swapped_is_restored_in_one_transaction(
             next(text for begin, text in undo.items() if statement.startswith(begin))
         )
     assert (done.removed, done.verified, "swap" in steps) == (5, True, False)
-
-
-async def test_another_restore_drops_what_one_left(filled: Database) -> None:
-    rows = records(EMPLOYEES, 60)
-
-    def stop(step: Step) -> None:
-        if step.name == "references":
-            raise Stopped
-
-    file = io.BytesIO(avro_file(EMPLOYEES, rows))
-    with pytest.raises(Stopped):
-        await restore(filled, [(EMPLOYEES, file)], "replace", progress=stop)
-    names = {name for (name,) in await filled.fetch("SHOW TABLES")}
-    (left,) = names - OURS
-    assert left.startswith("restore_")
-    assert len(await filled.fetch("SELECT * FROM loads")) == 6
-    await put(filled, (EMPLOYEES, rows[:50]))
-    assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(50,)]
-
-
-async def test_writers_are_told_and_a_guard_that_was_left_is_removed(
-    filled: Database, client: Client
-) -> None:
-    async with filled.transaction() as restore_at_work:
-        # Else the service removes the guards.
-        await restore_at_work.execute(SQL["lock_restores"])
-        await add_guards(filled, ["jobs", "hired_employees"])
-        refused = await client.post("/jobs", json=[{"job": "New"}])
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"] == "10"
-        assert "A restore is replacing this table" in refused.json()["detail"]
-        assert (await client.patch("/jobs/1", json={"job": "Other"})).status_code == 503
-        assert (await client.delete("/employees/5")).status_code == 503
-        assert (await client.get("/jobs")).status_code == 200
-        assert (await client.post("/departments", json={"department": "New"})).status_code == 201
-    await tidy(filled)
-    assert (await client.post("/jobs", json={"job": "New"})).status_code == 201
-
-
-async def test_a_guard_of_a_running_restore_stays(filled: Database) -> None:
-    async with filled.transaction() as other:
-        await other.execute(SQL["lock_restores"])
-        await add_guards(filled, ["jobs"])
-        await tidy(filled)
-        assert await guarded(filled) == {"jobs"}
-    await tidy(filled)
-
-
-async def test_a_table_that_is_being_read_is_not_changed(
-    filled: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if filled.embedded:
-        pytest.skip("seekdb does not keep a table for its readers")
-    monkeypatch.setattr(changes, "LOCK_SECONDS", 1)
-    before = await contents(filled)
-    async with filled.transaction() as reader:
-        await reader.fetch("SELECT * FROM hired_employees")
-        with pytest.raises(TableBusyError, match="another long transaction is reading it"):
-            await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
-    assert await contents(filled) == before
-    await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
-
-
-async def test_readers_see_all_old_rows_or_all_new_ones(filled: Database) -> None:
-    seen = set[Any]()
-    running = True
-
-    async def read() -> None:
-        while running:
-            seen.add(*await filled.fetch("SELECT COUNT(*), SUM(id) FROM hired_employees"))
-
-    readers = [asyncio.create_task(read()) for _ in range(3)]
-    try:
-        await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
-    finally:
-        running = False
-        await asyncio.gather(*readers)
-    assert {(rows, int(total)) for rows, total in seen} <= {(30, 465), (60, 1830)}
-
-
-async def test_a_backup_that_has_begun_ends_with_the_old_rows(filled: Database) -> None:
-    async with filled.snapshot(60) as snapshot:
-        await snapshot.fetch("SELECT id FROM hired_employees LIMIT 1")
-        running = asyncio.create_task(put(filled, (EMPLOYEES, records(EMPLOYEES, 60))))
-        await asyncio.sleep(3)
-        assert not running.done()
-        assert await snapshot.fetch("SELECT COUNT(*) FROM hired_employees") == [(30,)]
-    await running
-    assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(60,)]

@@ -12,10 +12,9 @@ from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import DatabaseError
 from service.core.settings import Settings
-from tests.integration.backups.test_staged_restore import put
 from tests.support import engine
 from tests.support.backup_files import EMPLOYEES, records
-from tests.support.restores import contents, fill
+from tests.support.restores import contents, fill, put
 from tests.support.tcp_proxy import Proxy
 
 USER, PASSWORD = "without_a_right", "of-the-login"

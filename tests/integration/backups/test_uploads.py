@@ -13,7 +13,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings, Size
 from tests.conftest import calling
 
-LOAD = "/console/loads?table=jobs&name=j.csv"
+LOAD = "/console/uploads/0123456789abcdef/0?name=j.csv"
 PATHS = ["/avro/verify", "/avro/restore/jobs", "/avro/restore/all", LOAD]
 
 

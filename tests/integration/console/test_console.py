@@ -18,7 +18,7 @@ from loader.reporting.summary import SHOWN
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import calling
-from tests.support.console import HTML, events, load, page, run
+from tests.support.console import HTML, UPLOAD, events, load, page, preview, run
 from tests.support.hires import add_parents, count
 
 
@@ -26,7 +26,7 @@ async def test_a_preview_writes_nothing_and_a_load_writes_once(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     body = b"".join(b'{"job": "Clerk %d"}\n' % n for n in range(2500)) + b'{"job": ""}\n'
-    job = await run(client, "/console/loads?table=jobs&name=jobs.ndjson", content=body)
+    job = await preview(client, "jobs.ndjson", body)
     assert await count(database, "jobs") == await count(database, "rejects") == 0
     (row,) = (await events(client, job))[-1]["rows"]
     assert row["added"] == 2500
@@ -50,7 +50,7 @@ async def test_a_preview_writes_nothing_and_a_load_writes_once(
 async def test_a_preview_shows_the_verdict_of_every_row(
     client: httpx.AsyncClient, database: Database, name: str, body: bytes
 ) -> None:
-    job = await run(client, f"/console/loads?table=jobs&name={name}", content=body)
+    job = await preview(client, name, body)
     text = await page(client, job)
     table = text.partition('aria-label="Row by row"')[2].partition("</table>")[0]
     rows = re.findall(
@@ -110,9 +110,9 @@ async def test_a_reject_has_the_line_of_the_file_everywhere(
     ("name", "body", "advice"),
     [
         ("jobs.csv", b"id,job\n1,\n2,Clerk\n", "load that file"),
-        ("jobs.csv", b"job\n \nClerk\n", "new file"),
-        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n", mtime=0), "new file"),
-        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n', mtime=0), "new file"),
+        ("jobs.csv", b"job\n \nClerk\n", "load that file"),
+        ("jobs.csv.gz", gzip.compress(b"job\n \nClerk\n", mtime=0), "load that file"),
+        ("jobs.ndjson.gz", gzip.compress(b'{}\n{"job": "Clerk"}\n', mtime=0), "load that file"),
     ],
 )
 async def test_the_page_says_how_to_correct_rejects(
@@ -149,14 +149,10 @@ async def test_a_file_name_cannot_leave_the_folder_of_its_job(
     client: httpx.AsyncClient, migrated: Settings, name: str
 ) -> None:
     before = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()}
-    reply = await client.post(
-        "/console/loads", params={"table": "jobs", "name": name}, content=b"1,Clerk\n"
-    )
-    job = reply.json()["job"]
-    await events(client, job)
+    job = await preview(client, name, b"1,Clerk\n")
     folder = migrated.rejects_dir / ".console" / job
     new = {path for path in migrated.rejects_dir.rglob("*") if path.is_file()} - before
-    assert {path.parent for path in new} == {folder / "file"}
+    assert {path.parent for path in new} == {folder / "0"}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +167,7 @@ async def test_a_file_name_cannot_leave_the_folder_of_its_job(
 async def test_a_file_that_cannot_be_loaded_gets_a_reason(
     client: httpx.AsyncClient, migrated: Settings, body: bytes, advice: str
 ) -> None:
-    job = await run(client, "/console/loads?table=jobs&name=jobs.csv", content=body)
+    job = await preview(client, "jobs.csv", body)
     text = await page(client, job)
     assert advice in text
     assert str(migrated.rejects_dir) not in text
@@ -205,7 +201,7 @@ async def test_roles_limit_what_a_user_sees_and_does(
     users = tmp_path / "users"
     users.write_text(f"eve:reader:{phc.derive_phc_encoded(b'pass')}\n")
     async with calling(msgspec.structs.replace(migrated, api_users=users)) as client:
-        job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        job = await preview(client, "j.csv", b"1,Clerk\n")
         eve = httpx.BasicAuth("eve", "pass")
         overview = (await client.get("/", auth=eve, headers=HTML)).text
         assert "/console/backups" not in overview
@@ -213,7 +209,8 @@ async def test_roles_limit_what_a_user_sees_and_does(
         for method, path in (
             ("GET", "/console/backups"),
             ("POST", "/console/backups"),
-            ("POST", "/console/loads?table=jobs&name=j.csv"),
+            ("POST", UPLOAD),
+            ("POST", "/console/loads"),
             ("POST", f"/console/jobs/{job}/confirm"),
         ):
             sent = b"{}" if method == "POST" else None
@@ -244,3 +241,13 @@ async def test_static_files_have_the_media_type_that_browsers_need(
 ) -> None:
     reply = await client.get(f"/console/static/{name}")
     assert reply.headers["Content-Type"].partition(";")[0] == media_type
+
+
+async def test_a_browser_keeps_a_static_file_until_it_changes(client: httpx.AsyncClient) -> None:
+    first = await client.get("/console/static/console.css")
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    (tag,) = first.headers.get_list("ETag")
+    again = await client.get("/console/static/console.css", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    other = await client.get("/console/static/console.css", headers={"If-None-Match": '"old"'})
+    assert other.content == first.content

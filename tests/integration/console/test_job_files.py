@@ -18,7 +18,7 @@ from service.core.settings import Settings
 from service.core.writes import checkpoint
 from service.web.console.jobs import KEPT_SECONDS, Jobs
 from tests.conftest import calling
-from tests.support.console import age_jobs, events, failing_after, run
+from tests.support.console import UPLOAD, age_jobs, events, failing_after, preview, run
 from tests.support.hires import count
 
 
@@ -27,7 +27,7 @@ async def test_a_replica_without_the_file_refuses_the_job_and_another_finishes_i
 ) -> None:
     elsewhere = msgspec.structs.replace(migrated, rejects_dir=tmp_path)
     async with calling(migrated) as one, calling(elsewhere) as other:
-        job = await run(one, "/console/loads?table=jobs&name=j.csv", content=b"1,A\n2,\n")
+        job = await preview(one, "j.csv", b"1,A\n2,\n")
         refused = await other.post(f"/console/jobs/{job}/confirm", json={})
         assert (refused.status_code, "REJECTS_DIR" in refused.text) == (507, True)
         await run(one, f"/console/jobs/{job}/confirm", json={})
@@ -39,11 +39,14 @@ async def test_only_jobs_older_than_a_day_are_deleted(
     migrated: Settings, client: httpx.AsyncClient, database: Database
 ) -> None:
     folder = migrated.rejects_dir / ".console"
-    upload = "/console/loads?table=jobs&name=j.csv"
-    old = await run(client, upload, content=b"1,Clerk\n")
+    old = await preview(client, "j.csv", b"1,Clerk\n")
     await age_jobs(database, KEPT_SECONDS + 1)
-    kept = await run(client, upload, content=b"1,Clerk\n")
-    old_stray, new_stray, other = folder / ("a" * 16), folder / ("b" * 16), folder / "not-ours"
+    kept = await preview(client, "j.csv", b"1,Clerk\n")
+    old_stray, new_stray, other = (
+        folder / ("u" + "a" * 16),
+        folder / ("b" * 16),
+        folder / "not-ours",
+    )
     long_ago = time.time() - KEPT_SECONDS - 60
     for path in (old_stray, new_stray, other):
         path.mkdir(exist_ok=True)
@@ -64,7 +67,7 @@ async def test_an_upload_that_cannot_be_stored_is_507_and_leaves_nothing(
     (tmp_path / ".console").write_bytes(b"")
     elsewhere = msgspec.structs.replace(migrated, rejects_dir=tmp_path)
     async with calling(elsewhere) as client:
-        reply = await client.post("/console/loads?table=jobs&name=j.csv", content=b"1,A\n")
+        reply = await client.post(UPLOAD, content=b"1,A\n")
     assert (reply.status_code, "REJECTS_DIR" in reply.text) == (507, True)
     assert str(tmp_path) not in reply.text
     assert await count(database, "console_jobs") == 0
@@ -77,7 +80,7 @@ async def test_an_old_job_leaves_no_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     body = b"".join(b"%d,Clerk\n" % number for number in range(1, 40_000))
-    job = await run(client, "/console/loads?table=jobs&name=j.csv", content=body)
+    job = await preview(client, "j.csv", body)
     other = "INSERT INTO loads (load_key, first_byte, next_byte, first_line, next_line, origin, "
     other += "origin_key) VALUES ('k', 0, 1, 1, 2, '/data/jobs.csv', 'k')"
     with monkeypatch.context() as patch:
@@ -95,12 +98,11 @@ async def test_an_old_job_leaves_no_checkpoints(
 async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(
     migrated: Settings, database: Database, tiny_disk: Path
 ) -> None:
-    upload = "/console/loads?table=jobs&name=j.csv"
     async with calling(msgspec.structs.replace(migrated, rejects_dir=tiny_disk)) as client:
-        reply = await client.post(upload, content=b"1,Clerk\n" * (1 << 18))
+        reply = await client.post(UPLOAD, content=b"1,Clerk\n" * (1 << 18))
         assert (reply.status_code, "No space left" in reply.text) == (507, True)
         assert list((tiny_disk / ".console").iterdir()) == []
-        await run(client, upload, content=b"1,Clerk\n")
+        await preview(client, "j.csv", b"1,Clerk\n")
 
 
 @pytest.mark.parametrize(
@@ -111,8 +113,7 @@ async def test_a_full_disk_while_rejects_are_written_stops_the_load_and_loses_no
     migrated: Settings, database: Database, tiny_disk: Path, name: str, line: bytes, rows: int
 ) -> None:
     async with calling(msgspec.structs.replace(migrated, rejects_dir=tiny_disk)) as client:
-        upload = f"/console/loads?table=jobs&name={name}"
-        job = await run(client, upload, content=line * rows)
+        job = await preview(client, name, line * rows)
         filler = _filled(tiny_disk)
         await run(client, f"/console/jobs/{job}/confirm", json={})
         last = (await events(client, job))[-1]

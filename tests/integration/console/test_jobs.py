@@ -21,7 +21,16 @@ from service.web.console.jobs import SILENT_SECONDS, STOPPED, Job, Jobs
 from service.web.console.runs import HEARTBEAT_SECONDS, Runs
 from tests.conftest import USER, calling
 from tests.support import engine
-from tests.support.console import HTML, age_jobs, events, failing_after, page, run, update_jobs
+from tests.support.console import (
+    HTML,
+    age_jobs,
+    events,
+    failing_after,
+    page,
+    preview,
+    run,
+    update_jobs,
+)
 from tests.support.hires import count
 from tests.support.tcp_proxy import Proxy
 
@@ -39,7 +48,7 @@ async def test_a_job_that_is_confirmed_several_times_at_once_runs_once(
     replicas: tuple[httpx.AsyncClient, httpx.AsyncClient], database: Database
 ) -> None:
     one, other = replicas
-    job = await run(one, "/console/loads?table=jobs&name=j.ndjson", content=b'{"job": "A"}\n')
+    job = await preview(one, "j.ndjson", b'{"job": "A"}\n')
     replies = await asyncio.gather(
         *(
             client.post(f"/console/jobs/{job}/confirm", json={})
@@ -65,7 +74,7 @@ async def test_a_job_that_lost_its_process_is_finished_by_another_replica(
     replicas: tuple[httpx.AsyncClient, httpx.AsyncClient], database: Database
 ) -> None:
     one, other = replicas
-    job = await run(one, "/console/loads?table=jobs&name=j.ndjson", content=b'{"job": "A"}\n')
+    job = await preview(one, "j.ndjson", b'{"job": "A"}\n')
     await update_jobs(database, "state = 'running', run = 'lost', preview = FALSE")
     assert (await other.post(f"/console/jobs/{job}/confirm", json={})).status_code == 409
     await age_jobs(database, SILENT_SECONDS + 1)
@@ -78,7 +87,7 @@ async def test_a_job_that_lost_its_process_is_finished_by_another_replica(
 async def test_a_run_stops_and_writes_nothing_after_another_run_claimed_its_job(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+    job = await preview(client, "j.csv", b"1,Clerk\n")
     with suppress(Rollback):
         async with database.transaction(60) as blocking:
             await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
@@ -111,7 +120,7 @@ async def test_heartbeats_continue_after_an_unexpected_error(
         return await heartbeat(jobs, job)
 
     monkeypatch.setattr(Jobs, "heartbeat", failing)
-    job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+    job = await preview(client, "j.csv", b"1,Clerk\n")
     with suppress(Rollback):
         async with database.transaction(60) as blocking:
             await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
@@ -156,7 +165,7 @@ async def test_many_pages_that_follow_a_job_share_its_queries(
         asked.append(job_id)
         return await summary(jobs, job_id)
 
-    job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+    job = await preview(client, "j.csv", b"1,Clerk\n")
     monkeypatch.setattr(Jobs, "summary", counted)
     pages, seconds = 20, 3
     with suppress(Rollback):
@@ -176,7 +185,7 @@ async def test_a_load_that_fails_and_runs_again_counts_its_rows_once(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = b"".join(b'{"job": "Clerk %d"}\n' % number for number in range(1500))
-    job = await run(client, "/console/loads?table=jobs&name=j.ndjson", content=body)
+    job = await preview(client, "j.ndjson", body)
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "ingest", failing_after(1, ingest.ingest))
         await run(client, f"/console/jobs/{job}/confirm", json={})
@@ -192,7 +201,7 @@ async def test_no_job_is_lost_while_the_database_is_not_available(
 ) -> None:
     over = msgspec.structs.replace(engine.through(proxy, migrated), mysql_timeout=3)
     async with calling(over) as client:
-        job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        job = await preview(client, "j.csv", b"1,Clerk\n")
         with suppress(Rollback):
             async with database.transaction(60) as blocking:
                 await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
@@ -218,7 +227,7 @@ async def test_a_service_that_stops_marks_its_jobs_as_failed(
     migrated: Settings, database: Database
 ) -> None:
     async with calling(migrated) as client, database.transaction(60) as blocking:
-        job = await run(client, "/console/loads?table=jobs&name=j.csv", content=b"1,Clerk\n")
+        job = await preview(client, "j.csv", b"1,Clerk\n")
         await blocking.execute("INSERT INTO jobs (id, job) VALUES (1, 'Mine')")
         await client.post(f"/console/jobs/{job}/confirm", json={})
     found = await database.fetch("SELECT state, message FROM console_jobs")

@@ -135,7 +135,7 @@ async def test_a_server_needs_a_password_for_the_api() -> None:
         ("etl:king:{hash}", 0o600, "line 1"),
         ("etl:reader:$argon2id$v=19$m=64,t=1,p=1$cut", 0o600, "line 1"),
         ("etl:reader:{hash}\netl:writer:{hash}", 0o600, "names etl 2 times"),
-        ("etl:reader:{hash}", 0o644, "chmod 600"),
+        ("etl:reader:{hash}", 0o644, "chmod o="),
     ],
 )
 async def test_a_file_of_users_is_read(tmp_path: Path, line: str, mode: int, text: str) -> None:
@@ -145,6 +145,15 @@ async def test_a_file_of_users_is_read(tmp_path: Path, line: str, mode: int, tex
     report = await examined({"API_USERS": str(file)})
     assert wrong(report) == {"users", "database"}
     assert text in found(report, "users").text
+
+
+@pytest.mark.parametrize(("mode", "status"), [(0o640, "ok"), (0o660, "warning")])
+async def test_a_group_may_read_the_file_of_users(tmp_path: Path, mode: int, status: str) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"etl:reader:{hashed('x')}")
+    file.chmod(mode)
+    report = await examined({"API_USERS": str(file)})
+    assert found(report, "users").status == status
 
 
 async def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

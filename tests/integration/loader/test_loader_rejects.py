@@ -13,15 +13,22 @@ from service.core.settings import Settings
 from tests.support.csv_files import Folder, hire, lines_logged, names
 
 
+async def key_of_the_file(database: Database) -> str:
+    """The beginning of the fingerprint of the only file with rejects."""
+    ((key,),) = await database.fetch("SELECT DISTINCT LEFT(origin_key, 16) FROM rejects")
+    return str(key)
+
+
 async def test_the_rejects_file_is_corrected_and_loaded(database: Database, folder: Folder) -> None:
     folder.write(hired_employees=[hire(1), hire(2, department=9), '3,"open,x,1,1', hire(4)])
     *_, summary = await load(database, folder.options())
     file = summary.rejects_file
     assert file
+    key = await key_of_the_file(database)
     assert file.read_text().splitlines() == [
-        "line,errors,id,name,datetime,department_id,job_id",
-        f"2,department_id 9 is not in departments,{hire(2, department=9)}",
-        f'3,"{NEVER_CLOSED}",3,"open,x,1,1',
+        "line,errors,reject,id,name,datetime,department_id,job_id",
+        f"2,department_id 9 is not in departments,{key}:2,{hire(2, department=9)}",
+        f'3,"{NEVER_CLOSED}",{key}:3,3,"open,x,1,1',
     ]
     (uncorrected,) = await load(database, folder.options(files=(str(file),)))
     assert uncorrected.rejected == 2
@@ -41,9 +48,10 @@ async def test_the_rejects_file_keeps_bytes_that_are_not_utf8(
     _, summary, _ = await load(database, folder.options())
     assert (summary.counts.added, summary.rejected) == (2, 2)
     assert summary.rejects_file
+    key = (await key_of_the_file(database)).encode()
     assert summary.rejects_file.read_bytes().splitlines()[1:] == [
-        b"2,is not UTF-8,2,Caf\xe9",
-        b"4,is not UTF-8,4,\\xe9 \\\xe9 \\\\",
+        b"2,is not UTF-8,%s:2,2,Caf\xe9" % key,
+        b"4,is not UTF-8,%s:4,4,\\xe9 \\\xe9 \\\\" % key,
     ]
     logged, _ = await database.fetch("SELECT record FROM rejects ORDER BY position")
     assert logged == ("2,Caf\\xe9",)

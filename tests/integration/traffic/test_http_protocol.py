@@ -18,6 +18,7 @@ import structlog
 from service.core.database.transactions import Database
 from service.web.traffic.http_protocol import MAX_HEAD
 from tests.conftest import USER
+from tests.support.console import UPLOAD
 from tests.support.hires import count
 from tests.support.raw_http import CHUNKED, CREDENTIALS, HEAD, POST, ROW, exchange, padded, statuses
 from tests.support.routes import ENDPOINTS, Endpoint
@@ -122,7 +123,7 @@ DISCONNECTS = {
         b"application/json", b"multipart/form-data; boundary=x"
     )
     + b"Content-Length: 1000\r\n\r\n--x\r\n",
-    "within a load": POST.replace(b"/departments", b"/console/loads?table=jobs&name=x.csv")
+    "within a load": POST.replace(b"/departments", UPLOAD.encode())
     + b"Content-Length: 1000\r\n\r\n1,",
 }
 

@@ -69,7 +69,8 @@ def test_users_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (f"a:reader:{hashed('x')[:-40]}\n", 0o600, "line 1"),
         ("a:reader:plain\n", 0o600, "line 1"),
         (f"a:reader:{hashed('x')}\na:writer:{hashed('x')}\n", 0o600, "names a 2 times"),
-        (f"a:reader:{hashed('x')}\n", 0o640, "chmod 600"),
+        (f"a:reader:{hashed('x')}\n", 0o644, "chmod o="),
+        (f"a:reader:{hashed('x')}\n", 0o602, "chmod o="),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: str, mode: int, text: str) -> None:
@@ -78,6 +79,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, mode: int, text: s
     file.chmod(mode)
     result = users("check", str(file))
     assert (result.exit_code, text in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"), [(0o600, False), (0o640, False), (0o440, False), (0o660, True)]
+)
+def test_a_group_may_read_the_file_but_need_not_write_it(
+    tmp_path: Path, mode: int, warned: bool
+) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"a:reader:{hashed('x')}\n")
+    file.chmod(mode)
+    result = users("check", str(file))
+    assert (result.exit_code, result.stdout) == (0, "a: reader\n")
+    assert ("chmod g-w" in result.stderr) == warned
 
 
 def test_a_file_is_needed(tmp_path: Path) -> None:

@@ -185,6 +185,20 @@ def test_the_reasons_of_a_rejects_file_are_not_part_of_the_record() -> None:
     assert [layout.original(one.text) for one in found] == ["1,Cook", "3", '4,"a, b"']
 
 
+def test_a_rejects_file_names_its_rejects() -> None:
+    layout = layout_of(JOBS, ["line", "errors", "reject", "id", "job"], ",")
+    texts = [
+        '9,"a, b",f:9,1,Cook',
+        "9,why,f:9",
+        "",
+        '9,why, "f:9" ,1,"a\nb"',
+        '9,"open,f:9,1,"Cook',
+    ]
+    assert [layout.key(text) for text in texts] == ["f:9", "", "", "f:9", "f:9"]
+    assert [layout.original(text) for text in texts[:2]] == ["1,Cook", "9,why,f:9"]
+    assert layout_of(JOBS, ["line", "errors", "id", "job"], ",").key("9,why,1,Cook") == ""
+
+
 @pytest.mark.parametrize("header", ["id", "id,job,job", "id,job,colour", "job,id,line,errors"])
 def test_a_header_that_does_not_fit(header: str) -> None:
     with pytest.raises(InputError, match="header"):

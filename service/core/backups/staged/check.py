@@ -8,23 +8,17 @@ import sql
 from service.core.backups.format.avro import Reader
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.orphans import Orphans
-from service.core.backups.restored import Restored
+from service.core.backups.restored import Restored, check_total
 from service.core.backups.staged.definition import SQL
 from service.core.backups.staged.staging import Staging
 from service.core.backups.table_checksum import checksum_of, ranges
 from service.core.database.statements import Transaction
-from service.core.errors import BackupError
 
 
 async def verify(transaction: Transaction, staging: Staging, reader: Reader) -> Restored:
     """The result for a table: BackupError unless it has the rows of the file, by the checksum."""
     total = await checksum_of(transaction, staging.stored)
-    expected = reader.total or Checksum(reader.rows, total.value)
-    if total != expected:
-        raise BackupError(
-            f"After the restore {reader.table.path} would have {total.rows} rows with checksum "
-            f"{total}, not the backup's {expected.rows} with {expected}; nothing was changed."
-        )
+    check_total(reader.table, total, reader.total or Checksum(reader.rows, total.value))
     return Restored(reader.table.path, total.rows, verified=reader.total is not None)
 
 

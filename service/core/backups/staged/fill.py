@@ -9,15 +9,14 @@ from dataclasses import replace
 from functools import partial
 
 from service.core.backups.format.avro import Reader
-from service.core.backups.restored import refuse
+from service.core.backups.restored import damage_first, refuse, repeated
 from service.core.backups.staged.staging import Staging
 from service.core.database.statements import Transaction
-from service.core.errors import BackupError, DataError, DuplicateError, RowsRefused
+from service.core.errors import DataError, DuplicateError
 from service.core.ordered import Ids, Job, in_order
-from service.core.prefetch import prefetch
+from service.core.prefetch import prefetched
 from service.core.rules.avro_records import validate
 from service.core.rules.batch import Batch
-from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.checkpoint import Position, exactly_once
 
@@ -35,7 +34,7 @@ class Fill:
     """The rows of a file on their way into a staging table."""
 
     def __init__(self, staging: Staging, reader: Reader, rows_in_chunk: int, workers: int):
-        self._staging, self._reader = staging, reader
+        self._reader = reader
         self._database, self._checkpoint = staging.database, staging.checkpoint
         self._stored = staging.stored
         self._rows_in_chunk, self._workers = rows_in_chunk, workers
@@ -47,20 +46,17 @@ class Fill:
         RowsRefused if a row breaks a rule, BackupError if the file is damaged.
         """
         self._done = {block.start.byte for block in await self._checkpoint.recorded()}
-        try:
-            async with aclosing(in_order(self._jobs(), self._workers)) as written:
-                async for rows in written:
-                    count(rows)
-        except RowsRefused:
-            # If the file is damaged, say so instead.
-            await in_thread(self._reader.read_and_check)
-            raise
+        async with (
+            damage_first(self._reader),
+            aclosing(in_order(self._jobs(), self._workers)) as written,
+        ):
+            async for rows in written:
+                count(rows)
         self._reader.check()
 
     async def _jobs(self) -> AsyncGenerator[Job[int]]:
-        chunks = self._chunks()
-        async with aclosing(prefetch(lambda: in_thread(next, chunks, None))) as fetched:
-            async for position, chunk in fetched:
+        async with aclosing(prefetched(self._chunks())) as chunks:
+            async for position, chunk in chunks:
                 yield Job(NO_IDS, partial(self._write, position, chunk))
 
     def _chunks(self) -> Iterator[Chunk]:
@@ -97,17 +93,18 @@ class Fill:
         try:
             await merge.insert(transaction, self._stored, chunk.rows)
         except DuplicateError as error:
-            raise BackupError(await self._twice(transaction, chunk)) from error
+            key = await self._repeated(transaction, chunk)
+            raise repeated(self._reader.table, key) from error
         except DataError:
             await self._refused(transaction, position, chunk)
         return chunk.received
 
-    async def _twice(self, transaction: Transaction, chunk: Batch) -> str:
+    async def _repeated(self, transaction: Transaction, chunk: Batch) -> int | str:
+        """An id that is in the chunk twice, or in the table already."""
         ids = [row[0] for row in chunk.rows]
         stored = await merge.find(transaction, self._stored, ids)
-        repeated = {key for key, count in Counter(ids).items() if count > 1 or key in stored}
-        twice = min(repeated, default="?")
-        return f"This backup of {self._reader.table.path} has two rows with id {twice}."
+        found = (key for key, count in Counter(ids).items() if count > 1 or key in stored)
+        return min(found, default="?")
 
     async def _refused(self, transaction: Transaction, position: int, chunk: Batch) -> None:
         """Raise RowsRefused with the rows that the server refuses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from service.core.database.connect import close_pool, open_pool
@@ -44,12 +44,16 @@ class Replicas:
         if not self.replicas:
             return self.writer
         position = await position_of(self.writer.fetch)
-        for name, replica in zip(self._names, self.replicas, strict=True):
+        for name, replica in self.named():
             if time.monotonic() >= self._avoided.get(name, 0):
                 if await self._is_usable(name, replica, position):
                     return replica
                 self._avoided[name] = time.monotonic() + AVOID_SECONDS
         return self.writer
+
+    def named(self) -> Iterable[tuple[str, Database]]:
+        """(address, database) of each replica."""
+        return zip(self._names, self.replicas, strict=True)
 
     def snapshot_age(self) -> float:
         """The age of the oldest open snapshot on any server in seconds; 0 without one."""

@@ -45,7 +45,10 @@ class Change:
         body = formats.decompress(encoding, await self.request.body())
 
         async def work(transaction: Transaction) -> Row:
-            return await correct.change(transaction, self.table, self.row_id, body, self._check)
+            user = self.request.user
+            return await correct.change(
+                transaction, self.table, self.row_id, body, user, self._check
+            )
 
         return await self._done(state, work, body, "changed")
 
@@ -53,7 +56,8 @@ class Change:
         """Delete the row; the row as it was."""
 
         async def work(transaction: Transaction) -> Row:
-            return await correct.remove(transaction, self.table, self.row_id, self._check)
+            user = self.request.user
+            return await correct.remove(transaction, self.table, self.row_id, user, self._check)
 
         return await self._done(state, work, b"", "deleted")
 
@@ -77,11 +81,16 @@ class Change:
     def _check(self, row: Row) -> None:
         """ChangedError if the client expects another row."""
         expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")} - {""}
-        if expected and not expected & {"*", _etag(_encoded(self.table, row))}:
+        if expected and not expected & {"*", etag_of(self.table, row)}:
             raise ChangedError(
                 f"Row {self.row_id} of {self.table.path} has changed since it was read. Nothing "
                 "was changed. Read it again, and send its new ETag."
             )
+
+
+def etag_of(table: Table, row: Row) -> str:
+    """The ETag of a row."""
+    return _etag(_encoded(table, row))
 
 
 def _encoded(table: Table, row: Row) -> bytes:

@@ -12,45 +12,55 @@ from litestar.datastructures import State
 from service.core.errors import ParameterError
 from service.core.reads import exports
 from service.core.reads.lines import Form, Formulas
-from service.core.reads.query import Texts, query_of
+from service.core.reads.query import Texts, query_of, read_all
 from service.core.tables import Table
 from service.web.api.downloads import Download, download, gzipped
 
 JSON = "application/json"
 FORMS: dict[str, Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
 """The form of a file by its media type."""
+FORMATS: dict[str, str] = {"json": JSON} | {form: kind for kind, form in FORMS.items()}
+"""The media type by the parameter `format`, for clients that cannot set a header, such as links."""
 OF_PAGES = ("limit", "count")
 FORMULAS = get_args(Formulas)
 
 
-def media_type_of(request: Request[Any, Any, Any]) -> str:
-    """The media type of a list that a client prefers."""
+def media_type_of(request: Request[Any, Any, Any], texts: Texts) -> str:
+    """The media type of a list: `format`, else what the client prefers; ParameterError."""
+    if "format" in texts:
+        if texts["format"][0] not in FORMATS:
+            raise ParameterError({"format": f"must be one of {', '.join(FORMATS)}"})
+        return FORMATS[texts["format"][0]]
     return str(request.accept.best_match([JSON, *FORMS], JSON))
 
 
 def form_of(media_type: str, texts: Texts) -> tuple[Form, Formulas]:
     """The form of a file and what it does about formulas; ParameterError."""
-    for name in OF_PAGES:
-        if name in texts:
-            raise ParameterError(name, "is for pages. A file has all rows, so leave it out")
+    wrong = dict.fromkeys(
+        (name for name in OF_PAGES if name in texts),
+        "is for pages. A file has all rows, so leave it out",
+    )
     form, formulas = FORMS[media_type], texts.get("formulas", ["keep"])[0]
     if formulas not in FORMULAS or (form != "csv" and formulas != "keep"):
-        raise ParameterError("formulas", "must be keep or escape, and is for text/csv")
+        wrong["formulas"] = "must be keep or escape, and is for text/csv"
+    if wrong:
+        raise ParameterError(wrong)
     return form, cast("Formulas", formulas)
 
 
 def refuse_formulas(texts: Texts) -> None:
     """ParameterError if a page has a parameter of CSV."""
     if texts.get("formulas", ["keep"]) != ["keep"]:  # generated clients send the default
-        raise ParameterError("formulas", "is for files, with Accept: text/csv")
+        raise ParameterError({"formulas": "is for files, with Accept: text/csv"})
 
 
 async def rows(
     table: Table, request: Request[Any, Any, Any], state: State, media_type: str, texts: Texts
 ) -> Download:
     """All rows of a list as a file."""
-    form, formulas = form_of(media_type, texts)
-    query = query_of(table, texts)
+    (form, formulas), query = read_all(
+        lambda: form_of(media_type, texts), lambda: query_of(table, texts)
+    )
     stream = exports.stream(await state.replicas.current(), query, form, formulas)
     return await file(request, state, stream, table.name, media_type)
 

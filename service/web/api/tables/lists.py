@@ -15,13 +15,13 @@ from service.core.errors import ParameterError
 from service.core.reads import pages
 from service.core.reads.filters import filters_of
 from service.core.reads.parents import parents_of
-from service.core.reads.query import Query, query_of
+from service.core.reads.query import Texts, limit_of, query_of, read_all
 from service.core.tables import Table
 from service.web.api.parameters import texts_of
 from service.web.api.tables import exports
 
-ANY_LIST = ("after", "order", "count", "formulas")
-"""The parameters of every list besides `limit`."""
+ANY_LIST = ("after", "limit", "order", "count", "format", "formulas")
+"""The parameters of every list."""
 
 
 def parameters(table: Table) -> tuple[str, ...]:
@@ -35,25 +35,24 @@ def repeatable(table: Table) -> tuple[str, ...]:
     return ("expand", *(one.name for one in filters_of(table).values() if one.most > 1))
 
 
-async def answer(
-    table: Table, request: Request[Any, Any, Any], state: State, limit: int
-) -> ASGIResponse:
+async def answer(table: Table, request: Request[Any, Any, Any], state: State) -> ASGIResponse:
     """The list in the media type that the client prefers."""
-    texts, media_type = texts_of(request), exports.media_type_of(request)
+    texts = texts_of(request)
+    media_type = exports.media_type_of(request, texts)
     if media_type in exports.FORMS:
         return await exports.rows(table, request, state, media_type, texts)
-    return await _page(table, request, texts, state.database, limit)
+    return await _page(table, request, texts, state.database)
 
 
 async def _page(
-    table: Table,
-    request: Request[Any, Any, Any],
-    texts: dict[str, list[str]],
-    database: Database,
-    limit: int,
+    table: Table, request: Request[Any, Any, Any], texts: Texts, database: Database
 ) -> ASGIResponse:
-    exports.refuse_formulas(texts)
-    query, exact = query_of(table, texts), _wants_count(texts)
+    query, limit, exact, _ = read_all(
+        lambda: query_of(table, texts),
+        lambda: limit_of(texts),
+        lambda: wants_count(texts),
+        lambda: exports.refuse_formulas(texts),
+    )
     page = await pages.page(database, query, limit)
     body: dict[str, Any] = {"rows": page.rows, "next": page.next}
     if exact:
@@ -69,16 +68,10 @@ def page_reply(request: Request[Any, Any, Any], page: dict[str, Any]) -> ASGIRes
     return ASGIResponse(body=msgspec.json.encode(page), media_type=exports.JSON, headers=headers)
 
 
-async def list_rows(database: Database, table: Table, after: int, limit: int) -> dict[str, Any]:
-    """Rows of a table by id, and the `after` of the next page, None on the last."""
-    query: Query = query_of(table, {"after": [str(after)]})
-    page = await pages.page(database, query, limit)
-    return {"rows": page.rows, "next": page.next}
-
-
-def _wants_count(texts: dict[str, list[str]]) -> bool:
+def wants_count(texts: Texts) -> bool:
+    """Whether the rows of all pages are to be counted; ParameterError."""
     if texts.get("count", ["exact"]) != ["exact"]:
-        raise ParameterError("count", "must be exact, or be left out")
+        raise ParameterError({"count": "must be exact, or be left out"})
     return "count" in texts
 
 

@@ -14,12 +14,14 @@ from service.core.database.statements import Transaction
 from service.core.errors import MalformedError
 from service.core.rules import formats
 from service.core.rules.fields import CONTROL
+from service.core.tables import by_name, by_path
 from service.core.writes import reject_outcomes
+from service.core.writes.corrections.rule import Corrected, correct_all, rule_of
 from service.core.writes.idempotency import Reply
 from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import check_media_type, header_of, key_of, once, response
-from service.web.api.parameters import InjectedReader, RowId
+from service.web.api.parameters import DryRun, InjectedReader, RowId
 from service.web.openapi import reject_outcomes as documented
 
 SECONDS = 600
@@ -75,6 +77,35 @@ async def dismissal(
         return await _closed(request, state, work, 200, body)
 
 
+@post(
+    "/corrections",
+    operation_id="correct_rejects",
+    summary="Correct the rejects that have the same wrong value, by one rule",
+    operation_class=documented.CORRECTIONS,
+    status_code=200,
+    request_max_body_size=formats.MAX_BYTES,
+    opt={ROLE: "writer"},
+)
+async def corrections(
+    request: Request[Any, Any, Any], state: State, dry_run: DryRun = False
+) -> Response[bytes]:
+    body = await _body(request)
+    chosen = rule_of(body)
+
+    async def write(transaction: Transaction) -> Reply:
+        done = await correct_all(transaction, chosen, request.user, dry_run=dry_run)
+        return Reply(200, msgspec.json.encode(done))
+
+    key = None if dry_run else key_of(request, "POST /rejects/corrections", (), body)
+    with state.batch_limiter.entered():
+        reply = await once(state, key, write, dry_run=dry_run)
+    if not (reply.replayed or dry_run):
+        done = msgspec.json.decode(reply.body, type=Corrected)
+        state.metrics.closed_rejects.labels("corrected").inc(done.corrected)
+        state.row_counts.add("api", request.user, by_path(chosen.table), done.corrected)
+    return response(reply, {})
+
+
 async def _body(request: Request[Any, Any, Any]) -> bytes:
     check_media_type(request, "application/json")
     return formats.decompress(header_of(request, "Content-Encoding"), await request.body())
@@ -91,6 +122,8 @@ async def _closed(
     if not reply.replayed:
         outcome = msgspec.json.decode(reply.body, type=Outcome)
         state.metrics.closed_rejects.labels(outcome.state).inc()
+        if outcome.table:
+            state.row_counts.add("api", request.user, by_name(outcome.table), 1)
     return response(reply, {})
 
 

@@ -1,44 +1,131 @@
-"""The overview: counts, rejects, backups and jobs."""
+"""The overview: what is in the tables, what came in today, what is wrong, and what to do first."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from litestar import get
 from litestar.datastructures import State
 from litestar.response import Template
+from msgspec import Struct
 
+from service.core.backups.backup_store import Listed
+from service.core.database.servers.health import health_of_servers
 from service.core.database.transactions import Database
-from service.core.errors import UnavailableError
-from service.core.tables import TABLES, Table
-from service.web.api.parameters import MAX_AFTER, InjectedDatabase
+from service.core.errors import StorageError, UnavailableError
+from service.core.monthly_hires import Month, latest_months
+from service.core.reads.sizes import Size, size_of
+from service.core.tables import TABLES, by_name
+from service.core.writes.reject_outcomes import count_by_code
+from service.core.writes.rows_by_day import RowsAdded, rows_of_today
 from service.web.console.html import AnyRequest, page
+from service.web.console.jobs import Job
 from service.web.console.pages.backups import latest_backups
-from service.web.console.pages.rejects import latest_rejects
 
 RECENT = 5
+REJECTS = 10_000
+"""The most open rejects that are counted by code."""
+WAYS = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
+UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
+
+
+class Today(Struct, frozen=True):
+    """The rows that came in today by one way, from one user."""
+
+    way: str
+    user: str
+    tables: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """In all tables."""
+        return sum(self.tables.values())
+
+
+class Facts(Struct, frozen=True):
+    """What the database knows. rejects: by code, and the number of all of them under ""."""
+
+    sizes: dict[str, Size]
+    months: list[Month]
+    rejects: dict[str, int]
+    today: list[Today]
+    jobs: list[Job]
+
+    @property
+    def empty(self) -> bool:
+        """Whether no table has a row."""
+        return not any(size.rows for size in self.sizes.values())
 
 
 @get("/")
-async def overview(request: AnyRequest, database: InjectedDatabase, state: State) -> Template:
-    """Counts, rejects, backups and jobs; also while the database is not available."""
-    counts, rejects, jobs, health = {}, [], [], "The database is available."
+async def overview(request: AnyRequest, state: State) -> Template:
+    """The facts, the backups and the servers; also while the database is not available."""
+    facts, trouble = None, ""
     try:
-        counts = {table.path: await _count(database, table) for table in TABLES}
-        rejects = await latest_rejects(database, MAX_AFTER, RECENT)
-        jobs = await state.jobs.latest(RECENT)
+        facts = await _facts(state)
     except UnavailableError as error:
-        health = f"{error} Check that the database is running, then reload."
+        trouble = f"{error} Check that the database is running, then reload."
+    newest, backup_trouble = await _newest_backup(request, state)
     return page(
         request,
         "overview.html",
-        counts=counts,
-        rejects=rejects,
-        health=health,
-        healthy=bool(counts),
-        backups=await latest_backups(request, state, RECENT),
-        jobs=jobs,
+        facts=facts,
+        trouble=trouble,
+        counted=REJECTS,
+        servers=await health_of_servers(state.settings, state.replicas),
+        backup=newest,
+        backup_age=age_of(newest.made_at) if newest else "",
+        backup_trouble=backup_trouble,
     )
 
 
-async def _count(database: Database, table: Table) -> int:
-    ((count,),) = await database.fetch(table.sql["count"])
-    return int(count)
+async def _facts(state: State) -> Facts:
+    reader, fetch = await state.replicas.current(), state.database.fetch
+    # At the same time: counting takes most of it.
+    months, sizes, rejects = await asyncio.gather(
+        latest_months(reader.fetch),
+        _sizes(reader),
+        count_by_code(fetch, (None, None, None), REJECTS),
+    )
+    return Facts(
+        sizes=sizes,
+        months=months,
+        rejects=rejects,
+        today=by_way(await rows_of_today(fetch)),
+        jobs=await state.jobs.latest(RECENT),
+    )
+
+
+async def _sizes(reader: Database) -> dict[str, Size]:
+    return {table.path: await size_of(reader.fetch, table) for table in TABLES}
+
+
+def by_way(added: Sequence[RowsAdded]) -> list[Today]:
+    """The rows of each way and user, with the tables by path."""
+    ways: dict[tuple[str, str], dict[str, int]] = {}
+    for one in added:
+        tables = ways.setdefault((WAYS.get(one.source, one.source), one.user), {})
+        tables[by_name(one.table).path] = one.added
+    return [Today(way, user, tables) for (way, user), tables in ways.items()]
+
+
+async def _newest_backup(request: AnyRequest, state: State) -> tuple[Listed | None, str]:
+    """The newest backup, and why there is none if the folder cannot be read."""
+    try:
+        listed = await latest_backups(request, state, 1)
+    except StorageError as error:
+        return None, str(error)
+    return (listed[0] if listed else None), ""
+
+
+def age_of(made_at: str) -> str:
+    """How long ago a moment was, in its largest unit."""
+    moment = datetime.fromisoformat(made_at)
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, size in UNITS:
+        count = int(seconds // size)
+        if count > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "less than a minute ago"

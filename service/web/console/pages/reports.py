@@ -1,27 +1,111 @@
-"""The reports with their charts."""
+"""The reports with their charts: a year by quarter, compared with the year before."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlencode
+
 from litestar import get
+from litestar.params import FromQuery
 from litestar.response import Template
 
 from service.core import reports
-from service.core.reports import DEPARTMENTS_ABOVE_MEAN, HIRES_BY_QUARTER
+from service.core.collation import ranks
+from service.core.database.transactions import Database
+from service.core.errors import ParameterError
+from service.core.reports import QUARTERS, Compared
+from service.core.rules.fields import MAX_ID
+from service.core.tables import by_path
+from service.core.threads import in_thread
 from service.web.api.parameters import InjectedReader
 from service.web.api.reports import Year
 from service.web.console.html import AnyRequest, page
 
+SHOWN = 500
+"""Most rows of the table by job. The CSV has all."""
+COLUMNS = ("department", "job", *QUARTERS, "total", "before", "change")
+ORDERS = frozenset([*COLUMNS, *(f"-{name}" for name in COLUMNS)])
+
 
 @get("/console/reports")
-async def report_page(request: AnyRequest, reader: InjectedReader, year: Year = None) -> Template:
+async def report_page(
+    request: AnyRequest,
+    reader: InjectedReader,
+    year: Year = None,
+    department_id: FromQuery[str] = "",
+    order: FromQuery[str] = "department",
+) -> Template:
+    if order not in ORDERS:
+        text = f"must be one of {', '.join(COLUMNS)}, or one with - before"
+        raise ParameterError({"order": text})
     years = await reports.years(reader)
-    year = year or (years[-1] if years else None)
-    return page(
-        request,
-        "reports.html",
-        years=years,
-        year=year,
-        quarterly=await HIRES_BY_QUARTER.rows(reader, year),
-        above=await DEPARTMENTS_ABOVE_MEAN.rows(reader, year),
-        mean=await reports.mean(reader, year) if year else 0.0,
-    )
+    year, department = year or next(iter(years), None), _id(department_id)
+    chosen = {"year": year, "department_id": department, "order": order}
+    content = await _content(reader, order, year, department) if year else {}
+    return page(request, "reports.html", years=years, link=_links(chosen), **chosen, **content)
+
+
+def _id(text: str) -> int | None:
+    """An id; None for "", which a form sends for all departments."""
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) < 11 and 1 <= int(text) <= MAX_ID:
+        return int(text)
+    raise ParameterError({"department_id": f"must be a whole number from 1 to {MAX_ID}"})
+
+
+async def _content(
+    reader: Database, order: str, year: int, department: int | None
+) -> dict[str, Any]:
+    """The rows of a year in the order, and what they sum up to."""
+    rows = await reports.compared(reader, year)
+    departments = reports.by_department(rows)
+    count = await _number_of_departments(reader)
+    mean = sum(sum(one.hired) for one in departments) / count if count else 0.0
+    jobs = [row for row in rows if department in (None, row.department_id)]
+    return {
+        "departments": await in_thread(_ordered, departments, order),
+        "jobs": await in_thread(_ordered, jobs, order),
+        "shown": SHOWN,
+        "total": reports.total(jobs),
+        "comparable": any(any(one.before) for one in departments),
+        "mean": mean,
+        "above": sorted(
+            (one for one in departments if sum(one.hired) > mean),
+            key=lambda one: (-sum(one.hired), one.department_id),
+        ),
+        "quarters": QUARTERS,
+    }
+
+
+async def _number_of_departments(reader: Database) -> int:
+    ((count,),) = await reader.fetch(by_path("departments").sql["count"])
+    return int(count)
+
+
+def _ordered(rows: Iterable[Compared], order: str) -> list[Compared]:
+    """The rows by a column, or from its last value to its first if it has - before it."""
+    rows = list(rows)
+    return sorted(rows, key=_key(order.lstrip("-"), rows), reverse=order.startswith("-"))
+
+
+def _key(column: str, rows: list[Compared]) -> Callable[[Compared], int]:
+    if column in ("department", "job"):
+        places = ranks(getattr(row, column) for row in rows)
+        return lambda row: places[getattr(row, column)]
+    if column in QUARTERS:
+        return lambda row: row.hired[QUARTERS.index(column)]
+    if column == "change":
+        return lambda row: row.change
+    return lambda row: sum(row.hired if column == "total" else row.before)
+
+
+def _links(chosen: dict[str, Any]) -> Callable[..., str]:
+    """A function that gives the address of this page with other choices."""
+
+    def link(**changes: Any) -> str:
+        values = {name: value for name, value in (chosen | changes).items() if value}
+        return f"/console/reports?{urlencode(values)}"
+
+    return link

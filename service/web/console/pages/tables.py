@@ -1,4 +1,4 @@
-"""The tables: a page of rows, and a row."""
+"""The page of a table: search, sort, count, and take out what is shown."""
 
 from __future__ import annotations
 
@@ -6,27 +6,59 @@ from litestar import get
 from litestar.params import FromPath
 from litestar.response import Template
 
-from service.core.tables import by_name, by_path
-from service.web.api.parameters import After, InjectedDatabase
-from service.web.api.rows import find_row
-from service.web.api.tables.lists import list_rows
+from service.core.database.transactions import Database
+from service.core.reads import pages
+from service.core.reads.orders import orders_of
+from service.core.reads.pages import Counted, Page
+from service.core.tables import by_path
+from service.web.api.parameters import PARAMETERS, REPEATABLE, InjectedDatabase, texts_of
+from service.web.api.tables.lists import wants_count
 from service.web.console.html import PAGE, AnyRequest, page
+from service.web.console.pages import search as searches
+from service.web.console.pages.columns import Column, columns_of
+from service.web.console.pages.search import Search, search_of
 
 
-@get("/console/tables/{table:str}")
-async def rows(
-    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], after: After = 0
-) -> Template:
+@get(
+    "/console/tables/{table:str}",
+    opt={PARAMETERS: searches.PARAMETERS, REPEATABLE: searches.REPEATABLE},
+)
+async def rows(request: AnyRequest, database: InjectedDatabase, table: FromPath[str]) -> Template:
     listed = by_path(table)
-    found = await list_rows(database, listed, after, PAGE)
-    return page(request, "rows.html", table=listed, after=after, **found)
+    search = await search_of(database, listed, texts_of(request))
+    found, counted = await _found(database, search)
+    shown = page(
+        request,
+        "rows.html",
+        table=listed,
+        search=search,
+        columns=[(column, *_sort(search, column)) for column in columns_of(listed)],
+        rows=found.rows,
+        next=found.next,
+        counted=counted,
+    )
+    shown.status_code = 400 if search.invalid else 200
+    return shown
 
 
-@get("/console/tables/{table:str}/{row_id:int}")
-async def row(
-    request: AnyRequest, database: InjectedDatabase, table: FromPath[str], row_id: FromPath[int]
-) -> Template:
-    owner = by_path(table)
-    found = await find_row(database, owner, row_id)
-    parents = {field.name: by_name(field.references or "").path for _, field in owner.parents}
-    return page(request, "row.html", table=owner, row=found, parents=parents)
+async def _found(database: Database, search: Search) -> tuple[Page, Counted]:
+    """A page of what is searched, and how many rows there are."""
+    if search.invalid or search.unmatched:
+        return Page([], None), Counted(0, complete=True)
+    query = search.query
+    found = await pages.page(database, query, PAGE)
+    if wants_count(search.given):
+        return found, Counted(await pages.count(database, query), complete=True)
+    if found.next is None and query.after is None:
+        return found, Counted(len(found.rows), complete=True)
+    return found, await pages.count_some(database, query)
+
+
+def _sort(search: Search, column: Column) -> tuple[str, str]:
+    """(aria-sort, address of the other order) of a column; empty if no order begins with it."""
+    name = column.field.name
+    if name not in orders_of(search.table):
+        return "", ""
+    sorts = {name: "ascending", f"-{name}": "descending"}
+    other = f"-{name}" if search.order == name else name
+    return sorts.get(search.order, "none"), search.link(order=other)

@@ -1,33 +1,102 @@
-// Forms that start or confirm jobs, and the progress of a running job.
+// What the scripts of all pages share: requests, errors beside fields, toasts, questions.
 export const find = (selector) => document.querySelector(selector);
 
+export const number = (value) => value.toLocaleString("en");
+
+const NO_ANSWER = "The service does not answer. Check that it is running, then try again.";
+
+/**
+ * Send a request: an object as JSON, anything else (a text, a file, a form) as it is.
+ * The reply is {ok, status, headers, body}. If ok is false, the body is a problem for showProblem.
+ */
+export async function send(method, address, body, headers = {}) {
+  const plain = body?.constructor === Object || Array.isArray(body);
+  const json = plain ? { "Content-Type": "application/json" } : {};
+  try {
+    const reply = await fetch(address, {
+      method, body: plain ? JSON.stringify(body) : body,
+      headers: { Accept: "application/json", ...json, ...headers },
+    });
+    return { ok: reply.ok, status: reply.status, headers: reply.headers, body: await bodyOf(reply) };
+  } catch {
+    return { ok: false, status: 0, headers: new Headers(), body: { detail: NO_ANSWER } };
+  }
+}
+
+async function bodyOf(reply) {
+  const text = await reply.text();
+  if (reply.headers.get("Content-Type")?.includes("json")) return JSON.parse(text);
+  return reply.ok ? text : { detail: `The service answered with status ${reply.status}. Try again.` };
+}
+
+/** Show an error at the top of the page. */
 export function showError(text) {
   const place = find("#trouble");
   place.textContent = text;
-  place.hidden = false;
-  place.scrollIntoView({ block: "nearest" });
+  place.hidden = !text;
+  if (text) place.scrollIntoView({ block: "nearest" });
 }
 
-/** Start or confirm a job and open its page, or show the error. */
-export async function post(address, body, button) {
-  button.disabled = true;
-  try {
-    const reply = await fetch(address, { method: "POST", body, headers: body instanceof File
-      ? { "Content-Type": "application/octet-stream" } : { "Content-Type": "application/json" } });
-    const result = await reply.json();
-    if (reply.ok) {
-      const page = `/console/jobs/${result.job}`;
-      if (location.pathname === page) location.reload();
-      else location.assign(page);
-      return;
-    }
-    showError(result.detail);
-  } catch {
-    showError("The service does not answer. Check that it is running, then try again.");
+/** The errors of a problem as [{field, message}], of the row or of the parameters. */
+export function errorsOf(problem) {
+  const errors = [...problem.errors ?? [], ...problem.failures?.[0]?.errors ?? []];
+  return errors.map(({ field, key, message }) => ({ field: field ?? key, message }));
+}
+
+/** Show each error of a problem below its field in the form, and the others at the top. */
+export function showProblem(problem, form) {
+  clearProblem(form);
+  const others = errorsOf(problem).filter((error) => !showBeside(form, error));
+  const beside = form?.querySelector("[aria-invalid]");
+  if (others.length) showError(others.map((error) => error.message).join(" "));
+  else if (!beside) showError(problem.detail);
+  beside?.focus();
+}
+
+export function clearProblem(form) {
+  showError("");
+  for (const field of form?.querySelectorAll("[aria-invalid]") ?? []) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
   }
-  button.disabled = false;
+  form?.querySelectorAll(".error").forEach((text) => text.remove());
 }
 
+function showBeside(form, { field, message }) {
+  const input = form?.elements[field];
+  if (!(input instanceof HTMLElement)) return false;
+  const text = document.createElement("span");
+  Object.assign(text, { className: "error", id: `error-${field}`, textContent: message });
+  input.setAttribute("aria-invalid", "true");
+  input.setAttribute("aria-describedby", text.id);
+  input.after(text);
+  return true;
+}
+
+/** Say what succeeded, for some seconds. */
+export function toast(text) {
+  const box = find("#toast").content.firstElementChild.cloneNode(true);
+  box.querySelector("span").textContent = text;
+  box.querySelector("button").addEventListener("click", () => box.remove());
+  find("#toasts").append(box);
+  setTimeout(() => box.remove(), 8000);
+}
+
+/** Say it on the page that comes next. */
+export const toastNext = (text) => sessionStorage.setItem("toast", text);
+
+/** Ask before something is lost; true if the user presses the button that is named `action`. */
+export function confirmed(text, action) {
+  const dialog = find("#question");
+  dialog.querySelector("p").textContent = text;
+  dialog.querySelector("[value=yes]").textContent = action;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) =>
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+/** Call send(data, button) with the data of a form instead of leaving the page. */
 export function onSubmit(selector, send) {
   find(selector)?.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -35,34 +104,17 @@ export function onSubmit(selector, send) {
   });
 }
 
-onSubmit("#backup", (form, button) =>
-  post(`/console/backups?${new URLSearchParams({ table: form.get("table") })}`, "{}", button));
-
-onSubmit("#confirm", (form, button) =>
-  post(`/console/jobs/${find("#job").dataset.id}/confirm`, JSON.stringify({ word: form.get("word") ?? "" }), button));
-
-for (const button of document.querySelectorAll("[data-post]"))
-  button.addEventListener("click", () => post(button.dataset.post, "{}", button));
-
-/** Show the progress of a job while it is running. */
-function watch(id) {
-  const events = new EventSource(`/console/jobs/${id}/events`);
-  events.onmessage = (event) => {
-    const summary = JSON.parse(event.data);
-    if (summary.state !== "running") {
-      events.close();
-      location.reload();
-      return;
-    }
-    if (summary.share) Object.assign(find("#progress"), { max: 100, value: summary.share });
-    find("#counts").textContent = summary.message || summary.rows.map((row) =>
-      Object.entries(row).map(([name, value]) => `${name} ${value.toLocaleString("en")}`).join(", ")).join("; ");
-  };
-  // The browser reconnects after a broken connection, but not after an error such as 503.
-  events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(watch, 3000, id);
-  };
+/** Start or confirm a job and open its page, or show the error. */
+export async function post(address, body, button) {
+  button.disabled = true;
+  const type = body instanceof File ? "application/octet-stream" : "application/json";
+  const reply = await send("POST", address, body, { "Content-Type": type });
+  button.disabled = reply.ok;
+  if (!reply.ok) showProblem(reply.body);
+  else if (location.pathname === `/console/jobs/${reply.body.job}`) location.reload();
+  else location.assign(`/console/jobs/${reply.body.job}`);
 }
 
-const job = find("#job");
-if (job?.dataset.state === "running") watch(job.dataset.id);
+const pending = sessionStorage.getItem("toast");
+sessionStorage.removeItem("toast");
+if (pending) toast(pending);

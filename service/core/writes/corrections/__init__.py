@@ -1,0 +1,1 @@
+"""Corrections of rejected records: read from the log, by one rule, or from a corrected file."""

@@ -1,0 +1,51 @@
+"""The fields of rejected records, read from their text in the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+from service.core.rules.raw_json import decode_value
+from service.core.tables import Table
+
+_delimiter = re.compile(r"\W").search
+
+
+def fields_of(
+    table: Table, source: str, record: str, layout: str | None = None
+) -> dict[str, Any] | None:
+    """The values of a record by field, as they were sent: texts if it came from a file with ids.
+
+    None if the record has no fields: another number of them, broken JSON, or no object.
+    layout: the header of its file, if it is not the usual one.
+    """
+    if source == "loader":
+        names, cells = _names_and_cells(table, record, layout)
+        by_name = dict(zip(names, cells, strict=False))
+        whole = len(cells) == len(names)
+        return {name: by_name[name] for name in table.columns} if whole else None
+    try:
+        value = decode_value(record.encode())
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def first_fields(table: Table, record: str, layout: str | None = None) -> dict[str, str]:
+    """The first fields of a line of CSV that has too few or too many."""
+    return dict(zip(*_names_and_cells(table, record, layout), strict=False))
+
+
+def _names_and_cells(table: Table, record: str, layout: str | None) -> tuple[list[str], list[str]]:
+    """The names of the columns, and the fields without spaces around them; none if malformed."""
+    header = layout or ",".join(table.columns)
+    found = _delimiter(header)
+    delimiter = found[0] if found else ","
+    try:
+        rows = list(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error:
+        rows = []
+    cells = rows[0] if len(rows) == 1 else []
+    return header.split(delimiter), [cell.strip(" \t") for cell in cells]

@@ -1,0 +1,187 @@
+"""One rule for the same fault: corrects the rejects of a file that have the same wrong value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from service.core.database.statements import Transaction
+from service.core.errors import MalformedError
+from service.core.rules.batch import Batch, Records, from_texts, validate_each
+from service.core.rules.fields import Code, Error
+from service.core.tables import Field, Table, by_path
+from service.core.writes.corrections.files import among
+from service.core.writes.corrections.records import fields_of
+from service.core.writes.insert import insert
+from service.core.writes.merge import put
+from service.core.writes.parents import check_parents
+from service.core.writes.reject_outcomes import SQL
+
+MATCHED = 500
+"""The most rejects that one call corrects."""
+LOOKED_AT = 20_000
+"""The most rejects that one call looks at."""
+FETCHED = 500
+LONGEST = 4096
+"""Characters of a record. A longer one is not looked at."""
+
+Fields = dict[str, Any]
+_errors = msgspec.json.Decoder(list[Error])
+
+
+class Rule(Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "from"}):
+    """Which open rejects, the value that is wrong in them, and the right value.
+
+    table: its path; after: only rejects with a larger id.
+    """
+
+    table: str
+    source: Literal["api", "loader"]
+    origin: str
+    field: str
+    code: Code
+    from_: Any
+    to: Any
+    after: int = 0
+
+
+class StillWrong(Struct):
+    """A reject that the rule does not correct, and the errors that it would have."""
+
+    reject: int
+    errors: list[Error]
+
+
+class Corrected(Struct):
+    """What a rule did. next: continue after this reject; None if it looked at all."""
+
+    matched: int
+    corrected: int
+    failed: int
+    failures: list[StillWrong]
+    next: int | None
+
+
+def rule_of(body: bytes) -> Rule:
+    """The rule in a body; MalformedError."""
+    try:
+        return msgspec.json.decode(body, type=Rule)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not a rule: {error}.") from None
+
+
+async def correct_all(
+    transaction: Transaction, rule: Rule, user: str, *, dry_run: bool = False
+) -> Corrected:
+    """Correct the rejects that match, each by the rules of new rows and exactly once."""
+    table = by_path(rule.table)
+    field = _field(table, rule)
+    found, following = await _matching(transaction, table, rule)
+    if not dry_run:
+        found = await _locked(transaction, found)
+    batch = _batch(table, rule, field, list(found.values()))
+    await check_parents(transaction, batch)
+    if not dry_run:
+        await _write(transaction, batch, list(found), rule, user)
+    keys = list(found)
+    failures = [StillWrong(keys[one.position], one.errors) for one in batch.rejects]
+    corrected = len(found) - len(failures)
+    return Corrected(len(found), corrected, len(failures), failures, following)
+
+
+def _field(table: Table, rule: Rule) -> Field:
+    fields = table.stored_fields if rule.source == "loader" else table.fields
+    for field in fields:
+        if field.name == rule.field:
+            return field
+    names = ", ".join(field.name for field in fields)
+    raise MalformedError(f"{rule.field[:40]!r} is not a field that a rule corrects: {names}.")
+
+
+async def _matching(
+    transaction: Transaction, table: Table, rule: Rule
+) -> tuple[dict[int, Fields], int | None]:
+    """The fields of the open rejects with the fault by id, and the id to continue after."""
+    fault = msgspec.json.encode({"field": rule.field, "code": rule.code}).decode()
+    chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
+    found: dict[int, Fields] = {}
+    after, looked_at = rule.after, 0
+    while looked_at < LOOKED_AT:
+        rows = await transaction.fetch(SQL["of_fault"], (after, *chosen, FETCHED))
+        for after, record, errors, layout in rows:
+            fields = fields_of(table, rule.source, record, layout)
+            if fields is not None and _has_value(rule, fields.get(rule.field)):
+                found[after] = _typed(table, rule, fields, errors)
+            if len(found) == MATCHED:
+                return found, after
+        looked_at += len(rows)
+        if len(rows) < FETCHED:
+            return found, None
+    return found, after
+
+
+def _has_value(rule: Rule, value: Any) -> bool:
+    if rule.source == "loader":
+        return bool(value == _text(rule.from_))
+    # As JSON, because 1 and true are equal in Python.
+    return msgspec.json.encode(value) == msgspec.json.encode(rule.from_)
+
+
+def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
+    """The fields of a record, with values in place of texts that were judged as texts.
+
+    The console judges a CSV without ids as texts. A text that JSON does not allow in a field, and
+    that has no error, shows it.
+    """
+    if rule.source == "loader":
+        return fields
+    bad = {error.field for error in _errors.decode(errors)}
+    for field in table.fields:
+        text = fields.get(field.name)
+        if isinstance(text, str) and field.name not in bad and isinstance(field.kind.avro, str):
+            value, reasons = field.kind.read(text)
+            fields[field.name] = text if list(reasons) else value
+    return fields
+
+
+async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[int, Fields]:
+    """Those that are still open; nobody else can close them before the transaction ends."""
+    locked = await among(transaction, "locked_among", found)
+    closed = await among(transaction, "closed_among", found)
+    still_open = {key for (key,) in locked} - {key for key, _ in closed}
+    return {key: fields for key, fields in found.items() if key in still_open}
+
+
+def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) -> Batch:
+    """The records with the right value, judged as they were when they were rejected."""
+    if rule.source == "loader":
+        texts = [[*({**one, field.name: _text(rule.to)}).values()] for one in records]
+        return from_texts(table, texts)
+    objects = [{**one, field.name: rule.to} for one in records]
+    records_sent = Records(lambda: objects)
+    return validate_each(table, table.fields, table.row, records_sent, lambda record: record)
+
+
+def _text(value: Any) -> str:
+    """A value as a field of a CSV file."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+async def _write(
+    transaction: Transaction, batch: Batch, keys: Sequence[int], rule: Rule, user: str
+) -> None:
+    """Insert the valid rows and close their rejects; others move to the rejects of the batch."""
+    if rule.source == "loader":
+        await put(transaction, batch, "reject")
+        rows = {at: row[0] for at, row in zip(batch.positions, batch.rows, strict=True)}
+    else:
+        ids = await insert(transaction, batch)
+        rows = {at: ids[at] for at in batch.positions}
+    outcomes = [(keys[at], "corrected", user, "", row_id) for at, row_id in rows.items()]
+    if outcomes:
+        await transaction.insert(SQL["insert"], outcomes)

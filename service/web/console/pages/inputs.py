@@ -1,0 +1,77 @@
+"""Inputs of forms: how a value of a field is typed, by the type of the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.core.reads.orders import orders_of
+from service.core.reads.parents import Parent
+from service.core.rules.field_types import Boolean, Date, Moment, Whole
+from service.core.rules.kind import Kind
+from service.core.tables import Field
+
+SUGGESTED = 20
+Typed = Literal["text", "number", "boolean", "date", "moment"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input: its name, its label, how a value is typed, the value, and what is wrong with it.
+
+    parent: whose names are suggested; note: what the value means.
+    """
+
+    name: str
+    label: str
+    typed: Typed
+    value: str = ""
+    error: str = ""
+    optional: bool = True
+    parent: Parent | None = None
+    note: str = ""
+
+    @property
+    def suggestions(self) -> str:
+        """The address of the first parents, by name if the API has that order."""
+        if self.parent is None:
+            return ""
+        by_name = self.parent.field.name in orders_of(self.parent.table)
+        order = f"&order={self.parent.field.name}" if by_name else ""
+        return f"/{self.parent.table.path}?limit={SUGGESTED}{order}"
+
+
+def typed(kind: Kind) -> Typed:
+    """How values of a type are typed."""
+    if isinstance(kind, Whole):
+        return "number"
+    if isinstance(kind, Boolean):
+        return "boolean"
+    if isinstance(kind, Date):
+        return "date"
+    return "moment" if isinstance(kind, Moment) else "text"
+
+
+def label_of(name: str) -> str:
+    """A name for people."""
+    return name.replace("_", " ")
+
+
+def text_of(value: Any) -> str:
+    """A value of a row as it is typed."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def editor_of(field: Field, value: Any, parent: Parent | None, name: str | None) -> Input:
+    """The input of a field of a row that is corrected. name: of the parent that it refers to."""
+    return Input(
+        field.name,
+        label_of(field.name),
+        typed(field.kind),
+        text_of(value),
+        optional=field.optional,
+        parent=parent,
+        note=name or "",
+    )
