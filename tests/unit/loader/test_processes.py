@@ -112,7 +112,7 @@ def test_other_processes_find_the_keys_of_corrected_rejects(tmp_path: Path) -> N
     alone = parts(validated(file, file.start))
     assert parts(validated(file, file.start, 1)) == alone
     assert len(alone) > FIRST
-    assert "key59" in alone[-1][4]
+    assert "key59" in alone[-1][5]
 
 
 @pytest.mark.parametrize("victim", [0, 1])
