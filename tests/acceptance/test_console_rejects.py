@@ -82,7 +82,7 @@ async def _correct_three(page: Page, seen: Seen) -> None:
     await moment.press("Enter")
     await expect(page.get_by_text("Inserted as employees 4.")).to_be_visible()
     # The next reject is open, with the field that is wrong.
-    department = page.get_by_role("textbox", name="department id")
+    department = page.get_by_role("combobox", name="department id")
     await expect(department).to_be_focused()
     await expect(department).to_have_value("99")
     await department.fill("1")
@@ -98,7 +98,7 @@ async def _correct_three(page: Page, seen: Seen) -> None:
 
 async def _correct_the_rest_by_one_rule(page: Page) -> None:
     await page.get_by_role("button", name="Correct hired_employees.csv, line 6").click()
-    await page.get_by_role("textbox", name="department id").fill("2")
+    await page.get_by_role("combobox", name="department id").fill("2")
     offer = page.get_by_text("4 rejects of this file have the same value here.")
     await expect(offer).to_be_visible()
     await page.get_by_role("button", name="Correct all").click()
@@ -119,7 +119,7 @@ async def test_rejects_are_corrected_by_keyboard_alone(page: Page, dirty: Databa
     correct = page.get_by_role("button", name="Correct hired_employees.csv, line 3")
     await correct.focus()
     await page.keyboard.press("Enter")
-    department = page.get_by_role("textbox", name="department id")
+    department = page.get_by_role("combobox", name="department id")
     await expect(department).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(correct).to_be_focused()
@@ -131,6 +131,19 @@ async def test_rejects_are_corrected_by_keyboard_alone(page: Page, dirty: Databa
     assert (await names(dirty))[3] == "Ana 3"
 
 
+async def test_a_parent_is_named_in_place_of_its_id(page: Page, dirty: Database) -> None:
+    await page.goto("/console/rejects?code=not_found")
+    await page.get_by_role("button", name="Correct hired_employees.csv, line 3").click()
+    department = page.get_by_role("combobox", name="department id")
+    await department.fill("Legal")
+    await department.press("Tab")
+    await expect(department).to_have_value("2")
+    await page.get_by_role("button", name="Insert").click()
+    await expect(page.get_by_text("No open reject matches")).to_be_visible()
+    rows = await dirty.fetch("SELECT department_id FROM hired_employees WHERE id = 3")
+    assert rows == [(2,)]
+
+
 async def test_a_record_without_fields_is_typed_anew(
     page: Page, dirty: Database, seen: Seen
 ) -> None:
@@ -140,7 +153,7 @@ async def test_a_record_without_fields_is_typed_anew(
     await expect(page.get_by_role("textbox", name="name", exact=True)).to_have_value("too")
     await page.get_by_role("textbox", name="datetime").fill("2021-01-01T00:00:00Z")
     for name in ("department id", "job id"):
-        await page.get_by_role("textbox", name=name).fill("1")
+        await page.get_by_role("combobox", name=name).fill("1")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("No open reject matches")).to_be_visible()
     assert (await names(dirty))[9] == "too"

@@ -109,8 +109,8 @@ async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     contract = document["components"]["schemas"]["Contract"]
     assert set(contract["required"]) == set(BARE)
     example = document["paths"]["/contracts"]["post"]["requestBody"]["content"]
-    row = example["application/json"]["examples"]["a row"]["value"]
-    assert (await ready.post([row]))["inserted"] == 1
+    sample = example["application/json"]["examples"]["a row"]["value"]
+    assert (await ready.post([sample]))["inserted"] == 1
     sent = example["text/csv"]["examples"]["a header, then a row a line"]["value"]
     reply = await ready.client.post(
         "/contracts", content=sent, headers={"Content-Type": "text/csv"}
@@ -118,14 +118,14 @@ async def test_openapi_and_the_console_have_the_table(ready: Company) -> None:
     assert reply.status_code == 201, reply.text
     verdict = await ready.post([NULLS])
     (key,) = verdict["ids"]
-    row = f"/console/tables/contracts/{key}"
     assert (await ready.client.patch(f"/contracts/{key}", json=CHANGED)).status_code == 200
-    listed, shown = [await ready.client.get(page) for page in ("/console/tables/contracts", row)]
-    for reply in (listed, shown):
-        assert reply.status_code == 200, reply.text
-        assert "None" not in reply.text
-    assert all(name in shown.text for name in ("<ins>false</ins>", "<ins>1.50</ins>", "Ana</a>"))
-    assert "-99999999.99" in (await ready.client.get("/console/tables/contracts")).text
+    address = "/console/tables/contracts"
+    rows, row = [await ready.client.get(one) for one in (address, f"{address}/{key}")]
+    for shown in (rows, row):
+        assert shown.status_code == 200, shown.text
+        assert "None" not in shown.text
+    assert "-99999999.99" in rows.text
+    assert all(text in row.text for text in ("<ins>false</ins>", "<ins>1.50</ins>", "Ana</a>"))
 
 
 async def test_the_console_searches_each_type(ready: Company) -> None:

@@ -8,19 +8,16 @@ from typing import Any
 
 from httpx import AsyncClient as Client
 
+import sql
 from service.core.backups.restore import restore
 from service.core.backups.staged import choice
 from service.core.database.transactions import Database
 from service.core.progress import Step
 from service.core.rules.avro_records import validate
-from service.core.tables import TABLES, Table
+from service.core.tables import Table
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records, zip_file
 
-OURS = {
-    *(table.name for table in TABLES),
-    *("console_jobs", "idempotency_keys", "loads", "reject_outcomes", "rejects"),
-    *("row_changes", "schema_migrations"),
-}
+OURS = {*sql.statements("schema")}
 """The tables of the program."""
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
 

@@ -152,7 +152,6 @@ async def test_the_console_links_to_the_whole_reject(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     await put(database, "x" * LONG)
-    for path in ("/", "/console/rejects"):
-        page = (await api.get(path, headers={"Accept": "text/html"})).text
-        (address,) = re.findall(r'href="(/rejects/\d+)"', page)
-        assert len((await api.get(address)).json()["record"]) == LONG
+    page = (await api.get("/console/rejects", headers={"Accept": "text/html"})).text
+    (address,) = re.findall(r'href="(/rejects/\d+)"', page)
+    assert len((await api.get(address)).json()["record"]) == LONG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,29 @@ async def test_an_interrupted_load_closes_each_reject_once(
     closed = [place for place, (state, *_) in found if state == "corrected"]
     assert len(closed) == count - 1
     assert [state for (name, _), (state, *_) in found if name == copy.name] == ["dismissed"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+async def test_several_corrections_at_once_insert_each_row_once(
+    api: httpx.AsyncClient, database: Database, folder: Folder
+) -> None:
+    count = 40
+    file = await rejected(database, folder, [hire(at, department=9) for at in range(1, count + 1)])
+    copy = replaced(file, ("Z,9,", "Z,2,"))
+    other = copy.with_name("hired_employees.other.csv")
+    other.write_text(f"{copy.read_text()}\n")  # another file with the same rows
+    rule: dict[str, str | int] = {"field": "department_id", "code": "not_found", "from": 9, "to": 2}
+    rule |= {"table": "employees", "source": "loader", "origin": "hired_employees.csv"}
+    *_, reply = await asyncio.gather(
+        corrected(database, folder, copy),
+        corrected(database, folder, other),
+        api.post("/rejects/corrections", json=rule),
+    )
+    assert reply.status_code == 200, reply.text
+    assert await names(database) == {at: f"Ana {at}" for at in range(1, count + 1)}
+    found = await states(database)
+    assert {state for state, *_ in found.values()} == {"corrected"}
+    assert len(found) == count
 
 
 def test_a_reason_of_a_person_names_no_reject() -> None:

@@ -61,7 +61,9 @@ class Corrections:
         cls, transaction: Transaction, batch: Batch, keys: Sequence[str], *, lock: bool = True
     ) -> Corrections:
         """Find the rejects by their keys, one for each record; lock: others cannot close them."""
-        named = await _find(transaction, batch.table, keys, lock=lock) if any(keys) else {}
+        if not any(keys):
+            return cls({})
+        named = await _find(transaction, batch.table, keys, lock=lock)
         rows = dict(zip(batch.positions, batch.rows, strict=True))
         found, closed = dict[int, tuple[str, int]](), set[int]()
         for position, key in enumerate(keys):
@@ -89,6 +91,8 @@ class Corrections:
 
     async def close(self, transaction: Transaction, batch: Batch, user: str) -> None:
         """Close the rejects whose rows are now in the table."""
+        if not self.open:
+            return
         rows = zip(batch.positions, batch.rows, strict=True)
         corrected = {position: row for position, row in rows if position in self.open}
         stored = await merge.find(transaction, batch.table, [row[0] for row in corrected.values()])
@@ -112,10 +116,14 @@ async def dismiss_repeated(
     transaction: Transaction, origin_key: str, repeats: Iterable[tuple[int, str]], user: str
 ) -> None:
     """Close logged rejects, (line, key), whose rows repeat earlier ones: each is open only once."""
-    for line, key in repeats:
-        if key not in ("", key_of(origin_key, line)):
-            outcome = (user, f"{REPEATS}{key}", origin_key, line)
-            await transaction.execute(SQL["insert_repeated"], outcome)
+    keys = {line: key for line, key in repeats if key not in ("", key_of(origin_key, line))}
+    for lines in chunks(sorted(keys)):
+        found = sql.with_in_list(SQL["at_lines"], len(lines))
+        outcomes = [
+            (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
+            for number, line in await transaction.fetch(found, (origin_key, *lines))
+        ]
+        await transaction.insert(SQL["insert"], outcomes)
 
 
 def _is_row(reject: Named, table: Table, row: Row | None) -> bool:

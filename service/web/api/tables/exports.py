@@ -19,7 +19,7 @@ from service.web.api.downloads import Download, download, gzipped
 JSON = "application/json"
 FORMS: dict[str, Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
 """The form of a file by its media type."""
-FORMATS: dict[str, str] = {"json": JSON, **{form: kind for kind, form in FORMS.items()}}
+FORMATS: dict[str, str] = {"json": JSON} | {form: kind for kind, form in FORMS.items()}
 """The media type by the parameter `format`, for clients that cannot set a header, such as links."""
 OF_PAGES = ("limit", "count")
 FORMULAS = get_args(Formulas)

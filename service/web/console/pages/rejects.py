@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from service.core.database.transactions import Database
+from service.core.reads.parents import parents_of
 from service.core.rules.fields import Code
 from service.core.tables import Field, Table, by_name, by_path
 from service.core.writes.corrections.records import fields_of, first_fields
@@ -22,6 +23,7 @@ from service.core.writes.rejects import REJECTS
 from service.web.api.parameters import MAX_AFTER, InjectedDatabase
 from service.web.api.rejects import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
+from service.web.console.pages.inputs import Input, label_of, typed
 
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
@@ -30,8 +32,6 @@ Bad = dict[str, dict[str, Any]]
 """The first error of each field."""
 COUNTED = 10_000
 """The most open rejects that the page counts, so that it takes at most 0.1 s to count them."""
-JSON_KINDS = {"int": "number", "long": "number", "boolean": "boolean"}
-"""How the JSON of a field is written, by its Avro type; texts otherwise."""
 
 
 class Filters(Struct, frozen=True):
@@ -141,18 +141,25 @@ def _cells(table: Table, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any
 def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
     """What a user can correct: a record of a file may have its id, others get one."""
     editable = table.stored_fields if source == "loader" else table.fields
-    return [_input(field, fields.get(field.name), bad.get(field.name)) for field in editable]
+    return [_input(table, one, fields.get(one.name), bad.get(one.name, {})) for one in editable]
 
 
-def _input(field: Field, value: Any, error: dict[str, Any] | None) -> dict[str, Any]:
-    kind = field.kind.avro
-    return {
-        "name": field.name,
-        "text": text_of(value),
-        "json": JSON_KINDS.get(kind, "text") if isinstance(kind, str) else "text",
-        "sent": msgspec.json.encode(value).decode(),
-        "error": error,
-    }
+def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dict[str, Any]:
+    """An input with the code of its error, and the value as it was sent, in JSON."""
+    kind, text = typed(field.kind), text_of(value)
+    is_choice = kind == "boolean" and text in {"true", "false"}
+    shown = Input(
+        field.name,
+        label_of(field.name),
+        # The browser shows no date that is wrong.
+        "text" if kind == "date" and error else kind,
+        text,
+        error.get("message", ""),
+        optional=field.optional or (kind == "boolean" and not is_choice),
+        parent=parents_of(table).get(field.singular) if field.references else None,
+    )
+    sent = msgspec.json.encode(value).decode()
+    return {"input": shown, "code": error.get("code", ""), "sent": sent}
 
 
 def text_of(value: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from litestar import get
 from litestar.params import FromPath
 from litestar.response import Template
@@ -39,7 +37,7 @@ async def rows(request: AnyRequest, database: InjectedDatabase, table: FromPath[
         next=found.next,
         counted=counted,
     )
-    shown.status_code = HTTPStatus.BAD_REQUEST if search.invalid else HTTPStatus.OK
+    shown.status_code = 400 if search.invalid else 200
     return shown
 
 

@@ -1,7 +1,7 @@
 // Rejects: corrected or dismissed below their row, one after the other, or many by one rule.
 import { clearProblem, errorsOf, find, number, send, showProblem, toast, toastNext } from "./console.js";
+import { explained, jsonOf, suggestIn } from "./fields.js";
 
-const WHOLE = /^-?(0|[1-9][0-9]*)$/;
 const PAUSE = 400; // milliseconds after the last key, before the same value is looked for
 const table = find(".rejects");
 const rowOf = (element) => find(`#${element.closest(".editor").dataset.of}`);
@@ -34,6 +34,7 @@ function open(row, kind) {
   const editor = template.content.firstElementChild.cloneNode(true);
   editor.dataset.of = row.id;
   row.after(editor);
+  suggestIn(editor);
   (editor.querySelector("[aria-invalid]") ?? editor.querySelector("input, textarea")).focus();
 }
 
@@ -68,6 +69,7 @@ function leave(row, text) {
 }
 
 async function correct(form) {
+  await explained();
   const body = form.querySelector("textarea")?.value ?? recordOf(form);
   const outcome = await submit(form, "correction", body);
   if (outcome) leave(rowOf(form), `Inserted as ${form.dataset.table} ${outcome.id}.`);
@@ -104,22 +106,24 @@ function tell(form, problem) {
 
 /** The corrected record as JSON. An empty field is left out. */
 function recordOf(form) {
-  const filled = [...form.querySelectorAll("[data-json]")].filter((input) => input.value);
+  const filled = [...form.querySelectorAll("[data-typed]")].filter((input) => input.value);
   return `{${filled.map((input) => `${JSON.stringify(input.name)}:${jsonOf(input)}`).join(",")}}`;
-}
-
-/** The value of a field as JSON; a number keeps all its digits. */
-function jsonOf({ value, dataset }) {
-  const isPlain = dataset.json === "number" ? WHOLE.test(value)
-    : dataset.json === "boolean" && /^(true|false)$/.test(value);
-  return isPlain ? value : JSON.stringify(value);
 }
 
 let typed;
 table?.addEventListener("input", ({ target }) => {
   clearTimeout(typed);
-  if (target.dataset.code) typed = setTimeout(offer, PAUSE, target);
+  if (isWrong(target)) typed = setTimeout(offer, PAUSE, target);
 });
+
+// A name that was typed becomes the number of its parent.
+table?.addEventListener("change", async ({ target }) => {
+  await explained();
+  if (isWrong(target)) await offer(target);
+});
+
+/** Whether a field had an error when its record was rejected. */
+const isWrong = (input) => Boolean(input.closest("[data-code]")?.dataset.code);
 
 /** Offer to correct the other rejects of the file that have the same value. */
 async function offer(input) {
@@ -127,22 +131,20 @@ async function offer(input) {
   if (!line) return;
   const rule = ruleOf(input);
   const reply = await post("/rejects/corrections?dry_run=true", rule(0));
-  if (!reply.ok || reply.body.matched < 2 || rule(0) !== ruleOf(input)(0)) {
-    line.hidden = true;
-    return;
-  }
-  const { matched, failed, next: more } = reply.body;
+  const { matched, corrected, failed, next: more } = reply.body;
+  line.hidden = !(corrected > 0 && matched > 1);
+  if (line.hidden || rule(0) !== ruleOf(input)(0)) return;
   line.querySelector("span").textContent = `${number(matched)}${more ? " or more" : ""} rejects of this file have `
     + `the same value here${failed ? `; ${number(failed)} of them have other errors too` : ""}.`;
   Object.assign(line.querySelector("button"), { rule, textContent: "Correct all" });
-  line.hidden = false;
 }
 
 /** The rule that corrects the value of a field as the user has, for the rejects after an id. */
 function ruleOf(input) {
   const { table: path, source, origin } = input.form.dataset;
-  const place = { table: path, source, origin, field: input.name, code: input.dataset.code };
-  const values = `"from":${input.dataset.sent},"to":${jsonOf(input)}`;
+  const { code, sent } = input.parentElement.dataset;
+  const place = { table: path, source, origin, field: input.name, code };
+  const values = `"from":${sent},"to":${jsonOf(input)}`;
   return (after) => `${JSON.stringify({ ...place, after }).slice(0, -1)},${values}}`;
 }
 

@@ -1,73 +1,13 @@
-// The tables: names of parents are suggested, a row is corrected or deleted.
+// The tables: a row is corrected or deleted.
 import { clearProblem, confirmed, find, onSubmit, send, showError, showProblem, toastNext } from "./console.js";
+import { explained, jsonOf, suggestIn } from "./fields.js";
 
-const PAUSE_MS = 150;
-
-/** The spellings that a search tries, because upper and lower case count. */
-function spellings(text) {
-  const lower = text.toLowerCase();
-  return new Set([text, lower, text.toUpperCase(), lower.replace(/^\S/u, (first) => first.toUpperCase())]);
-}
-
-/** The parents whose names begin with one of these texts. */
-async function parentsOf({ dataset }, texts) {
-  const address = new URL(dataset.suggestions, location);
-  for (const text of texts) address.searchParams.append(dataset.by, text);
-  const reply = await send("GET", address);
-  return reply.ok ? reply.body.rows : [];
-}
-
-/** Offer the parents whose names begin with what is typed. */
-async function suggest(input) {
-  const { by, gives } = input.dataset;
-  const typed = input.value.trim();
-  const rows = await parentsOf(input, typed ? spellings(typed) : []);
-  if (typed === input.value.trim())
-    input.list.replaceChildren(...rows.map((row) =>
-      gives === "id" ? new Option(row[by], row.id) : new Option("", row[by])));
-}
-
-/** Say which parent a number means. A name becomes the number of its parent, if there is one. */
-async function explain(input) {
-  const { parents, by } = input.dataset;
-  const note = input.closest("label").querySelector(".note");
-  const typed = input.value.trim();
-  note.textContent = "";
-  if (typed && !/^\d+$/.test(typed)) {
-    const named = (await parentsOf(input, [typed])).filter((row) => row[by] === typed);
-    if (named.length !== 1) return;
-    input.value = named[0].id;
-  }
-  if (!input.value) return;
-  const reply = await send("GET", `${parents}/${input.value.trim()}`);
-  note.textContent = reply.ok ? reply.body[by] : reply.body.detail;
-}
-
-let explained;
-
-for (const input of document.querySelectorAll("[data-suggestions]")) {
-  let pause;
-  const later = () => {
-    clearTimeout(pause);
-    pause = setTimeout(suggest, PAUSE_MS, input);
-  };
-  input.addEventListener("focus", later);
-  input.addEventListener("input", later);
-  if (input.dataset.gives === "id")
-    input.addEventListener("change", () => { explained = explain(input); });
-}
+suggestIn(document);
 
 // Empty inputs would only make the address of a search long.
 find(".search")?.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
-
-/** A value in JSON. Numbers are as they are typed, because they may have more digits than a float. */
-function jsonOf({ value, dataset }) {
-  if (!value && "optional" in dataset) return "null";
-  const bare = { number: /^(0|-?[1-9]\d*)$/, boolean: /^(true|false)$/ }[dataset.typed];
-  return bare?.test(value) ? value : JSON.stringify(value);
-}
 
 /** The fields that were changed, in JSON. */
 function changesIn(form) {
@@ -76,6 +16,7 @@ function changesIn(form) {
 }
 
 const form = find("#edit");
+if (form) form.hidden = false;
 
 function done(text) {
   toastNext(text);
@@ -114,7 +55,7 @@ async function ask(method, body, headers, text) {
 }
 
 onSubmit("#edit", async () => {
-  await explained;
+  await explained();
   const changed = changesIn(form);
   if (changed.length)
     await ask("PATCH", `{${changed.join(",")}}`, { "Content-Type": "application/json" }, "The row was corrected.");
