@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from loader.loading.pipeline import load_sources
-from loader.options import WORKERS, Options
+from loader.options import WORKERS, Options, processes_for
 from loader.reading.source import Source, open_sources
 from loader.reporting.progress import Progress, on_terminal, silent
 from loader.reporting.summary import Summary, render
@@ -87,7 +87,8 @@ class Delimiter(click.ParamType[str]):
     type=click.IntRange(1, 64),
     default=WORKERS,
     show_default=True,
-    help="Transactions that run at the same time, each on its own connection.",
+    help="Transactions that run at the same time, each on its own connection. With more than 2, "
+    "other processes check the rows of large files.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
 def main(*, as_json: bool, **chosen: Any) -> None:
@@ -122,6 +123,7 @@ def _options(
         data_dir or settings.data_dir,
         rejects_dir or settings.rejects_dir,
         table=by_name(table) if table else None,
+        processes=processes_for(chosen["workers"]),
         reconnect_seconds=settings.mysql_wait,
         **chosen,
     )

@@ -61,21 +61,11 @@ ORDER BY day, table_name, source;
 
 -- The newest open rejects of a table, a source or an origin, and how many of them have each code.
 -- name: count_by_code
-SELECT COUNT(*),
-    SUM(JSON_CONTAINS(errors, '{"code": "missing"}')) AS missing,
-    SUM(JSON_CONTAINS(errors, '{"code": "unknown_field"}')) AS unknown_field,
-    SUM(JSON_CONTAINS(errors, '{"code": "type"}')) AS type,
-    SUM(JSON_CONTAINS(errors, '{"code": "blank"}')) AS blank,
-    SUM(JSON_CONTAINS(errors, '{"code": "too_long"}')) AS too_long,
-    SUM(JSON_CONTAINS(errors, '{"code": "out_of_range"}')) AS out_of_range,
-    SUM(JSON_CONTAINS(errors, '{"code": "format"}')) AS format,
-    SUM(JSON_CONTAINS(errors, '{"code": "control_character"}')) AS control_character,
-    SUM(JSON_CONTAINS(errors, '{"code": "not_found"}')) AS not_found,
-    SUM(JSON_CONTAINS(errors, '{"code": "duplicate"}')) AS duplicate,
-    SUM(JSON_CONTAINS(errors, '{"code": "malformed"}')) AS malformed
+SELECT CAST(JSON_EXTRACT(errors, '$[*].code') AS CHAR) AS codes, COUNT(*)
 FROM (
     SELECT errors FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
     WHERE reject_id IS NULL AND (%s IS NULL OR table_name = %s)
         AND (%s IS NULL OR source = %s) AND (%s IS NULL OR origin = %s)
     ORDER BY id DESC LIMIT %s
-) AS newest;
+) AS newest
+GROUP BY codes;

@@ -38,7 +38,7 @@ ORDER BY counted.hired DESC, departments.id;
 
 -- name: mean
 SELECT COUNT(*), (SELECT COUNT(*) FROM departments)
-FROM hired_employees WHERE `datetime` BETWEEN %s AND %s;
+FROM hired_employees WHERE `datetime` >= %s AND `datetime` <= %s;
 
 -- The month of the latest hire up to a moment. Each question is one look at the index.
 -- name: latest_month
@@ -46,4 +46,4 @@ SELECT YEAR(MAX(`datetime`)), MONTH(MAX(`datetime`)) FROM hired_employees WHERE 
 
 -- name: hires_between
 SELECT COUNT(*) FROM hired_employees FORCE INDEX (hired_employees_datetime)
-WHERE `datetime` BETWEEN %s AND %s;
+WHERE `datetime` >= %s AND `datetime` <= %s;

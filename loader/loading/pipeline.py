@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, closing
 from copy import copy
 from functools import partial
 
@@ -15,6 +15,7 @@ from loader.loading.file_checkpoint import FileCheckpoint
 from loader.loading.reject_log import RejectLog
 from loader.options import Options
 from loader.reading.file import CsvFile
+from loader.reading.processes import validated
 from loader.reading.source import Source, open_sources, printable
 from loader.reading.splitter import Block
 from loader.reporting.progress import Progress, silent
@@ -195,18 +196,13 @@ class Load:
 
     async def _jobs(self, start: Position) -> AsyncGenerator[Job[Outcome]]:
         # In a thread, so that the event loop serves the running transactions meanwhile.
-        blocks = self._validated(start)
-        while item := await in_thread(next, blocks, None):
-            block, batch = item
-            if batch:
-                yield Job(Ids(batch.rows), partial(self._write, block, batch))
-            else:
-                yield Job(Ids(()), partial(self._recorded, self._done[block.start.byte]))
-
-    def _validated(self, start: Position) -> Iterator[tuple[Block, Batch | None]]:
-        """The blocks from `start` on, with a batch for each block that is not done."""
-        for block in self._file.blocks(start):
-            yield block, None if block.start.byte in self._done else self._file.validate(block)
+        with closing(validated(self._file, start, self._options.processes)) as blocks:
+            while item := await in_thread(next, blocks, None):
+                block, batch = item
+                if done := self._done.get(block.start.byte):
+                    yield Job(Ids(()), partial(self._recorded, done))
+                else:
+                    yield Job(Ids(batch.rows), partial(self._write, block, batch))
 
     async def _recorded(self, done: Done) -> Outcome:
         lines = range(done.start.line, done.end.line)
@@ -245,6 +241,6 @@ class Load:
         await corrections.close(transaction, attempt, self._options.user)
         rejects = self._file.at_lines(corrections.keyed(attempt.rejects), block)
         await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
-        received = len(block.records)
+        received = batch.received
         await self.checkpoint.record(transaction, block.start, received, counts, attempt.rows)
         return Outcome(received, counts, rejects, block.end)

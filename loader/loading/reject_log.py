@@ -43,13 +43,11 @@ class RejectLog:
 
     async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
         """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
-        logged = {reject.position: reject for reject in await self.fetch(transaction, lines)}
-        fresh = [reject for reject in rejects if logged.get(reject.position) != reject]
-        stale = logged.keys() - {reject.position for reject in rejects}
-        stale |= logged.keys() & {reject.position for reject in fresh}
-        for chunk in chunks(sorted(stale)):
-            statement = sql.with_in_list(SQL["forget_rejects"], len(chunk))
-            await transaction.execute(statement, (self._origin.fingerprint, *chunk))
+        fresh = rejects
+        if logged := {reject.position: reject for reject in await self.fetch(transaction, lines)}:
+            equal = {one.position for one in rejects if logged.get(one.position) == one}
+            fresh = [reject for reject in rejects if reject.position not in equal]
+            await self._forget(transaction, sorted(logged.keys() - equal))
         for start in range(0, len(fresh), STATEMENT):
             await log_rejects(
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
@@ -59,6 +57,11 @@ class RejectLog:
 
     def _key(self, line: int) -> str:
         return key_of(self._origin.fingerprint or "", line)
+
+    async def _forget(self, transaction: Transaction, lines: Sequence[int]) -> None:
+        for chunk in chunks(lines):
+            statement = sql.with_in_list(SQL["forget_rejects"], len(chunk))
+            await transaction.execute(statement, (self._origin.fingerprint, *chunk))
 
     async def fetch(self, reader: Transaction | Database, lines: range) -> list[Reject]:
         """The rejects of these lines, by line."""

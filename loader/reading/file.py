@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from loader.options import Options
-from loader.reading.blocks import BLOCK, beginning, blocks
+from loader.reading.blocks import BLOCK, arranged, beginning, blocks, splitter_of
 from loader.reading.layout import CsvLayout, layout_of
+from loader.reading.pieces import Piece
 from loader.reading.source import Source, Version
 from loader.reading.splitter import Block
 from service.core.rules.batch import Batch, Records, from_texts
@@ -40,7 +41,7 @@ class CsvFile:
         facts = (source, layout, start, fingerprint, size, version)
         return cls(*facts, options.assume_utc, block_bytes)
 
-    def blocks(self, start: Position) -> Iterator[Block]:
+    def blocks(self, start: Position) -> Generator[Block]:
         """The records from `start` on; StoppedError if the file changes meanwhile."""
         with self.source.open() as file:
             for block in blocks(file, self.layout, start, size=self.block_bytes):
@@ -49,13 +50,17 @@ class CsvFile:
         # A file that is cut at the end of a block has no further block.
         self.source.check_unchanged(self.version)
 
+    def split(self, piece: Piece) -> Block:
+        """The block of a piece that is not the first of the file."""
+        return arranged(splitter_of(self.layout).block(piece), self.layout)
+
     def validate(self, block: Block) -> Batch:
         """The batch of a block; its rejects carry the original text."""
         records = Records(lambda: block.texts, self.layout.original)
         batch = from_texts(
             self.source.table, block.records, records=records, assume_utc=self.assume_utc
         )
-        for reject in batch.rejects:
+        for reject in batch.rejects if block.malformed else ():
             if error := block.malformed.get(reject.position):
                 reject.errors = [error]
         return batch

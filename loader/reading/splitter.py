@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
 from loader.reading.layout import Record
+from loader.reading.lines import last_line_end, line_end
+from loader.reading.pieces import Piece
 from service.core.rules.fields import Error
 from service.core.writes.checkpoint import Position
 
-_line_end = re.compile(rb"\r\n|\r|\n")
-# A CR at the very end may be half of a CRLF.
-_certain_line_end = re.compile(rb"\r\n|\n|\r(?!\Z)")
 _surrogate = re.compile("[\ud800-\udfff]").search
 
 BLANK = [""]
@@ -85,13 +84,19 @@ class Splitter:
         self._open = re.compile(rf"[{blank}]*{quoted}\Z")
         self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", '" ', *self._blank[1:])
 
+    def block(self, piece: Piece) -> Block:
+        """The records of a piece."""
+        if piece.too_long:
+            return self.too_long(piece.data, piece.start, piece.too_long)
+        return self.split(piece.data, piece.start, last=piece.last, longest=piece.longest)
+
     def split(self, data: bytes, start: Position, *, last: bool, longest: bool) -> Block:
         """The complete records at the beginning of `data`.
 
         A line without its end and a quoted field that is not closed may continue in the next bytes.
         They are left for the next block, unless `data` is the `last` or the `longest` possible.
         """
-        data = data if last else data[: _last_line_end(data)]
+        data = data if last else data[: last_line_end(data)]
         text, invalid = _decode(data)
         lines = text.removesuffix("\n").split("\n") if text else []
         numbers = range(start.line, start.line + len(lines))
@@ -205,20 +210,9 @@ class Splitter:
         return None, at
 
 
-def first_line_end(data: bytes) -> int:
-    """The length of the first line with its line end; 0 if `data` does not contain its end."""
-    match = _certain_line_end.search(data)
-    return match.end() if match else 0
-
-
-def _last_line_end(data: bytes) -> int:
-    # A CR at the very end may be half of a CRLF.
-    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(len(data) - 1, 0))) + 1
-
-
 def _length(data: bytes, lines: int) -> int:
     """The length of the first lines."""
-    ends = islice(_line_end.finditer(data), lines - 1, None) if lines else iter(())
+    ends = islice(line_end.finditer(data), lines - 1, None) if lines else iter(())
     return next((match.end() for match in ends), 0)
 
 

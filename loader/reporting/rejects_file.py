@@ -109,7 +109,7 @@ def line_of(delimiter: str, reject: Reject) -> bytes:
     reasons = quoted(reject.reasons, delimiter)
     fields = (str(reject.position), reasons, reject.key, reject.record)
     line = delimiter.join(fields).encode()
-    if any(error.message == NOT_UTF8 for error in reject.errors):
+    if NOT_UTF8 in reasons and any(error.message == NOT_UTF8 for error in reject.errors):
         line = _escaped.sub(_unescape, line)
     return line + b"\n"
 

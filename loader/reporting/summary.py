@@ -53,9 +53,13 @@ class Summary:
         self.first += map(_shortened, rejects[: SHOWN - len(self.first)])
         self.counts += counts
         self.rejected += len(rejects)
-        named = ({error.field or error.code for error in reject.errors} for reject in rejects)
-        self.reasons.update(chain.from_iterable(named))
-        self.codes.update(error.code for reject in rejects for error in reject.errors)
+        errors = [reject.errors for reject in rejects]
+        several = [
+            {error.field or error.code for error in some} for some in errors if len(some) > 1
+        ]
+        single = [some[0].field or some[0].code for some in errors if len(some) == 1]
+        self.reasons.update(chain(single, chain.from_iterable(several)))
+        self.codes.update([error.code for some in errors for error in some])
 
     def as_object(self) -> dict[str, Any]:
         """The summary for `--json`."""

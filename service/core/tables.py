@@ -14,7 +14,7 @@ import sql
 from service.core.errors import NotFoundError
 from service.core.rules import field_types
 from service.core.rules.annotations import kind_for, unwrap
-from service.core.rules.fields import Error, Id, Instant, Reason, Text
+from service.core.rules.fields import Error, Id, Instant, Reason, Text, error_of
 from service.core.rules.kind import Kind
 
 
@@ -92,7 +92,7 @@ class Field:
 
     def errors(self, reasons: Iterable[Reason]) -> list[Error]:
         """Reasons as errors of this field."""
-        return [Error(self.name, code, f"{self.name} {message}") for code, message in reasons]
+        return [error_of(self.name, code, message) for code, message in reasons]
 
     def explain(self, value: object) -> list[Error]:
         """The errors of a value in this field."""
@@ -158,6 +158,10 @@ class Table:
         return tuple(
             (at - width, field) for at, field in enumerate(self.fields) if field.references
         )
+
+    def __reduce__(self) -> tuple[type[Table], tuple[Any, ...]]:
+        # Without the structs that are made at run time, which no other process has.
+        return Table, (self.path, self.name, self.struct, self.stored_in)
 
     def index(self, field: Field) -> str:
         """The name of the index that begins with a field."""

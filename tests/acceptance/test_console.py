@@ -102,7 +102,7 @@ async def test_rows_without_ids_get_new_ones(page: Page, database: Database) -> 
     await done(page)
     assert await count(database, "jobs") == 2
     await page.goto("/console/rejects?table=jobs&code=blank")
-    await expect(page.get_by_text("job must not be blank")).to_be_visible()
+    await expect(page.get_by_text("job must not be blank").first).to_be_visible()
 
 
 async def test_a_backup_is_verified_and_downloaded(page: Page, database: Database) -> None:

@@ -20,7 +20,7 @@ from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.console import UPLOAD, begin, events, start
+from tests.support.console import UPLOAD, age_jobs, begin, events, start, upload
 from tests.support.hires import count
 from tests.support.processes import peak, resident
 from tests.support.program import Service
@@ -123,8 +123,37 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
         assert len(rejects) == 1 + ROWS // BAD_EVERY
 
 
-async def _some(database: Database) -> bool:
-    return await count(database, "jobs") > 0
+async def test_a_load_of_several_files_that_is_killed_continues_in_its_file(
+    service: Service, other: Service, database: Database
+) -> None:
+    hires = b"".join(b"%d,Ana,2021-01-05T10:00:00Z,1,%d\n" % (n, n % 100) for n in range(1, ROWS))
+    files = [("employees.csv", hires), ("jobs.ndjson", b'{"job": "A"}\n'), ("jobs.csv", b"1,B\n")]
+    tables = {0: "employees", 1: "jobs", 2: "jobs", 3: "departments"}
+    async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
+        upload_id = await upload(one, *files, ("departments.csv", b"1,Sales\n"))
+        wanted = {"upload": upload_id, "tables": tables}
+        job = await start(one, "/console/loads", json=wanted)
+        await events(two, job)
+        await start(one, f"/console/jobs/{job}/confirm", json={})
+        await until(lambda: _some(database, "hired_employees"), 60)
+        await service.end(signal.SIGKILL)
+        await age_jobs(database, SILENT_SECONDS + 1)
+        last = (await events(two, job))[-1]
+        assert last["state"] == "failed"
+        stored = await count(database, "hired_employees")
+        await start(two, f"/console/jobs/{job}/confirm", json={})
+        last = (await events(two, job))[-1]
+        assert last["state"] == "done"
+        added = [(row["file"], row["added"], row["rejected"]) for row in last["rows"]]
+    assert added[:3] == [("departments.csv", 1, 0), ("jobs.ndjson", 1, 0), ("jobs.csv", 1, 0)]
+    assert added[3][1] + added[3][2] == ROWS - 1
+    assert await count(database, "jobs") == 2
+    assert stored < await count(database, "hired_employees") == added[3][1]
+    assert await count(database, "rejects") == added[3][2]
+
+
+async def _some(database: Database, table: str = "jobs") -> bool:
+    return await count(database, table) > 0
 
 
 async def test_a_load_is_watched_from_another_process(

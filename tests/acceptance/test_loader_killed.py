@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from loader.reading.processes import ENDED
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.errors import DatabaseError
@@ -21,8 +23,10 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests.support import engine, program
 from tests.support.csv_files import until_blocks_are_in
+from tests.support.processes import read, validators_of
 from tests.support.servers import Embedded, Server
 from tests.support.sizes import sized
+from tests.support.waiting import until
 
 ROUNDS = sized(short=1, full=10)
 TIMEOUT = 300
@@ -83,7 +87,7 @@ class Result:
 class Loader:
     """The loader as a process, on files and a database."""
 
-    def __init__(self, settings: Settings, files: Path, rejects: Path):
+    def __init__(self, settings: Settings, files: Path, rejects: Path, *options: str):
         self.settings = settings
         self._rejects = rejects
         self._arguments = (
@@ -93,6 +97,7 @@ class Loader:
             str(files),
             "--rejects-dir",
             str(rejects),
+            *options,
         )
         self._variables = engine.environment(settings)
 
@@ -176,6 +181,36 @@ async def test_a_killed_load_of_a_corrected_file_continues(
             assert process.returncode == -signal.SIGKILL
     assert await second.finish() == undisturbed
     assert await outcomes(scratch) == closed
+
+
+@pytest.mark.timeout(TIMEOUT)
+@pytest.mark.parametrize("victim", ["loader", "validator"])
+async def test_a_loader_with_several_processes_continues(
+    scratch: Settings, tmp_path: Path, victim: str
+) -> None:
+    # The other processes still have blocks to check when the test sees them.
+    write_files(tmp_path / "files", 200_000)
+    loader = Loader(scratch, tmp_path / "files", tmp_path / "rejects", "--workers", "4")
+    await loader.reset()
+    undisturbed = await loader.finish()
+    await loader.reset()
+    process = await loader.start()
+
+    async def has_started() -> bool:
+        return len(validators_of(process.pid)) == 2
+
+    await until(has_started, 30)
+    validators = validators_of(process.pid)
+    os.kill(process.pid if victim == "loader" else validators[0], signal.SIGKILL)
+    _, error = await process.communicate()
+    if victim == "validator":
+        assert (process.returncode, error.decode()) == (1, f"loader: {ENDED}\n")
+
+    async def have_ended() -> bool:
+        return not any(read(pid, "cmdline") for pid in validators)
+
+    await until(have_ended, 10)
+    assert await loader.finish() == undisturbed
 
 
 async def test_a_load_continues_after_the_embedded_database_is_killed(tmp_path: Path) -> None:

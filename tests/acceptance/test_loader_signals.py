@@ -13,6 +13,8 @@ import pytest
 from service.core.database.transactions import Database
 from tests.support import program
 from tests.support.csv_files import until_blocks_are_in
+from tests.support.processes import read, validators_of
+from tests.support.waiting import until
 
 
 async def stop(loading: asyncio.subprocess.Process, number: signal.Signals) -> None:
@@ -74,3 +76,25 @@ async def test_one_signal_stops_a_running_load(
     loading = await program.start("loader", "--json", str(jobs), **variables)
     await until_blocks_are_in(database, 1)
     await stop(loading, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_to_all_processes_stops_a_load_with_several(
+    variables: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C reaches all processes of a terminal, and systemd signals all of a service."""
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("".join(f"{at},Clerk\n" for at in range(1, 1_000_000)))
+    loading = await program.start("loader", "--json", "--workers", "4", str(jobs), **variables)
+
+    async def has_started() -> bool:
+        return len(validators_of(loading.pid)) == 2
+
+    await until(has_started, 60)
+    validators = validators_of(loading.pid)
+    os.killpg(loading.pid, number)
+    async with asyncio.timeout(20):
+        _, error = await loading.communicate()
+    assert loading.returncode == 1
+    assert error == b"loader: stopped. Run the same command again to continue.\n"
+    assert not any(read(pid, "cmdline") for pid in validators)

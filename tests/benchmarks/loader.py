@@ -18,6 +18,7 @@ from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.benchmarks import server, shapes
+from tests.benchmarks.batches import empty
 from tests.benchmarks.figures import Figure, beside, seconds_of, single
 from tests.benchmarks.shapes import SHAPES
 from tests.support import engine
@@ -160,9 +161,7 @@ class Bench:
             yield single(f"pandas.to_sql, {name}", [rate], "rows/s")
 
     async def _empty(self) -> None:
-        async with self._database.transaction(600) as transaction:
-            await transaction.execute("TRUNCATE TABLE hired_employees")
-            await transaction.execute("TRUNCATE TABLE rejects")
+        await asyncio.to_thread(empty, self._settings)
 
     async def _expect(self, count: int) -> None:
         found = await self._database.fetch("SELECT COUNT(*) FROM hired_employees")

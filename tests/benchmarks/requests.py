@@ -12,6 +12,7 @@ import aiomysql
 from service.core.settings import Settings
 from tests.benchmarks import server
 from tests.benchmarks.batches import INSERT, body, empty, options_of, prepared, rows
+from tests.benchmarks.costs import costs
 from tests.benchmarks.figures import Figure, beside, single
 from tests.support import load
 
@@ -41,6 +42,8 @@ async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
             if workers == 1:
                 async for figure in bench.times(1 if short else 15):
                     yield figure
+    for figure in await costs(settings, _messages, part=20 if short else 1):
+        yield figure
 
 
 class Bench:

@@ -32,7 +32,9 @@ def mysql() -> Iterator[str]:
 
 
 @contextmanager
-def service(settings: Settings, *, workers: int = 1, **variables: str) -> Iterator[tuple[int, int]]:
+def service(
+    settings: Settings, *, workers: int = 1, module: str = "service", **variables: str
+) -> Iterator[tuple[int, int]]:
     """Run the service in a separate process; its port and process id."""
     port = free_port()
     environment = os.environ | {
@@ -46,7 +48,7 @@ def service(settings: Settings, *, workers: int = 1, **variables: str) -> Iterat
         "LOG_LEVEL": "warning",
         **variables,
     }
-    command = [sys.executable, "-m", "service", "serve", "--workers", str(workers)]
+    command = [sys.executable, "-m", module, "serve", "--workers", str(workers)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(process, port)

@@ -118,10 +118,11 @@ async def test_under_load_each_row_is_kept_or_counted_or_refused(
 ) -> None:
     """The rows of each batch with 201 are removed by the restore and counted, or there after it."""
     await remove_hires(stocked)
+    # Before the load: it keeps the event loop, and the service closes connections that are idle.
+    content = io.BytesIO(backup(RESTORED, "New"))
     service, load = await started(server.settings), Load()
     async with service.client(USER, PASSWORD) as client, load.running(client):
         await asyncio.sleep(1)
-        content = io.BytesIO(backup(RESTORED, "New"))
         (done,) = await restore(stocked, [(EMPLOYEES, content)], "replace")
         await asyncio.sleep(1)
     await service.end()

@@ -102,4 +102,4 @@ async def checked(page: Page, files: dict[str, str]) -> None:
     """Drop files on the page, and wait for their check."""
     await dropped(page, files)
     await page.get_by_role("button", name="Check the files").click()
-    await expect(page.get_by_text("This is a preview.")).to_be_visible()
+    await expect(page.get_by_text("This is a preview.")).to_be_visible(timeout=30_000)

@@ -25,6 +25,9 @@ from tests.support.tcp_proxy import Proxy
 IMAGE = "mysql:9.7"
 ROOT_PASSWORD = "root-password"
 READY_SECONDS = 120
+SETUP_SECONDS = 300
+"""To drop a database. seekdb needs longer than a request may take after an overload of minutes:
+it still writes out what it has in memory."""
 EMBEDDED = "embedded:"
 
 
@@ -86,7 +89,7 @@ async def drop_database(settings: Settings) -> None:
 
 async def _on_server(settings: Settings, *statements: str) -> None:
     on_server = msgspec.structs.replace(settings, mysql_database="information_schema")
-    async with connect(on_server) as database, database.transaction() as transaction:
+    async with connect(on_server) as database, database.transaction(SETUP_SECONDS) as transaction:
         for statement in statements:
             await transaction.execute(statement.format(settings.mysql_database))
 

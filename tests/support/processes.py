@@ -71,6 +71,19 @@ def kill_servers_of(folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    with suppress(OSError):  # it, or one of its threads, has ended
+        tasks = list((PROC / str(pid) / "task").iterdir())
+        return [int(one) for task in tasks for one in (task / "children").read_text().split()]
+    return []
+
+
+def validators_of(loader: int) -> list[int]:
+    """The processes that validate rows for a loader."""
+    return [pid for pid in children(loader) if "spawn_main" in read(pid, "cmdline")]
+
+
 def open_files(pid: int) -> list[str]:
     """What the file descriptors of a process refer to, such as paths and sockets."""
     found = []

@@ -7,7 +7,7 @@ A whole batch is decoded in one call. Only if that fails, each row is validated 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from typing import Any
@@ -23,14 +23,13 @@ from service.core.rules.field_types import decode
 from service.core.rules.fields import NOT_VALIDATED, Error, is_id
 from service.core.rules.raw_json import decimal, decode_value, split_rows
 from service.core.rules.reject import Reject
+from service.core.rules.text_columns import Parents
 from service.core.tables import Field, Table
 
 log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
-ParentIds = dict[str, int]
-"""The id of the parent that a row names, by field."""
 
 
 @dataclass
@@ -49,13 +48,18 @@ class Records:
         """A record as clients see it."""
         return self.show(self.raws[at])
 
+    def several(self, positions: Iterable[int]) -> list[Any]:
+        """Some of the records as clients see them."""
+        raws, show = self.raws, self.show
+        return [show(raws[at]) for at in positions]
+
 
 @dataclass(slots=True)
 class Batch:
     """Rows of one table as parameter tuples in column order, and the rejects.
 
-    records: what was sent, by position; positions[i]: the position of rows[i]; parents: the parents
-    that rejected rows name, by position. parents_locked: the transaction that writes the batch has
+    records: what was sent, by position; positions[i]: the position of rows[i]; parents: those that
+    rejected rows name. parents_locked: the transaction that writes the batch has
     locked the parents of all rows.
     """
 
@@ -65,7 +69,7 @@ class Batch:
     rows: list[Row]
     positions: Sequence[int]
     rejects: list[Reject] = field(default_factory=list)
-    parents: dict[int, ParentIds] = field(default_factory=dict)
+    parents: Parents = field(default_factory=dict)
     parents_locked: bool = False
 
     def parent_ids(self, at: int) -> set[int]:
@@ -116,9 +120,11 @@ def from_texts(
     validated = text_columns.validate(fields, texts, assume_utc=assume_utc)
     records = records or Records(lambda: texts)
     batch = Batch(table, len(texts), records, validated.rows, validated.positions)
-    for at in sorted(validated.errors):
-        batch.rejects.append(Reject(at, records[at], validated.errors[at]))
-        batch.parents[at] = validated.parents(at)
+    if validated.errors:
+        rejected = sorted(validated.errors)
+        refused = zip(rejected, records.several(rejected), strict=True)
+        batch.rejects = [Reject(at, shown, validated.errors[at]) for at, shown in refused]
+        batch.parents = validated.parents(rejected)
     return batch
 
 
@@ -199,7 +205,8 @@ def validate_each(
             positions.append(at)
         else:
             batch.rejects.append(Reject(at, records[at], result))
-            batch.parents[at] = _parents(table, value)
+            for name, key in _parents(table, value):
+                batch.parents.setdefault(name, {})[at] = key
     batch.positions = positions
     return batch
 
@@ -223,9 +230,9 @@ def _row(struct: type[Struct], value: Any) -> Row | None:
         return None
 
 
-def _parents(table: Table, value: Any) -> ParentIds:
-    """The parents that an object names, if they can be ids."""
-    if not isinstance(value, dict):
-        return {}
-    names = [known.name for _, known in table.parents]
-    return {name: key for name in names if is_id(key := value.get(name))}
+def _parents(table: Table, value: Any) -> Iterator[tuple[str, int]]:
+    """(field, id) of the parents that an object names, if they can be ids."""
+    if isinstance(value, dict):
+        for _, known in table.parents:
+            if is_id(key := value.get(known.name)):
+                yield known.name, key

@@ -8,7 +8,7 @@ decides on all other texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -23,6 +23,7 @@ from service.core.rules.fields import (
     ValueRefused,
     kind_of,
     parse_instant,
+    read_instant,
 )
 from service.core.rules.kind import Column, Kind, Reading
 
@@ -131,8 +132,8 @@ class Text(Kind):
 class _TextForm(Kind):
     """A type whose values are texts in statements. Each value has exactly one text."""
 
-    def __init__(self, wire: Any, plain: str, parse: Callable[[str], str] | None = None):
-        self.wire, self._parse = wire, parse or wire.of
+    def __init__(self, wire: Any, plain: str):
+        self.wire = wire
         self._one = re.compile(plain).fullmatch
         self._lines = re.compile(f"(?:{plain}\n)*+").fullmatch
 
@@ -147,7 +148,7 @@ class _TextForm(Kind):
 
     def read(self, text: str) -> Reading:
         try:
-            return self._parse(text), []
+            return self.wire.of(text), []
         except ValueRefused as error:
             return None, [(error.code, str(error))]
 
@@ -168,7 +169,8 @@ class Moment(_TextForm):
     example = "2021-07-27T16:02:08Z"
 
     def __init__(self, *, assume_utc: bool = False) -> None:
-        super().__init__(Instant, _INSTANT, lambda text: parse_instant(text, assume_utc=assume_utc))
+        super().__init__(Instant, _INSTANT)
+        self._assume_utc = assume_utc
 
     @property
     def at_utc(self) -> Kind:
@@ -181,6 +183,10 @@ class Moment(_TextForm):
     def each(self, texts: Column) -> list[str | None]:
         one = self._one
         return [text[:-1] if one(text) else None for text in texts]
+
+    def read(self, text: str) -> Reading:
+        value = read_instant(text, assume_utc=self._assume_utc)
+        return (value, ()) if isinstance(value, Instant) else (None, (value,))
 
     def shown(self, value: Any) -> str:
         return f"{value}Z"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeGuard
 
 from msgspec import Meta, Struct
@@ -37,6 +38,12 @@ class Error(Struct, frozen=True):
     field: str | None
     code: Code
     message: str
+
+
+@lru_cache(maxsize=1024)
+def error_of(field: str, code: Code, message: str) -> Error:
+    """The error of a field. Rejects have few different ones, so equal ones are the same object."""
+    return Error(field, code, f"{field} {message}")
 
 
 NOT_VALIDATED = Error(
@@ -100,33 +107,41 @@ _iso = re.compile(
 ).fullmatch
 
 
-def parse_instant(text: str, *, assume_utc: bool = False) -> Instant:
+def parse_instant(text: str) -> Instant:
     """The Instant of an ISO 8601 text with `Z` or an offset; ValueRefused."""
     if _plain(text):
         return Instant(text[:-1])
+    value = read_instant(text)
+    if isinstance(value, Instant):
+        return value
+    raise ValueRefused(*value)
+
+
+def read_instant(text: str, *, assume_utc: bool = False) -> Instant | Reason:
+    """The Instant of an ISO 8601 text, or what is wrong: an exception takes longer."""
     match = _iso(text)
     if match is None:
-        raise ValueRefused("format", "is not an ISO 8601 datetime such as 2021-07-27T16:02:08Z")
+        return "format", "is not an ISO 8601 datetime such as 2021-07-27T16:02:08Z"
     day, clock, fraction, offset = match.groups()
     if offset is None and not assume_utc:
-        raise ValueRefused("format", "has no offset: add Z for UTC, or an offset such as +02:00")
+        return "format", "has no offset: add Z for UTC, or an offset such as +02:00"
     if fraction and len(fraction) > 7:
-        raise ValueRefused("format", "has more than six decimals: microseconds are the limit")
+        return "format", "has more than six decimals: microseconds are the limit"
     return _to_utc(f"{day}T{clock}{fraction or ''}{offset or 'Z'}")
 
 
-def _to_utc(iso: str) -> Instant:
-    """A well-formed ISO text in UTC; ValueRefused for days that do not exist and other years."""
+def _to_utc(iso: str) -> Instant | Reason:
+    """A well-formed ISO text in UTC, or why not: a day that does not exist, or another year."""
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
-        raise ValueRefused("format", "is no real date and time") from None
+        return "format", "is no real date and time"
     try:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
         moment = datetime.min
     if not EARLIEST <= moment <= LATEST:
-        raise ValueRefused("out_of_range", "must be in the years 1000 to 9999 in UTC")
+        return "out_of_range", "must be in the years 1000 to 9999 in UTC"
     return Instant(moment.isoformat())
 
 

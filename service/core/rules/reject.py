@@ -26,7 +26,7 @@ class Reject(Struct):
     @property
     def reasons(self) -> str:
         """The messages of its errors in one line."""
-        return "; ".join(error.message for error in self.errors)
+        return "; ".join([error.message for error in self.errors])
 
     def clipped(self, first: int = 0) -> Reject:
         """A copy with clipped texts and its position counted from `first`; the record is a dict."""

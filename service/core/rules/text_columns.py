@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from service.core.rules.fields import NOT_VALIDATED, Error, Reason, is_id
@@ -13,6 +13,9 @@ from service.core.rules.kind import Column
 from service.core.tables import Field
 
 log = logging.getLogger("hirebase.core")
+
+Parents = dict[str, dict[int, int]]
+"""The ids of parents that rows name: by field, then by the position of the row."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,12 @@ class ValidatedRows:
     errors: dict[int, list[Error]]
     _parents: dict[str, Sequence[Any]]
 
-    def parents(self, position: int) -> dict[str, int]:
-        """The parents that a row names, by field, if they can be ids."""
-        named = ((name, column[position]) for name, column in self._parents.items())
-        return {name: value for name, value in named if is_id(value)}
+    def parents(self, positions: Iterable[int]) -> Parents:
+        """The parents that these rows name, if they can be ids."""
+        return {
+            name: {at: key for at in positions if is_id(key := column[at])}
+            for name, column in self._parents.items()
+        }
 
 
 def validate(
@@ -44,7 +49,7 @@ def validate(
         [at for at, one in enumerate(singles) if one.rows],
         {at: one.errors[0] for at, one in enumerate(singles) if one.errors},
         {
-            field.name: [one.parents(0).get(field.name) for one in singles]
+            field.name: [one.parents([0]).get(field.name, {}).get(0) for one in singles]
             for field in fields
             if field.references
         },
@@ -104,10 +109,15 @@ def _each_value(
     values = field.kind.each(column)
     unknown = [at for at, value in enumerate(values) if value is None and at not in malformed]
     read = (field.kind.at_utc if assume_utc else field.kind).read
+
+    @cache  # wrong texts repeat
+    def judged(text: str) -> tuple[Any, list[Error]]:
+        value, reasons = read(text) if text else (None, _empty(field))
+        return value, field.errors(reasons)
+
     for at in unknown:
-        text = column[at]
-        values[at], reasons = read(text) if text else (None, _empty(field))
-        if broken := field.errors(reasons):
+        values[at], broken = judged(column[at])
+        if broken:
             errors.setdefault(at, []).extend(broken)
     return values
 

@@ -81,12 +81,7 @@ class Reference:
     @classmethod
     def of(cls, batch: Batch, at: int, field: Field) -> Reference:
         """The reference of a field at this offset."""
-        rejected = {
-            position: parents[field.name]
-            for position, parents in batch.parents.items()
-            if field.name in parents
-        }
-        return cls(at, field, batch.parent_ids(at), rejected)
+        return cls(at, field, batch.parent_ids(at), batch.parents.get(field.name, {}))
 
     @property
     def table(self) -> Table:

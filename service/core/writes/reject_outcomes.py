@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -26,6 +27,7 @@ CODES: tuple[Code, ...] = get_args(Code)
 """In the order of the statement of the summary."""
 LONGEST_REASON = 1000
 MAX_REJECT = 2**63 - 1
+_codes = msgspec.json.Decoder(set[str])
 
 
 class Outcome(Struct):
@@ -102,9 +104,12 @@ async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) 
     chosen: the table, the source and the origin, None for any; limit: the most that are counted.
     """
     pairs = [value for value in chosen for _ in range(2)]
-    ((count, *counts),) = await fetch(SQL["count_by_code"], (*pairs, limit))
-    codes = zip(CODES, counts, strict=True)
-    return {"": count, **{code: int(some) for code, some in codes if int(some or 0)}}
+    counts: Counter[str] = Counter({"": 0})
+    for codes, rejects in await fetch(SQL["count_by_code"], (*pairs, limit)):
+        # A reject may have a code twice, but counts once.
+        for code in ("", *_codes.decode(codes or "[]")):
+            counts[code] += rejects
+    return {code: counts[code] for code in ("", *CODES) if counts[code] or not code}
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:

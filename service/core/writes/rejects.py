@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -37,9 +37,7 @@ async def log_rejects(
 ) -> None:
     """Log rows that were not inserted; a record of a file is logged only once."""
     if rejects:
-        await transaction.insert(
-            REJECTS["insert"], [_reject_row(table, reject, origin) for reject in rejects]
-        )
+        await transaction.insert(REJECTS["insert"], _reject_rows(table, rejects, origin))
 
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:
@@ -50,18 +48,22 @@ async def purge_rejects(transaction: Transaction, days: int) -> int:
     return purged
 
 
-def _reject_row(table: Table, reject: Reject, origin: RejectOrigin) -> Row:
-    record = reject.record
-    text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
-    errors = msgspec.json.encode(reject.errors).decode()
-    name = origin.name[:255]
-    position = origin.lines[reject.position] if origin.lines else reject.position
-    return (
-        origin.source,
-        name,
-        origin.fingerprint,
-        table.name,
-        position,
-        text,
-        errors,
-    )
+def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) -> list[Row]:
+    first = (origin.source, origin.name[:255], origin.fingerprint, table.name)
+    lines = origin.lines
+    return [
+        (
+            *first,
+            lines[reject.position] if lines else reject.position,
+            reject.record if isinstance(reject.record, str) else _json(reject.record),
+            _json(reject.errors),
+        )
+        for reject in rejects
+    ]
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
+_encode = msgspec.json.Encoder().encode

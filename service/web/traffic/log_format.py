@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 from typing import Any, Literal
 
@@ -14,12 +15,16 @@ SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_NUMBERS = logging.getLevelNamesMapping()
+
 
 def configure(level: str, form: Literal["console", "json"]) -> None:
     """Send every log to standard error, as text or as JSON."""
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
+        # Without it, each line below the level is put together before it is dropped.
+        wrapper_class=structlog.make_filtering_bound_logger(_NUMBERS[level.upper()]),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(

@@ -112,13 +112,14 @@ async def test_the_result_links_to_the_rejects_of_each_file(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     job = await begun(client, ALL | {"more.csv": (b"department\n \n", "departments")})
+    await events(client, job)
     await confirm(client, job)
     text = await page(client, job)
     links = [html.unescape(link) for link in re.findall(r'href="(/console/rejects\?[^"]+)"', text)]
     assert len(links) == 3
     listed = [(await client.get(link, headers={"Accept": "text/html"})).text for link in links]
     for page_text, message in zip(
-        listed, ("must not be blank", "job is missing", "department_id 9 "), strict=True
+        listed, ("department is missing", "job is missing", "department_id 9 "), strict=True
     ):
         assert message in page_text
     for at, lines in ((2, ["line", "3"]), (3, ["line", "3", "4"])):

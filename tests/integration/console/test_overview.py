@@ -45,8 +45,9 @@ async def test_an_empty_service_says_what_to_do_first(
     phc = Argon2id(salt=b"x" * 16, length=32, iterations=1, lanes=1, memory_cost=64)
     users = tmp_path / "users"
     hashed = phc.derive_phc_encoded(b"pass")
-    users.write_text(f"eve:reader:{hashed}\nwil:writer:{hashed}\n")
-    async with calling(msgspec.structs.replace(migrated, api_users=users)) as client:
+    users.write_text(f"eve:reader:{hashed}\nwil:reader,writer:{hashed}\n")
+    own = msgspec.structs.replace(migrated, api_users=users, backup_dir=tmp_path)
+    async with calling(own) as client:
         operator = await shown(client)
         assert "Load files : drop the CSV files" in operator
         assert "make a backup" in operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,24 @@ async def test_an_interrupted_load_continues_to_the_same_result(
         if blocks:
             assert "Continued at line" in resumed[-1].notes[0]
         assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("mode", ["reject", "replace"])
+async def test_a_load_in_several_processes_has_the_same_result(
+    database: Database, folder: Folder, mode: Any
+) -> None:
+    folder.write(hired_employees=dirty(400))
+    options = folder.options(on_conflict=mode)
+    alone, expected = await load(database, options), await state(database)
+    await empty(database)
+    options = replace(options, workers=3, processes=2)
+    with pytest.raises(Interrupted):
+        await load(database, options, StopAfter(12))
+    several = await load(database, options)
+    assert outcomes(several) == outcomes(alone)
+    assert await state(database) == expected
+    assert several[-1].rejects_file == alone[-1].rejects_file  # the same content
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -54,15 +54,15 @@ async def parents(database: Database) -> None:
 @pytest.fixture
 def fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment whose validation raises an unexpected error."""
-    parse = fields.parse_instant
+    read = fields.read_instant
 
-    def failing(text: str, **options: Any) -> fields.Instant:
+    def failing(text: str, **options: Any) -> Any:
         if text == FAULT:
             raise ZeroDivisionError
-        return parse(text, **options)
+        return read(text, **options)
 
-    monkeypatch.setattr(fields, "parse_instant", failing)
-    monkeypatch.setattr(field_types, "parse_instant", failing)
+    monkeypatch.setattr(fields, "read_instant", failing)
+    monkeypatch.setattr(field_types, "read_instant", failing)
 
 
 async def post(client: AsyncClient, kind: str, moments: list[str]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -28,17 +27,9 @@ from service.core.writes.parents import LOCKED_ROWS, check_parents
 from service.core.writes.rejects import RejectOrigin
 from tests.support.csv_files import Folder
 from tests.support.hires import add_parents, count, hire
+from tests.support.orphans import ORPHANS, REMOVE, delete_parents
 
 EMPLOYEES = by_path("employees")
-REMOVE = "DELETE FROM departments WHERE id = %s"
-REMOVE_HIRES = "DELETE FROM hired_employees WHERE department_id = %s"
-ADD = "INSERT INTO departments (id, department) VALUES (%s, 'again')"
-ORPHANS = """
-    SELECT COUNT(*) FROM hired_employees AS hires
-    LEFT JOIN departments ON departments.id = hires.department_id
-    LEFT JOIN jobs ON jobs.id = hires.job_id
-    WHERE departments.id IS NULL OR jobs.id IS NULL
-"""
 ORPHAN = (1, "Ana", "2021-07-27T16:02:08", 99, 99)
 SECONDS = 4
 
@@ -205,7 +196,7 @@ async def test_batches_while_parents_are_deleted_leave_no_orphans(
         return written
 
     stop = asyncio.Event()
-    deleting = asyncio.create_task(_delete_parents(filled, stop, outcomes))
+    deleting = asyncio.create_task(delete_parents(filled, stop, outcomes))
     asyncio.get_running_loop().call_later(SECONDS, stop.set)
     written = await asyncio.gather(*(write() for _ in range(3)))
     await deleting
@@ -224,7 +215,7 @@ async def test_a_load_while_parents_are_deleted_leaves_no_orphans(
     file.write_text("".join(lines))
     outcomes: Counter[str] = Counter()
     stop = asyncio.Event()
-    deleting = asyncio.create_task(_delete_parents(filled, stop, outcomes))
+    deleting = asyncio.create_task(delete_parents(filled, stop, outcomes))
     (summary,) = await load(filled, folder.options(files=(str(file),)))
     stop.set()
     await deleting
@@ -233,21 +224,3 @@ async def test_a_load_while_parents_are_deleted_leaves_no_orphans(
     assert stored + outcomes["hires"] + summary.rejected == 1000
     assert outcomes["deleted"]
     assert await count(filled, "rejects") == summary.rejected
-
-
-async def _delete_parents(database: Database, stop: asyncio.Event, outcomes: Counter[str]) -> None:
-    """Delete departments, some with their hires, and add them again; counts what was deleted."""
-    chosen = random.Random(1)
-    while not stop.is_set():
-        number, hires = chosen.randint(1, 8), 0
-        with suppress(ContentionError):
-            async with database.transaction(5) as transaction:
-                if chosen.random() < 0.5:
-                    hires = await transaction.execute(REMOVE_HIRES, (number,))
-                await transaction.execute(REMOVE, (number,))
-            outcomes["deleted"] += 1
-            outcomes["hires"] += hires
-            await asyncio.sleep(0.005)
-            async with database.transaction() as transaction:
-                await transaction.execute(ADD, (number,))
-        await asyncio.sleep(0.005)

@@ -231,7 +231,7 @@ def test_a_number_of_any_size_is_an_error_of_its_own_field(
     validated = batch.from_json(EMPLOYEES, b"[" + bad + b"," + hire()[1:-1] + half + b"]")
     reject = validated.rejects[0]
     assert [(error.field, error.code) for error in reject.errors] == [("job_id", code)]
-    assert (bytes(reject.record), validated.parents[0]) == (bad, {"department_id": 1})
+    assert (bytes(reject.record), validated.parents) == (bad, {"department_id": {0: 1}})
     assert len(validated.rows) == 1
 
 

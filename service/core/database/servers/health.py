@@ -47,14 +47,14 @@ def engine_of(version: str) -> str:
 
 async def health_of_servers(settings: Settings, replicas: Replicas) -> list[ServerHealth]:
     """The servers of MYSQL_HOST, or the embedded one, then those of MYSQL_READ_HOST."""
-    writer, servers = replicas.writer, settings.servers
+    writer = replicas.writer
     position = await _position(writer) if replicas.replicas else None
     if settings.embedded:
         asked = [_used("embedded", writer)]
-    elif len(servers) == 1:
-        asked = [_used(format_address(*servers[0]), writer)]
+    elif not writer.several:
+        asked = [_used(format_address(*settings.servers[0]), writer)]
     else:
-        asked = [_one_of_several(settings, server, writer) for server in servers]
+        asked = [_one_of_several(settings, server, writer) for server in settings.servers]
     asked += [_replica(name, replica, position) for name, replica in replicas.named()]
     return await asyncio.gather(*asked)
 

@@ -1,0 +1,93 @@
+"""Parents that another node deletes while large batches and a load are written: no orphan stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loader.loading.pipeline import load
+from loader.options import Options
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
+from service.core.errors import ContentionError, StaleParentError, UnavailableError
+from service.core.rules import batch
+from service.core.rules.batch import MAX_ROWS
+from service.core.settings import Settings
+from service.core.tables import by_path
+from service.core.writes.ingest import ingest
+from service.core.writes.rejects import RejectOrigin
+from tests.cluster.loaded import in_turn
+from tests.support.clusters import NODES, Cluster
+from tests.support.hires import add_parents, hire
+from tests.support.orphans import ORPHANS, PARENTS, delete_parents
+from tests.support.sizes import sized
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.short, pytest.mark.timeout(600)]
+SECONDS = sized(short=5, full=60)
+LOADED = sized(short=20_000, full=200_000)
+APPLIED_SECONDS = 60
+"""A node applies the rows of another one a little later."""
+USE = "USE hirebase"
+COUNT = (USE, "SELECT COUNT(*) FROM hired_employees")
+RETRIED = (ContentionError, StaleParentError, UnavailableError)
+
+
+async def write(database: Database, stop: asyncio.Event, outcomes: Counter[str]) -> None:
+    """Large batches, one after the other."""
+    rows = [hire(name=f"{at}", department_id=1 + at % PARENTS) for at in range(MAX_ROWS)]
+    validated = batch.from_json(by_path("employees"), msgspec.json.encode(rows))
+    while not stop.is_set():
+        try:
+            verdict = await database.run(
+                lambda transaction: ingest(transaction, validated, RejectOrigin("api", "test"))
+            )
+        except RETRIED:
+            outcomes["refused"] += 1
+        else:
+            outcomes["complete" if verdict.inserted == MAX_ROWS else "with rejects"] += 1
+            outcomes["written"] += verdict.inserted
+
+
+async def load_file(settings: Settings, folder: Path) -> int:
+    """Load hires with ids above those of the batches; the number of rows that were added."""
+    file = folder / "hired_employees.csv"
+    numbers = range(1_000_000_000, 1_000_000_000 + LOADED)
+    lines = [f"{at},Ana,2021-07-27T16:02:08Z,{1 + at % PARENTS},1\n" for at in numbers]
+    file.write_text("".join(lines))
+    async with connect(settings) as database:
+        (summary,) = await load(database, Options(folder, folder, files=(str(file),)))
+    return summary.counts.added
+
+
+async def test_no_orphan_stays_when_parents_are_deleted_on_another_node(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    here, there = in_turn(cluster.settings, 2)
+    outcomes: Counter[str] = Counter()
+    stop = asyncio.Event()
+    async with connect(here) as writer, connect(there) as deleter:
+        await migrate(writer)
+        await add_parents(writer, range(1, PARENTS + 1))
+        asyncio.get_running_loop().call_later(SECONDS, stop.set)
+        loading = asyncio.create_task(load_file(here, tmp_path))
+        await asyncio.gather(
+            delete_parents(deleter, stop, outcomes),
+            *(write(writer, stop, outcomes) for _ in range(2)),
+        )
+        loaded = await loading
+    assert outcomes["deleted"]
+    assert outcomes["complete"]
+    stored = outcomes["written"] + loaded - outcomes["hires"]
+    for node in NODES:
+
+        async def has_all_rows(node: int = node) -> bool:
+            return await cluster.sql(node, *COUNT, seconds=60) == [(stored,)]
+
+        await until(has_all_rows, APPLIED_SECONDS)
+        assert await cluster.sql(node, USE, ORPHANS, seconds=60) == [(0,)]
