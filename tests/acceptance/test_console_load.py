@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from playwright.async_api import FilePayload, Locator, Page, expect
@@ -22,6 +23,10 @@ FILES = {
     "jobs.csv": f"id,job\n{PARENTS}",
     "april.csv": f"id,department\n{PARENTS}",
 }
+
+
+class Rollback(Exception):
+    """Rolls a transaction back."""
 
 
 def items(page: Page) -> Locator:
@@ -84,9 +89,8 @@ async def test_a_file_that_cannot_be_loaded_ends_the_set_and_is_named(
 async def test_files_are_chosen_by_keyboard(page: Page, database: Database) -> None:
     await page.goto("/console/load")
     choosing = page.locator("#file")
-    await choosing.focus()
     async with page.expect_file_chooser() as chooser:
-        await page.keyboard.press("Enter")
+        await choosing.press("Space")
     files: list[FilePayload] = [
         {"name": "jobs.csv", "mimeType": "text/csv", "buffer": content}
         for content in (b"1,Clerk\n", b"2,Baker\n")
@@ -112,10 +116,14 @@ async def test_the_progress_of_each_file_is_on_the_page_of_the_job(
 ) -> None:
     rows = "".join(f"{number},Clerk\n" for number in range(1, 60_001))
     await checked(page, {"departments.csv": PARENTS, "jobs.csv": rows})
-    await page.get_by_role("button", name="Load the good rows").click()
-    state = page.get_by_role("row", name=re.compile("^jobs.csv")).locator("[data-name=state]")
-    await expect(state).to_have_text("running", timeout=20_000)
-    read = page.get_by_role("row", name=re.compile("^jobs.csv")).locator("[data-name=read]")
-    await expect(read).not_to_have_text("0", timeout=20_000)
+    row = page.get_by_role("row", name=re.compile("^jobs.csv"))
+    with suppress(Rollback):
+        async with database.transaction(60) as blocking:
+            # The load waits here, near its end.
+            await blocking.execute("INSERT INTO jobs (id, job) VALUES (60000, 'Mine')")
+            await page.get_by_role("button", name="Load the good rows").click()
+            await expect(row.locator("[data-name=state]")).to_have_text("running", timeout=20_000)
+            await expect(row.locator("[data-name=read]")).not_to_have_text("0", timeout=20_000)
+            raise Rollback
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "jobs") == 60_000
