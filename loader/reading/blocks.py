@@ -44,7 +44,7 @@ def blocks(
 
 
 def arranged(block: Block, layout: CsvLayout) -> Block:
-    """The block with the fields in the order of the table, and with the keys of its records."""
+    """The block with its fields in the order of the table, and its keys."""
     if layout.keyed:
         block.keys = [layout.key(text) for text in block.texts]
     block.records = layout.arrange(block.records)

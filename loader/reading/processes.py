@@ -47,7 +47,7 @@ _files: list[CsvFile] = []
 
 @dataclass(frozen=True)
 class Validated:
-    """What a process returns: where the block ends, its lines and keys, and its batch in parts."""
+    """What a process returns: where the block ends, its lines and keys, and parts of its batch."""
 
     end: Position
     lines: Sequence[int]

@@ -106,8 +106,8 @@ def quoted(text: str, delimiter: str = ",") -> str:
 
 def line_of(delimiter: str, reject: Reject) -> bytes:
     """The line of a reject, with its line end."""
-    reasons = reject.reasons
-    fields = (str(reject.position), quoted(reasons, delimiter), reject.key, reject.record)
+    reasons = quoted(reject.reasons, delimiter)
+    fields = (str(reject.position), reasons, reject.key, reject.record)
     line = delimiter.join(fields).encode()
     if NOT_UTF8 in reasons and any(error.message == NOT_UTF8 for error in reject.errors):
         line = _escaped.sub(_unescape, line)

@@ -43,8 +43,8 @@ def names_in(page: Page) -> Any:
 
 async def test_a_person_is_found_by_name_and_department(page: Page) -> None:
     await page.goto(EMPLOYEES)
-    await page.get_by_label("name", exact=True).fill("An")
-    await page.get_by_label("department", exact=True).fill("departments 2")
+    await page.get_by_label("Name", exact=True).fill("An")
+    await page.get_by_label("Department", exact=True).fill("departments 2")
     await page.get_by_role("button", name="Search").click()
     await expect(names_in(page)).to_have_text(["Ana Silva", "Anton Weiß"])
     assert page.url.endswith("?name=An&department=departments+2")
@@ -185,7 +185,7 @@ async def test_without_scripts_the_page_searches_and_sorts(
     options: dict[str, Any] = {"java_script_enabled": False}
     async with browsers.opened(browser, address, USER, PASSWORD, seen, **options) as page:
         await page.goto(EMPLOYEES)
-        await page.get_by_label("department", exact=True).fill("departments 2")
+        await page.get_by_label("Department", exact=True).fill("departments 2")
         await page.get_by_role("button", name="Search").click()
         await page.get_by_role("link", name="name").click()
         await expect(names_in(page)).to_have_text(["Ana Silva", "Anton Weiß", "Bo =1+1"])

@@ -79,7 +79,7 @@ async def test_the_rows_that_refer_to_a_row_are_counted(
     source = (await api.get("/console/tables/jobs/2", headers=HTML)).text
     (link,) = re.findall(r'href="(/console/tables/employees\?[^"]*)"', source)
     assert link == "/console/tables/employees?job_id=2"
-    assert "job id" in await text(api, link.removeprefix("/console/tables/"))
+    assert "Job id" in await text(api, link.removeprefix("/console/tables/"))
 
 
 async def test_corrections_show_old_and_new_values(api: Client, hired: int) -> None:

@@ -238,8 +238,9 @@ async def test_several_corrections_at_once_insert_each_row_once(
     copy = replaced(file, ("Z,9,", "Z,2,"))
     other = copy.with_name("hired_employees.other.csv")
     other.write_text(f"{copy.read_text()}\n")  # another file with the same rows
-    rule: dict[str, str | int] = {"field": "department_id", "code": "not_found", "from": 9, "to": 2}
-    rule |= {"table": "employees", "source": "loader", "origin": "hired_employees.csv"}
+    rule: dict[str, Any] = {"table": "employees", "source": "loader"}
+    rule["origin"] = "hired_employees.csv"
+    rule |= {"field": "department_id", "code": "not_found", "from": 9, "to": 2}
     *_, reply = await asyncio.gather(
         corrected(database, folder, copy),
         corrected(database, folder, other),

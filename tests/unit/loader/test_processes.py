@@ -57,6 +57,7 @@ def parts(found: Iterator[tuple[Block, Batch]]) -> list[Any]:
     return [
         (
             *(block.start, block.end, list(block.lines), one.received, one.rows),
+            block.keys,
             *(list(one.positions), one.rejects, one.parents, list(one.records.raws)),
         )
         for block, one in found
@@ -102,6 +103,16 @@ def test_other_processes_validate_a_dirty_file_like_one(
     alone = parts(validated(file, file.start))
     assert parts(validated(file, file.start, 2)) == alone
     assert len(alone) > FIRST
+
+
+def test_other_processes_find_the_keys_of_corrected_rejects(tmp_path: Path) -> None:
+    lines = [f"{at},wrong,key{at},{hire(at)}" for at in range(1, 60)]
+    header = "line,errors,reject,id,name,datetime,department_id,job_id"
+    file = hires(tmp_path, "\n".join([header, *lines]).encode())
+    alone = parts(validated(file, file.start))
+    assert parts(validated(file, file.start, 1)) == alone
+    assert len(alone) > FIRST
+    assert "key59" in alone[-1][5]
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -1,18 +1,23 @@
-"""The icons of the console: each that a page names exists, and their license is beside them."""
+"""The icons of the console: those that the pages use, and their license."""
 
 from __future__ import annotations
 
 import tomllib
 from xml.etree import ElementTree
 
-from tests.support.icons import LICENSE, SPRITE, available, named
+from tests.support.icons import LICENSE, SPRITE, available, named, used
 from tests.support.tree import ROOT
 
 
 def test_every_icon_that_a_page_names_exists() -> None:
     assert "menu" in named()
-    missing = named() - available()
-    assert not missing, f"python -m tests.support.icons adds {missing}"
+    missing = named() - available().keys()
+    assert not missing, f"python -m tests.support.icons FOLDER adds {missing}"
+
+
+def test_every_icon_is_used() -> None:
+    unused = available().keys() - used()
+    assert not unused, f"python -m tests.support.icons drops {unused}"
 
 
 def test_the_icons_are_shapes_only() -> None:
