@@ -20,6 +20,8 @@ DEFAULTS = {
     "row_id": "1",
     "reject_id": "1",
     "name": "jobs",
+    "upload_id": "0123456789abcdef",
+    "number": "0",
 }
 
 

