@@ -100,7 +100,9 @@ async def test_files_are_chosen_by_keyboard(page: Page, database: Database) -> N
     await expect(check).to_be_enabled()
     await check.press("Enter")
     await expect(page.get_by_text("This is a preview.")).to_be_visible()
-    await page.get_by_role("button", name="Load the good rows").press("Enter")
+    confirm = page.get_by_role("button", name="Load the good rows")
+    await expect(confirm).to_be_enabled()
+    await confirm.press("Enter")
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "jobs") == 2
 

@@ -10,6 +10,10 @@ onSubmit("#confirm", (form, button) =>
 for (const button of document.querySelectorAll("[data-post]"))
   button.addEventListener("click", () => post(button.dataset.post, "{}", button));
 
+// Until now they were disabled, because without this script they would do nothing.
+for (const button of document.querySelectorAll("#backup button, #confirm button, [data-post]"))
+  button.disabled = false;
+
 /** Show the progress of a job while it is running. */
 function watch(id) {
   const events = new EventSource(`/console/jobs/${id}/events`);
