@@ -21,6 +21,7 @@ import pytest
 
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.rules.fields import MAX_ID
 from service.core.settings import Settings
@@ -32,6 +33,8 @@ from tests.support.serving import serving
 from tests.support.tcp_proxy import Proxy
 
 USER, PASSWORD = "admin", "test-password"
+MANY = 5000
+"""A table with more rows is truncated, because deleting them takes long."""
 # Each test starts an application, so the tests hash with little work. HASHED_WITH is the real cost.
 HASHED_WITH = dict(users.ARGON2)
 users.ARGON2.update(users.Cost(iterations=1, lanes=1, memory_cost=64))
@@ -124,9 +127,20 @@ async def empty(database: Database) -> None:
     """Delete all rows, children first."""
     found = {name for (name,) in await database.fetch("SHOW TABLES")} - {"schema_migrations"}
     parents = [table.name for table in reversed(TABLES)]
+    names = [*sorted(found.difference(parents)), *parents]
     async with database.transaction() as transaction:
-        for name in [*sorted(found.difference(parents)), *parents]:
+        large = [name for name in names if await _is_large(transaction, name)]
+        await transaction.execute("SET SESSION foreign_key_checks = 0")
+        for name in large:
+            await transaction.execute(f"TRUNCATE TABLE {name}")
+        await transaction.execute("SET SESSION foreign_key_checks = 1")
+        for name in names:
             await transaction.execute(f"DELETE FROM {name}")
+
+
+async def _is_large(transaction: Transaction, name: str) -> bool:
+    """Whether it takes less time to truncate a table than to delete its rows."""
+    return bool(await transaction.fetch(f"SELECT 1 FROM {name} LIMIT 1 OFFSET {MANY}"))
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,8 @@ async def test_a_restore_that_is_killed_anywhere_is_continued(
     migrated: Settings, database: Database, client: Client, path: Path
 ) -> None:
     await fill(database)
+    await tidy(database)
+    assert await left(database) == set()
     shown = await engine.definitions_without_ids(database)
     finished = await killed(migrated, path, 0)
     assert finished.code == 0, finished.err

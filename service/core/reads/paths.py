@@ -12,7 +12,7 @@ from service.core.reads.orders import Key
 from service.core.reads.query import Query
 from service.core.tables import ID, Field
 
-SCAN = 10_000
+SCAN = 8_000
 """The most rows that a page reads, and that a filter may leave to be sorted."""
 
 

@@ -46,11 +46,14 @@ class RowEncoder:
 def _encoded(schema: Any, values: list[Any], size: int) -> Iterator[bytes]:
     """An Avro array is its length, its items, and a 0. Only the items are needed."""
     names = [field["name"] for field in schema["items"]["fields"]]
+    # A copy already has room for all the fields, so it does not grow while they are set.
+    empty = dict.fromkeys(names)
     for start in range(0, len(values), size * RECORDS):
-        end = min(start + size * RECORDS, len(values))
-        records = [
-            dict(zip(names, values[at : at + size], strict=True)) for at in range(start, end, size)
-        ]
+        records = []
+        for at in range(start, min(start + size * RECORDS, len(values)), size):
+            record = empty.copy()
+            record.update(zip(names, values[at : at + size], strict=True))
+            records.append(record)
         array = io.BytesIO()
         fastavro.schemaless_writer(array, schema, records)
         yield array.getvalue()[len(write_long(len(records))) : -len(END)]
