@@ -28,6 +28,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 ROWS = 200_000
+KEY = 900_000
+"""A job without an id gets a smaller one."""
 BAD_EVERY = 1000
 BAD_ROWS = 100_000
 MIB = 1 << 20
@@ -126,8 +128,11 @@ async def test_a_load_whose_process_is_killed_is_finished_by_another_and_doubles
 async def test_a_load_of_several_files_that_is_killed_continues_in_its_file(
     service: Service, other: Service, database: Database
 ) -> None:
-    hires = b"".join(b"%d,Ana,2021-01-05T10:00:00Z,1,%d\n" % (n, n % 100) for n in range(1, ROWS))
-    files = [("employees.csv", hires), ("jobs.ndjson", b'{"job": "A"}\n'), ("jobs.csv", b"1,B\n")]
+    hires = b"".join(
+        b"%d,Ana,2021-01-05T10:00:00Z,1,%d\n" % (n, KEY + n % 100) for n in range(1, ROWS)
+    )
+    jobs = b'{"job": "A"}\n', b"%d,B\n" % (KEY + 1)
+    files = [("employees.csv", hires), ("jobs.ndjson", jobs[0]), ("jobs.csv", jobs[1])]
     tables = {0: "employees", 1: "jobs", 2: "jobs", 3: "departments"}
     async with service.client(USER, PASSWORD) as one, other.client(USER, PASSWORD) as two:
         upload_id = await upload(one, *files, ("departments.csv", b"1,Sales\n"))

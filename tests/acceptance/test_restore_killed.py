@@ -76,6 +76,8 @@ async def test_a_restore_that_is_killed_anywhere_is_continued(
         await fill(database)
         old = await contents(database)
         ended = await killed(migrated, path, event)
+        if ended.code == 0 and int(ended.out) < event == events:
+            continue  # seekdb sometimes has fewer events than in the run that was counted
         assert ended.code == KILLED, (event, ended.out, ended.err)
         await until(lambda: is_unguarded(database), UNGUARDED_SECONDS)
         between = await contents(database)
