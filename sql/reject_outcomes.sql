@@ -29,13 +29,19 @@ SELECT reject_id, row_id FROM reject_outcomes WHERE reject_id IN (%s);
 -- name: at_lines
 SELECT id, position FROM rejects WHERE origin_key = %s AND position IN (%s);
 
--- The open rejects of a file or a request that have an error. The error is an object that the
--- errors must contain.
+-- The last of so many rejects of a table after an id, and how many there are.
+-- name: window
+SELECT MAX(id), COUNT(*)
+FROM (SELECT id FROM rejects WHERE table_name = %s AND id > %s ORDER BY id LIMIT %s) AS looked_at;
+
+-- The open rejects of a file or a request that have an error, up to an id. The error is an object
+-- that the errors must contain.
 -- name: of_fault
 SELECT id, record, errors, layout
 FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
     LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
-WHERE reject_id IS NULL AND id > %s AND table_name = %s AND source = %s AND origin = %s
+WHERE reject_id IS NULL AND id > %s AND id <= %s
+    AND table_name = %s AND source = %s AND origin = %s
     AND JSON_CONTAINS(errors, %s) AND CHAR_LENGTH(record) <= %s
 ORDER BY id LIMIT %s;
 
@@ -60,11 +66,13 @@ GROUP BY table_name, source, day
 ORDER BY day, table_name, source;
 
 -- The newest open rejects of a table, a source or an origin, and how many of them have each code.
+-- It looks only at so many rejects, because closed ones and those of others have no limit.
 -- name: count_by_code
 SELECT CAST(JSON_EXTRACT(errors, '$[*].code') AS CHAR) AS codes, COUNT(*)
 FROM (
     SELECT errors FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
-    WHERE reject_id IS NULL AND (%s IS NULL OR table_name = %s)
+    WHERE id >= (SELECT MIN(id) FROM (SELECT id FROM rejects ORDER BY id DESC LIMIT %s) AS latest)
+        AND reject_id IS NULL AND (%s IS NULL OR table_name = %s)
         AND (%s IS NULL OR source = %s) AND (%s IS NULL OR origin = %s)
     ORDER BY id DESC LIMIT %s
 ) AS newest

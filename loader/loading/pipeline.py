@@ -32,7 +32,7 @@ from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 from service.core.writes import merge
 from service.core.writes.checkpoint import Done, Position, exactly_once
-from service.core.writes.corrections.files import Corrections
+from service.core.writes.corrections.files import Corrections, dismiss_repeated
 from service.core.writes.merge import Counts
 from service.core.writes.parents import check_parents
 from service.core.writes.rejects import RejectOrigin
@@ -145,9 +145,8 @@ class Load:
         self._file = file
         self._options = options
         self._table = file.source.table
-        self._log = RejectLog(
-            self._table, RejectOrigin("loader", file.source.short_name, file.fingerprint)
-        )
+        origin = RejectOrigin("loader", file.source.short_name, file.fingerprint)
+        self._log = RejectLog(self._table, origin, file.layout)
         self._done: dict[int, Done] = {}
         self._count = count
         # Each copy of a file that one run loads has its own checkpoint.
@@ -165,7 +164,6 @@ class Load:
         """
         file = self._file
         summary = Summary(self._table, file.source.name)
-        await self._log.put_layout(self._database, file.layout)
         with rejects_file(self._options.rejects_dir, file.source, file.layout) as rejects:
             async with aclosing(self._outcomes(summary)) as outcomes:
                 async for outcome in outcomes:
@@ -239,8 +237,13 @@ class Load:
         counts = await merge.put(transaction, attempt, self._options.on_conflict)
         counts.skipped += corrections.skipped
         await corrections.close(transaction, attempt, self._options.user)
-        rejects = self._file.at_lines(corrections.keyed(attempt.rejects), block)
-        await self._log.put(transaction, rejects, range(block.start.line, block.end.line))
+        rejects = self._file.at_lines(attempt.rejects, block, corrections.key)
+        lines = range(block.start.line, block.end.line)
+        fresh = await self._log.put(transaction, rejects, lines)
+        if corrections.open:
+            repeats = ((reject.position, reject.key) for reject in fresh)
+            fingerprint, user = self._file.fingerprint, self._options.user
+            await dismiss_repeated(transaction, fingerprint, repeats, user)
         received = batch.received
         await self.checkpoint.record(transaction, block.start, received, counts, attempt.rows)
         return Outcome(received, counts, rejects, block.end)

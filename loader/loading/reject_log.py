@@ -14,7 +14,7 @@ from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import SQL
-from service.core.writes.corrections.files import dismiss_repeated, key_of, repeated
+from service.core.writes.corrections.files import key_of, repeated
 from service.core.writes.rejects import REJECTS, RejectOrigin, log_rejects
 from sql import chunks
 
@@ -27,22 +27,22 @@ _errors = msgspec.json.Decoder(list[Error])
 class RejectLog:
     """The rows of the table `rejects` that the last load of one file wrote."""
 
-    def __init__(self, table: Table, origin: RejectOrigin):
+    def __init__(self, table: Table, origin: RejectOrigin, layout: CsvLayout):
         self._table = table
         self._origin = origin
+        self._layout = layout.text
+        self._is_usual = layout.text == ",".join(table.columns)
 
-    async def put_layout(self, database: Database, layout: CsvLayout) -> None:
-        """Log the columns of the file, if they are not the usual ones."""
-        usual = ",".join(self._table.columns)
-        if layout.text != usual:
-            row = (self._origin.fingerprint, layout.text)
-            await database.run(
-                lambda transaction: transaction.execute(REJECTS["insert_layout"], row),
-                idempotent=True,
-            )
+    async def put(
+        self, transaction: Transaction, rejects: Sequence[Reject], lines: range
+    ) -> Sequence[Reject]:
+        """Make the log of these lines equal to `rejects`; equal rows stay, the others are returned.
 
-    async def put(self, transaction: Transaction, rejects: Sequence[Reject], lines: range) -> None:
-        """Make the log of these lines equal to `rejects`; equal rows stay as they are."""
+        The columns of the file are logged with them, if they are not the usual ones.
+        """
+        if rejects and not self._is_usual:
+            row = (self._origin.fingerprint, self._layout)
+            await transaction.execute(REJECTS["insert_layout"], row)
         fresh = rejects
         if logged := {reject.position: reject for reject in await self.fetch(transaction, lines)}:
             equal = {one.position for one in rejects if logged.get(one.position) == one}
@@ -52,8 +52,7 @@ class RejectLog:
             await log_rejects(
                 transaction, self._table, fresh[start : start + STATEMENT], self._origin
             )
-        repeats = ((reject.position, reject.key) for reject in fresh)
-        await dismiss_repeated(transaction, self._origin.fingerprint or "", repeats, "loader")
+        return fresh
 
     def _key(self, line: int) -> str:
         return key_of(self._origin.fingerprint or "", line)

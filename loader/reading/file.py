@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from loader.options import Options
@@ -15,6 +15,10 @@ from service.core.rules.batch import Batch, Records, from_texts
 from service.core.rules.reject import Reject
 from service.core.writes.checkpoint import Position
 from service.core.writes.corrections.files import key_of
+
+
+def _nothing(_position: int) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,18 @@ class CsvFile:
                 reject.errors = [error]
         return batch
 
-    def at_lines(self, rejects: list[Reject], block: Block) -> list[Reject]:
-        """The rejects, each with the line on which its record begins, and its key."""
+    def at_lines(
+        self, rejects: list[Reject], block: Block, repeated: Callable[[int], str] = _nothing
+    ) -> list[Reject]:
+        """The rejects, each with the line on which its record begins, and its key.
+
+        repeated: the key of the reject that a record repeats, by its position; empty without one.
+        """
         placed = ((block.lines[reject.position], reject) for reject in rejects)
         return [
-            Reject(line, one.record, one.errors, one.key or key_of(self.fingerprint, line))
+            Reject(
+                *(line, one.record, one.errors),
+                key=repeated(one.position) or key_of(self.fingerprint, line),
+            )
             for line, one in placed
         ]

@@ -80,7 +80,7 @@ def _in_processes(file: CsvFile, start: Position, processes: int) -> Iterator[tu
             yield from _handed_over(file, content, start, pool, processes * AHEAD)
     except BrokenProcessPool as error:
         # The pool ends the others by SIGTERM, which is blocked. One of them may wait for a lock
-        # that the ended one held.
+        # that the ended one held. The loader starts no other processes.
         for process in multiprocessing.active_children():
             process.kill()
         raise StoppedError(ENDED) from error
@@ -102,6 +102,8 @@ def _handed_over(
         piece, future = handed.popleft()
         found = future.result()
         if not pieces.confirm(piece, found.end):
+            for _, unwanted in handed:
+                unwanted.cancel()
             handed.clear()
         file.source.check_unchanged(file.version)
         if found.lines:

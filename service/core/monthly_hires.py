@@ -1,4 +1,4 @@
-"""The hires of the latest months, counted along an index, at most so many of them."""
+"""The hires of the latest months, counted along an index until there are enough of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.core.database.replication.limits import Fetch
 
 SQL = sql.statements("reports")
 MONTHS = 12
-COUNTED = 1_000_000
+COUNTED = 300_000
 """No further month is counted once the later ones have so many hires."""
 
 

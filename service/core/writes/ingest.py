@@ -44,8 +44,7 @@ async def ingest(
 
     pending: the parents that a dry run takes as written.
     """
-    is_whole = len(validated.rows) == validated.received
-    if is_whole and not dry_run and (keys := await insert.insert_whole(transaction, validated)):
+    if not dry_run and (keys := await insert.insert_whole(transaction, validated)):
         return Verdict(validated.received, len(keys), list(keys), [])
     # A copy, because after a deadlock this runs again, and then other parents may exist.
     batch = copy(validated)

@@ -19,9 +19,8 @@ async def insert_whole(transaction: Transaction, batch: Batch) -> Sequence[int]:
     The server checks the parents. A statement that fails undoes only itself, so that the batch can
     be written row by row in the same transaction.
     """
-    if batch.rejects or len(batch.rows) >= min(
-        parents.LOCKED_ROWS, _rows_of_statement(batch.table)
-    ):
+    small = min(parents.LOCKED_ROWS, _rows_of_statement(batch.table))
+    if len(batch.rows) < batch.received or len(batch.rows) >= small:
         return ()
     try:
         return await transaction.insert_new(batch.table.sql["insert"], batch.rows)

@@ -26,6 +26,8 @@ SQL = sql.statements("reject_outcomes")
 CODES: tuple[Code, ...] = get_args(Code)
 """In the order of the statement of the summary."""
 LONGEST_REASON = 1000
+LOOKED_AT = 100_000
+"""The latest rejects, open or closed, among which open ones are counted by code."""
 MAX_REJECT = 2**63 - 1
 _codes = msgspec.json.Decoder(set[str])
 
@@ -99,13 +101,13 @@ async def summary(fetch: Fetch) -> Summary:
 
 
 async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) -> dict[str, int]:
-    """How many of the newest open rejects have each code; "" counts all of them.
+    """How many open rejects have each code, among the LOOKED_AT latest rejects; "" counts all.
 
     chosen: the table, the source and the origin, None for any; limit: the most that are counted.
     """
     pairs = [value for value in chosen for _ in range(2)]
     counts: Counter[str] = Counter({"": 0})
-    for codes, rejects in await fetch(SQL["count_by_code"], (*pairs, limit)):
+    for codes, rejects in await fetch(SQL["count_by_code"], (LOOKED_AT, *pairs, limit)):
         # A reject may have a code twice, but counts once.
         for code in ("", *_codes.decode(codes or "[]")):
             counts[code] += rejects

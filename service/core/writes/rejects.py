@@ -43,7 +43,7 @@ async def log_rejects(
 async def purge_rejects(transaction: Transaction, days: int) -> int:
     """Delete some rejects older than `days`, except those of unfinished loads; their number."""
     purged = await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGE_LIMIT))
-    if purged:
+    if purged < REJECTS_PURGE_LIMIT:  # the last part of a purge
         await transaction.execute(REJECTS["purge_layouts"])
     return purged
 

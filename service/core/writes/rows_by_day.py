@@ -1,7 +1,8 @@
 """Counts the rows that come in, by day, way and user. Writes never wait for it.
 
 A process counts in memory and adds its counts to the table every few seconds, and at its end. So
-the table is close, but a kill -9 loses the last seconds.
+the table is close: a kill -9 loses the last seconds, and after a COMMIT without an answer they may
+count twice.
 """
 
 from __future__ import annotations
@@ -45,19 +46,18 @@ class RowCounts:
 
     def __init__(self, database: Database):
         self._database = database
-        self._added: Counter[tuple[str, str, str]] = Counter()
+        self._added: Counter[tuple[str, str, str, str]] = Counter()
 
     def add(self, source: Way, user: str, table: Table, rows: int) -> None:
         """Count rows that are committed; user: "" if that is not known."""
         if rows > 0:
-            self._added[source, user[:255], table.name] += rows
+            self._added[_today(), source, user[:255], table.name] += rows
 
     async def flush(self) -> None:
         """Add the counts to the table. If that fails, they stay for the next time."""
         counted, self._added = self._added, Counter()
-        day = _today()
         # In the order of the primary key: so two processes cannot wait for each other.
-        rows = [(day, *key, counted[key]) for key in sorted(counted)]
+        rows = [(*key, counted[key]) for key in sorted(counted)]
         try:
             if rows:
                 await self._database.run(

@@ -116,3 +116,19 @@ async def test_an_invalid_number_of_days_stops_the_start(migrated: Settings) -> 
     assert ended.code != 0
     assert "REJECTS_DAYS" in ended.err
     assert migrated.rejects_days == 90
+
+
+async def test_the_columns_of_a_file_are_kept_as_long_as_its_rejects(
+    database: Database, folder: Folder
+) -> None:
+    """Without them, its records would be read in the order of the table."""
+    columns = "id,name,datetime,job_id,department_id"
+    good, bad = "1,Ana,2021-01-01T00:00:00Z,1,2", "2,,2021-01-01T00:00:00Z,1,2"
+    for lines, kept in ([columns, good], []), ([columns, good, bad], [(columns,)]):
+        folder.write(hired_employees=lines)
+        await load(database, folder.options())
+        assert await purge(database, 1) == 0
+        assert await database.fetch("SELECT layout FROM reject_layouts") == kept
+    await age(database, 2)
+    assert await purge(database, 1) == 1
+    assert await database.fetch("SELECT layout FROM reject_layouts") == []

@@ -213,7 +213,7 @@ async def test_an_interrupted_load_closes_each_reject_once(
     good[100] = good[100].replace("Z,2,", "Z,8,")
     copy = file.with_name("hired_employees.corrected.csv")
     copy.write_text("\n".join([*good, ""]))
-    options = folder.options(files=(str(copy),), workers=1)
+    options = folder.options(files=(str(copy),), workers=1, user="ana")
     with pytest.raises(Interrupted):
         await load(database, options, StopAfter(1))
     (summary,) = await load(database, options)
@@ -224,9 +224,10 @@ async def test_an_interrupted_load_closes_each_reject_once(
     assert line.endswith(good[100].partition(",")[2].partition(",")[2].partition(",")[2])
     assert good[100].split(",")[-6] in line
     found = (await states(database)).items()
-    closed = [place for place, (state, *_) in found if state == "corrected"]
-    assert len(closed) == count - 1
-    assert [state for (name, _), (state, *_) in found if name == copy.name] == ["dismissed"]
+    closed = [user for _, (state, user, _) in found if state == "corrected"]
+    assert closed == ["ana"] * (count - 1)
+    dismissed = [outcome[:2] for (name, _), outcome in found if name == copy.name]
+    assert dismissed == [("dismissed", "ana")]
 
 
 @pytest.mark.usefixtures("small_blocks")

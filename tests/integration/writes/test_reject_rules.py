@@ -52,23 +52,24 @@ async def test_one_rule_corrects_the_same_fault(
 ) -> None:
     lines = [line_of(1), *(line_of(at, department="two") for at in (2, 3, 4))]
     lines += [line_of(5, department="three"), line_of(6, department="two", job=9)]
-    lines += ['7,"Ana, 7",2021-01-01T00:00:00Z, two ,1']
+    lines += ['7,"Ana, 7",2021-01-01T00:00:00Z, two ,1', line_of(1, department="two")]
     await loaded(database, tmp_path, lines)
     preview = await correct_all(api, query="?dry_run=true")
-    assert (preview["matched"], preview["corrected"], preview["failed"]) == (5, 4, 1)
-    assert await open_lines(api) == [2, 3, 4, 5, 6, 7]
+    assert (preview["matched"], preview["corrected"], preview["failed"]) == (6, 4, 2)
+    assert await open_lines(api) == [2, 3, 4, 5, 6, 7, 8]
     done = await correct_all(api)
     assert done == preview
-    (failure,) = done["failures"]
-    assert codes(failure) == {("job_id", "not_found")}
-    assert await open_lines(api) == [5, 6]
+    job, key = done["failures"]
+    assert codes(job) == {("job_id", "not_found")}
+    assert codes(key) == {("id", "duplicate")}
+    assert await open_lines(api) == [5, 6, 8]
     assert sorted(await names(database)) == [1, 2, 3, 4, 7]
     corrected = (await api.get("/rejects?state=corrected")).json()["rows"]
     assert {(row["closed_by"], row["row_id"]) for row in corrected} == {
         ("admin", key) for key in (2, 3, 4, 7)
     }
     again = await correct_all(api)
-    assert (again["matched"], again["corrected"], again["failed"]) == (1, 0, 1)
+    assert (again["matched"], again["corrected"], again["failed"]) == (2, 0, 2)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,20 @@ async def test_a_call_is_bounded_and_continues(
     assert sum(corrected) == 20
     assert max(corrected) == 4
     assert await open_lines(api) == list(range(3, 31, 3))
+
+
+async def test_rejects_of_other_files_are_looked_at_too(
+    api: Client, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a call takes a limited time, wherever the rejects of its file are."""
+    monkeypatch.setattr(rules, "LOOKED_AT", 6)
+    for _ in range(8):
+        await api.post("/employees", json={"name": "Ana"})
+    await loaded(database, tmp_path, [line_of(1, department="two")])
+    first = await correct_all(api, after=0)
+    assert (first["matched"], first["corrected"]) == (0, 0)
+    second = await correct_all(api, after=first["next"])
+    assert (second["matched"], second["corrected"], second["next"]) == (1, 1, None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.reading.splitter import Splitter
 from service.core.tables import by_path
+from service.core.writes.checkpoint import Position
 from service.core.writes.corrections.records import fields_of, first_fields
 
 JOBS = by_path("jobs")
@@ -26,6 +28,20 @@ def test_a_line_of_csv_has_the_fields_that_were_written(cells: list[str], delimi
     layout = f"job{delimiter}id"
     expected = {"id": cells[1], "job": cells[0]}
     assert fields_of(JOBS, "loader", text.getvalue(), layout) == expected
+
+
+@given(st.text(st.sampled_from('"ab, \t'), max_size=12))
+def test_a_line_has_the_fields_that_the_loader_read_or_none(line: str) -> None:
+    data = f"{line}\n".encode()
+    block = Splitter(",").split(data, Position(), last=True, longest=True)
+    found = fields_of(JOBS, "loader", line)
+    if found is not None:
+        assert [list(found.values())] == [list(record) for record in block.records]
+
+
+def test_a_quoted_field_after_a_blank_has_no_quotes() -> None:
+    assert fields_of(JOBS, "loader", '1, "Cook"') == {"id": "1", "job": "Cook"}
+    assert fields_of(JOBS, "loader", '1,\t"Cook"') is None
 
 
 @pytest.mark.parametrize(

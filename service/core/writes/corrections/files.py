@@ -15,7 +15,6 @@ from msgspec import Struct
 import sql
 from service.core.database.statements import Transaction
 from service.core.rules.batch import Batch, Row
-from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes import merge
 from service.core.writes.reject_outcomes import SQL
@@ -78,12 +77,6 @@ class Corrections:
                 named[key] = Named(reject.id, closed=True)
         _remove(batch, closed)
         return cls(found, len(closed))
-
-    def keyed(self, rejects: Iterable[Reject]) -> list[Reject]:
-        """Rejects with the key of the open reject that they repeat."""
-        return [
-            Reject(one.position, one.record, one.errors, self.key(one.position)) for one in rejects
-        ]
 
     def key(self, position: int) -> str:
         """The key of the open reject that a record names; empty without one."""

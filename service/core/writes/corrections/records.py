@@ -11,6 +11,7 @@ from service.core.rules.raw_json import decode_value
 from service.core.tables import Table
 
 _delimiter = re.compile(r"\W").search
+_tab_and_quote = re.compile(r"[ \t]*\t[ \t]*\"").match
 
 
 def fields_of(
@@ -43,9 +44,13 @@ def _names_and_cells(table: Table, record: str, layout: str | None) -> tuple[lis
     header = layout or ",".join(table.columns)
     found = _delimiter(header)
     delimiter = found[0] if found else ","
+    text = io.StringIO(record, newline="")
     try:
-        rows = list(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True))
+        rows = list(csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:
         rows = []
-    cells = rows[0] if len(rows) == 1 else []
-    return header.split(delimiter), [cell.strip(" \t") for cell in cells]
+    cells = [cell.strip(" \t") for cell in rows[0]] if len(rows) == 1 else []
+    # The loader takes a quote after a tab as the beginning of a field, and csv does not.
+    if any(_tab_and_quote(cell) for row in rows for cell in row):
+        cells = []
+    return header.split(delimiter), cells

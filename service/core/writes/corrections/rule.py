@@ -16,14 +16,14 @@ from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
 from service.core.writes.insert import insert
-from service.core.writes.merge import put
+from service.core.writes.merge import decide, find_among, put
 from service.core.writes.parents import check_parents
 from service.core.writes.reject_outcomes import SQL
 
 MATCHED = 500
 """The most rejects that one call corrects."""
 LOOKED_AT = 20_000
-"""The most rejects that one call looks at."""
+"""The most rejects of a table that one call looks at, whatever their file and their state."""
 FETCHED = 500
 LONGEST = 4096
 """Characters of a record. A longer one is not looked at."""
@@ -86,6 +86,9 @@ async def correct_all(
     await check_parents(transaction, batch)
     if not dry_run:
         await _write(transaction, batch, list(found), rule, user)
+    elif rule.source == "loader":
+        old = await find_among(transaction, table, [row[0] for row in batch.rows])
+        batch.reject(decide(batch.rows, old, "reject").refused)
     keys = list(found)
     failures = [StillWrong(keys[one.position], one.errors) for one in batch.rejects]
     corrected = len(found) - len(failures)
@@ -107,20 +110,20 @@ async def _matching(
     """The fields of the open rejects with the fault by id, and the id to continue after."""
     fault = msgspec.json.encode({"field": rule.field, "code": rule.code}).decode()
     chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
+    window = (table.name, rule.after, LOOKED_AT)
+    ((end, looked_at),) = await transaction.fetch(SQL["window"], window)
     found: dict[int, Fields] = {}
-    after, looked_at = rule.after, 0
-    while looked_at < LOOKED_AT:
-        rows = await transaction.fetch(SQL["of_fault"], (after, *chosen, FETCHED))
+    after, more = rule.after, bool(looked_at)
+    while more:
+        rows = await transaction.fetch(SQL["of_fault"], (after, end, *chosen, FETCHED))
         for after, record, errors, layout in rows:
             fields = fields_of(table, rule.source, record, layout)
             if fields is not None and _has_value(rule, fields.get(rule.field)):
                 found[after] = _typed(table, rule, fields, errors)
             if len(found) == MATCHED:
                 return found, after
-        looked_at += len(rows)
-        if len(rows) < FETCHED:
-            return found, None
-    return found, after
+        more = len(rows) == FETCHED
+    return found, end if looked_at == LOOKED_AT else None
 
 
 def _has_value(rule: Rule, value: Any) -> bool:
@@ -156,7 +159,7 @@ async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[in
 
 
 def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) -> Batch:
-    """The records with the right value, judged as they were when they were rejected."""
+    """The records with the right value, judged as they were, but without `--assume-utc`."""
     if rule.source == "loader":
         texts = [[*({**one, field.name: _text(rule.to)}).values()] for one in records]
         return from_texts(table, texts)
