@@ -80,14 +80,16 @@ async def company(
     await engine.create_database(own)
     variables = engine.environment(own)
     service = await Service.started(where=str(where), **variables)
-    async with service.client(USER, PASSWORD) as client:
-        company = Company(where, variables, client)
-        finished = await company.load(**PARENTS)
-        assert finished.code == 0, finished.err
-        assert f"No file for contracts in {company.data}" in finished.out
-        yield company
-    await service.end()
-    await engine.drop_database(own)
+    try:
+        async with service.client(USER, PASSWORD) as client:
+            company = Company(where, variables, client)
+            finished = await company.load(**PARENTS)
+            assert finished.code == 0, finished.err
+            assert f"No file for contracts in {company.data}" in finished.out
+            yield company
+    finally:
+        await service.end()
+        await engine.drop_database(own)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.web.console.file_batches import LONGEST
-from service.web.console.jobs import SILENT_SECONDS
+from service.web.console.jobs import SILENT_SECONDS, token
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
-from tests.support.console import UPLOAD, age_jobs, begin, events, start, upload
+from tests.support.console import age_jobs, begin, events, start, upload
 from tests.support.hires import count
 from tests.support.processes import peak, resident
 from tests.support.program import Service
@@ -256,7 +256,9 @@ async def test_a_full_disk_during_an_upload_is_507_and_leaves_no_folder(
     before = set(folder.glob("*"))
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (MIB, MIB))
     async with service.client(USER, PASSWORD) as client:
-        reply = await client.post(UPLOAD, content=b"x" * 2 * MIB)
+        reply = await client.post(
+            f"/console/uploads/{token()}/0?name=j.csv", content=b"x" * 2 * MIB
+        )
         assert reply.status_code == 507
         assert "Make room" in reply.json()["detail"]
         assert set(folder.glob("*")) == before

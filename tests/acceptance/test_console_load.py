@@ -65,7 +65,9 @@ async def test_a_user_says_which_table_a_file_is_for_and_removes_another(
     await expect(unknown).to_contain_text("Neither its name nor its header")
     await page.get_by_role("button", name="Remove b.csv").click()
     await page.get_by_role("button", name="Check the files").click()
-    assert "/console/load" in page.url  # the browser asks for the table first
+    # The browser asks for the table first.
+    await expect(unknown.get_by_label("Table")).to_be_focused()
+    assert page.url.endswith("/console/load")
     await unknown.get_by_label("Table").select_option("departments")
     await expect(items(page).first).to_contain_text("Into departments, as you chose.")
     await page.get_by_role("button", name="Check the files").click()

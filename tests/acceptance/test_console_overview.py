@@ -48,7 +48,9 @@ async def test_the_rows_of_today_are_shown_by_way_and_user(page: Page, filled: D
     await expect(today.get_by_role("listitem").filter(has_text="Loader")).to_contain_text(
         "1,929 employees"
     )
-    await expect(today.get_by_role("listitem").filter(has_text="Restores")).to_contain_text("1")
+    await expect(today.get_by_role("listitem").filter(has_text="Restores")).to_contain_text(
+        "1 employees"
+    )
     # The service adds its counts every few seconds.
     api = today.get_by_role("listitem").filter(has_text=f"API, {USER}")
     for _ in range(10):

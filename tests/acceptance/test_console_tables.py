@@ -162,6 +162,7 @@ async def test_a_row_is_deleted_and_keeps_its_history(page: Page, database: Data
     await page.goto(f"{EMPLOYEES}/3")
     await page.get_by_role("button", name="Delete the row").click()
     await page.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
     assert 3 in await names(database)
     await _delete(page)
     await expect(page.get_by_text(f"{USER} deleted this row")).to_be_visible()

@@ -23,7 +23,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from tests.support import engine, program
 from tests.support.csv_files import until_blocks_are_in
-from tests.support.processes import read, validators_of
+from tests.support.processes import have_ended, started_validators
 from tests.support.servers import Embedded, Server
 from tests.support.sizes import sized
 from tests.support.waiting import until
@@ -196,20 +196,13 @@ async def test_a_loader_with_several_processes_continues(
     await loader.reset()
     process = await loader.start()
 
-    async def has_started() -> bool:
-        return len(validators_of(process.pid)) == 2
-
-    await until(has_started, 30)
-    validators = validators_of(process.pid)
+    validators = await started_validators(process.pid, 30)
     os.kill(process.pid if victim == "loader" else validators[0], signal.SIGKILL)
     _, error = await process.communicate()
-    if victim == "validator":
-        assert (process.returncode, error.decode()) == (1, f"loader: {ENDED}\n")
+    expected = (1, f"loader: {ENDED}\n") if victim == "validator" else (-signal.SIGKILL, "")
+    assert (process.returncode, error.decode()) == expected
 
-    async def have_ended() -> bool:
-        return not any(read(pid, "cmdline") for pid in validators)
-
-    await until(have_ended, 10)
+    await until(lambda: have_ended(validators), 10)
     assert await loader.finish() == undisturbed
 
 

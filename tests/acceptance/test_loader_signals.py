@@ -13,8 +13,7 @@ import pytest
 from service.core.database.transactions import Database
 from tests.support import program
 from tests.support.csv_files import until_blocks_are_in
-from tests.support.processes import read, validators_of
-from tests.support.waiting import until
+from tests.support.processes import have_ended, started_validators
 
 
 async def stop(loading: asyncio.subprocess.Process, number: signal.Signals) -> None:
@@ -87,14 +86,10 @@ async def test_one_signal_to_all_processes_stops_a_load_with_several(
     jobs.write_text("".join(f"{at},Clerk\n" for at in range(1, 1_000_000)))
     loading = await program.start("loader", "--json", "--workers", "4", str(jobs), **variables)
 
-    async def has_started() -> bool:
-        return len(validators_of(loading.pid)) == 2
-
-    await until(has_started, 60)
-    validators = validators_of(loading.pid)
+    validators = await started_validators(loading.pid, 60)
     os.killpg(loading.pid, number)
     async with asyncio.timeout(20):
         _, error = await loading.communicate()
     assert loading.returncode == 1
     assert error == b"loader: stopped. Run the same command again to continue.\n"
-    assert not any(read(pid, "cmdline") for pid in validators)
+    assert await have_ended(validators)

@@ -76,9 +76,9 @@ async def test_a_restore_that_is_killed_anywhere_is_continued(
         await fill(database)
         old = await contents(database)
         ended = await killed(migrated, path, event)
-        if ended.code == 0 and int(ended.out) < event == events:
-            continue  # seekdb sometimes has fewer events than in the run that was counted
-        assert ended.code == KILLED, (event, ended.out, ended.err)
+        # seekdb sometimes has fewer events than in the run that was counted.
+        too_few = database.embedded and ended.code == 0 and int(ended.out) < event == events
+        assert ended.code == KILLED or too_few, (event, ended.out, ended.err)
         await until(lambda: is_unguarded(database), UNGUARDED_SECONDS)
         between = await contents(database)
         assert between in (old, new), event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncGenerator
 
@@ -10,7 +11,9 @@ import aiomysql
 from service.core.backups.preview import preview
 from service.core.backups.restore import restore
 from service.core.database.transactions import Database
+from service.core.settings import Settings
 from tests.benchmarks import hires
+from tests.benchmarks.batches import empty
 from tests.benchmarks.figures import Figure, beside, seconds_of, single
 from tests.benchmarks.hires import EMPLOYEES, INSERT, STEP, Row
 from tests.support import engine
@@ -21,23 +24,24 @@ RUNS = 3
 async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
     """All figures of this module, on the server at `url`."""
     number, runs = (hires.SHORT, 1) if short else (hires.NUMBER, RUNS)
-    async with hires.stored(engine.settings(url, "bench_restores"), number) as database:
+    settings = engine.settings(url, "bench_restores")
+    async with hires.stored(settings, number) as database:
         content = await hires.backup_of(database)
-        for figure in await _into_an_empty_table(database, content, number, runs):
+        for figure in await _into_an_empty_table(settings, database, content, number, runs):
             yield figure
         for figure in await _over_the_same_rows(database, content, number, runs):
             yield figure
 
 
 async def _into_an_empty_table(
-    database: Database, content: bytes, number: int, runs: int
+    settings: Settings, database: Database, content: bytes, number: int, runs: int
 ) -> list[Figure]:
     values = hires.rows(1, number)
     ours, bare, dry = [], [], []
     for _ in range(runs):
-        await _empty(database)
+        await asyncio.to_thread(empty, settings)
         bare.append(number / await seconds_of(_executemany(database, values)))
-        await _empty(database)
+        await asyncio.to_thread(empty, settings)
         dry.append(number / await seconds_of(_try(database, content)))
         ours.append(number / await seconds_of(_put_back(database, content)))
     return [
@@ -75,13 +79,6 @@ def _dry_run(name: str, rates: list[float], restores: list[float]) -> Figure:
         floor_name="the restore",
         wanted="the same order of time",
     )
-
-
-async def _empty(database: Database) -> None:
-    async with database.transaction(600) as transaction:
-        await transaction.execute("SET FOREIGN_KEY_CHECKS = 0")
-        await transaction.execute("TRUNCATE TABLE hired_employees")
-        await transaction.execute("SET FOREIGN_KEY_CHECKS = 1")
 
 
 async def _executemany(database: Database, values: list[Row]) -> None:

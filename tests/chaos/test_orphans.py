@@ -14,15 +14,13 @@ from service.core.rules.batch import MAX_ROWS
 from tests.support import engine, program
 from tests.support.hires import count, hire
 from tests.support.load import SUCCESS, paced, report, request, started
-from tests.support.orphans import ORPHANS, PARENTS, delete_parents
+from tests.support.orphans import ORPHANS, PARENTS, delete_parents, write_hires
 from tests.support.servers import Server
 from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 SECONDS = sized(short=8, full=120)
 LOADED = sized(short=40_000, full=1_000_000)
-FIRST = 1_000_000_000
-"""The ids of the load are above those of the batches."""
 
 
 def posted() -> bytes:
@@ -32,10 +30,7 @@ def posted() -> bytes:
 
 async def load(server: Server, folder: Path) -> int:
     """Load hires with the loader's own process; the number of rows that were added."""
-    file = folder / "hired_employees.csv"
-    with file.open("w") as lines:
-        for at in range(FIRST, FIRST + LOADED):
-            lines.write(f"{at},Ana,2021-07-27T16:02:08Z,{1 + at % PARENTS},1\n")
+    file = write_hires(folder, LOADED)
     options = ("--json", "--rejects-dir", str(folder / "rejects"), str(file))
     ended = await program.run("loader", *options, **engine.environment(server.settings))
     assert ended.code == 0, ended.err

@@ -24,7 +24,7 @@ from service.core.writes.rejects import RejectOrigin
 from tests.cluster.loaded import in_turn
 from tests.support.clusters import NODES, Cluster
 from tests.support.hires import add_parents, hire
-from tests.support.orphans import ORPHANS, PARENTS, delete_parents
+from tests.support.orphans import ORPHANS, PARENTS, delete_parents, write_hires
 from tests.support.sizes import sized
 from tests.support.waiting import until
 
@@ -55,11 +55,8 @@ async def write(database: Database, stop: asyncio.Event, outcomes: Counter[str])
 
 
 async def load_file(settings: Settings, folder: Path) -> int:
-    """Load hires with ids above those of the batches; the number of rows that were added."""
-    file = folder / "hired_employees.csv"
-    numbers = range(1_000_000_000, 1_000_000_000 + LOADED)
-    lines = [f"{at},Ana,2021-07-27T16:02:08Z,{1 + at % PARENTS},1\n" for at in numbers]
-    file.write_text("".join(lines))
+    """Load hires; the number of rows that were added."""
+    file = write_hires(folder, LOADED)
     async with connect(settings) as database:
         (summary,) = await load(database, Options(folder, folder, files=(str(file),)))
     return summary.counts.added
@@ -83,6 +80,7 @@ async def test_no_orphan_stays_when_parents_are_deleted_on_another_node(
         loaded = await loading
     assert outcomes["deleted"]
     assert outcomes["complete"]
+    assert loaded
     stored = outcomes["written"] + loaded - outcomes["hires"]
     for node in NODES:
 

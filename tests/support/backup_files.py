@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -85,6 +86,12 @@ def zip_file(files: dict[Table, bytes]) -> bytes:
     manifest = Manifest(PROGRAM, 1, MOMENT, "deflate", parts)
     out += archive.begin(MANIFEST) + archive.data(msgspec.json.encode(manifest))
     return bytes(out + archive.end()[0] + archive.finish())
+
+
+async def unannounced() -> AsyncIterator[bytes]:
+    """A body of 103,000 bytes, which it does not announce: no backup."""
+    for _ in range(103):
+        yield bytes(1000)
 
 
 def verified(content: bytes) -> Verification:

@@ -6,9 +6,10 @@ from typing import Any
 
 from service.core.database.transactions import Database
 from service.core.rules.batch import Batch
-from service.core.tables import TABLES, children
+from service.core.tables import TABLES, by_path, children
 
 MOMENT = "2021-07-27T16:02:08Z"
+EMPLOYEES = by_path("employees")
 PARENTS = [table for table in TABLES if children(table)]
 
 
@@ -23,6 +24,13 @@ async def add_parents(database: Database, ids: range) -> None:
         for table in PARENTS:
             rows = [(number, f"{table.path} {number}") for number in ids]
             await transaction.insert(table.sql["insert_with_id"], rows)
+
+
+async def add_hire_7(database: Database, name: str = "Ana") -> None:
+    """A hire with the id 7, in department 1 with job 2."""
+    async with database.transaction() as transaction:
+        row = (7, name, MOMENT.removesuffix("Z"), 1, 2)
+        await transaction.insert(EMPLOYEES.sql["insert_with_id"], [row])
 
 
 async def count(database: Database, table: str) -> int:

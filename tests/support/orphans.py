@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 from service.core.database.transactions import Database
 from service.core.errors import ContentionError
@@ -20,9 +21,19 @@ ORPHANS = """
     WHERE departments.id IS NULL OR jobs.id IS NULL
 """
 PARENTS = 8
+FIRST = 1_000_000_000
 PAUSE = 0.005
 SECONDS = 60
 """Longer than a lock wait, so that a busy machine ends no deletion at its COMMIT."""
+
+
+def write_hires(folder: Path, count: int) -> Path:
+    """A file of so many hires, with ids above those that batches get."""
+    path = folder / "hired_employees.csv"
+    with path.open("w") as file:
+        for at in range(FIRST, FIRST + count):
+            file.write(f"{at},Ana,2021-07-27T16:02:08Z,{1 + at % PARENTS},1\n")
+    return path
 
 
 async def delete_parents(database: Database, stop: asyncio.Event, outcomes: Counter[str]) -> None:

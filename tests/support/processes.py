@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.waiting import until
+
 PROC = Path("/proc")
 READY_SECONDS = 90
 
@@ -82,6 +84,21 @@ def children(pid: int) -> list[int]:
 def validators_of(loader: int) -> list[int]:
     """The processes that validate rows for a loader."""
     return [pid for pid in children(loader) if "spawn_main" in read(pid, "cmdline")]
+
+
+async def started_validators(loader: int, seconds: float) -> list[int]:
+    """The two validators of a loader with four workers, as soon as both run."""
+
+    async def have_started() -> bool:
+        return len(validators_of(loader)) == 2
+
+    await until(have_started, seconds)
+    return validators_of(loader)
+
+
+async def have_ended(pids: list[int]) -> bool:
+    """Whether none of these processes runs."""
+    return not any(read(pid, "cmdline") for pid in pids)
 
 
 def open_files(pid: int) -> list[str]:

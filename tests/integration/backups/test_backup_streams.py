@@ -20,7 +20,7 @@ from service.core.database.transactions import Database
 from service.core.rules.avro_records import validate
 from service.core.settings import Settings, Size
 from service.web.app import create_app
-from tests.support.backup_files import JOBS, records
+from tests.support.backup_files import JOBS, records, unannounced
 from tests.support.processes import free_port
 
 ROWS = 200
@@ -126,12 +126,6 @@ async def test_an_upload_that_is_too_large_is_stopped(
     async with served(msgspec.structs.replace(migrated, api_max_upload=limit)) as (client, _):
         fits = await client.post("/avro/verify", content=bytes(limit))
         assert fits.status_code == 422
-        for body in (bytes(limit + 1), pieces()):
+        for body in (bytes(limit + 1), unannounced()):
             reply = await client.post("/avro/verify", content=body)
             assert (reply.status_code, "API_MAX_UPLOAD" in reply.text) == (413, True)
-
-
-async def pieces() -> AsyncIterator[bytes]:
-    """A body of 103,000 bytes, which it does not announce."""
-    for _ in range(103):
-        yield bytes(1000)

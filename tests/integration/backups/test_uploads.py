@@ -12,6 +12,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings, Size
 from tests.conftest import calling
+from tests.support.backup_files import unannounced
 
 LOAD = "/console/uploads/0123456789abcdef/0?name=j.csv"
 PATHS = ["/avro/verify", "/avro/restore/jobs", "/avro/restore/all", LOAD]
@@ -45,12 +46,8 @@ async def test_an_upload_that_announces_too_much_is_not_read(
 async def test_an_upload_of_unknown_size_is_stopped_at_the_limit(
     database: Database, migrated: Settings, path: str
 ) -> None:
-    async def body() -> AsyncIterator[bytes]:
-        for _ in range(103):
-            yield bytes(1000)
-
     async with calling(limited(migrated)) as client:
-        reply = await client.post(path, content=body())
+        reply = await client.post(path, content=unannounced())
         assert (reply.status_code, "API_MAX_UPLOAD" in reply.json()["detail"]) == (413, True)
         form = await client.post(path, files={"file": ("x", bytes(102_000))})
         assert form.status_code == (201 if path == LOAD else 422)

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from service.core import monthly_hires
 from service.core.database.transactions import Database
@@ -40,24 +39,20 @@ async def add_hires(database: Database, *moments: str) -> None:
 
 
 async def test_an_empty_service_says_what_to_do_first(
-    migrated: Settings, database: Database, tmp_path: Path
+    several: Settings, database: Database, tmp_path: Path
 ) -> None:
-    phc = Argon2id(salt=b"x" * 16, length=32, iterations=1, lanes=1, memory_cost=64)
-    users = tmp_path / "users"
-    hashed = phc.derive_phc_encoded(b"pass")
-    users.write_text(f"eve:reader:{hashed}\nwil:reader,writer:{hashed}\n")
-    own = msgspec.structs.replace(migrated, api_users=users, backup_dir=tmp_path)
+    own = msgspec.structs.replace(several, backup_dir=tmp_path)
     async with calling(own) as client:
         operator = await shown(client)
         assert "Load files : drop the CSV files" in operator
         assert "make a backup" in operator
         assert "None yet. Make one" in operator
-        writer = await shown(client, auth=httpx.BasicAuth("wil", "pass"))
+        writer = await shown(client, auth=httpx.BasicAuth("reader-writer", "reader-writer"))
         assert ("Load files : drop" in writer, "make a backup" in writer) == (True, False)
-        reader = await shown(client, auth=httpx.BasicAuth("eve", "pass"))
+        reader = await shown(client, auth=httpx.BasicAuth("reader", "reader"))
         assert "Ask a user with the role writer" in reader
         assert ("Load files" in reader, "Last backup" in reader) == (False, False)
-        assert migrated.mysql_host is None or f"{migrated.servers[0][0]}:" not in reader
+        assert several.mysql_host is None or f"{several.servers[0][0]}:" not in reader
 
 
 async def test_the_overview_has_the_facts_of_the_day(

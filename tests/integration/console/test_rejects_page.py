@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 
 from loader.loading.pipeline import load
@@ -19,7 +18,6 @@ from tests.conftest import calling
 from tests.support.console import HTML
 from tests.support.csv_files import Folder, hire
 from tests.support.hires import add_parents
-from tests.support.passwords import hashed
 
 
 async def shown(client: httpx.AsyncClient, query: str = "") -> str:
@@ -114,13 +112,9 @@ async def test_the_count_is_bounded(
     assert chips(await shown(some))["all"] == "3+"
 
 
-async def test_a_reader_sees_no_forms(
-    migrated: Settings, some: httpx.AsyncClient, tmp_path: Path
-) -> None:
-    users = tmp_path / "users"
-    users.write_text(f"eve:reader:{hashed('pass')}\n")
-    async with calling(msgspec.structs.replace(migrated, api_users=users)) as client:
-        client.auth = httpx.BasicAuth("eve", "pass")
+async def test_a_reader_sees_no_forms(several: Settings, some: httpx.AsyncClient) -> None:
+    async with calling(several) as client:
+        client.auth = httpx.BasicAuth("reader", "reader")
         text = await shown(client)
         rule = await client.post("/rejects/corrections?dry_run=true", json={})
         assert rule.status_code == 403

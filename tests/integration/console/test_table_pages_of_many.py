@@ -1,7 +1,7 @@
-"""The pages of tables with many rows are quick, whatever is searched and however it is sorted.
+"""The pages of tables with many rows answer, whatever is searched and however it is sorted.
 
-With LISTS=full, the tables have a million rows, and each page has 300 ms. Else it has seconds,
-because a busy machine is no error.
+With LISTS=full, the tables have a million rows, and each page has 300 ms. Else the time has no
+bound, and only each ninth page is asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.conftest import calling
 from tests.support.console import HTML
 from tests.support.many_hires import FULL, ROWS, many_hires, searches
 
-SECONDS = 0.3 if FULL else 5
+SECONDS = 0.3
 ATTEMPTS = 3
 """The quickest counts: other work of the machine makes some slower."""
 EMPLOYEES = "/console/tables/employees"
@@ -59,9 +59,15 @@ async def took(client: httpx.AsyncClient, address: str) -> float:
     return slower
 
 
+async def test_every_page_answers(many: httpx.AsyncClient) -> None:
+    for address in [*clicks()][:: 1 if FULL else 9]:
+        await took(many, address)
+
+
+@pytest.mark.skipif(not FULL, reason="LISTS=full")
 async def test_no_page_takes_300_ms(many: httpx.AsyncClient) -> None:
     slow = {}
-    for address in [*clicks()][:: 1 if FULL else 9]:
+    for address in clicks():
         seconds = await took(many, address)
         for _ in range(ATTEMPTS - 1):
             if seconds > SECONDS:

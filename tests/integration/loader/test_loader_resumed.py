@@ -37,16 +37,22 @@ from tests.support.tcp_proxy import Proxy
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("mode", ["reject", "replace"])
+@pytest.mark.parametrize(
+    ("parallel", "stops"),
+    [({}, (0, 1, 4, 9)), ({"workers": 3, "processes": 2}, (12,))],
+    ids=["one process", "several"],
+)
 async def test_an_interrupted_load_continues_to_the_same_result(
-    database: Database, folder: Folder, mode: Any
+    database: Database, folder: Folder, mode: Any, parallel: dict[str, Any], stops: tuple[int, ...]
 ) -> None:
-    folder.write(hired_employees=dirty(300))
+    folder.write(hired_employees=dirty(400))
     options = folder.options(on_conflict=mode)
     undisturbed = await load(database, options)
     expected, file = await state(database), undisturbed[-1].rejects_file
     assert file
     text = file.read_text()
-    for blocks in (0, 1, 4, 9):
+    options = replace(options, **parallel)
+    for blocks in stops:
         await empty(database)
         file.unlink()
         with pytest.raises(Interrupted):
@@ -55,28 +61,11 @@ async def test_an_interrupted_load_continues_to_the_same_result(
         resumed = await load(database, options)
         assert outcomes(resumed) == outcomes(undisturbed)
         assert await state(database) == expected
+        assert resumed[-1].rejects_file == file
         assert file.read_text() == text
         if blocks:
             assert "Continued at line" in resumed[-1].notes[0]
         assert await database.fetch("SELECT COUNT(*) FROM loads") == [(0,)]
-
-
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("mode", ["reject", "replace"])
-async def test_a_load_in_several_processes_has_the_same_result(
-    database: Database, folder: Folder, mode: Any
-) -> None:
-    folder.write(hired_employees=dirty(400))
-    options = folder.options(on_conflict=mode)
-    alone, expected = await load(database, options), await state(database)
-    await empty(database)
-    options = replace(options, workers=3, processes=2)
-    with pytest.raises(Interrupted):
-        await load(database, options, StopAfter(12))
-    several = await load(database, options)
-    assert outcomes(several) == outcomes(alone)
-    assert await state(database) == expected
-    assert several[-1].rejects_file == alone[-1].rejects_file  # the same content
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from service.core.backups.staged.guard import add_guards, remove_guards
 from service.core.database.transactions import Database
-from service.core.tables import TABLES
-from tests.support.hires import add_parents, codes, count, hire
+from tests.support.hires import add_hire_7, add_parents, codes, count, hire
 
 Client = httpx.AsyncClient
 URL = "/employees/7"
@@ -24,9 +23,7 @@ URL = "/employees/7"
 async def _rows(database: Database) -> None:
     """Departments and jobs 1 to 3, of which 3 has no hires; hire 7."""
     await add_parents(database, range(1, 4))
-    async with database.transaction() as transaction:
-        row = (7, "Ana", "2021-07-27T16:02:08", 1, 2)
-        await transaction.insert(TABLES[-1].sql["insert_with_id"], [row])
+    await add_hire_7(database)
 
 
 async def stored(client: Client, url: str = URL) -> dict[str, Any]:

@@ -15,8 +15,16 @@ from service.core.writes import rows_by_day
 from service.core.writes.rows_by_day import RowCounts, counting_rows, rows_of_today
 from tests.conftest import USER, calling
 from tests.support.console import load
+from tests.support.waiting import until
 
 JOBS = by_path("jobs")
+
+
+@pytest.fixture(autouse=True)
+def no_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day of the beginning of the test, until its end."""
+    day = rows_by_day._today()
+    monkeypatch.setattr(rows_by_day, "_today", lambda: day)
 
 
 async def today(database: Database) -> set[tuple[str, str, str, int]]:
@@ -61,23 +69,29 @@ async def test_counts_of_several_processes_add_up(database: Database) -> None:
 async def test_counts_that_cannot_be_written_wait_and_harm_no_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, away = Database.run, [True]
+    run, away, tries = Database.run, [True], []
 
     async def failing(self: Database, *work: Any, **options: Any) -> Any:
         if away:
+            tries.append(work)
             raise UnavailableError("No database answers.")
         return await run(self, *work, **options)
+
+    async def was_tried() -> bool:
+        return len(tries) > 1
+
+    async def is_counted() -> bool:
+        return await today(database) == {("loader", "", "jobs", 6)}
 
     monkeypatch.setattr(rows_by_day, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(Database, "run", failing)
     async with counting_rows(database) as counts:
         counts.add("loader", "", JOBS, 5)
-        await asyncio.sleep(0.2)
+        await until(was_tried, 10)
         counts.add("loader", "", JOBS, 1)
         assert await today(database) == set()
         away.clear()
-        await asyncio.sleep(0.2)
-        assert await today(database) == {("loader", "", "jobs", 6)}
+        await until(is_counted, 10)
 
 
 async def test_yesterday_is_not_today(database: Database) -> None:
