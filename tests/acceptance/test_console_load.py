@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from playwright.async_api import FilePayload, Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, Route, expect
 
 from service.core.database.transactions import Database
 from tests.support import browser as browsers
@@ -131,3 +131,37 @@ async def test_the_progress_of_each_file_is_on_the_page_of_the_job(
             raise Rollback
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=60_000)
     assert await count(database, "jobs") == 60_000
+
+
+async def test_a_file_that_is_removed_stops_its_upload(page: Page) -> None:
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route("**/console/uploads/**", hold, times=1)
+    await page.goto("/console/load")
+    files = [payload(f"{name}.csv", PARENTS.encode()) for name in ("jobs", "departments")]
+    async with page.expect_request("**/console/uploads/**"):
+        await page.locator("#file").set_input_files(files)
+    await page.get_by_role("button", name="Remove jobs.csv").click()
+    await expect(items(page)).to_contain_text(["departments.csv → departments"])
+    await expect(page.get_by_role("button", name="Check the files")).to_be_enabled()
+    assert len(held) == 1
+
+
+async def test_a_file_that_is_chosen_before_the_script_runs_is_uploaded(page: Page) -> None:
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route("**/static/load.js", hold)
+    await page.goto("/console/load", wait_until="commit")
+    await page.locator("#file").set_input_files([payload("jobs.csv", b"id,job\n1,Clerk\n")])
+    await held[0].continue_()
+    await expect(items(page)).to_contain_text(["jobs.csv → jobs"])
+
+
+def payload(name: str, content: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "text/csv", "buffer": content}

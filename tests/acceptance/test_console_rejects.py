@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
@@ -159,7 +159,7 @@ async def test_a_record_without_fields_is_typed_anew(
     assert (await names(dirty))[9] == "too"
 
 
-async def test_broken_json_is_mended_as_text(page: Page, database: Database) -> None:
+async def test_broken_json_is_mended_as_text(page: Page, database: Database, seen: Seen) -> None:
     await checked(page, {"jobs.ndjson": '{"job": "Clerk"}\n{"job": "Cook"\n'})
     await page.get_by_role("button", name="Load the good rows").click()
     await expect(page.get_by_text("Done.")).to_be_visible(timeout=20_000)
@@ -167,7 +167,67 @@ async def test_broken_json_is_mended_as_text(page: Page, database: Database) -> 
     await page.get_by_role("button", name="Correct console: jobs.ndjson, line 2").click()
     text = page.get_by_role("textbox", name="The record in JSON")
     await expect(text).to_have_value('{"job": "Cook"')
+    await text.fill('{"job": "", "salary": 1}')
+    await page.get_by_role("button", name="Insert").click()
+    alert = page.get_by_role("form").get_by_role("alert")
+    await expect(alert).to_have_text(
+        "'salary' is not a field of this table, which has job. job must not be blank."
+    )
+    assert "422" in seen.errors.pop()
     await text.fill('{"job": "Cook"}')
     await page.get_by_role("button", name="Insert").click()
     await expect(page.get_by_text("No row waits for a correction")).to_be_visible()
     assert [job for (job,) in await database.fetch("SELECT job FROM jobs")] == ["Clerk", "Cook"]
+
+
+RULES = "**/rejects/corrections?dry_run=true"
+TYPED = """(input, text) => {
+    input.value = text;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    return input.form.querySelector(".rule").hidden;
+}"""
+
+
+async def test_a_rule_is_offered_only_for_the_value_that_is_there(
+    page: Page, dirty: Database
+) -> None:
+    await page.goto("/console/rejects")
+    await page.get_by_role("button", name="Correct hired_employees.csv, line 6").click()
+    department = page.get_by_role("combobox", name="department id")
+    all_of_them = page.get_by_role("button", name="Correct all")
+    await department.fill("2")
+    await expect(all_of_them).to_be_visible()
+    # A click within the pause would correct all to the value of before.
+    assert await department.evaluate(TYPED, "28")
+    await _answered_late(page, department)
+    await expect(all_of_them).to_be_hidden()
+
+
+async def _answered_late(page: Page, department: Locator) -> None:
+    """Type 2, then 28; the answer about 2 comes last."""
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route(RULES, hold, times=1)
+    async with page.expect_request(RULES) as first:
+        await department.evaluate(TYPED, "2")
+    async with page.expect_response(RULES):
+        await department.evaluate(TYPED, "28")
+    await held[0].continue_()
+    await (await (await first.value).response()).finished()  # type: ignore[union-attr]
+    await page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
+async def test_leaving_a_field_asks_once_for_a_rule(
+    page: Page, dirty: Database, seen: Seen
+) -> None:
+    await page.goto("/console/rejects")
+    await page.get_by_role("button", name="Correct hired_employees.csv, line 6").click()
+    department = page.get_by_role("combobox", name="department id")
+    await department.evaluate(TYPED, "2")
+    await department.dispatch_event("change")
+    await expect(page.get_by_role("button", name="Correct all")).to_be_visible()
+    await page.wait_for_timeout(600)  # longer than the pause
+    assert len([url for url in seen.requests if "dry_run=true" in url]) == 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from service.core.database.transactions import Database
 from service.core.tables import TABLES
@@ -59,7 +60,7 @@ async def test_a_person_is_found_by_name_and_department(page: Page) -> None:
     await expect(names_in(page)).to_have_text(["Ana Silva", "Bo =1+1", "Anton Weiß"])
 
 
-async def test_departments_are_suggested_while_one_types(page: Page) -> None:
+async def test_departments_are_suggested_while_one_types(page: Page, database: Database) -> None:
     await page.goto(EMPLOYEES)
     field = page.get_by_label("department")
     suggested = page.locator("#list-department option")
@@ -68,6 +69,12 @@ async def test_departments_are_suggested_while_one_types(page: Page) -> None:
     await field.press_sequentially("DEPARTMENTS 2")
     await expect(suggested).to_have_count(1)
     assert await suggested.first.get_attribute("value") == "departments 2"
+    async with database.transaction() as transaction:
+        await transaction.execute("UPDATE departments SET department = 'Human Care' WHERE id = 3")
+    await field.fill("hUMAN cARE")
+    await expect(suggested).to_have_count(1)
+    await expect(suggested.first).to_have_attribute("value", "Human Care")
+    await field.fill("DEPARTMENTS 2")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("No department begins with this.")).to_be_visible()
     await expect(field).to_have_attribute("aria-invalid", "true")
@@ -146,6 +153,76 @@ async def test_a_change_of_somebody_else_is_not_overwritten(
     assert "412" in seen.errors.pop()
     await conflict.get_by_role("button", name="Reload").click()
     await expect(page.locator("#edit").get_by_label("name")).to_have_value("Ana Souza")
+
+
+async def test_a_history_that_does_not_answer_blames_nobody(
+    page: Page, service: Service, seen: Seen
+) -> None:
+    await page.goto(f"{EMPLOYEES}/2")
+    async with service.client(USER, PASSWORD) as client:
+        await client.patch("/employees/2", json={"name": "Ana Souza"})
+    await page.route("**/changes?after=*", lambda route: route.fulfill(status=503, json={}))
+    await page.locator("#edit").get_by_label("name").fill("Ana Sousa")
+    await page.get_by_role("button", name="Save").click()
+    conflict = page.locator("#conflict p")
+    await expect(conflict).to_have_text(
+        "The row has changed since you opened it. Nothing was saved."
+    )
+    assert ["503" in seen.errors.pop(), "412" in seen.errors.pop()] == [True, True]
+
+
+async def test_a_row_that_a_load_removed_says_so(
+    page: Page, database: Database, seen: Seen
+) -> None:
+    await page.goto(f"{EMPLOYEES}/2")
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM hired_employees WHERE id = 2")
+    await page.locator("#edit").get_by_label("name").fill("Ana Sousa")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#conflict")).to_contain_text("A load or a restore did it.")
+    assert ["404" in seen.errors.pop(), "404" in seen.errors.pop()] == [True, True]
+
+
+async def test_every_name_becomes_a_number_before_the_row_is_saved(
+    page: Page, database: Database
+) -> None:
+    await page.goto(f"{EMPLOYEES}/1")
+    await page.route("**/departments?*", _late)
+    form = page.locator("#edit")
+    await form.get_by_label("department").fill("departments 3")
+    await form.get_by_label("job").fill("jobs 2")
+    await form.get_by_label("job").press("Enter")
+    await expect(page.get_by_text("The row was corrected.")).to_be_visible()
+    rows = await database.fetch("SELECT department_id, job_id FROM hired_employees WHERE id = 1")
+    assert rows == [(3, 2)]
+
+
+async def test_an_answer_about_an_older_name_changes_nothing(page: Page, seen: Seen) -> None:
+    await page.goto(f"{EMPLOYEES}/1")
+    await page.route("**/departments?*", _late)
+    department = page.locator("#edit").get_by_label("department")
+    await department.fill("departments 3")
+    await department.blur()
+    await department.fill("2")
+    await page.wait_for_timeout(1500)  # until the late answers are there
+    await expect(department).to_have_value("2")
+    await department.fill("")
+    await department.blur()
+    await page.wait_for_timeout(100)
+    assert not [url for url in seen.requests if url.endswith("id=")]
+
+
+async def _late(route: Route) -> None:
+    await asyncio.sleep(0.4)
+    await route.continue_()
+
+
+async def test_one_of_two_values_of_a_filter_is_cleared(page: Page) -> None:
+    await page.goto(f"{EMPLOYEES}?department_id=1&department_id=2")
+    await page.get_by_label("department id").first.fill("")
+    await page.get_by_role("button", name="Search").click()
+    await expect(names_in(page)).to_have_text(["Ana Silva", "Bo =1+1", "Anton Weiß"])
+    assert page.url.endswith("?department_id=2")
 
 
 async def test_a_job_that_is_referred_to_is_kept(

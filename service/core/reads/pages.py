@@ -27,6 +27,10 @@ class Page:
 async def page(database: Database, query: Query, limit: int) -> Page:
     """A page of at most `limit` rows. It has fewer if it read SCAN rows of which few match."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
+    return await _page(database, query, path, limit)
+
+
+async def _page(database: Database, query: Query, path: Path, limit: int) -> Page:
     end = None
     if path.needs_window:
         end = await paths.end_of_window(database.fetch, query, path, query.after, paths.SCAN)
@@ -55,6 +59,19 @@ class Counted:
 async def count_some(database: Database, query: Query) -> Counted:
     """How many rows match among the first SCAN that a list reads, so that it is quick."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
+    return await _count_some(database, query, path)
+
+
+async def page_and_count(database: Database, query: Query, limit: int) -> tuple[Page, Counted]:
+    """A page, and how many rows match: all if the page has them, else as `count_some` counts."""
+    path = await paths.path_of(database.fetch, query, paths.SCAN)
+    found = await _page(database, query, path, limit)
+    if found.next is None and query.after is None:
+        return found, Counted(len(found.rows), complete=True)
+    return found, await _count_some(database, query, path)
+
+
+async def _count_some(database: Database, query: Query, path: Path) -> Counted:
     end = None
     if path.needs_window:
         end = await paths.end_of_window(database.fetch, query, path, None, paths.SCAN)

@@ -43,14 +43,15 @@ RECORD = ("record",)
 class FileBatch(NamedTuple):
     """A validated batch, the line of each row, the bytes sent, and the file offset behind it.
 
-    texts: each row as its rejects file has it; keys: of the rejects that the rows correct.
+    text: gives a row, by position, as its rejects file has it; keys: of the rejects that the rows
+    correct.
     """
 
     rows: Batch
     lines: Sequence[int]
     body: bytes
     end: int
-    texts: Sequence[str]
+    text: Callable[[int], str]
     keys: Sequence[str] = ()
 
 
@@ -184,12 +185,11 @@ def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
         return lines[at].text.decode(errors="backslashreplace") if at in errors else original[at]
 
     rows = _with_errors(rows, record, errors)
-    texts = [_quoted_json(rows.records[at]) for at in range(len(lines))]
-    return FileBatch(rows, [line.number for line in lines], body, end, texts)
 
+    def text(at: int) -> str:
+        return quoted(msgspec.json.encode(rows.records[at]).decode())
 
-def _quoted_json(record: Any) -> str:
-    return quoted(msgspec.json.encode(record).decode())
+    return FileBatch(rows, [line.number for line in lines], body, end, text)
 
 
 def _too_long(line: Line) -> bool:
@@ -231,7 +231,8 @@ def _csv_batch(
     lines = [block.lines[at] for at in indexes]
     body = "\n".join(texts).encode()
     keys = [block.keys[at] for at in indexes] if block.keys else ()
-    return FileBatch(_with_errors(rows, record, errors), lines, body, block.end.byte, texts, keys)
+    rows = _with_errors(rows, record, errors)
+    return FileBatch(rows, lines, body, block.end.byte, texts.__getitem__, keys)
 
 
 def _record_batches(table: Table, file: BinaryIO) -> Iterator[FileBatch]:
@@ -253,10 +254,10 @@ def _record_batch(table: Table, block: Block, indexes: list[int]) -> FileBatch:
     def record(at: int) -> Any:
         return block.texts[indexes[at]] if at in errors else Raw(texts[at].encode())
 
-    shown = _with_errors(rows, record, errors)
+    rows = _with_errors(rows, record, errors)
     lines, keys = [block.lines[at] for at in indexes], [block.keys[at] for at in indexes]
     body = "\n".join(texts).encode()
-    return FileBatch(shown, lines, body, block.end.byte, [quoted(text) for text in texts], keys)
+    return FileBatch(rows, lines, body, block.end.byte, lambda at: quoted(texts[at]), keys)
 
 
 def _with_errors(rows: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:

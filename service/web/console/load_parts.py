@@ -229,7 +229,7 @@ class WithoutIds(Part):
                 if is_preview and not summary.read:
                     self._show_first(batch, refused)
                 if not is_preview:
-                    texts = _rejects(batch, written, batch.texts.__getitem__)
+                    texts = _rejects(batch, written, batch.text)
                     await in_thread(rejects.add, texts)
                 summary.add(batch.rows.received, written.counts, list(map(_as_text, refused)))
                 self.show(summary, batch.end)

@@ -24,7 +24,7 @@ MAX_FILES = 30
 BY_NAME, BY_HEADER, BY_BOTH = (
     "because of its name",
     "because of its header",
-    ("because of its name and its header"),
+    "because of its name and its header",
 )
 
 

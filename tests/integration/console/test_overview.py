@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -17,6 +19,7 @@ from service.core.reads import sizes
 from service.core.reads.sizes import size_of
 from service.core.settings import Settings
 from service.core.tables import by_path
+from service.web.console.pages import overview
 from service.web.console.pages.overview import age_of
 from tests.conftest import calling
 from tests.support.console import HTML, load
@@ -136,3 +139,23 @@ async def test_a_large_table_is_estimated(
 def test_an_age_has_one_unit(seconds: int, text: str) -> None:
     moment = datetime.now(UTC) - timedelta(seconds=seconds + 0.5)
     assert age_of(moment.isoformat()) == text
+
+
+async def test_the_servers_are_asked_while_the_facts_are_counted(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    ask, count = overview.health_of_servers, overview.latest_months
+
+    async def asking(*args: Any) -> Any:
+        asked.set()
+        return await ask(*args)
+
+    async def counting(*args: Any) -> Any:
+        async with asyncio.timeout(5):
+            await asked.wait()
+        return await count(*args)
+
+    monkeypatch.setattr(overview, "health_of_servers", asking)
+    monkeypatch.setattr(overview, "latest_months", counting)
+    await shown(client)

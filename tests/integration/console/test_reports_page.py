@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
+from typing import Any
 
 import httpx
 import pytest
 
+from service.core import reports as counted
 from service.core.database.transactions import Database
 from service.web.console.pages import reports
 from tests.integration.api.test_reports import ABOVE, put
@@ -76,3 +79,25 @@ async def test_a_long_table_says_how_many_rows_it_has(
     monkeypatch.setattr(reports, "SHOWN", 2)
     await put(database, [("2021-05-05", at, 1) for at in (1, 2, 3)])
     assert "The first 2 of 3 rows" in await shown(client)
+
+
+async def test_the_event_loop_is_free_while_a_year_is_summed(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def watched(name: str) -> Any:
+        function = getattr(counted, name)
+
+        def call(*args: Any) -> Any:
+            threads.add(threading.current_thread())
+            return function(*args)
+
+        return call
+
+    for name in ("by_department", "total"):
+        monkeypatch.setattr(counted, name, watched(name))
+    await put(database, [("2021-05-05", at, 1) for at in (1, 2, 3)])
+    await shown(client)
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads

@@ -131,6 +131,8 @@ async def test_a_long_history_has_pages(
     )
     assert "Older" not in second
     assert "Newest" in second
+    # The form needs the newest change: a conflict shows those after it.
+    assert ("Correct it" in first, "Correct it" in second) == (True, False)
 
 
 async def test_a_row_names_the_reject_that_it_was(api: Client) -> None:

@@ -196,3 +196,26 @@ async def test_a_page_keeps_the_search_in_its_links(hires: httpx.AsyncClient) ->
     second = await shown(hires, address_of(page, "Next page") or "")
     first = address_of(second, "First page") or ""
     assert sorted(first.partition("?")[2].split("&")) == ["department=dep", "name=A", "order=name"]
+
+
+async def test_a_page_chooses_its_index_once(
+    hires: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[object] = []
+    choose = paths.path_of
+
+    async def counting(*args: Any) -> paths.Path:
+        chosen.append(args)
+        return await choose(*args)
+
+    monkeypatch.setattr(paths, "path_of", counting)
+    assert address_of(await shown(hires, EMPLOYEES, department_id=["3", "4"]), "Next page")
+    assert len(chosen) == 1
+
+
+async def test_a_page_without_a_match_says_how_many_rows_it_read(
+    hires: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "SCAN", 2)
+    page = await shown(hires, EMPLOYEES, department_id=["3", "4"], job_id=["3", "5"])
+    assert "A page reads at most 2 rows" in page

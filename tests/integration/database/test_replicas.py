@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import msgspec
 import pytest
 
 from service.core.database.connect import connect
 from service.core.database.replication.replicas import ANSWER_SECONDS, Replicas, replicas
+from service.core.database.servers.health import SECONDS, ServerHealth, health_of_servers
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import engine
@@ -57,6 +59,23 @@ async def test_a_server_that_falls_silent_is_left_soon(
             assert await found.current() is database
         proxy.flow()
     assert [f"127.0.0.1:{proxy.port}" in line for line in caplog.messages] == [True]
+
+
+async def test_the_health_of_a_server_that_falls_silent_is_known_soon(
+    proxy: Proxy, migrated: Settings, database: Database
+) -> None:
+    async with replicas(through(proxy, migrated), database) as found:
+        for replica in found.replicas:
+            await replica.ping()
+        proxy.stall()
+        began = time.monotonic()
+        writer, silent = await health_of_servers(migrated, found)
+        took = time.monotonic() - began
+        proxy.flow()
+    assert writer.good
+    text = f"does not answer within {SECONDS:g} s"
+    assert silent == ServerHealth(f"127.0.0.1:{proxy.port}", text, good=False)
+    assert took < 2 * SECONDS
 
 
 async def test_a_server_that_is_the_writer_is_passed_over_without_a_warning(

@@ -15,11 +15,20 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.reading.source import GZIP, Source
+from loader.reporting.rejects_file import quoted
 from service.core.errors import TooLargeError
 from service.core.rules import batch, formats
 from service.core.tables import Table, by_path
 from service.web.console import file_batches
-from service.web.console.file_batches import CSV, NDJSON, FileBatch, batches, format_of, size_of
+from service.web.console.file_batches import (
+    CSV,
+    NDJSON,
+    RECORDS,
+    FileBatch,
+    batches,
+    format_of,
+    size_of,
+)
 
 JOBS = by_path("jobs")
 EMPLOYEES = by_path("employees")
@@ -163,3 +172,23 @@ def test_a_file_has_a_limited_size_after_decompression(
 def test_the_start_of_a_file_decides_its_format(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "file").write_bytes(start)
     assert format_of(source(tmp_path / "file")) == kind
+
+
+def test_only_the_rows_of_a_rejects_file_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a good row, its text is never made."""
+    made: list[str] = []
+
+    def counting(text: str) -> str:
+        made.append(text)
+        return quoted(text)
+
+    monkeypatch.setattr(file_batches, "quoted", counting)
+    (one,) = split(NDJSON, b'{"job": "Clerk"}\n{"job": ""}\n')
+    assert made == []
+    assert one.text(1) == quoted('{"job": ""}')
+    head = b"line,errors,reject,record\n"
+    (one,) = split(RECORDS, head + b'1,x,,"{""job"": ""A""}"\n2,x,,"{""job"": """"}"\n')
+    assert len(made) == 1
+    assert one.text(1) == quoted('{"job": ""}')
+    (one,) = split(CSV, b'job\nClerk\n""\n')
+    assert one.text(0) == "Clerk"

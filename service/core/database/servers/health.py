@@ -21,6 +21,8 @@ from service.core.settings import Settings
 SQL = sql.statements("doctor")
 SECONDS = 1.0
 """A server that has not answered by then is said not to answer."""
+CATCH_UP_SECONDS = 0.5
+"""A replica that does not show the last rows by then is said to be behind."""
 FAMILIES = ("seekdb", "OceanBase", "TiDB", "MariaDB")
 """Engines that name themselves in VERSION(); others are MySQL."""
 READ_ONLY_TEXT = "read-only"
@@ -83,9 +85,9 @@ async def _one_of_several(settings: Settings, server: Address, writer: Database)
 
 async def _replica(name: str, replica: Database, position: Position | None) -> ServerHealth:
     try:
-        async with replica.session(2 * SECONDS) as session:
+        async with replica.session(SECONDS) as session:
             ((version,),) = await session.fetch(SQL["version"])
-            behind = position and await why_behind(session.fetch, position, SECONDS)
+            behind = position and await why_behind(session.fetch, position, CATCH_UP_SECONDS)
     except DatabaseError as problem:
         return ServerHealth(name, _reason(problem), good=False)
     text = f"not used for reads: {behind}" if behind else "serves reads"

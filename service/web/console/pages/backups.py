@@ -12,6 +12,7 @@ from service.web.access.basic_auth import ROLE
 from service.web.console.html import PAGE, AnyRequest, page
 
 RECENT = 5
+"""Jobs that a page shows."""
 
 
 @get("/console/backups", opt={ROLE: "operator"})

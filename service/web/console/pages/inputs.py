@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import Parent
 from service.core.rules.field_types import Boolean, Date, Moment, Whole
 from service.core.rules.kind import Kind
-from service.core.tables import Field
 
 SUGGESTED = 20
+JSON = msgspec.json.Encoder(decimal_format="number")
 Typed = Literal["text", "number", "boolean", "date", "moment"]
 
 
@@ -58,20 +60,7 @@ def label_of(name: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value of a row as it is typed."""
+    """A value as a text that can be edited: texts as they are, others as JSON, null as empty."""
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def editor_of(field: Field, value: Any, parent: Parent | None, name: str | None) -> Input:
-    """The input of a field of a row that is corrected. name: of the parent that it refers to."""
-    return Input(
-        field.name,
-        label_of(field.name),
-        typed(field.kind),
-        text_of(value),
-        optional=field.optional,
-        parent=parent,
-        note=name or "",
-    )
+    return value if isinstance(value, str) else JSON.encode(value).decode()

@@ -22,11 +22,9 @@ from service.core.writes.reject_outcomes import count_by_code
 from service.core.writes.rows_by_day import RowsAdded, rows_of_today
 from service.web.console.html import AnyRequest, page
 from service.web.console.jobs import Job
-from service.web.console.pages.backups import latest_backups
+from service.web.console.pages.backups import RECENT, latest_backups
+from service.web.console.pages.rejects import COUNTED
 
-RECENT = 5
-REJECTS = 10_000
-"""The most open rejects that are counted by code."""
 WAYS = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
@@ -62,23 +60,31 @@ class Facts(Struct, frozen=True):
 @get("/")
 async def overview(request: AnyRequest, state: State) -> Template:
     """The facts, the backups and the servers; also while the database is not available."""
-    facts, trouble = None, ""
-    try:
-        facts = await _facts(state)
-    except UnavailableError as error:
-        trouble = f"{error} Check that the database is running, then reload."
-    newest, backup_trouble = await _newest_backup(request, state)
+    # At the same time: a server that is away takes a second.
+    (facts, trouble), (newest, backup_trouble), servers = await asyncio.gather(
+        _facts_or_trouble(state),
+        _newest_backup(request, state),
+        health_of_servers(state.settings, state.replicas),
+    )
     return page(
         request,
         "overview.html",
         facts=facts,
         trouble=trouble,
-        counted=REJECTS,
-        servers=await health_of_servers(state.settings, state.replicas),
+        counted=COUNTED,
+        servers=servers,
         backup=newest,
         backup_age=age_of(newest.made_at) if newest else "",
         backup_trouble=backup_trouble,
     )
+
+
+async def _facts_or_trouble(state: State) -> tuple[Facts | None, str]:
+    """The facts, and why there are none while the database is not available."""
+    try:
+        return await _facts(state), ""
+    except UnavailableError as error:
+        return None, f"{error} Check that the database is running, then reload."
 
 
 async def _facts(state: State) -> Facts:
@@ -87,7 +93,7 @@ async def _facts(state: State) -> Facts:
     months, sizes, rejects = await asyncio.gather(
         latest_months(reader.fetch),
         _sizes(reader),
-        count_by_code(fetch, (None, None, None), REJECTS),
+        count_by_code(fetch, (None, None, None), COUNTED),
     )
     return Facts(
         sizes=sizes,

@@ -23,7 +23,7 @@ from service.core.writes.rejects import REJECTS
 from service.web.api.parameters import MAX_AFTER, InjectedDatabase
 from service.web.api.rejects import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
-from service.web.console.pages.inputs import Input, label_of, typed
+from service.web.console.pages.inputs import Input, label_of, text_of, typed
 
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
@@ -37,11 +37,11 @@ COUNTED = 10_000
 class Filters(Struct, frozen=True):
     """Which rejects the page lists; an empty text means any. table: its path; origin: a file."""
 
-    state: str = ""
-    table: str = ""
-    source: str = ""
-    origin: str = ""
-    code: str = ""
+    state: str
+    table: str
+    source: str
+    origin: str
+    code: str
 
     @property
     def place(self) -> tuple[str | None, ...]:
@@ -59,9 +59,6 @@ class Filters(Struct, frozen=True):
         """The address of the open rejects as a file to correct and load."""
         chosen = {"table": self.table} | ({"origin": self.origin} if self.origin else {})
         return f"/rejects/file?{urlencode(chosen)}"
-
-
-ANY = Filters()
 
 
 def chosen(
@@ -101,7 +98,7 @@ async def rejects(
 
 
 async def latest_rejects(
-    database: Database, before: int, limit: int, filters: Filters = ANY
+    database: Database, before: int, limit: int, filters: Filters
 ) -> list[dict[str, Any]]:
     """The newest rejects below the number `before`."""
     error = msgspec.json.encode({"code": filters.code}).decode() if filters.code else None
@@ -160,10 +157,3 @@ def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dic
     )
     sent = msgspec.json.encode(value).decode()
     return {"input": shown, "code": error.get("code", ""), "sent": sent}
-
-
-def text_of(value: Any) -> str:
-    """A value as a text that can be edited: texts as they are, others as JSON, null as empty."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

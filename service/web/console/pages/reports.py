@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,9 +14,9 @@ from service.core import reports
 from service.core.collation import ranks
 from service.core.database.transactions import Database
 from service.core.errors import ParameterError
+from service.core.reads.filters import read_value
 from service.core.reports import QUARTERS, Compared
-from service.core.rules.fields import MAX_ID
-from service.core.tables import by_path
+from service.core.tables import ID, by_path
 from service.core.threads import in_thread
 from service.web.api.parameters import InjectedReader
 from service.web.api.reports import Year
@@ -25,6 +25,8 @@ from service.web.console.html import AnyRequest, page
 SHOWN = 500
 """Most rows of the table by job. The CSV has all."""
 COLUMNS = ("department", "job", *QUARTERS, "total", "before", "change")
+DEFAULT = "department"
+"""The order in which the rows are counted."""
 ORDERS = frozenset([*COLUMNS, *(f"-{name}" for name in COLUMNS)])
 
 
@@ -34,39 +36,37 @@ async def report_page(
     reader: InjectedReader,
     year: Year = None,
     department_id: FromQuery[str] = "",
-    order: FromQuery[str] = "department",
+    order: FromQuery[str] = DEFAULT,
 ) -> Template:
     if order not in ORDERS:
         text = f"must be one of {', '.join(COLUMNS)}, or one with - before"
         raise ParameterError({"order": text})
     years = await reports.years(reader)
-    year, department = year or next(iter(years), None), _id(department_id)
+    year = year or next(iter(years), None)
+    # A form sends "" for all departments.
+    department = read_value("department_id", ID, department_id) if department_id else None
     chosen = {"year": year, "department_id": department, "order": order}
     content = await _content(reader, order, year, department) if year else {}
     return page(request, "reports.html", years=years, link=_links(chosen), **chosen, **content)
 
 
-def _id(text: str) -> int | None:
-    """An id; None for "", which a form sends for all departments."""
-    if not text:
-        return None
-    if text.isascii() and text.isdecimal() and len(text) < 11 and 1 <= int(text) <= MAX_ID:
-        return int(text)
-    raise ParameterError({"department_id": f"must be a whole number from 1 to {MAX_ID}"})
-
-
 async def _content(
     reader: Database, order: str, year: int, department: int | None
 ) -> dict[str, Any]:
-    """The rows of a year in the order, and what they sum up to."""
     rows = await reports.compared(reader, year)
-    departments = reports.by_department(rows)
     count = await _number_of_departments(reader)
+    # There can be a row for each department and job: it would block the event loop.
+    return await in_thread(_summed, rows, order, department, count)
+
+
+def _summed(rows: list[Compared], order: str, department: int | None, count: int) -> dict[str, Any]:
+    """The rows of a year in the order, and what they sum up to. count: of departments."""
+    departments = reports.by_department(rows)
     mean = sum(sum(one.hired) for one in departments) / count if count else 0.0
     jobs = [row for row in rows if department in (None, row.department_id)]
     return {
-        "departments": await in_thread(_ordered, departments, order),
-        "jobs": await in_thread(_ordered, jobs, order),
+        "departments": _ordered(departments, order),
+        "jobs": _ordered(jobs, order),
         "shown": SHOWN,
         "total": reports.total(jobs),
         "comparable": any(any(one.before) for one in departments),
@@ -84,9 +84,10 @@ async def _number_of_departments(reader: Database) -> int:
     return int(count)
 
 
-def _ordered(rows: Iterable[Compared], order: str) -> list[Compared]:
+def _ordered(rows: list[Compared], order: str) -> list[Compared]:
     """The rows by a column, or from its last value to its first if it has - before it."""
-    rows = list(rows)
+    if order == DEFAULT:
+        return rows
     return sorted(rows, key=_key(order.lstrip("-"), rows), reverse=order.startswith("-"))
 
 

@@ -27,7 +27,7 @@ from service.web.api.rows import find_row
 from service.web.api.tables.changes import etag_of
 from service.web.console.html import AnyRequest, page
 from service.web.console.pages.columns import Column, columns_of
-from service.web.console.pages.inputs import editor_of, label_of
+from service.web.console.pages.inputs import Input, label_of, text_of, typed
 
 CHANGES = 20
 """Changes on a page."""
@@ -148,10 +148,18 @@ async def _names(database: Database, columns: Iterable[Column], rows: Iterable[S
     return found
 
 
-def _editor(column: Column, shown: Shown, names: Names) -> Any:
-    value = shown[column.field.name]
-    name = names.get(column.field.name, {}).get(value)
-    return editor_of(column.field, value, column.parent, name)
+def _editor(column: Column, shown: Shown, names: Names) -> Input:
+    """The input of a field, with the name of the parent that it refers to."""
+    field, value = column.field, shown[column.field.name]
+    return Input(
+        field.name,
+        label_of(field.name),
+        typed(field.kind),
+        text_of(value),
+        optional=field.optional,
+        parent=column.parent,
+        note=names.get(field.name, {}).get(value) or "",
+    )
 
 
 async def _children(database: Database, table: Table, row_id: int) -> list[Child]:

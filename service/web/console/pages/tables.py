@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from litestar.response import Template
 
 from service.core.database.transactions import Database
-from service.core.reads import pages
+from service.core.reads import pages, paths
 from service.core.reads.orders import orders_of
 from service.core.reads.pages import Counted, Page
 from service.core.tables import by_path
@@ -36,6 +36,7 @@ async def rows(request: AnyRequest, database: InjectedDatabase, table: FromPath[
         rows=found.rows,
         next=found.next,
         counted=counted,
+        scan=paths.SCAN,
     )
     shown.status_code = 400 if search.invalid else 200
     return shown
@@ -46,12 +47,10 @@ async def _found(database: Database, search: Search) -> tuple[Page, Counted]:
     if search.invalid or search.unmatched:
         return Page([], None), Counted(0, complete=True)
     query = search.query
-    found = await pages.page(database, query, PAGE)
     if wants_count(search.given):
+        found = await pages.page(database, query, PAGE)
         return found, Counted(await pages.count(database, query), complete=True)
-    if found.next is None and query.after is None:
-        return found, Counted(len(found.rows), complete=True)
-    return found, await pages.count_some(database, query)
+    return await pages.page_and_count(database, query, PAGE)
 
 
 def _sort(search: Search, column: Column) -> tuple[str, str]:

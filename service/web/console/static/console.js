@@ -6,20 +6,20 @@ export const number = (value) => value.toLocaleString("en");
 const NO_ANSWER = "The service does not answer. Check that it is running, then try again.";
 
 /**
- * Send a request: an object as JSON, anything else (a text, a file, a form) as it is.
- * The reply is {ok, status, headers, body}. If ok is false, the body is a problem for showProblem.
+ * Send a request: an object as JSON, a text as it is.
+ * The reply is {ok, status, body}. If ok is false, the body is a problem for showProblem.
  */
 export async function send(method, address, body, headers = {}) {
-  const plain = body?.constructor === Object || Array.isArray(body);
+  const plain = body?.constructor === Object;
   const json = plain ? { "Content-Type": "application/json" } : {};
   try {
     const reply = await fetch(address, {
       method, body: plain ? JSON.stringify(body) : body,
       headers: { Accept: "application/json", ...json, ...headers },
     });
-    return { ok: reply.ok, status: reply.status, headers: reply.headers, body: await bodyOf(reply) };
+    return { ok: reply.ok, status: reply.status, body: await bodyOf(reply) };
   } catch {
-    return { ok: false, status: 0, headers: new Headers(), body: { detail: NO_ANSWER } };
+    return { ok: false, status: 0, body: { detail: NO_ANSWER } };
   }
 }
 
@@ -29,16 +29,16 @@ async function bodyOf(reply) {
   return reply.ok ? text : { detail: `The service answered with status ${reply.status}. Try again.` };
 }
 
-/** Show an error at the top of the page. */
-export function showError(text) {
-  const place = find("#trouble");
+/** Show an error at the top of a form if it has a place for it, else of the page. */
+export function showError(text, form) {
+  const place = form?.querySelector("[role=alert]") ?? find("#trouble");
   place.textContent = text;
   place.hidden = !text;
   if (text) place.scrollIntoView({ block: "nearest" });
 }
 
 /** The errors of a problem as [{field, message}], of the row or of the parameters. */
-export function errorsOf(problem) {
+function errorsOf(problem) {
   const errors = [...problem.errors ?? [], ...problem.failures?.[0]?.errors ?? []];
   return errors.map(({ field, key, message }) => ({ field: field ?? key, message }));
 }
@@ -48,13 +48,13 @@ export function showProblem(problem, form) {
   clearProblem(form);
   const others = errorsOf(problem).filter((error) => !showBeside(form, error));
   const beside = form?.querySelector("[aria-invalid]");
-  if (others.length) showError(others.map((error) => error.message).join(" "));
-  else if (!beside) showError(problem.detail);
+  if (others.length) showError(others.map(({ message }) => message.replace(/\.?$/, ".")).join(" "), form);
+  else if (!beside) showError(problem.detail, form);
   beside?.focus();
 }
 
 export function clearProblem(form) {
-  showError("");
+  showError("", form);
   for (const field of form?.querySelectorAll("[aria-invalid]") ?? []) {
     field.removeAttribute("aria-invalid");
     field.removeAttribute("aria-describedby");
@@ -107,8 +107,7 @@ export function onSubmit(selector, send) {
 /** Start or confirm a job and open its page, or show the error. */
 export async function post(address, body, button) {
   button.disabled = true;
-  const type = body instanceof File ? "application/octet-stream" : "application/json";
-  const reply = await send("POST", address, body, { "Content-Type": type });
+  const reply = await send("POST", address, body);
   button.disabled = reply.ok;
   if (!reply.ok) showProblem(reply.body);
   else if (location.pathname === `/console/jobs/${reply.body.job}`) location.reload();

@@ -6,7 +6,8 @@ const PAUSE_MS = 150;
 /** The spellings that a search tries, because upper and lower case count. */
 function spellings(text) {
   const lower = text.toLowerCase();
-  return new Set([text, lower, text.toUpperCase(), lower.replace(/^\S/u, (first) => first.toUpperCase())]);
+  const begun = (beginnings) => lower.replace(beginnings, (letter) => letter.toUpperCase());
+  return new Set([text, lower, text.toUpperCase(), begun(/^\S/u), begun(/(^|\s)\S/gu)]);
 }
 
 /** The parents whose names begin with one of these texts. */
@@ -32,18 +33,24 @@ async function explain(input) {
   const { parents, by } = input.dataset;
   const note = input.parentElement.querySelector(".note");
   const typed = input.value.trim();
-  if (typed && !/^\d+$/.test(typed)) {
+  let id = typed;
+  note.textContent = "";
+  if (!typed) return;
+  if (!/^\d+$/.test(typed)) {
     const named = (await parentsOf(input, [typed])).filter((row) => row[by] === typed);
-    if (named.length === 1) input.value = named[0].id;
+    if (named.length !== 1) return;
+    ({ id } = named[0]);
   }
-  const reply = await send("GET", `${parents}?limit=1&id=${encodeURIComponent(input.value.trim())}`);
+  const reply = await send("GET", `${parents}?limit=1&id=${id}`);
+  if (input.value.trim() !== typed) return; // typed on meanwhile
+  input.value = id;
   note.textContent = reply.ok ? reply.body.rows[0]?.[by] ?? "There is no such row." : "";
 }
 
-let last;
+let explanations = Promise.resolve();
 
-/** Resolves when the last name that was typed has become a number. */
-export const explained = () => last;
+/** Resolves when each name that was typed has become a number. */
+export const explained = () => explanations;
 
 /** Suggest parents in the inputs of a form or a page. */
 export function suggestIn(root) {
@@ -56,7 +63,9 @@ export function suggestIn(root) {
     input.addEventListener("focus", later);
     input.addEventListener("input", later);
     if (input.dataset.gives === "id")
-      input.addEventListener("change", () => { last = explain(input); });
+      input.addEventListener("change", () => {
+        explanations = Promise.all([explanations, explain(input)]);
+      });
   }
 }
 

@@ -2,13 +2,13 @@
 import { find, number, onSubmit, post } from "./console.js";
 
 onSubmit("#backup", (form, button) =>
-  post(`/console/backups?${new URLSearchParams({ table: form.get("table") })}`, "{}", button));
+  post(`/console/backups?${new URLSearchParams({ table: form.get("table") })}`, {}, button));
 
 onSubmit("#confirm", (form, button) =>
-  post(`/console/jobs/${find("#job").dataset.id}/confirm`, JSON.stringify({ word: form.get("word") ?? "" }), button));
+  post(`/console/jobs/${find("#job").dataset.id}/confirm`, { word: form.get("word") ?? "" }, button));
 
 for (const button of document.querySelectorAll("[data-post]"))
-  button.addEventListener("click", () => post(button.dataset.post, "{}", button));
+  button.addEventListener("click", () => post(button.dataset.post, {}, button));
 
 // Until now they were disabled, because without this script they would do nothing.
 for (const button of document.querySelectorAll("#backup button, #confirm button, [data-post]"))

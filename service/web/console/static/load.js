@@ -47,6 +47,7 @@ async function upload(item, file) {
 function sent(item, file, onProgress) {
   const query = new URLSearchParams({ name: file.name });
   const request = new XMLHttpRequest();
+  item.request = request;
   request.open("POST", `/console/uploads/${form.dataset.upload}/${item.dataset.number}?${query}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Accept", "application/json");
@@ -56,6 +57,7 @@ function sent(item, file, onProgress) {
     const fail = () => reject(new Error(request.response?.detail ?? "The upload did not arrive."));
     request.addEventListener("load", () => (request.status < 300 ? resolve(request.response) : fail()));
     request.addEventListener("error", fail);
+    request.addEventListener("abort", fail);
     request.send(file);
   });
 }
@@ -75,6 +77,7 @@ function chosen(item) {
 
 function remove(item) {
   item.remove();
+  item.request?.abort(); // the next file need not wait for it
   refresh();
   find("#file").focus();
 }
@@ -91,18 +94,20 @@ function refresh() {
 
 onSubmit("#load", (data) => {
   const tables = items().map((item) => [item.dataset.number, item.querySelector("select").value]);
-  post("/console/loads", JSON.stringify({
+  post("/console/loads", {
     upload: form.dataset.upload, tables: Object.fromEntries(tables),
     on_conflict: data.get("on_conflict"), assume_utc: data.has("assume_utc"),
-  }), form.querySelector("button.primary"));
+  }, form.querySelector("button.primary"));
 });
 
 if (form) {
   const input = find("#file");
-  input.addEventListener("change", () => {
+  const take = () => {
     [...input.files].forEach(add);
     input.value = "";
-  });
+  };
+  input.addEventListener("change", take);
+  take(); // what was chosen before this script ran
   const drop = find(".drop");
   for (const kind of ["dragover", "dragleave", "drop"])
     drop.addEventListener(kind, (event) => {

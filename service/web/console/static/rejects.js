@@ -1,5 +1,5 @@
 // Rejects: corrected or dismissed below their row, one after the other, or many by one rule.
-import { clearProblem, errorsOf, find, number, send, showProblem, toast, toastNext } from "./console.js";
+import { find, number, send, showProblem, toast, toastNext } from "./console.js";
 import { explained, jsonOf, suggestIn } from "./fields.js";
 
 const PAUSE = 400; // milliseconds after the last key, before the same value is looked for
@@ -86,23 +86,11 @@ async function submit(form, route, body) {
   const reply = await post(`/rejects/${rowOf(form).dataset.reject}/${route}`, body);
   button.disabled = false;
   if (reply.ok) return reply.body;
-  tell(form, reply.body);
+  showProblem(reply.body, form);
   return null;
 }
 
 const post = (address, body) => send("POST", address, body, { "Content-Type": "application/json" });
-
-/** Show errors beside their fields, and anything else at the top of the form. */
-function tell(form, problem) {
-  clearProblem(form);
-  const errors = errorsOf(problem);
-  const beside = errors.filter(({ field }) => form.elements[field]);
-  const others = errors.filter((error) => !beside.includes(error));
-  const alert = form.querySelector("[role=alert]");
-  alert.textContent = errors.length ? others.map(({ message }) => message).join(". ") : problem.detail;
-  alert.hidden = !alert.textContent;
-  if (beside.length) showProblem({ errors: beside }, form);
-}
 
 /** The corrected record as JSON. An empty field is left out. */
 function recordOf(form) {
@@ -110,14 +98,17 @@ function recordOf(form) {
   return `{${filled.map((input) => `${JSON.stringify(input.name)}:${jsonOf(input)}`).join(",")}}`;
 }
 
-let typed;
+let pause;
 table?.addEventListener("input", ({ target }) => {
-  clearTimeout(typed);
-  if (isWrong(target)) typed = setTimeout(offer, PAUSE, target);
+  clearTimeout(pause);
+  if (!isWrong(target)) return;
+  target.form.querySelector(".rule").hidden = true; // it has the value of before
+  pause = setTimeout(offer, PAUSE, target);
 });
 
 // A name that was typed becomes the number of its parent.
 table?.addEventListener("change", async ({ target }) => {
+  clearTimeout(pause);
   await explained();
   if (isWrong(target)) await offer(target);
 });
@@ -127,13 +118,13 @@ const isWrong = (input) => Boolean(input.closest("[data-code]")?.dataset.code);
 
 /** Offer to correct the other rejects of the file that have the same value. */
 async function offer(input) {
-  const line = input.form?.querySelector(".rule");
-  if (!line) return;
+  const line = input.form.querySelector(".rule");
   const rule = ruleOf(input);
   const reply = await post("/rejects/corrections?dry_run=true", rule(0));
+  if (rule(0) !== ruleOf(input)(0)) return;
   const { matched, corrected, failed, next: more } = reply.body;
   line.hidden = !(corrected > 0 && matched > 1);
-  if (line.hidden || rule(0) !== ruleOf(input)(0)) return;
+  if (line.hidden) return;
   line.querySelector("span").textContent = `${number(matched)}${more ? " or more" : ""} rejects of this file have `
     + `the same value here${failed ? `; ${number(failed)} of them have other errors too` : ""}.`;
   Object.assign(line.querySelector("button"), { rule, textContent: "Correct all" });
@@ -155,7 +146,7 @@ async function correctAll(button) {
     const reply = await post("/rejects/corrections", button.rule(after));
     if (!reply.ok) {
       button.disabled = false;
-      return tell(button.form, reply.body);
+      return showProblem(reply.body, button.form);
     }
     corrected += reply.body.corrected;
     failed += reply.body.failed;

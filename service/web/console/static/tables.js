@@ -6,7 +6,9 @@ suggestIn(document);
 
 // Empty inputs would only make the address of a search long.
 find(".search")?.addEventListener("formdata", ({ formData }) => {
-  for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+  const pairs = [...formData];
+  for (const [name] of pairs) formData.delete(name);
+  for (const [name, value] of pairs) if (value) formData.append(name, value);
 });
 
 /** The fields that were changed, in JSON. */
@@ -27,10 +29,11 @@ function done(text) {
 async function showConflict(what) {
   const { address, last } = form.dataset;
   const reply = await send("GET", `${address}/changes?after=${last}`);
-  const others = (reply.ok ? reply.body.rows : []).map(described);
+  const known = reply.ok ? reply.body.rows.map(described) : [];
+  // 404: nobody ever changed or deleted it.
+  if ((reply.ok || reply.status === 404) && !known.length) known.push("A load or a restore did it.");
   const place = find("#conflict");
-  place.querySelector("p").textContent =
-    [what, ...others.length ? others : ["A load or a restore did it."]].join(" ");
+  place.querySelector("p").textContent = [what, ...known].join(" ");
   place.hidden = false;
   place.scrollIntoView({ block: "nearest" });
 }

@@ -1,0 +1,27 @@
+"""The inputs of forms: each value is shown as a user types it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from service.web.console.pages.inputs import text_of
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "true"),
+        (7, "7"),
+        (Decimal("1.10"), "1.10"),
+        (1e300, "1e300"),
+        ('a "b"', 'a "b"'),
+        ([1, None], "[1,null]"),
+        ({"a": "b"}, '{"a":"b"}'),
+    ],
+)
+def test_a_text_is_as_it_is_and_anything_else_is_json(value: Any, text: str) -> None:
+    assert text_of(value) == text
