@@ -143,14 +143,28 @@ def _open_instance(folder: Path, stack: ExitStack) -> dict[str, Any]:
 def _lower_priority(folder: Path) -> None:
     """Lower the priority of a server that has started.
 
-    On Linux, each thread has a priority, and new threads inherit it.
+    On Linux, each thread has a priority, and new threads inherit it: those that a thread starts
+    before its turn are found by another look.
     """
-    with suppress(OSError):  # the server or a thread has ended
+    with suppress(OSError):  # the server has ended
         server = int((folder / "run" / "seekdb.pid").read_text())
-        tasks = Path(f"/proc/{server}/task")
-        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [server]:
-            nice = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
-            os.setpriority(os.PRIO_PROCESS, thread, nice)
+        while any([_lower(thread) for thread in _threads(server)]):
+            pass
+
+
+def _threads(process: int) -> list[int]:
+    """The ids of the threads of a process; itself on a system that has no /proc."""
+    tasks = Path(f"/proc/{process}/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [process]
+
+
+def _lower(thread: int) -> bool:
+    """Whether its priority had to be lowered."""
+    with suppress(ProcessLookupError):  # the thread has ended
+        if os.getpriority(os.PRIO_PROCESS, thread) < NICE:
+            os.setpriority(os.PRIO_PROCESS, thread, NICE)
+            return True
+    return False
 
 
 def _secure_folder(folder: Path) -> None:

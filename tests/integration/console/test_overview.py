@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from service.core import monthly_hires
+from service.core.database.servers.health import health_of_servers
 from service.core.database.transactions import Database
 from service.core.monthly_hires import Month, latest_months
 from service.core.reads import sizes
 from service.core.reads.sizes import size_of
 from service.core.settings import Settings
 from service.core.tables import by_path
-from service.web.console.pages import overview
 from service.web.console.pages.overview import age_of
 from tests.conftest import calling
 from tests.support.console import HTML, load
@@ -145,17 +145,16 @@ async def test_the_servers_are_asked_while_the_facts_are_counted(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
-    ask, count = overview.health_of_servers, overview.latest_months
 
     async def asking(*args: Any) -> Any:
         asked.set()
-        return await ask(*args)
+        return await health_of_servers(*args)
 
     async def counting(*args: Any) -> Any:
         async with asyncio.timeout(5):
             await asked.wait()
-        return await count(*args)
+        return await latest_months(*args)
 
-    monkeypatch.setattr(overview, "health_of_servers", asking)
-    monkeypatch.setattr(overview, "latest_months", counting)
+    monkeypatch.setattr("service.web.console.pages.overview.health_of_servers", asking)
+    monkeypatch.setattr("service.web.console.pages.overview.latest_months", counting)
     await shown(client)

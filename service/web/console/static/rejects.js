@@ -3,6 +3,7 @@ import { find, number, send, showProblem, toast, toastNext } from "./console.js"
 import { explained, jsonOf, suggestIn } from "./fields.js";
 
 const PAUSE = 400; // milliseconds after the last key, before the same value is looked for
+const NEAR = 10_000; // rejects before this one: a dry run looks at a limited number of them
 const table = find(".rejects");
 const rowOf = (element) => find(`#${element.closest(".editor").dataset.of}`);
 
@@ -120,12 +121,13 @@ const isWrong = (input) => Boolean(input.closest("[data-code]")?.dataset.code);
 async function offer(input) {
   const line = input.form.querySelector(".rule");
   const rule = ruleOf(input);
-  const reply = await post("/rejects/corrections?dry_run=true", rule(0));
+  const first = Math.max(0, rowOf(input).dataset.reject - NEAR);
+  const reply = await post("/rejects/corrections?dry_run=true", rule(first));
   if (rule(0) !== ruleOf(input)(0)) return;
   const { matched, corrected, failed, next: more } = reply.body;
   line.hidden = !(corrected > 0 && matched > 1);
   if (line.hidden) return;
-  line.querySelector("span").textContent = `${number(matched)}${more ? " or more" : ""} rejects of this file have `
+  line.querySelector("span").textContent = `${number(matched)}${first || more ? " or more" : ""} rejects of this file have `
     + `the same value here${failed ? `; ${number(failed)} of them have other errors too` : ""}.`;
   Object.assign(line.querySelector("button"), { rule, textContent: "Correct all" });
 }
