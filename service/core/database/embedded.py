@@ -148,7 +148,7 @@ def _lower_priority(folder: Path) -> None:
     """
     with suppress(OSError):  # the server has ended
         server = int((folder / "run" / "seekdb.pid").read_text())
-        while any([_lower(thread) for thread in _threads(server)]):
+        while sum(map(_lower, _threads(server))):
             pass
 
 
