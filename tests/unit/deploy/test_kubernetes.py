@@ -259,6 +259,14 @@ def test_the_network_policy_names_the_ports_in_use() -> None:
     assert out == {53, Settings().mysql_port}
 
 
+def test_every_port_names_its_protocol() -> None:
+    """Otherwise the server adds it, and each `kubectl apply` changes the object again."""
+    policy = one("NetworkPolicy", written())["spec"]
+    ports = [port for rule in policy["ingress"] + policy["egress"] for port in rule["ports"]]
+    ports += one("Service", written())["spec"]["ports"]
+    assert all("protocol" in port for port in ports)
+
+
 def test_replicas_share_one_volume() -> None:
     claim = one("PersistentVolumeClaim", written())
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
