@@ -259,8 +259,9 @@ def test_the_network_policy_names_the_ports_in_use() -> None:
     assert out == {53, Settings().mysql_port}
 
 
-def test_every_port_names_its_protocol() -> None:
-    """Otherwise the server adds it, and each `kubectl apply` changes the object again."""
+def test_what_the_server_would_add_to_lists_and_unions_is_written() -> None:
+    """Otherwise each `kubectl apply` sends the object again, and says that it changed."""
+    assert one("Deployment", written())["spec"]["strategy"]["type"] == "RollingUpdate"
     policy = one("NetworkPolicy", written())["spec"]
     ports = [port for rule in policy["ingress"] + policy["egress"] for port in rule["ports"]]
     ports += one("Service", written())["spec"]["ports"]
