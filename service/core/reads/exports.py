@@ -14,7 +14,6 @@ from service.core.reads.filters import SQL
 from service.core.reads.lines import ROWS, Form, Formulas, header_of, joins_of, line_of, names_of
 from service.core.reads.orders import Key
 from service.core.reads.query import Query
-from service.core.rules.field_types import Text
 
 SECONDS = 6 * 3600
 
@@ -39,8 +38,8 @@ class _Windows:
         self._transaction, self._query = transaction, query
         self._line, self._joins = line_of(query, form, formulas), joins_of(query)
         # A window of the longest rows must fit the server's reply.
-        texts = sum(isinstance(field.kind, Text) for field in query.table.fields)
-        self._rows = max(1, paths.SCAN // max(1, texts + len(query.expand)))
+        texts = len(query.table.text_columns) + len(query.expand)
+        self._rows = max(1, paths.SCAN // max(1, texts))
         self._path: paths.Path | None = None
         self._after, self._ended = query.after, False
 

@@ -1,4 +1,4 @@
-"""Pages of a list: the rows that match, and where the next page starts."""
+"""One row, or pages of a list: the rows that match, and where the next page starts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import sql
+from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
+from service.core.errors import NotFoundError
 from service.core.reads import paths
 from service.core.reads.filters import SQL
 from service.core.reads.orders import Key
 from service.core.reads.parents import names_of
 from service.core.reads.paths import Path
 from service.core.reads.query import Query
+from service.core.rules.fields import MAX_ID
+from service.core.tables import Table
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,17 @@ class Page:
 
     rows: list[dict[str, Any]]
     next: int | str | None
+
+
+async def find_row(fetch: Fetch, table: Table, key: int, *, lock: bool = False) -> Row:
+    """One row as it is stored; NotFoundError. lock: against changes of other transactions."""
+    statement = table.sql["find"]
+    if lock:
+        statement = sql.with_names(SQL["locked"], columns=table.columns, table=table.name)
+    rows = await fetch(statement, (key,)) if 1 <= key <= MAX_ID else []
+    if not rows:
+        raise NotFoundError(f"There is no row {key} in {table.path}.")
+    return rows[0]
 
 
 async def page(database: Database, query: Query, limit: int) -> Page:

@@ -14,7 +14,7 @@ from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
 from service.core.errors import ClosedRejectError, MalformedError, NotFoundError, RowsRefused
 from service.core.rules.batch import Batch, from_json, from_records
-from service.core.rules.fields import Code
+from service.core.rules.fields import MAX_LONG, Code
 from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, by_name
@@ -28,7 +28,6 @@ CODES: tuple[Code, ...] = get_args(Code)
 LONGEST_REASON = 1000
 LOOKED_AT = 100_000
 """The latest rejects, open or closed, among which open ones are counted by code."""
-MAX_REJECT = 2**63 - 1
 _codes = msgspec.json.Decoder(set[str])
 
 
@@ -116,7 +115,7 @@ async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
     """(source, table) of an open reject, which stays locked; so it is closed only once."""
-    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_REJECT else []
+    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_LONG else []
     if not rows:
         raise NotFoundError(f"There is no reject {key}. It may have expired.")
     for state, when, user in await transaction.fetch(SQL["find"], (key,)):

@@ -17,11 +17,11 @@ from litestar.response.base import ASGIResponse
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.reads.query import PAGE
+from service.core.rules.fields import MAX_LONG
 from service.core.tables import by_path
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
-    MAX_AFTER,
     PARAMETERS,
     After,
     InjectedDatabase,
@@ -124,7 +124,7 @@ async def _page(
     operation_class=operations.REJECT,
 )
 async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
-    fits = reject_id <= MAX_AFTER
+    fits = reject_id <= MAX_LONG
     rows = await database.fetch(REJECTS["find"], (reject_id,)) if fits else []
     if not rows:
         raise NotFoundError(f"There is no reject {reject_id}. It may have expired.")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, TypeVar
+from typing import IO, Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -20,6 +20,7 @@ from service.core.backups.backup_store import ALL
 from service.core.backups.format.zip_archive import CHUNK
 from service.core.errors import MalformedError, NotFoundError, UnavailableError
 from service.core.reports import REPORTS
+from service.core.rules.raw_json import decode_body, json_text
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.core.writes.merge import OnConflict
@@ -40,7 +41,7 @@ from service.web.console.jobs import Job, Kind
 from service.web.console.runs import Work, place
 from service.web.console.summaries import WATCH_SECONDS, Summaries
 
-T = TypeVar("T")
+SENT = "what this page sends"
 At = Annotated[int, QueryParameter(ge=0)]
 
 
@@ -79,7 +80,7 @@ class Started(Struct):
 @post("/loads", opt={ROLE: "writer"})
 async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
     """Check the files that were uploaded, each for its table, parents first."""
-    asked = _body(await request.body(), NewLoad)
+    asked = decode_body(await request.body(), NewLoad, SENT)
     upload = state.jobs.upload_folder(asked.upload)
     options = await in_thread(asked.options, upload)
     job = Job(
@@ -141,7 +142,7 @@ async def confirm(
     job_id: FromPath[str],
 ) -> Started:
     """Run a job after its preview, or run a failed job again."""
-    typed = _body(await request.body(), Confirmation)
+    typed = decode_body(await request.body(), Confirmation, SENT)
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This job needs the role {job.role}.")
@@ -154,14 +155,6 @@ async def confirm(
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
     return Started(job.id)
-
-
-def _body(body: bytes, kind: type[T]) -> T:
-    """The body of a request of the pages' scripts; MalformedError."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not what this page sends: {error}") from None
 
 
 def _work(state: State) -> Work:
@@ -193,7 +186,7 @@ async def _changes(
 ) -> AsyncGenerator[str]:
     sent = ""
     while True:
-        event = msgspec.json.encode(summary).decode()
+        event = json_text(summary)
         if event != sent:
             yield event
             sent = event

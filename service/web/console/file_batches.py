@@ -19,6 +19,7 @@ from service.core.errors import MalformedError, TooLargeError
 from service.core.rules import batch, formats
 from service.core.rules.batch import MAX_ROWS, Batch, Records
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import Position
@@ -187,7 +188,7 @@ def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
     rows = _with_errors(rows, record, errors)
 
     def text(at: int) -> str:
-        return quoted(msgspec.json.encode(rows.records[at]).decode())
+        return quoted(json_text(rows.records[at]))
 
     return FileBatch(rows, [line.number for line in lines], body, end, text)
 

@@ -34,6 +34,7 @@ from service.core.database.statements import Row, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import KeyBusyError, NotFoundError
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text, text_of
 from service.core.threads import in_thread
 from service.web.access.users import Role
 from sql import chunks
@@ -77,11 +78,6 @@ def clipped(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
-def record_text(record: Any) -> str:
-    """A record as text."""
-    return record if isinstance(record, str) else _json(record)
-
-
 def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
     """A row as a page shows it. The record is text: not all JSON that users send can be read."""
     reasons = [
@@ -90,7 +86,7 @@ def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, An
     if len(errors) > ERRORS:
         more = f"{len(errors) - ERRORS} more errors"
         reasons.append({"code": errors[ERRORS].code, "message": more})
-    return {"index": line, "record": clipped(record_text(record), RECORD), "errors": reasons}
+    return {"index": line, "record": clipped(text_of(record), RECORD), "errors": reasons}
 
 
 class Progress(Struct, kw_only=True):
@@ -163,7 +159,7 @@ class Jobs:
 
     async def add(self, job: Job) -> None:
         """Insert a new job; the caller runs it."""
-        fixed = (job.id, job.kind, job.title, job.user, job.role, _json(job.options), job.word)
+        fixed = (job.id, job.kind, job.title, job.user, job.role, json_text(job.options), job.word)
         state = (job.preview, job.state, job.run, job.message, job.progress(), "{}")
         await self._execute(self._database, "insert", *fixed, *state)
 
@@ -255,12 +251,8 @@ async def _forget(job_id: str, transaction: Transaction) -> int:
     return deleted
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _fields(struct: Struct, names: tuple[str, ...]) -> str:
-    return _json({name: getattr(struct, name) for name in names})
+    return json_text({name: getattr(struct, name) for name in names})
 
 
 def _job(row: Row) -> Job:

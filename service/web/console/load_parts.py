@@ -26,6 +26,7 @@ from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import HirebaseError, InputError, StoppedError
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import text_of
 from service.core.rules.reject import Reject
 from service.core.threads import in_thread
 from service.core.writes import ingest
@@ -36,7 +37,7 @@ from service.core.writes.parents import Pending, no_ids
 from service.core.writes.rejects import RejectOrigin
 from service.web.console.file_batches import FileBatch, batches, columns_of
 from service.web.console.job_files import LoadOptions
-from service.web.console.jobs import Job, record_text, row_verdict
+from service.web.console.jobs import Job, row_verdict
 
 COLUMNS = ("table", "read", "added", "changed", "unchanged", "skipped", "rejected", "codes")
 """What a page shows of the summary of a file."""
@@ -297,4 +298,4 @@ def _rejects(batch: FileBatch, written: _Written, record: Callable[[int], Any]) 
 
 
 def _as_text(reject: Reject) -> Reject:
-    return Reject(reject.position, record_text(reject.record), reject.errors)
+    return Reject(reject.position, text_of(reject.record), reject.errors)

@@ -14,6 +14,7 @@ from service.core.backups.restored import Restored
 from service.core.reads.parents import parents_of
 from service.core.rules import batch
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text, text_of
 from service.core.tables import Table
 
 COMPONENT = "#/components/schemas/{name}"
@@ -210,7 +211,7 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def reject(table: Table) -> dict[str, Any]:
     """The reject of a batch of one broken row."""
     (failure,) = verdict(table, [broken_sample(table)])["failures"]
-    record = msgspec.json.encode(failure["record"]).decode()
+    record = json_text(failure["record"])
     rejected = Rejected(
         id=1,
         rejected_at="2021-07-27T16:02:08.000000Z",
@@ -235,12 +236,9 @@ def reject(table: Table) -> dict[str, Any]:
 def as_csv(table: Table) -> str:
     """The sample row under a header."""
     row = sample(table)
-    texts = (
-        one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in row.values()
-    )
-    return f"{','.join(row)}\n{','.join(texts)}\n"
+    return f"{','.join(row)}\n{','.join(map(text_of, row.values()))}\n"
 
 
 def as_ndjson(table: Table) -> str:
     """Two rows, one in each line."""
-    return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"
+    return 2 * f"{json_text(sample(table))}\n"

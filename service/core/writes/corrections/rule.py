@@ -12,6 +12,7 @@ from service.core.database.statements import Transaction
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import Code, Error
+from service.core.rules.raw_json import decode_body, json_text, text_of
 from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
@@ -67,10 +68,7 @@ class Corrected(Struct):
 
 def rule_of(body: bytes) -> Rule:
     """The rule in a body; MalformedError."""
-    try:
-        return msgspec.json.decode(body, type=Rule)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not a rule: {error}.") from None
+    return decode_body(body, Rule, "a rule")
 
 
 async def correct_all(
@@ -108,7 +106,7 @@ async def _matching(
     transaction: Transaction, table: Table, rule: Rule
 ) -> tuple[dict[int, Fields], int | None]:
     """The fields of the open rejects with the fault by id, and the id to continue after."""
-    fault = msgspec.json.encode({"field": rule.field, "code": rule.code}).decode()
+    fault = json_text({"field": rule.field, "code": rule.code})
     chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
     window = (table.name, rule.after, LOOKED_AT)
     ((end, looked_at),) = await transaction.fetch(SQL["window"], window)
@@ -170,9 +168,7 @@ def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) ->
 
 def _text(value: Any) -> str:
     """A value as a field of a CSV file."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "" if value is None else text_of(value)
 
 
 async def _write(

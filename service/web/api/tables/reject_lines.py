@@ -12,6 +12,7 @@ import msgspec
 from service.core.database.transactions import Database
 from service.core.reads.exports import SECONDS
 from service.core.reads.lines import Form, Formulas, header_of
+from service.core.rules.raw_json import text_of
 from service.core.writes.rejects import REJECTS
 
 FETCHED = 100
@@ -60,6 +61,6 @@ def _as_csv(names: list[str], formulas: Formulas) -> Callable[[list[Reject]], by
 
 def _cell(value: Any, formulas: Formulas) -> str:
     """A value as text: a text as it is, others as JSON."""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = text_of(value)
     is_formula = formulas == "escape" and text.lstrip(" ").startswith(FORMULA)
     return f"'{text}" if is_formula else text

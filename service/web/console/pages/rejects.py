@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlencode
 
-import msgspec
 from litestar import get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery, QueryParameter
@@ -15,19 +14,20 @@ from msgspec.structs import asdict
 
 from service.core.database.transactions import Database
 from service.core.reads.parents import parents_of
-from service.core.rules.fields import Code
+from service.core.rules.fields import MAX_LONG, Code
+from service.core.rules.raw_json import json_text
 from service.core.tables import Field, Table, by_name, by_path
 from service.core.writes.corrections.records import fields_of, first_fields
 from service.core.writes.reject_outcomes import count_by_code
 from service.core.writes.rejects import REJECTS
-from service.web.api.parameters import MAX_AFTER, InjectedDatabase
+from service.web.api.parameters import InjectedDatabase
 from service.web.api.rejects import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
 from service.web.console.pages.inputs import Input, label_of, text_of, typed
 
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
-Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
+Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_LONG)]
 Bad = dict[str, dict[str, Any]]
 """The first error of each field."""
 COUNTED = 10_000
@@ -79,7 +79,7 @@ async def rejects(
     filters: NamedDependency[Filters],
     before: Before = None,
 ) -> Template:
-    latest = await latest_rejects(database, before or MAX_AFTER, PAGE, filters)
+    latest = await latest_rejects(database, before or MAX_LONG, PAGE, filters)
     counts: dict[str, int] = {}
     if filters.state == "open":
         counts = await count_by_code(database.fetch, filters.place, COUNTED)
@@ -101,7 +101,7 @@ async def latest_rejects(
     database: Database, before: int, limit: int, filters: Filters
 ) -> list[dict[str, Any]]:
     """The newest rejects below the number `before`."""
-    error = msgspec.json.encode({"code": filters.code}).decode() if filters.code else None
+    error = json_text({"code": filters.code}) if filters.code else None
     each = (*filters.place, filters.state or None, error)
     twice = [value for value in each for _ in range(2)]
     parameters = (SHOWN, SHOWN, before, *twice, limit)
@@ -155,5 +155,5 @@ def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dic
         optional=field.optional or (kind == "boolean" and not is_choice),
         parent=parents_of(table).get(field.singular) if field.references else None,
     )
-    sent = msgspec.json.encode(value).decode()
+    sent = json_text(value)
     return {"input": shown, "code": error.get("code", ""), "sent": sent}
