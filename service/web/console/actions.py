@@ -28,8 +28,10 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import InjectedReader
 from service.web.api.reports import CSV, DepartmentId, Year
-from service.web.console import backup_jobs, loads, uploads
-from service.web.console.job_files import (
+from service.web.console import backup_jobs
+from service.web.console.jobs import Job, Kind
+from service.web.console.loads import load, uploads
+from service.web.console.loads.files import (
     LoadFile,
     LoadOptions,
     existing,
@@ -37,7 +39,6 @@ from service.web.console.job_files import (
     title_of,
     uploaded,
 )
-from service.web.console.jobs import Job, Kind
 from service.web.console.runs import Work, place
 from service.web.console.summaries import WATCH_SECONDS, Summaries
 
@@ -171,7 +172,7 @@ _WORK = {
     "backup": backup_jobs.back_up,
     "verify": backup_jobs.verify_backup,
     "restore": backup_jobs.restore_backup,
-    "load": loads.load,
+    "load": load.load,
 }
 
 

@@ -15,7 +15,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.writes import checkpoint
 from service.web.console.jobs import token
-from service.web.console.uploads import MAX_FILES
+from service.web.console.loads.uploads import MAX_FILES
 from tests.support.console import confirm, events, failing_after, page, run, start, upload
 from tests.support.hires import count
 

@@ -19,8 +19,8 @@ from loader.reporting.rejects_file import quoted
 from service.core.errors import TooLargeError
 from service.core.rules import batch, formats
 from service.core.tables import Table, by_path
-from service.web.console import file_batches
-from service.web.console.file_batches import (
+from service.web.console.loads import batches as file_batches
+from service.web.console.loads.batches import (
     CSV,
     NDJSON,
     RECORDS,

@@ -16,8 +16,8 @@ from service.core.tables import Table
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.uploads import received
-from service.web.console.file_batches import names_in
-from service.web.console.job_files import keep, safe_name
+from service.web.console.loads.batches import names_in
+from service.web.console.loads.files import keep, safe_name
 
 MAX_FILES = 30
 """Files of one load: the progress of all of them is stored in one TEXT."""

@@ -11,10 +11,12 @@ from loader.loading.dry_run import shadow_tables
 from loader.reading.source import Source
 from loader.reporting.summary import SHOWN
 from service.core.threads import in_thread
-from service.web.console.file_batches import format_of, size_of
-from service.web.console.job_files import LoadOptions
 from service.web.console.jobs import Job
-from service.web.console.load_parts import COLUMNS, Part, WithIds, WithoutIds
+from service.web.console.loads.batches import format_of, size_of
+from service.web.console.loads.files import LoadOptions
+from service.web.console.loads.part import COLUMNS, Part
+from service.web.console.loads.with_ids import WithIds
+from service.web.console.loads.without_ids import WithoutIds
 
 LEAST_SHOWN = 20
 """Rows that a page shows of each file, however many files there are."""
