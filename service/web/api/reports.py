@@ -66,7 +66,7 @@ class ReportReply(Reply):
         report = next(one for one in REPORTS if one.row is self.shape)
         row = EXAMPLES[report.row]
         rows = Schema(type=OpenAPIType.ARRAY, items=reference(report.row))
-        example = named({"one row": [msgspec.to_builtins(row)]})
+        example = named({"one row": [row]})
         return {
             JSON: OpenAPIMediaType(rows, examples=example),
             CSV: text_of("a header, then one row in each line", report.as_csv([row])),

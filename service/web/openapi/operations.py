@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from service.core.backups.backup_store import Saved
 from service.core.backups.restored import Restored
@@ -165,8 +165,21 @@ def bytes_or_text(media_type: str) -> Schema:
 
 
 def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
-    """Examples in the form of the document."""
-    return {name: Example(summary=name, value=value) for name, value in examples.items()} or None
+    """Examples in the form of the document; structs as JSON."""
+    return {
+        name: Example(summary=name, value=to_builtins(value)) for name, value in examples.items()
+    } or None
+
+
+def json_body(
+    schema: Schema | Reference,
+    examples: Mapping[str, Any],
+    text: str | None = None,
+    media_types: tuple[str, ...] = (JSON,),
+) -> RequestBody:
+    """A body in JSON."""
+    media_type = OpenAPIMediaType(schema, examples=named(examples))
+    return RequestBody(dict.fromkeys(media_types, media_type), text, required=True)
 
 
 def problem_name(status: int) -> str:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from litestar.openapi.spec import (
-    OpenAPIHeader,
-    OpenAPIMediaType,
-    OpenAPIType,
-    RequestBody,
-    Schema,
-)
+from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Schema
 
 from service.core.tables import Table
 from service.web.openapi.lists import LINK
 from service.web.openapi.operations import (
     BATCH_HEADERS,
+    JSON,
     DocumentedOperation,
     Reply,
     documented,
     header,
-    named,
+    json_body,
     reference,
 )
 from service.web.openapi.schemas import change, changes_of, sample, stored_sample, without_required
@@ -42,12 +37,10 @@ def shows(table: Table) -> type[DocumentedOperation]:
 def changes(table: Table) -> type[DocumentedOperation]:
     """`PATCH /{table}/{id}`."""
     first = table.fields[0].name
-    fields = OpenAPIMediaType(
+    body = json_body(
         reference(without_required(table)),
-        examples=named({"one field": {first: sample(table)[first]}}),
-    )
-    body = RequestBody(
-        {"application/json": fields, "application/merge-patch+json": fields}, required=True
+        {"one field": {first: sample(table)[first]}},
+        media_types=(JSON, "application/merge-patch+json"),
     )
     return documented(
         {200: _row("The row as it is now.", table)},
