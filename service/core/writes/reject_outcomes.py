@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -68,10 +68,10 @@ async def correct(transaction: Transaction, key: int, body: bytes, user: str) ->
     batch = _batch(table, body, with_id=source != "api")
     await check_parents(transaction, batch)
     _refuse(batch)
-    row_id = await _insert(transaction, batch)
+    rows = await write_corrected(transaction, batch)
     _refuse(batch)
-    await transaction.execute(SQL["insert"], (key, "corrected", user, "", row_id))
-    return Outcome(key, "corrected", user, table=table.name, id=row_id)
+    await close(transaction, user, {key: rows[0]})
+    return Outcome(key, "corrected", user, table=table.name, id=rows[0])
 
 
 async def dismiss(transaction: Transaction, key: int, reason: str, user: str) -> Outcome:
@@ -151,11 +151,20 @@ def _shown(record: Any) -> Any:
     return Raw(msgspec.json.encode(record)) if isinstance(record, dict) else record
 
 
-async def _insert(transaction: Transaction, batch: Batch) -> int | None:
-    """The id of the row; the batch has a reject if the server refuses it, or the id is taken."""
-    if len(batch.rows[0]) == len(batch.table.columns):
-        key: int = batch.rows[0][0]
+async def write_corrected(transaction: Transaction, batch: Batch) -> dict[int, int | None]:
+    """Insert corrected records, with their ids if they have some; the ids of the rows by position.
+
+    A row becomes a reject of the batch if the server refuses it, or if its id is taken.
+    """
+    if batch.rows and len(batch.rows[0]) == len(batch.table.columns):
         await put(transaction, batch, "reject")
-        return key
-    (generated,) = await insert(transaction, batch)
-    return generated
+        return {at: row[0] for at, row in zip(batch.positions, batch.rows, strict=True)}
+    ids = await insert(transaction, batch)
+    return {at: ids[at] for at in batch.positions}
+
+
+async def close(transaction: Transaction, user: str, rows: Mapping[int, int | None]) -> None:
+    """Close rejects as corrected; rows: the id of the row of each reject by its number."""
+    if rows:
+        outcomes = [(number, "corrected", user, "", row_id) for number, row_id in rows.items()]
+        await transaction.insert(SQL["insert"], outcomes)

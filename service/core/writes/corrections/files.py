@@ -17,7 +17,7 @@ from service.core.database.statements import Transaction
 from service.core.rules.batch import Batch, Row
 from service.core.tables import Table
 from service.core.writes import merge
-from service.core.writes.reject_outcomes import SQL
+from service.core.writes.reject_outcomes import SQL, close
 from sql import chunks
 
 REPEATS = "Repeats reject "
@@ -96,13 +96,10 @@ class Corrections:
         self, transaction: Transaction, ids: Mapping[int, int | None], user: str
     ) -> None:
         """Close the rejects whose rows have these ids, by position; None has no row."""
-        outcomes = [
-            (number, "corrected", user, "", ids[position])
-            for position, (_, number) in self.open.items()
-            if ids.get(position) is not None
-        ]
-        if outcomes:
-            await transaction.insert(SQL["insert"], outcomes)
+        open_rejects = self.open.items()
+        rows = {number: ids.get(position) for position, (_, number) in open_rejects}
+        written = {number: row_id for number, row_id in rows.items() if row_id is not None}
+        await close(transaction, user, written)
 
 
 async def dismiss_repeated(

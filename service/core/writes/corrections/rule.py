@@ -16,10 +16,9 @@ from service.core.rules.raw_json import decode_body, json_text, text_of
 from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
-from service.core.writes.insert import insert
-from service.core.writes.merge import decide, find_among, put
+from service.core.writes.merge import decide, find_among
 from service.core.writes.parents import check_parents
-from service.core.writes.reject_outcomes import SQL
+from service.core.writes.reject_outcomes import SQL, close, write_corrected
 
 MATCHED = 500
 """The most rejects that one call corrects."""
@@ -80,14 +79,14 @@ async def correct_all(
     found, following = await _matching(transaction, table, rule)
     if not dry_run:
         found = await _locked(transaction, found)
-    batch = _batch(table, rule, field, list(found.values()))
+    batch, keys = _batch(table, rule, field, list(found.values())), list(found)
     await check_parents(transaction, batch)
     if not dry_run:
-        await _write(transaction, batch, list(found), rule, user)
+        rows = await write_corrected(transaction, batch)
+        await close(transaction, user, {keys[at]: row_id for at, row_id in rows.items()})
     elif rule.source == "loader":
         old = await find_among(transaction, table, [row[0] for row in batch.rows])
         batch.reject(decide(batch.rows, old, "reject").refused)
-    keys = list(found)
     failures = [StillWrong(keys[one.position], one.errors) for one in batch.rejects]
     corrected = len(found) - len(failures)
     return Corrected(len(found), corrected, len(failures), failures, following)
@@ -169,18 +168,3 @@ def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) ->
 def _text(value: Any) -> str:
     """A value as a field of a CSV file."""
     return "" if value is None else text_of(value)
-
-
-async def _write(
-    transaction: Transaction, batch: Batch, keys: Sequence[int], rule: Rule, user: str
-) -> None:
-    """Insert the valid rows and close their rejects; others move to the rejects of the batch."""
-    if rule.source == "loader":
-        await put(transaction, batch, "reject")
-        rows = {at: row[0] for at, row in zip(batch.positions, batch.rows, strict=True)}
-    else:
-        ids = await insert(transaction, batch)
-        rows = {at: ids[at] for at in batch.positions}
-    outcomes = [(keys[at], "corrected", user, "", row_id) for at, row_id in rows.items()]
-    if outcomes:
-        await transaction.insert(SQL["insert"], outcomes)
