@@ -21,25 +21,26 @@ class Path:
     """An index to read rows along.
 
     in_order: the index has the order of the list. Else the rows are few, and the server sorts them.
-    along: the conditions that the index serves; beside: the conditions that each row is tested by.
+    along: the conditions that the index serves; residual: the conditions that the server tests on
+    each row.
     """
 
     index: str
     in_order: bool
     along: tuple[Condition, ...]
-    beside: tuple[Condition, ...]
+    residual: tuple[Condition, ...]
 
     @classmethod
     def of(cls, query: Query, field: Field, *, in_order: bool) -> Path:
         """The path along the index that begins with a field."""
         along = tuple(query.on(field.name))
-        beside = tuple(one for one in query.conditions if one not in along)
-        return cls(query.table.index(field), in_order, along, beside)
+        residual = tuple(one for one in query.conditions if one not in along)
+        return cls(query.table.index(field), in_order, along, residual)
 
     @property
     def needs_window(self) -> bool:
         """Whether a page may have to pass over any number of rows that do not match."""
-        return self.in_order and bool(self.beside)
+        return self.in_order and bool(self.residual)
 
 
 async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
@@ -50,7 +51,7 @@ async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
     if query.on(ID.name):
         return Path.of(query, ID, in_order=False)
     ordered = list(_in_order(query))
-    complete = [path for path in ordered if not path.beside]
+    complete = [path for path in ordered if not path.residual]
     if complete:
         return complete[0]
     choices = {path.index: path for path in _by_filter(query)}

@@ -35,11 +35,11 @@ from service.web.console.loads.files import (
     LoadFile,
     LoadOptions,
     existing,
-    take,
+    move,
     title_of,
-    uploaded,
+    uploaded_name,
 )
-from service.web.console.runs import Work, place
+from service.web.console.runs import Work, slot
 from service.web.console.summaries import WATCH_SECONDS, Summaries
 
 SENT = "what this page sends"
@@ -65,7 +65,7 @@ class NewLoad(Struct):
         if not self.tables:
             raise MalformedError("Choose at least one file.")
         files = [
-            LoadFile(number, by_path(table).path, uploaded(folder, number))
+            LoadFile(number, by_path(table).path, uploaded_name(folder, number))
             for number, table in sorted(self.tables.items())
         ]
         files.sort(key=lambda file: file.order)
@@ -93,11 +93,11 @@ async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
         preview=True,
     )
     folder = state.jobs.folder(job.id)
-    await in_thread(take, upload, folder)
+    await in_thread(move, upload, folder)
     try:
         await state.runs.begin(job, _work(state))
     except BaseException:  # so that the user can begin again without another upload
-        await in_thread(take, folder, upload)
+        await in_thread(move, folder, upload)
         raise
     return Started(job.id)
 
@@ -162,7 +162,7 @@ def _work(state: State) -> Work:
     """The work of a job, by its kind."""
 
     async def work(job: Job) -> None:
-        async with place(state.long_work, job):
+        async with slot(state.long_work, job):
             await _WORK[job.kind](job, state)
 
     return work

@@ -89,7 +89,7 @@ def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, An
     return {"index": line, "record": clipped(text_of(record), RECORD), "errors": reasons}
 
 
-class Progress(Struct, kw_only=True):
+class JobProgress(Struct, kw_only=True):
     """What changes while a job runs."""
 
     done: int = 0
@@ -104,10 +104,10 @@ class Progress(Struct, kw_only=True):
 
     def progress(self) -> str:
         """The progress as JSON."""
-        return _fields(self, Progress.__struct_fields__)
+        return _fields(self, JobProgress.__struct_fields__)
 
 
-class Job(Progress, kw_only=True):
+class Job(JobProgress, kw_only=True):
     """A job. A job with a preview runs twice; in between it is `ready` until a user confirms."""
 
     id: str = msgspec.field(default_factory=token)
@@ -186,7 +186,7 @@ class Jobs:
     async def summary(self, job_id: str) -> dict[str, Any]:
         """State, message and progress; NotFoundError."""
         for state, message, stored, silent in await self._fetch("summary", job_id):
-            progress = msgspec.json.decode(stored, type=Progress)
+            progress = msgspec.json.decode(stored, type=JobProgress)
             return {
                 "state": "failed" if silent else state,
                 "share": progress.share,

@@ -139,8 +139,8 @@ async def _outcome(job: Job, running: asyncio.Future[None]) -> State:
 
 
 @asynccontextmanager
-async def place(limiter: Limiter, job: Job) -> AsyncIterator[None]:
-    """Wait for a place among the long work, and keep it."""
+async def slot(limiter: Limiter, job: Job) -> AsyncIterator[None]:
+    """Wait for a free slot of the limiter, and keep it."""
     with ExitStack() as stack:
         while not _entered(limiter, stack):
             job.message = WAITING

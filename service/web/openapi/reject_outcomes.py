@@ -7,7 +7,13 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from service.core.tables import TABLES
 from service.core.writes.corrections.rule import LONGEST, MATCHED, Corrected, Rule
 from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
-from service.web.openapi.operations import BATCH_HEADERS, Reply, documented, json_body, reference
+from service.web.openapi.operations import (
+    BATCH_HEADERS,
+    ReplySpec,
+    documented,
+    json_body,
+    reference,
+)
 from service.web.openapi.schemas import sample
 
 KEY, _, ENCODING = BATCH_HEADERS
@@ -16,7 +22,7 @@ FIRST, LAST = TABLES[0], TABLES[-1]
 
 SUMMARY = documented(
     {
-        200: Reply(
+        200: ReplySpec(
             "How many open rejects have each code.",
             Summary,
             {"one": Summary(1, [OpenRejects(FIRST.name, "api", "2021-07-27", "blank", 1)])},
@@ -25,7 +31,7 @@ SUMMARY = documented(
 )
 CORRECTION = documented(
     {
-        201: Reply(
+        201: ReplySpec(
             "The row was inserted, and the reject is closed.",
             Outcome,
             {"a row": Outcome(1, "corrected", "ada", table=FIRST.name, id=1)},
@@ -50,7 +56,7 @@ RULE = Rule(
 )
 CORRECTIONS = documented(
     {
-        200: Reply(
+        200: ReplySpec(
             "How many rejects match, and what became of them. With dry_run, what would.",
             Corrected,
             {"all corrected": Corrected(17, 17, 0, [], None)},
@@ -67,7 +73,7 @@ CORRECTIONS = documented(
 )
 FILE = documented(
     {
-        200: Reply(
+        200: ReplySpec(
             "The file: line, errors, the name of the reject, and the fields. It has the rejects of "
             f"files with ids whose records have at most {LONGEST} characters.",
             media_types=("text/csv",),
@@ -78,7 +84,7 @@ FILE = documented(
 REASON = "A test of the form."
 DISMISSAL = documented(
     {
-        200: Reply(
+        200: ReplySpec(
             "The reject is closed.",
             Outcome,
             {"closed": Outcome(1, "dismissed", "ada", REASON)},

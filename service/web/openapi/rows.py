@@ -10,7 +10,7 @@ from service.web.openapi.operations import (
     BATCH_HEADERS,
     JSON,
     DocumentedOperation,
-    Reply,
+    ReplySpec,
     documented,
     header,
     json_body,
@@ -59,9 +59,11 @@ def deletes(table: Table) -> type[DocumentedOperation]:
 def history(table: Table) -> type[DocumentedOperation]:
     """`GET /{table}/{id}/changes`."""
     page = {"rows": [change(table)], "next": None}
-    reply = Reply("A page, oldest first.", changes_of(table), {"a deletion": page}, headers=LINK)
+    reply = ReplySpec(
+        "A page, oldest first.", changes_of(table), {"a deletion": page}, headers=LINK
+    )
     return documented({200: reply}, 404)
 
 
-def _row(text: str, table: Table) -> Reply:
-    return Reply(text, table.stored, {"a row": stored_sample(table)}, headers=ETAG)
+def _row(text: str, table: Table) -> ReplySpec:
+    return ReplySpec(text, table.stored, {"a row": stored_sample(table)}, headers=ETAG)

@@ -77,7 +77,7 @@ ALL = {
         ("jobs.csv.gz", b"no gzip", "jobs", "its name"),
     ],
 )
-async def test_the_table_of_a_file_is_recognised(
+async def test_the_table_of_a_file_is_detected(
     client: httpx.AsyncClient, name: str, content: bytes, table: str | None, why: str
 ) -> None:
     url = f"/console/uploads/{token()}/0"

@@ -91,7 +91,7 @@ def safe_name(name: str) -> str:
     return safe.lstrip(".") or "rows.csv"
 
 
-def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
+def store(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
     """Copy a file into the folder of its upload, in place of the one with its number."""
     path = folder / str(number) / name
     with _storage_errors():
@@ -100,7 +100,7 @@ def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
         try:
             _copy(upload, path)
         except BaseException:
-            forget(path.parent)
+            delete(path.parent)
             with suppress(OSError):  # it has other files
                 folder.rmdir()
             raise
@@ -108,7 +108,7 @@ def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
 
 
 def _copy(upload: IO[bytes], path: Path) -> None:
-    forget(path.parent)
+    delete(path.parent)
     path.parent.mkdir()
     upload.seek(0)
     partial_file = path.with_name(PARTIAL)
@@ -117,12 +117,12 @@ def _copy(upload: IO[bytes], path: Path) -> None:
     partial_file.rename(path)
 
 
-def forget(folder: Path) -> None:
+def delete(folder: Path) -> None:
     """Delete a folder, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def uploaded(folder: Path, number: int) -> str:
+def uploaded_name(folder: Path, number: int) -> str:
     """The name of a file that was uploaded; NotFoundError."""
     with _storage_errors(), suppress(FileNotFoundError):
         for path in (folder / str(number)).iterdir():
@@ -131,7 +131,7 @@ def uploaded(folder: Path, number: int) -> str:
     raise NotFoundError(GONE)
 
 
-def take(upload: Path, folder: Path) -> None:
+def move(upload: Path, folder: Path) -> None:
     """Make the folder of an upload that of its job, which is new; NotFoundError, StorageError."""
     with _storage_errors():
         try:

@@ -1,4 +1,4 @@
-"""Uploads of files to load. The service recognises the table of each."""
+"""Uploads of files to load. The service detects the table of each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, PathParameter
 from msgspec import Struct
 
-from loader.reading.recognition import by_file_name, by_header
+from loader.reading.detection import by_file_name, by_header
 from service.core.errors import InputError
 from service.core.tables import Table
 from service.core.threads import in_thread
 from service.web.access.basic_auth import ROLE
 from service.web.api.uploads import received
 from service.web.console.loads.batches import names_in
-from service.web.console.loads.files import keep, safe_name
+from service.web.console.loads.files import safe_name, store
 
 MAX_FILES = 30
 """Files of one load: the progress of all of them is stored in one TEXT."""
@@ -29,7 +29,7 @@ BY_NAME, BY_HEADER, BY_BOTH = (
 
 
 class Uploaded(Struct):
-    """A file that was uploaded, and its table by path if that is recognised; why: for people."""
+    """A file that was uploaded, and its table by path if that is detected; why: for people."""
 
     name: str
     table: str | None
@@ -47,12 +47,12 @@ async def upload(
     """Store a file with its number in an upload, whose id the page of the load has chosen."""
     folder = state.jobs.upload_folder(upload_id)
     async with received(request) as file:
-        path = await in_thread(keep, file, folder, number, safe_name(name))
-    table, why = await in_thread(_recognised, path)
+        path = await in_thread(store, file, folder, number, safe_name(name))
+    table, why = await in_thread(_detected, path)
     return Uploaded(path.name, table.path if table else None, why)
 
 
-def _recognised(path: Path) -> tuple[Table | None, str]:
+def _detected(path: Path) -> tuple[Table | None, str]:
     """The table of a file, and why it is that one. A header says more than a name."""
     named = by_file_name(path.name)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.core.reads.parents import Parent, parents_of
 from service.core.tables import Field, Table, by_name
-from service.web.console.pages.inputs import Typed, label_of, typed
+from service.web.console.pages.inputs import InputType, input_type, label_of
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Column:
         return by_name(self.field.references).path if self.field.references else ""
 
     @property
-    def kind(self) -> Typed:
+    def kind(self) -> InputType:
         """How its values are shown."""
-        return "text" if self.path else typed(self.field.kind)
+        return "text" if self.path else input_type(self.field.kind)
 
 
 def columns_of(table: Table) -> list[Column]:

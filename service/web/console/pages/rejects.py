@@ -23,7 +23,7 @@ from service.core.writes.rejects import REJECTS
 from service.web.api.parameters import InjectedDatabase
 from service.web.api.rejects import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
-from service.web.console.pages.inputs import Input, label_of, text_of, typed
+from service.web.console.pages.inputs import Input, input_text, input_type, label_of
 
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
@@ -132,7 +132,9 @@ def _cells(table: Table, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any
     """The fields of a record in the order of the table, then unknown ones."""
     names = [name for name in table.columns if name in fields or name in bad]
     names += [name for name in fields if name not in names]
-    return [{"name": name, "text": text_of(fields.get(name)), "bad": name in bad} for name in names]
+    return [
+        {"name": name, "text": input_text(fields.get(name)), "bad": name in bad} for name in names
+    ]
 
 
 def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
@@ -143,7 +145,7 @@ def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list
 
 def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dict[str, Any]:
     """An input with the code of its error, and the value as it was sent, in JSON."""
-    kind, text = typed(field.kind), text_of(value)
+    kind, text = input_type(field.kind), input_text(value)
     is_choice = kind == "boolean" and text in {"true", "false"}
     shown = Input(
         field.name,

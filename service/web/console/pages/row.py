@@ -26,7 +26,7 @@ from service.web.api.parameters import InjectedDatabase
 from service.web.api.tables.changes import etag_of
 from service.web.console.html import AnyRequest, page
 from service.web.console.pages.columns import Column, columns_of
-from service.web.console.pages.inputs import Input, label_of, text_of, typed
+from service.web.console.pages.inputs import Input, input_text, input_type, label_of
 
 CHANGES = 20
 """Changes on a page."""
@@ -153,8 +153,8 @@ def _editor(column: Column, shown: Shown, names: Names) -> Input:
     return Input(
         field.name,
         label_of(field.name),
-        typed(field.kind),
-        text_of(value),
+        input_type(field.kind),
+        input_text(value),
         optional=field.optional,
         parent=column.parent,
         note=names.get(field.name, {}).get(value) or "",

@@ -17,7 +17,7 @@ from service.core.reads.query import Query, Texts, query_of
 from service.core.rules.field_types import Moment
 from service.core.tables import TABLES, Table
 from service.web.api.tables.lists import repeatable
-from service.web.console.pages.inputs import Input, Typed, label_of, typed
+from service.web.console.pages.inputs import Input, InputType, input_type, label_of
 
 OF_PAGES = ("after", "order", "count")
 OF_ONE_PAGE = ("after", "count")
@@ -103,7 +103,7 @@ def _by_value(search: Search, one: Filter) -> None:
     """Inputs of the values of a filter; an empty one if there are none."""
     error = _take(search, one)
     for text in search.given.get(one.name, [""]):
-        shown = Input(one.name, label_of(one.name), _typed(one, text), text, error)
+        shown = Input(one.name, label_of(one.name), _type_of(one, text), text, error)
         search.inputs.append(shown)
 
 
@@ -147,8 +147,8 @@ def _take(search: Search, one: Filter) -> str:
     return ""
 
 
-def _typed(one: Filter, text: str) -> Typed:
-    kind = typed(one.field.kind)
+def _type_of(one: Filter, text: str) -> InputType:
+    kind = input_type(one.field.kind)
     if kind not in ("moment", "date"):
         return kind
     # A browser shows nothing but a day in an input for days.
