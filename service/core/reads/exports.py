@@ -1,4 +1,4 @@
-"""Exports: all rows of a list from one snapshot, as lines that the server builds."""
+"""Exports: all rows of a list from one snapshot. The database server builds the lines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Windows:
         self._after, self._ended = query.after, False
 
     async def next(self) -> bytes | None:
-        """The lines of the next window that has some; None after the last."""
+        """The lines of the next window that is not empty; None after the last."""
         lines = b""
         while not lines and not self._ended:
             path = await self._along()

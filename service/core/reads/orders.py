@@ -1,4 +1,4 @@
-"""The orders of a list: each follows an index, so that a page starts where the last one ended."""
+"""The orders of a list. Each follows an index, so a page starts where the last one ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.core.rules.fields import MAX_ID, MAX_LONG
 from service.core.tables import ID, Field, Table
 
 Key = tuple[Any, ...]
-"""The place of a row in an order: its values in the order's fields, the id last."""
+"""The values of a row in the fields of an order, the id last. They say where the row stands."""
 OTHER_LIST = "is not from this list. Send the `next` of the last page, with the same order"
 
 

@@ -40,7 +40,7 @@ async def find_row(fetch: Fetch, table: Table, key: int, *, lock: bool = False) 
 
 
 async def page(database: Database, query: Query, limit: int) -> Page:
-    """A page of at most `limit` rows. It has fewer if it read SCAN rows of which few match."""
+    """A page of at most `limit` rows. It has fewer if few of the SCAN rows that it reads match."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     return await _page(database, query, path, limit)
 
@@ -65,20 +65,20 @@ async def count(database: Database, query: Query) -> int:
 
 @dataclass(frozen=True)
 class Counted:
-    """How many rows match. complete: these are all; else there are at least so many."""
+    """How many rows match. complete: the number is exact; otherwise more rows may match."""
 
     rows: int
     complete: bool
 
 
 async def count_some(database: Database, query: Query) -> Counted:
-    """How many rows match among the first SCAN that a list reads, so that it is quick."""
+    """How many rows match among the first SCAN rows of a list. So it takes a short time."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     return await _count_some(database, query, path)
 
 
 async def page_and_count(database: Database, query: Query, limit: int) -> tuple[Page, Counted]:
-    """A page, and how many rows match: all if the page has them, else as `count_some` counts."""
+    """A page, and how many rows match: exact if the page has all, otherwise from `count_some`."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     found = await _page(database, query, path, limit)
     if found.next is None and query.after is None:

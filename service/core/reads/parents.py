@@ -30,7 +30,7 @@ class Parent:
 
 @cache
 def parents_of(table: Table) -> dict[str, Parent]:
-    """The parents that have a name and whose name is free in a row, by name."""
+    """The parents of rows by name: those with a text field, whose name is no column of the row."""
     found = {}
     for _, reference in table.parents:
         parent = by_name(reference.references or "")

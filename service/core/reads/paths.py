@@ -1,4 +1,4 @@
-"""The index along which a list is read, so that no page reads more than SCAN rows."""
+"""Access paths: the index by which a list is read, so that a page reads at most SCAN rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ SCAN = 8_000
 
 @dataclass(frozen=True)
 class Path:
-    """An index to read rows along.
+    """An access path: the index by which rows are read.
 
-    in_order: the index has the order of the list. Else the rows are few, and the server sorts them.
+    in_order: the index has the order of the list. Otherwise the rows are few and the server sorts
+    them.
     along: the conditions that the index serves; residual: the conditions that the server tests on
     each row.
     """
@@ -39,12 +40,12 @@ class Path:
 
     @property
     def needs_window(self) -> bool:
-        """Whether a page may have to pass over any number of rows that do not match."""
+        """Whether a page may have to skip an unlimited number of rows that do not match."""
         return self.in_order and bool(self.residual)
 
 
 async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
-    """The path of a query; it may count the matches of its filters.
+    """The path of a query. It may count the rows that match the filters.
 
     most: the rows that a filter may leave to be sorted.
     """
@@ -63,7 +64,7 @@ async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
 
 
 def _in_order(query: Query) -> Iterable[Path]:
-    """The paths in the order of the list, the most selective kind first."""
+    """The paths in the order of the list, the most selective one first."""
     first = query.order.fields[0]
     if first is ID:
         # The index of a foreign key has the rows of each parent by id.

@@ -63,7 +63,7 @@ async def remove(transaction: Transaction, table: Table, key: int, user: str, ch
     old = await find_row(transaction.fetch, table, key, lock=True)
     check(old)
     await _refuse_orphans(transaction, table, key)
-    # It changes nothing, but a table that is being restored refuses it as it refuses new rows.
+    # This changes no value. But a table that is being restored refuses it, as it refuses new rows.
     await replace(transaction, table, [old])
     await delete(transaction, table, [key])
     await row_changes.add(transaction, table, user, old, None)

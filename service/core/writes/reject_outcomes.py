@@ -53,7 +53,7 @@ class OpenRejects(Struct):
 
 
 class Summary(Struct):
-    """The open rejects, and how many of them have each code. One with two codes is in two rows."""
+    """The open rejects, and how many have each code. A reject with two codes counts in two rows."""
 
     open: int
     rows: list[OpenRejects]
@@ -114,7 +114,7 @@ async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) 
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
-    """(source, table) of an open reject, which stays locked; so it is closed only once."""
+    """(source, table) of an open reject. It is locked, so that it is closed only once."""
     rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_LONG else []
     if not rows:
         raise NotFoundError(f"There is no reject {key}. It may have expired.")
@@ -125,7 +125,7 @@ async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
 
 
 def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
-    """A batch of one record, with its id if it has one and came with a file."""
+    """A batch of one record. It keeps its id if it has one and is from a file."""
     if with_id and body.lstrip()[:1] == b"{":
         try:
             record: Any = decode_value(body)

@@ -1,4 +1,4 @@
-"""The history of single rows: what each correction and each deletion changed, and who made it."""
+"""The history of single rows: what each correction or deletion changed, when, and who did it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Counts the rows that come in, by day, way and user. Writes never wait for it.
 
-A process counts in memory and adds its counts to the table every few seconds, and at its end. So
-the table is close: a kill -9 loses the last seconds, and after a COMMIT without an answer they may
-count twice.
+A process counts in memory. It adds its counts to the table every few seconds, and when it ends. The
+table is nearly exact: a kill -9 loses the rows of the last seconds, and a COMMIT without an answer
+may count them twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.core.threads import wait_for_all
 SQL = sql.statements("rows_by_day")
 FLUSH_SECONDS = 3.0
 TIMEOUT = 5.0
-"""Seconds to add the counts. At its end, a process does not wait longer for the database."""
+"""Seconds to add the counts. A process that ends does not wait longer for the database."""
 Way = Literal["api", "console", "loader", "restore"]
 
 log = logging.getLogger("hirebase.rows")
@@ -42,7 +42,7 @@ class RowsAdded(Struct, frozen=True):
 
 
 class RowCounts:
-    """The rows that this process has added and not yet counted in the table."""
+    """The rows that this process has added, and that the table does not count yet."""
 
     def __init__(self, database: Database):
         self._database = database
@@ -56,7 +56,7 @@ class RowCounts:
     async def flush(self) -> None:
         """Add the counts to the table. If that fails, they stay for the next time."""
         counted, self._added = self._added, Counter()
-        # In the order of the primary key: so two processes cannot wait for each other.
+        # In the order of the primary key, so that two processes do not wait for each other.
         rows = [(*key, counted[key]) for key in sorted(counted)]
         try:
             if rows:

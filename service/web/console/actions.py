@@ -129,7 +129,7 @@ async def begin_with_backup(
 async def _begin(
     state: State, kind: Kind, title: str, user: str, options: dict[str, str], word: str = ""
 ) -> Started:
-    """Begin a job; one with a word to type begins with a preview."""
+    """Begin a job. A job with a word to type begins with a preview."""
     job = Job(kind=kind, title=title, user=user, role="operator", options=options)
     job.word, job.preview = word, bool(word)
     await state.runs.begin(job, _work(state))
@@ -152,7 +152,7 @@ async def confirm(
     if job.kind == "load":
         for source in LoadOptions.of(job).sources(state.jobs, job):
             await existing(source.path)
-    # A job with a word to type gets a new preview: the user confirms what is true now.
+    # A job with a word to type gets a new preview, so that the user confirms the current state.
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
     return Started(job.id)
@@ -201,7 +201,7 @@ async def _changes(
 
 @get("/jobs/{job_id:str}/rejects")
 async def rejects_file(state: State, job_id: FromPath[str], file: At = 0) -> File:
-    """The rejects of a file of a load; file: its place among the files."""
+    """The rejects of a file of a load; file: its position among the files."""
     job = await state.jobs.find(job_id)
     name = job.rows[file].get("rejects_file") if file < len(job.rows) else None
     if job.kind != "load" or name is None:

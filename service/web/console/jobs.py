@@ -41,9 +41,9 @@ from sql import chunks
 
 KEPT_SECONDS = 24 * 3600
 SILENT_SECONDS = 20
-"""A running job without a heartbeat for this long has lost its process."""
+"""If a running job has no heartbeat for this long, its process is gone."""
 HEARTBEAT_TIMEOUT = 5.0
-"""Seconds for a heartbeat; less than a request may take."""
+"""The deadline of a heartbeat in seconds; it is shorter than that of a request."""
 STOPPED = "The service stopped while this job ran. Start the job again here."
 BUSY = "This job is already running or done. Reload the page to see its progress."
 UNKNOWN_JOB = "There is no such job. Jobs are deleted after a day."
@@ -60,7 +60,7 @@ FIXED = ("id", "kind", "title", "user", "role", "options", "word")
 RESULT = ("failures", "verdicts")
 
 UPLOAD = "u"
-"""The folder of an upload has the name of a job's after this letter, so it is none's."""
+"""The name of an upload's folder begins with this letter, so it is not the folder of a job."""
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
 _folder = re.compile(rf"{UPLOAD}?[0-9a-f]{{16}}").fullmatch
@@ -79,7 +79,7 @@ def clipped(text: str, characters: int) -> str:
 
 
 def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
-    """A row as a page shows it. The record is text: not all JSON that users send can be read."""
+    """A row as a page shows it. The record is a text, because it may be invalid JSON."""
     reasons = [
         {"code": error.code, "message": clipped(error.message, RECORD)} for error in errors[:ERRORS]
     ]
@@ -123,7 +123,7 @@ class Job(JobProgress, kw_only=True):
     message: str = ""
     started: float = 0.0
     silent: bool = False
-    """It is running in the database, but has no heartbeat: it counts as failed."""
+    """The database says that it is running, but it has no heartbeat: it counts as failed."""
     failures: list[dict[str, Any]] = []
     verdicts: list[dict[str, Any]] = []
     """The first rows of a preview, each with its errors."""
@@ -137,7 +137,7 @@ class Job(JobProgress, kw_only=True):
 class Jobs:
     """The table of jobs, and a folder for each job with files; both are kept for a day.
 
-    An upload has such a folder as well, until a load takes it.
+    An upload also has a folder. When its load begins, this becomes the folder of the job.
 
     Heartbeats use a separate database: the pool may be in use for longer than SILENT_SECONDS.
     """
@@ -213,7 +213,7 @@ class Jobs:
         return bool(await self._execute(self._heartbeats, "finish", state, *values, *run))
 
     async def tidy(self) -> None:
-        """Delete what is older than a day: jobs with their folders, and folders without a job."""
+        """Delete jobs older than a day with their folders, and old folders without a job."""
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
             if await self._database.run(partial(_forget, job_id)):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
@@ -223,7 +223,7 @@ class Jobs:
                 await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 
     def _old_folders(self) -> list[str]:
-        """Folders so old that the table has their job, if there is one."""
+        """Old folders. If a folder belongs to a job, the table already has this job."""
         old = time.time() - KEPT_SECONDS
         names = []
         for path in self._folder.glob("*/"):
@@ -243,7 +243,7 @@ class Jobs:
 
 
 async def _forget(job_id: str, transaction: Transaction) -> int:
-    """Delete an old job, and the checkpoints of its load: nobody can resume that any more."""
+    """Delete an old job, and the checkpoints of its load, which nobody can resume any more."""
     deleted = await transaction.execute(SQL["forget"], (job_id, KEPT_SECONDS))
     if deleted:
         for origin in await transaction.fetch(SQL["checkpoints"], (f"%/{job_id}/%",)):

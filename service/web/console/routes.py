@@ -23,8 +23,8 @@ TAGS = {name: f'"{sha256(path.read_bytes()).hexdigest()}"' for name, path in STA
 async def static(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
     """A file that the pages load. An unknown name never reaches the disk.
 
-    Browsers ask each time whether their copy is current. An installed file is dated years ago, so
-    without this they keep it for months, also after an upgrade.
+    Browsers must ask each time whether their copy is current. Installed files have old dates, so
+    browsers would otherwise keep their copies for months, also after an upgrade.
     """
     if name not in STATIC_FILES:
         raise NotFoundError(f"There is no static file {name[:100]!r}.")

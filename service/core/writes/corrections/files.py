@@ -21,7 +21,7 @@ from service.core.writes.reject_outcomes import SQL, close
 from sql import chunks
 
 REPEATS = "Repeats reject "
-"""The reason of a reject whose row names an earlier reject, which stays open in its place."""
+"""The reason of a dismissed reject: its row names an earlier reject, which stays open."""
 _DIGITS = 16
 _key = re.compile(rf"([0-9a-f]{{{_DIGITS}}}):([1-9][0-9]{{0,17}})").fullmatch
 
@@ -117,7 +117,7 @@ async def dismiss_repeated(
 
 
 def _is_row(reject: Named, table: Table, row: Row | None) -> bool:
-    """Whether a row with this id corrected a reject. Then the id decides, as for all rows."""
+    """Whether a row with this id corrected the reject. Then the id decides, as for all rows."""
     return row is not None and len(row) == len(table.columns) and row[0] == reject.row_id
 
 

@@ -23,10 +23,10 @@ from service.core.writes.reject_outcomes import SQL, close, write_corrected
 MATCHED = 500
 """The most rejects that one call corrects."""
 LOOKED_AT = 20_000
-"""The most rejects of a table that one call looks at, whatever their file and their state."""
+"""The most rejects of a table that one call reads, of any file and in any state."""
 FETCHED = 500
 LONGEST = 4096
-"""Characters of a record. A longer one is not looked at."""
+"""The most characters of a record. Longer records are skipped."""
 
 Fields = dict[str, Any]
 _errors = msgspec.json.Decoder(list[Error])
@@ -56,7 +56,7 @@ class StillWrong(Struct):
 
 
 class Corrected(Struct):
-    """What a rule did. next: continue after this reject; None if it looked at all."""
+    """What a rule did. next: continue after this reject; None if no reject is left."""
 
     matched: int
     corrected: int
@@ -131,10 +131,10 @@ def _has_value(rule: Rule, value: Any) -> bool:
 
 
 def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
-    """The fields of a record, with values in place of texts that were judged as texts.
+    """The fields of a record. A text that was validated as CSV becomes a value.
 
-    The console judges a CSV without ids as texts. A text that JSON does not allow in a field, and
-    that has no error, shows it.
+    The console validates a CSV without ids as texts. A record is from such a file if a field has a
+    text that JSON does not allow there, and the field has no error.
     """
     if rule.source == "loader":
         return fields
@@ -148,7 +148,7 @@ def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
 
 
 async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[int, Fields]:
-    """Those that are still open; nobody else can close them before the transaction ends."""
+    """The rejects that are still open. They are locked until the transaction ends."""
     locked = await among(transaction, "locked_among", found)
     closed = await among(transaction, "closed_among", found)
     still_open = {key for (key,) in locked} - {key for key, _ in closed}
@@ -156,7 +156,7 @@ async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[in
 
 
 def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) -> Batch:
-    """The records with the right value, judged as they were, but without `--assume-utc`."""
+    """The records with the right value, validated as before, but without `--assume-utc`."""
     if rule.source == "loader":
         texts = [[*({**one, field.name: _text(rule.to)}).values()] for one in records]
         return from_texts(table, texts)

@@ -1,4 +1,4 @@
-"""Files of rows without ids, in batches: at most one batch of a file is in memory."""
+"""Reads files of rows without ids in batches. At most one batch of a file is in memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BYTES = 1 << 18
 LONGEST = blocks.LONGEST
 """Most bytes in a line."""
 CLIPPED = 100_000
-"""Characters of a rejected text that are logged; escaped, a batch of them still fits a reply."""
+"""Characters of a rejected text that are logged. A batch of such texts still fits a reply."""
 MAX_UNPACKED = 8 << 30
 """Most bytes in a file after decompression."""
 PIECE = 1 << 20
@@ -128,7 +128,7 @@ def _beginning(file: BinaryIO) -> tuple[Position, tuple[str, ...]]:
 
 
 def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator[FileBatch]:
-    """The batches of a file; where each ends depends on the content alone."""
+    """The batches of a file. Their ends depend only on the content of the file."""
     with source.open() as file:
         if kind == NDJSON:
             yield from _ndjson_batches(source.table, file)
@@ -181,7 +181,7 @@ def _skip_line(file: BinaryIO) -> int:
 
 
 def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
-    # `null` is not a row: it keeps the place of a line that is too long.
+    # A line that is too long becomes `null`, which is not a row, so that the positions stay.
     body = b"\n".join(b"null" if _too_long(line) else line.text for line in lines)
     rows = formats.from_ndjson(table, body)
     errors = {at: _long_error(line) for at, line in enumerate(lines) if _too_long(line)}

@@ -26,7 +26,7 @@ from service.core.writes.merge import OnConflict
 from service.web.console.jobs import Job, Jobs
 
 NAME_BYTES = 100
-"""File systems allow 255; the name of the rejects file is longer."""
+"""File systems allow 255. The name of the rejects file is longer than that of the file."""
 PARTIAL = ".partial"
 """The name of a file that is not complete."""
 GONE = (
@@ -92,7 +92,7 @@ def safe_name(name: str) -> str:
 
 
 def store(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
-    """Copy a file into the folder of its upload, in place of the one with its number."""
+    """Copy a file into the folder of its upload. It replaces the file with the same number."""
     path = folder / str(number) / name
     with _storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def uploaded_name(folder: Path, number: int) -> str:
 
 
 def move(upload: Path, folder: Path) -> None:
-    """Make the folder of an upload that of its job, which is new; NotFoundError, StorageError."""
+    """Rename the folder of an upload to that of its new job; NotFoundError, StorageError."""
     with _storage_errors():
         try:
             upload.rename(folder)

@@ -26,9 +26,9 @@ CORRECT = "Correct its rejects in their file and load that file alone: the other
 
 @dataclass
 class Part:
-    """One file of a load, which shows what it does in its row of the job.
+    """One file of a load. It shows its progress in its row of the job.
 
-    at: its place among the files; before: the bytes of the files before it; shown: how many rows
+    at: its position among the files; before: the bytes of the files before it; shown: how many rows
     and how many rejects the page of the job shows.
     """
 
@@ -44,7 +44,7 @@ class Part:
     origin = ""
     """The origin of its rejects in the database."""
     fingerprint = ""
-    """Of its table and its content, if it has a checkpoint."""
+    """The fingerprint of its table and its content, if it has a checkpoint."""
     copy = 0
     """How many earlier files have the same fingerprint."""
 
@@ -60,7 +60,7 @@ class Part:
         raise NotImplementedError
 
     async def forget(self) -> None:
-        """Delete what only a repeated run would need."""
+        """Delete what only a repeated run needs."""
 
     def show(self, summary: Summary, done: int, **more: Any) -> None:
         """Show a summary in the row of the file, and how many of its bytes are done."""
@@ -89,7 +89,7 @@ class Part:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show that the file is at work, and how that ends."""
+        """Show that the file is loading, and how it ends."""
         row = self.job.rows[self.at]
         row["state"] = "running"
         try:

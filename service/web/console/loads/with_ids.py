@@ -15,7 +15,7 @@ from service.core.threads import in_thread
 from service.web.console.loads.part import CORRECT, Part
 
 WORKERS = 1
-"""A load has one place among the long work, so it uses one connection."""
+"""A load has one slot of the limiter for long work, so it uses one connection."""
 
 
 class WithIds(Part):

@@ -53,7 +53,7 @@ class WithoutIds(Part):
 
     @cached_property
     def _key(self) -> str:
-        """The fingerprint of this load of the file: each load adds the rows again."""
+        """The key of this load of the file. Each load adds the rows again, so it has a new key."""
         return hash_of("console", self.job.id, str(self.at))
 
     async def prepare(self) -> None:
@@ -87,7 +87,7 @@ class WithoutIds(Part):
         self.publish(summary, published, CORRECT)
 
     async def _write(self, batch: FileBatch, before: int, pending: Pending) -> _Written:
-        """Write a batch that has so many rows before it."""
+        """Write a batch; before: the number of rows in earlier batches."""
 
         put = partial(self._put, batch, pending)
         if self.job.preview:

@@ -1,4 +1,4 @@
-"""The columns of a table as pages show them: names of parents in place of their numbers."""
+"""The columns of a table as pages show them, with the names of parents instead of their ids."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from service.web.console.pages.inputs import InputType, input_type, label_of
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its field, and the parent whose name is shown in place of the number."""
+    """A column: its field, and the parent whose name is shown instead of its id."""
 
     field: Field
     parent: Parent | None
 
     @property
     def label(self) -> str:
-        """What the head says."""
+        """The text of its header."""
         return label_of(self.parent.name if self.parent else self.field.name)
 
     @property

@@ -1,4 +1,4 @@
-"""The overview: what is in the tables, what came in today, what is wrong, and what to do first."""
+"""The overview: the tables, the rows of today, the rejects, the servers, and the first steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Today(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """What the database knows. rejects: by code, and the number of all of them under ""."""
+    """What the overview reads from the database. rejects: their number by code; "": all of them."""
 
     sizes: dict[str, Size]
     months: list[Month]
@@ -60,7 +60,7 @@ class Facts(Struct, frozen=True):
 @get("/")
 async def overview(request: AnyRequest, state: State) -> Template:
     """The facts, the backups and the servers; also while the database is not available."""
-    # At the same time: a server that is away takes a second.
+    # Concurrently, because the check of a server that is away takes a second.
     (facts, trouble), (newest, backup_trouble), servers = await asyncio.gather(
         _facts_or_trouble(state),
         _newest_backup(request, state),
@@ -89,7 +89,7 @@ async def _facts_or_trouble(state: State) -> tuple[Facts | None, str]:
 
 async def _facts(state: State) -> Facts:
     reader, fetch = await state.replicas.current(), state.database.fetch
-    # At the same time: counting takes most of it.
+    # Concurrently, because each query counts rows.
     months, sizes, rejects = await asyncio.gather(
         latest_months(reader.fetch),
         _sizes(reader),

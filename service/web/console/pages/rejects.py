@@ -1,4 +1,4 @@
-"""The page of rejected rows: a table by state, and what a user needs to correct each in place."""
+"""The page of rejected rows: rejects by state, with the fields that a user can correct."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_LONG)]
 Bad = dict[str, dict[str, Any]]
 """The first error of each field."""
 COUNTED = 10_000
-"""The most open rejects that the page counts, so that it takes at most 0.1 s to count them."""
+"""The most open rejects that the page counts, which takes at most 0.1 s."""
 
 
 class Filters(Struct, frozen=True):
@@ -138,7 +138,7 @@ def _cells(table: Table, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any
 
 
 def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
-    """What a user can correct: a record of a file may have its id, others get one."""
+    """The inputs of a record. A record of a file may keep its id; others get a new one."""
     editable = table.stored_fields if source == "loader" else table.fields
     return [_input(table, one, fields.get(one.name), bad.get(one.name, {})) for one in editable]
 
@@ -150,7 +150,7 @@ def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dic
     shown = Input(
         field.name,
         label_of(field.name),
-        # The browser shows no date that is wrong.
+        # A browser does not show an invalid date.
         "text" if kind == "date" and error else kind,
         text,
         error.get("message", ""),

@@ -1,4 +1,4 @@
-"""The page of a row: its fields, the rows that refer to it, its corrections, and a form."""
+"""The page of a row: its fields, the rows that refer to it, its history, and a form."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Difference:
-    """A field that a change gave another value."""
+    """A field whose value a change replaced."""
 
     column: Column
     old: Any
