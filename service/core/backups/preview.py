@@ -1,4 +1,4 @@
-"""Dry runs of restores: what a restore would do, found by reading alone."""
+"""Dry runs of restores: they only read, and find what a restore would do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sql import CHUNK
 
 SECONDS = 6 * 3600
 SPARSE = 10
-"""Ids in a range for each row of a block, above which looking rows up is faster than reading it."""
+"""With more ids for each row of a block, looking up rows is faster than reading their range."""
 
 Ids = dict[str, IdSet]
 """The ids in the file of a table, by its name."""

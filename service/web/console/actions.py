@@ -46,12 +46,6 @@ SENT = "what this page sends"
 At = Annotated[int, QueryParameter(ge=0)]
 
 
-class Confirmation(Struct):
-    """The word that the user typed."""
-
-    word: str = ""
-
-
 class NewLoad(Struct):
     """A load of files that were uploaded: the table of each by its number."""
 
@@ -72,14 +66,8 @@ class NewLoad(Struct):
         return LoadOptions(files, self.on_conflict, self.assume_utc)
 
 
-class Started(Struct):
-    """The job that was started."""
-
-    job: str
-
-
 @post("/loads", opt={ROLE: "writer"})
-async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
+async def begin_load(request: Request[Any, Any, Any], state: State) -> dict[str, str]:
     """Check the files that were uploaded, each for its table, parents first."""
     asked = decode_body(await request.body(), NewLoad, SENT)
     upload = state.jobs.upload_folder(asked.upload)
@@ -99,13 +87,13 @@ async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
     except BaseException:  # so that the user can begin again without another upload
         await in_thread(move, folder, upload)
         raise
-    return Started(job.id)
+    return {"job": job.id}
 
 
 @post("/backups", opt={ROLE: "operator"})
 async def begin_backup(
     request: Request[Any, Any, Any], state: State, table: FromQuery[str] = "all"
-) -> Started:
+) -> dict[str, str]:
     name = table if table == "all" else by_path(table).path
     title = f"Back up {'all tables' if name == 'all' else name}"
     return await _begin(state, "backup", title, request.user, {"table": name})
@@ -117,7 +105,7 @@ async def begin_with_backup(
     state: State,
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
-) -> Started:
+) -> dict[str, str]:
     backups = {one.name: one for one in await in_thread(state.backup_store.list)}
     if name not in backups:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
@@ -128,12 +116,12 @@ async def begin_with_backup(
 
 async def _begin(
     state: State, kind: Kind, title: str, user: str, options: dict[str, str], word: str = ""
-) -> Started:
+) -> dict[str, str]:
     """Begin a job. A job with a word to type begins with a preview."""
     job = Job(kind=kind, title=title, user=user, role="operator", options=options)
     job.word, job.preview = word, bool(word)
     await state.runs.begin(job, _work(state))
-    return Started(job.id)
+    return {"job": job.id}
 
 
 @post("/jobs/{job_id:str}/confirm")
@@ -141,13 +129,13 @@ async def confirm(
     request: Request[Any, Any, Any],
     state: State,
     job_id: FromPath[str],
-) -> Started:
+) -> dict[str, str]:
     """Run a job after its preview, or run a failed job again."""
-    typed = decode_body(await request.body(), Confirmation, SENT)
+    typed = decode_body(await request.body(), dict[str, str], SENT)
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This job needs the role {job.role}.")
-    if job.state == "ready" and typed.word.strip() != job.word:
+    if job.state == "ready" and typed.get("word", "").strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
         for source in LoadOptions.of(job).sources(state.jobs, job):
@@ -155,7 +143,7 @@ async def confirm(
     # A job with a word to type gets a new preview, so that the user confirms the current state.
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
-    return Started(job.id)
+    return {"job": job.id}
 
 
 def _work(state: State) -> Work:

@@ -33,7 +33,7 @@ class _Found(Struct, frozen=True):
 
 
 async def tidy(database: Database) -> None:
-    """Remove all that a killed restore left and that is of no use, unless a restore is running.
+    """Remove what a killed restore left, unless a restore is running.
 
     The staging tables stay for a day: the same restore continues there.
     """
