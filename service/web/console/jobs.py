@@ -30,14 +30,13 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database.statements import Row, Transaction
+from service.core.database.statements import Row, Transaction, fetch_among
 from service.core.database.transactions import Database
 from service.core.errors import KeyBusyError, NotFoundError
 from service.core.rules.fields import Error
 from service.core.rules.raw_json import json_text, text_of
 from service.core.threads import in_thread
 from service.web.access.users import Role
-from sql import chunks
 
 KEPT_SECONDS = 24 * 3600
 SILENT_SECONDS = 20
@@ -217,10 +216,10 @@ class Jobs:
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
             if await self._database.run(partial(_forget, job_id)):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
-        for names in chunks(await in_thread(self._old_folders)):
-            rows = await self._database.fetch(sql.with_in_list(SQL["existing"], len(names)), names)
-            for name in {*names} - {name for (name,) in rows}:
-                await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
+        folders = {*await in_thread(self._old_folders)}
+        existing = await fetch_among(self._database.fetch, SQL["existing"], folders)
+        for name in folders - {name for (name,) in existing}:
+            await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 
     def _old_folders(self) -> list[str]:
         """Old folders. If a folder belongs to a job, the table already has this job."""

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-import sql
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.rules.batch import Batch, Row
 from service.core.tables import Table
 from service.core.writes import merge
 from service.core.writes.reject_outcomes import SQL, close
-from sql import chunks
 
 REPEATS = "Repeats reject "
 """The reason of a dismissed reject: its row names an earlier reject, which stays open."""
@@ -107,12 +105,11 @@ async def dismiss_repeated(
 ) -> None:
     """Close logged rejects, (line, key), whose rows repeat earlier ones: each is open only once."""
     keys = {line: key for line, key in repeats if key not in ("", key_of(origin_key, line))}
-    for lines in chunks(sorted(keys)):
-        found = sql.with_in_list(SQL["at_lines"], len(lines))
-        outcomes = [
-            (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
-            for number, line in await transaction.fetch(found, (origin_key, *lines))
-        ]
+    outcomes = [
+        (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
+        for number, line in await fetch_among(transaction.fetch, SQL["at_lines"], keys, origin_key)
+    ]
+    if outcomes:
         await transaction.insert(SQL["insert"], outcomes)
 
 
@@ -138,23 +135,13 @@ async def _find(
         lines.setdefault(match[1], set()).add(int(match[2]))
     found: dict[int, str] = {}
     for file in sorted(lines):
-        for some in chunks(sorted(lines[file])):
-            parameters = (f"{file}%", table.name, *some)
-            rows = await transaction.fetch(sql.with_in_list(SQL["of_file"], len(some)), parameters)
-            found |= {number: f"{file}:{line}" for number, line in rows}
+        chosen = (f"{file}%", table.name)
+        rows = await fetch_among(transaction.fetch, SQL["of_file"], lines[file], *chosen)
+        found |= {number: f"{file}:{line}" for number, line in rows}
     if lock:
-        await among(transaction, "locked_among", found)
-    closed: dict[int, int | None] = dict(await among(transaction, "closed_among", found))
+        await fetch_among(transaction.fetch, SQL["locked_among"], found)
+    closed = dict(await fetch_among(transaction.fetch, SQL["closed_among"], found))
     return {
         key: Named(number, closed=number in closed, row_id=closed.get(number))
         for number, key in found.items()
     }
-
-
-async def among(transaction: Transaction, name: str, numbers: Iterable[int]) -> list[Row]:
-    """The rows of a statement for these rejects, in the order of their ids."""
-    return [
-        row
-        for some in chunks(sorted(numbers))
-        for row in await transaction.fetch(sql.with_in_list(SQL[name], len(some)), some)
-    ]

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import Code, Error
 from service.core.rules.raw_json import decode_body, json_text, text_of
 from service.core.tables import Field, Table, by_path
-from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
 from service.core.writes.merge import decide, find_among
 from service.core.writes.parents import check_parents
@@ -149,8 +148,8 @@ def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
 
 async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[int, Fields]:
     """The rejects that are still open. They are locked until the transaction ends."""
-    locked = await among(transaction, "locked_among", found)
-    closed = await among(transaction, "closed_among", found)
+    locked = await fetch_among(transaction.fetch, SQL["locked_among"], found)
+    closed = await fetch_among(transaction.fetch, SQL["closed_among"], found)
     still_open = {key for (key,) in locked} - {key for key, _ in closed}
     return {key: fields for key, fields in found.items() if key in still_open}
 
