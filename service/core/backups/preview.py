@@ -27,7 +27,6 @@ from service.core.writes.merge import Counts
 from service.core.writes.transaction_size import PlannedSize
 from sql import CHUNK
 
-SECONDS = 6 * 3600
 SPARSE = 10
 """With more ids for each row of a block, looking up rows is faster than reading their range."""
 
@@ -46,7 +45,7 @@ async def preview(
     if mode == "replace" and await choice.can_be_staged(database, [one.table for one in own]):
         limits = TransactionLimits()
     await refuse_too_large(database, own, mode, limits)
-    async with database.snapshot(SECONDS) as snapshot:
+    async with database.snapshot() as snapshot:
         size = PlannedSize(snapshot, limits)
         return await _Preview(snapshot, mode, own, size, progress).run()
 

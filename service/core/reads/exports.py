@@ -15,14 +15,12 @@ from service.core.reads.lines import ROWS, Form, Formulas, header_of, joins_of, 
 from service.core.reads.orders import Key
 from service.core.reads.query import Query
 
-SECONDS = 6 * 3600
-
 
 async def stream(
     database: Database, query: Query, form: Form, formulas: Formulas = "keep"
 ) -> AsyncGenerator[bytes]:
     """The file of a list, in chunks. The first one is sent when the snapshot is open."""
-    async with database.snapshot(SECONDS) as transaction:
+    async with database.snapshot() as transaction:
         yield header_of(names_of(query), form)
         windows = _Windows(transaction, query, form, formulas)
         prefetched: AsyncGenerator[bytes] = prefetch(windows.next)

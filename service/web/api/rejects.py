@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.lines import header_of
 from service.core.reads.query import PAGE
 from service.core.rules.fields import MAX_LONG
 from service.core.tables import by_path
@@ -83,8 +84,14 @@ async def page(
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
         columns = (*COLUMNS, "truncated")
-        reader = await state.replicas.current()
-        stream = reject_lines.stream(reader, select, as_object, columns, form, formulas, after)
+        stream = reject_lines.stream(
+            await state.replicas.current(),
+            REJECTS["page"],
+            select,
+            header_of(columns, form),
+            lambda rows: reject_lines.lines_of(map(as_object, rows), columns, form, formulas),
+            after,
+        )
         return await exports.file(request, state, stream, "rejects", media_type)
     exports.refuse_formulas(texts)
     return lists.page_reply(request, await _page(state.database, select, after, limit))

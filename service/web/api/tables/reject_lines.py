@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
+from service.core.database.statements import Row
 from service.core.database.transactions import Database
-from service.core.reads.exports import SECONDS
-from service.core.reads.lines import Form, Formulas, header_of
+from service.core.reads.lines import Form, Formulas
 from service.core.rules.raw_json import text_of
-from service.core.writes.rejects import REJECTS
 
 FETCHED = 100
 """Rejects in one query: each has several kilobytes."""
@@ -24,39 +23,34 @@ Reject = dict[str, Any]
 
 async def stream(
     database: Database,
+    statement: str,
     parameters: Callable[[int, int], tuple[Any, ...]],
-    as_object: Callable[[tuple[Any, ...]], Reject],
-    columns: Iterable[str],
-    form: Form,
-    formulas: Formulas,
-    after: int,
+    header: bytes,
+    lines: Callable[[list[Row]], bytes],
+    after: int = 0,
 ) -> AsyncGenerator[bytes]:
-    """The file of all rejects that match, from one snapshot.
+    """A file of all rejects that match, from one snapshot.
 
-    parameters: of the statement `page`, for the rejects after an id, and their number.
+    parameters: of the statement, for the rejects after an id, and their number.
     """
-    names = list(columns)
-    lines = _as_csv(names, formulas) if form == "csv" else _as_ndjson
-    async with database.snapshot(SECONDS) as transaction:
-        yield header_of(names, form)
-        while rows := await transaction.fetch(REJECTS["page"], parameters(after, FETCHED)):
-            yield lines([as_object(row) for row in rows])
+    async with database.snapshot() as transaction:
+        yield header
+        while rows := await transaction.fetch(statement, parameters(after, FETCHED)):
+            yield lines(rows)
             after = rows[-1][0]
 
 
-def _as_ndjson(rejects: list[Reject]) -> bytes:
-    return b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
-
-
-def _as_csv(names: list[str], formulas: Formulas) -> Callable[[list[Reject]], bytes]:
-    def lines(rejects: list[Reject]) -> bytes:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for reject in rejects:
-            writer.writerow(_cell(reject[name], formulas) for name in names)
-        return text.getvalue().encode()
-
-    return lines
+def lines_of(
+    rejects: Iterable[Reject], names: Iterable[str], form: Form, formulas: Formulas
+) -> bytes:
+    """Rejects as lines; names: of the columns of CSV."""
+    if form == "ndjson":
+        return b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for reject in rejects:
+        writer.writerow(_cell(reject[name], formulas) for name in names)
+    return text.getvalue().encode()
 
 
 def _cell(value: Any, formulas: Formulas) -> str:
