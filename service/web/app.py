@@ -34,9 +34,9 @@ from service.web.api.limits import limits
 from service.web.api.monitoring import health
 from service.web.api.monitoring import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
-from service.web.api.rejects import rejects
+from service.web.api.rejects.routes import rejects
 from service.web.api.reports import reports
-from service.web.api.rows import routes
+from service.web.api.tables.routes import routes
 from service.web.background import repeat, running
 from service.web.console import html
 from service.web.console.jobs import Jobs

@@ -21,7 +21,7 @@ from service.core.writes.corrections.records import fields_of, first_fields
 from service.core.writes.reject_outcomes import count_by_code
 from service.core.writes.rejects import REJECTS
 from service.web.api.parameters import InjectedDatabase
-from service.web.api.rejects import SHOWN, as_object
+from service.web.api.rejects.routes import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
 from service.web.console.pages.inputs import Input, input_text, input_type, label_of
 

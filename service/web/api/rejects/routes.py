@@ -1,4 +1,4 @@
-"""The routes of the rejects: rows that were not inserted, from every source."""
+"""The routes of lists of rejects and of single ones: rows that were not inserted."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ from service.web.api.parameters import (
     RowId,
     texts_of,
 )
-from service.web.api.tables import exports, lists, reject_lines
-from service.web.api.tables.reject_files import rejects_file
-from service.web.api.tables.reject_outcomes import (
+from service.web.api.rejects import lines
+from service.web.api.rejects.files import rejects_file
+from service.web.api.rejects.outcomes import (
     correction,
     corrections,
     dismissal,
     summary,
 )
+from service.web.api.tables import exports, lists
 from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
@@ -84,12 +85,12 @@ async def page(
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
         columns = (*COLUMNS, "truncated")
-        stream = reject_lines.stream(
+        stream = lines.stream(
             await state.replicas.current(),
             REJECTS["page"],
             select,
             header_of(columns, form),
-            lambda rows: reject_lines.lines_of(map(as_object, rows), columns, form, formulas),
+            lambda rows: lines.lines_of(map(as_object, rows), columns, form, formulas),
             after,
         )
         return await exports.file(request, state, stream, "rejects", media_type)

@@ -22,8 +22,8 @@ from service.core.writes.corrections.records import fields_of
 from service.core.writes.corrections.rule import LONGEST
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
+from service.web.api.rejects.lines import stream
 from service.web.api.tables import exports
-from service.web.api.tables.reject_lines import stream
 from service.web.openapi import reject_outcomes as documented
 
 _errors = msgspec.json.Decoder(list[Error])
