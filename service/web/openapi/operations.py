@@ -141,7 +141,7 @@ def inserts(table: Table) -> type[DocumentedOperation]:
         ),
     }
     body = _rows(table, good, bad)
-    return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
+    return documented(replies, 409, 413, 415, 422, body=body, headers=(KEY, PREFER, ENCODING))
 
 
 def reference(shape: type) -> Reference:
@@ -235,15 +235,13 @@ def _list_tables(parameter: Parameter | Reference) -> None:
         parameter.schema = Schema(type=OpenAPIType.STRING, enum=names, default=default)
 
 
-BATCH_HEADERS = (
-    header(
-        "Idempotency-Key",
-        "1 to 255 characters, a new key for each batch. A repeated request with the same key "
-        "gets the first reply again.",
-    ),
-    header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
-    header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
+KEY = header(
+    "Idempotency-Key",
+    "1 to 255 characters, a new key for each batch. A repeated request with the same key "
+    "gets the first reply again.",
 )
+PREFER = header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal")
+ENCODING = header("Content-Encoding", "The compression of the body.", "gzip", "identity")
 LIMITS = documented({})
 METRICS = documented({200: ReplySpec("The metrics.", media_types=("text/plain",))})
 REJECT = documented(

@@ -8,7 +8,8 @@ from service.core.tables import TABLES
 from service.core.writes.corrections.rule import LONGEST, MATCHED, Corrected, Rule
 from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.web.openapi.operations import (
-    BATCH_HEADERS,
+    ENCODING,
+    KEY,
     ReplySpec,
     documented,
     json_body,
@@ -16,7 +17,6 @@ from service.web.openapi.operations import (
 )
 from service.web.openapi.schemas import sample
 
-KEY, _, ENCODING = BATCH_HEADERS
 FAILS = (404, 409, 413, 415, 422)
 FIRST, LAST = TABLES[0], TABLES[-1]
 

@@ -7,8 +7,9 @@ from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Schema
 from service.core.tables import Table
 from service.web.openapi.lists import LINK
 from service.web.openapi.operations import (
-    BATCH_HEADERS,
+    ENCODING,
     JSON,
+    KEY,
     DocumentedOperation,
     ReplySpec,
     documented,
@@ -26,7 +27,6 @@ ETAG = {
 IF_MATCH = header(
     "If-Match", "An `ETag` of the row: 412 if the row has changed since. Without it, no check."
 )
-KEY, _, ENCODING = BATCH_HEADERS
 
 
 def shows(table: Table) -> type[DocumentedOperation]:

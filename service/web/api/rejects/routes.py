@@ -49,8 +49,6 @@ SHOWN = 4096
 """Characters of a record, and of its errors in JSON, that a list shows."""
 PAGE_BYTES = 4 << 20
 """Bytes of rows in a page of the list."""
-FETCHED = 100
-"""Rows in one query of a page."""
 CHUNK = 1 << 18
 """Characters of a whole record in one query: at most 1 MiB."""
 
@@ -111,7 +109,7 @@ async def _page(
 ) -> dict[str, Any]:
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
-    while count := min(FETCHED, limit - len(shown)):
+    while count := min(lines.FETCHED, limit - len(shown)):
         rows = await database.fetch(REJECTS["page"], select(after, count))
         for row in rows:
             encoded = msgspec.json.encode(as_object(row))
