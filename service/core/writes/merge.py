@@ -138,7 +138,7 @@ async def _write_all(
         except DuplicateError:
             raise
         except DataError:
-            # The statement that failed undid only itself: the transaction goes on.
+            # The statement that failed undid only itself: the transaction continues.
             refused |= await _write_each(write, transaction, table, chunk)
     return refused
 

@@ -1,4 +1,4 @@
-"""Counts the rows that come in, by day, way and user. Writes never wait for it.
+"""Counts the rows that are added, by day, source and user. Writes never wait for it.
 
 A process counts in memory. It adds its counts to the table every few seconds, and when it ends. The
 table is nearly exact: a kill -9 loses the rows of the last seconds, and a COMMIT without an answer
@@ -27,13 +27,13 @@ SQL = sql.statements("rows_by_day")
 FLUSH_SECONDS = 3.0
 TIMEOUT = 5.0
 """Seconds to add the counts. A process that ends does not wait longer for the database."""
-Way = Literal["api", "console", "loader", "restore"]
+Source = Literal["api", "console", "loader", "restore"]
 
 log = logging.getLogger("hirebase.rows")
 
 
 class RowsAdded(Struct, frozen=True):
-    """How many rows came into a table by one way; user: "" if that is not known."""
+    """How many rows one source has added to a table; user: "" if that is not known."""
 
     source: str
     user: str
@@ -48,7 +48,7 @@ class RowCounts:
         self._database = database
         self._added: Counter[tuple[str, str, str, str]] = Counter()
 
-    def add(self, source: Way, user: str, table: Table, rows: int) -> None:
+    def add(self, source: Source, user: str, table: Table, rows: int) -> None:
         """Count rows that are committed; user: "" if that is not known."""
         if rows > 0:
             self._added[_today(), source, user[:255], table.name] += rows
@@ -95,7 +95,7 @@ async def counting_rows(database: Database) -> AsyncIterator[RowCounts]:
 
 
 async def rows_of_today(fetch: Fetch) -> list[RowsAdded]:
-    """The rows that came in today (UTC), most first."""
+    """The rows that were added today (UTC), most first."""
     return [RowsAdded(*row) for row in await fetch(SQL["of_day"], (_today(),))]
 
 

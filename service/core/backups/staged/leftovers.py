@@ -19,7 +19,7 @@ NAMES = [table.name for table in TABLES]
 
 
 class _Found(Struct, frozen=True):
-    """What is there.
+    """What earlier restores left.
 
     staged, old: staging tables, and those of them that are old; replaced: tables that a swap left;
     renamed: tables whose foreign keys have temporary names. Children come before parents.

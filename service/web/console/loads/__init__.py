@@ -1,1 +1,1 @@
-"""Loads from the console: uploads, the files of a job, and their way into the tables."""
+"""Loads from the console: uploads, the files of a job, and how their rows are written."""

@@ -25,14 +25,14 @@ from service.web.console.jobs import Job
 from service.web.console.pages.backups import RECENT, latest_backups
 from service.web.console.pages.rejects import COUNTED
 
-WAYS = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
+SOURCES = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
 class Today(Struct, frozen=True):
-    """The rows that came in today by one way, from one user."""
+    """The rows that one source and one user have added today."""
 
-    way: str
+    source: str
     user: str
     tables: dict[str, int]
 
@@ -99,7 +99,7 @@ async def _facts(state: State) -> Facts:
         sizes=sizes,
         months=months,
         rejects=rejects,
-        today=by_way(await rows_of_today(fetch)),
+        today=by_source(await rows_of_today(fetch)),
         jobs=await state.jobs.latest(RECENT),
     )
 
@@ -108,13 +108,13 @@ async def _sizes(reader: Database) -> dict[str, Size]:
     return {table.path: await size_of(reader.fetch, table) for table in TABLES}
 
 
-def by_way(added: Sequence[RowsAdded]) -> list[Today]:
-    """The rows of each way and user, with the tables by path."""
-    ways: dict[tuple[str, str], dict[str, int]] = {}
+def by_source(added: Sequence[RowsAdded]) -> list[Today]:
+    """The rows of each source and user, with the tables by path."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
     for one in added:
-        tables = ways.setdefault((WAYS.get(one.source, one.source), one.user), {})
+        tables = found.setdefault((SOURCES.get(one.source, one.source), one.user), {})
         tables[by_name(one.table).path] = one.added
-    return [Today(way, user, tables) for (way, user), tables in ways.items()]
+    return [Today(source, user, tables) for (source, user), tables in found.items()]
 
 
 async def _newest_backup(request: AnyRequest, state: State) -> tuple[Listed | None, str]:
