@@ -140,7 +140,8 @@ async def _find(
         found |= {number: f"{file}:{line}" for number, line in rows}
     if lock:
         await fetch_among(transaction.fetch, SQL["locked_among"], found)
-    closed = dict(await fetch_among(transaction.fetch, SQL["closed_among"], found))
+    closed_rejects = await fetch_among(transaction.fetch, SQL["closed_among"], found)
+    closed: dict[int, int | None] = dict(closed_rejects)
     return {
         key: Named(number, closed=number in closed, row_id=closed.get(number))
         for number, key in found.items()
