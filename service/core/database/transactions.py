@@ -20,6 +20,8 @@ from service.core.errors import NoConnectionError, ReadOnlyError, UnavailableErr
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 0.2
+SNAPSHOT_SECONDS = 6 * 3600
+"""The deadline of backups and exports. A billion rows take less than an hour."""
 """The time between two looks for a server that takes writes."""
 
 
@@ -94,7 +96,7 @@ class Database:
             await transaction.commit()
 
     @asynccontextmanager
-    async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
+    async def snapshot(self, timeout: float = SNAPSHOT_SECONDS) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
             # Read before the snapshot, so that the snapshot has everything up to the position.

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeGuard
 from msgspec import Meta, Struct
 
 MAX_ID = 2_147_483_647
+MAX_LONG = 2**63 - 1
+"""The largest number of a reject, a change, or any row of the service's own tables."""
 MAX_TEXT = 255
 EARLIEST, LATEST = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)
 

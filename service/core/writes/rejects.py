@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 import sql
 from service.core.database.statements import Transaction
 from service.core.rules.batch import Row
+from service.core.rules.raw_json import json_text, text_of
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 
@@ -55,15 +55,8 @@ def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) 
         (
             *first,
             lines[reject.position] if lines else reject.position,
-            reject.record if isinstance(reject.record, str) else _json(reject.record),
-            _json(reject.errors),
+            text_of(reject.record),
+            json_text(reject.errors),
         )
         for reject in rejects
     ]
-
-
-def _json(value: Any) -> str:
-    return _encode(value).decode()
-
-
-_encode = msgspec.json.Encoder().encode

@@ -45,7 +45,7 @@ async def test_another_restore_drops_what_one_left(filled: Database) -> None:
     assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(50,)]
 
 
-async def test_writers_are_told_and_a_guard_that_was_left_is_removed(
+async def test_writers_get_an_error_and_a_guard_that_was_left_is_removed(
     filled: Database, client: Client
 ) -> None:
     async with filled.transaction() as restore_at_work:

@@ -32,13 +32,6 @@ SOON = 1.0
 
 
 @pytest.fixture
-async def other(migrated: Settings) -> AsyncIterator[Proxy]:
-    """A second address of the same server."""
-    async with engine.proxy(migrated) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def two(proxy: Proxy, other: Proxy, migrated: Settings) -> Settings:
     """Settings with both addresses."""
     hosts = f"127.0.0.1:{proxy.port}, 127.0.0.1:{other.port}"

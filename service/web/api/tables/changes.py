@@ -1,4 +1,4 @@
-"""`GET`, `PATCH` and `DELETE` of a single row; an ETag keeps people from overwriting each other."""
+"""`GET`, `PATCH` and `DELETE` of a single row. An ETag prevents lost updates."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
 
-from service.core.database.statements import Row
 from service.core.database.transactions import Database
-from service.core.errors import NotFoundError
+from service.core.reads.pages import find_row
 from service.core.reads.query import PAGE
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
@@ -86,7 +85,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         operation_class=rows.shows(table),
     )
     async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
-        return changes.row_reply(table, await find_row(database, table, row_id))
+        return changes.row_reply(table, await find_row(database.fetch, table, row_id))
 
     return one
 
@@ -156,13 +155,5 @@ async def _changes(
         found = await changes_after(database.fetch, table, row_id, after, limit)
         if found or after:
             return found
-    await find_row(database, table, row_id)
+    await find_row(database.fetch, table, row_id)
     return []
-
-
-async def find_row(database: Database, table: Table, row_id: int) -> Row:
-    """One row as it is stored; NotFoundError."""
-    found = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else []
-    if not found:
-        raise NotFoundError(f"There is no row {row_id} in {table.path}.")
-    return found[0]

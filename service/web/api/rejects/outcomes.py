@@ -25,7 +25,7 @@ from service.web.api.parameters import DryRun, InjectedReader, RowId
 from service.web.openapi import reject_outcomes as documented
 
 SECONDS = 600
-"""The deadline of a summary: a million open rejects take MySQL about 12 s of processor time."""
+"""The deadline of a summary. MySQL needs about 12 s of processor time for a million rejects."""
 Work = Callable[[Transaction], Awaitable[Outcome]]
 
 
