@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sql
 from service.core.database.transactions import Database
@@ -85,3 +86,13 @@ RELEASES = sorted(
     key=lambda release: tuple(map(int, release.version.split("."))),
 )
 """Every released version, oldest first."""
+
+
+async def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of each table, except the record of migrations."""
+    names = sorted(name for (name,) in await database.fetch("SHOW TABLES"))
+    return {
+        name: await database.fetch(f"SELECT * FROM {name} ORDER BY 1, 2")
+        for name in names
+        if name != "schema_migrations"
+    }
