@@ -1,7 +1,8 @@
-"""Released versions: their statements, rows and backups, from tests/fixtures."""
+"""Released versions: their statements, rows, backups and contract, from tests/fixtures."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import sql
 from service.core.database.transactions import Database
+from tests.support.contract import Contract
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 USER, PASSWORD = "admin", "test-password"
@@ -60,6 +62,12 @@ class Release:
     def rows(self) -> list[str]:
         """INSERT statements of its rows, parents first."""
         return (self.folder / "rows.sql").read_text(encoding="utf-8").splitlines()
+
+    @property
+    def contract(self) -> Contract:
+        """What its OpenAPI document promises."""
+        found: Contract = json.loads((self.folder / "openapi.json").read_text(encoding="utf-8"))
+        return found
 
     @property
     def backups(self) -> list[Path]:
