@@ -1,7 +1,7 @@
 """Encodes rows column by column.
 
-In a record, fastavro needs most of its time to find each field and its type. In an array of longs it
-does that once, and the bytes are the same.
+In a record, fastavro needs most of its time to find each field and its type. In an array of longs
+it does that once, and the bytes are the same.
 """
 
 from __future__ import annotations
