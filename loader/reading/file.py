@@ -76,11 +76,13 @@ class CsvFile:
 
         repeated: the key of the reject that a record repeats, by its position; empty without one.
         """
-        placed = ((block.lines[reject.position], reject) for reject in rejects)
+        lines = block.lines
         return [
             Reject(
-                *(line, one.record, one.errors),
-                key=repeated(one.position) or key_of(self.fingerprint, line),
+                (line := lines[one.position]),
+                one.record,
+                one.errors,
+                repeated(one.position) or key_of(self.fingerprint, line),
             )
-            for line, one in placed
+            for one in rejects
         ]

@@ -59,7 +59,8 @@ class Pieces:
         lines = data if last else data[: last_line_end(data)]
         end = Position(start.byte + len(lines), start.line + count_lines(lines))
         # With an odd number of quotes, a quoted field is open at the end.
-        is_likely = lines and not last and lines.count(b'"') % 2 == 0
+        is_open = b'"' in lines and lines.count(b'"') % 2
+        is_likely = lines and not last and not is_open
         self._next = end if is_likely else None
         self._size = self._usual
         self._latest = Piece(data, start, end, last, longest)

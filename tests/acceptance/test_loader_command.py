@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,15 @@ async def test_an_unreachable_database_is_code_1(variables: dict[str, str]) -> N
     assert "No database answers at 127.0.0.1:9" in ended.err
 
 
+def printed(screen: int) -> str:
+    """What a program prints to its terminal until it ends. A terminal holds a few KiB at a time."""
+    parts = []
+    with suppress(OSError), open(screen, "rb", buffering=0) as file:
+        while part := file.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 async def test_a_terminal_gets_a_bar(variables: dict[str, str]) -> None:
     screen, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -222,10 +232,8 @@ async def test_a_terminal_gets_a_bar(variables: dict[str, str]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=terminal,
     )
-    await process.communicate()
     os.close(terminal)
-    shown = os.read(screen, 1 << 16).decode()
-    os.close(screen)
+    shown, _ = await asyncio.gather(asyncio.to_thread(printed, screen), process.communicate())
     assert process.returncode == 0
     assert "1,999 rows" in shown
     assert "70 rejects" in shown

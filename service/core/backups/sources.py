@@ -21,6 +21,8 @@ from service.core.threads import in_thread
 
 Source = tuple[Table, IO[bytes]]
 ZIP = b"PK"
+SHOWN = 300
+"""The most characters that an error shows of a text in a file."""
 
 
 @asynccontextmanager
@@ -112,7 +114,7 @@ def _compare_names(archive: Archive, manifest: Manifest) -> None:
     if not archive.names == named == expected:
         raise BackupError(
             f"This ZIP is incomplete: it holds {', '.join(sorted(archive.names))}, "
-            f"its {MANIFEST} names {', '.join(sorted(named))}."
+            f"its {MANIFEST} names {', '.join(sorted(named))[:SHOWN]}."
         )
 
 
@@ -129,5 +131,6 @@ def _compare(file: IO[bytes], digest: str, table: Table, part: Part) -> None:
     ):
         if actual != expected:
             raise BackupError(
-                f"{part.file} differs from the {MANIFEST}: its {fact} is {actual}, not {expected}."
+                f"{part.file} differs from the {MANIFEST}: its {fact} is {str(actual)[:SHOWN]}, "
+                f"not {str(expected)[:SHOWN]}."
             )

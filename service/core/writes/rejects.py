@@ -51,12 +51,15 @@ async def purge_rejects(transaction: Transaction, days: int) -> int:
 def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) -> list[Row]:
     first = (origin.source, origin.name[:255], origin.fingerprint, table.name)
     lines = origin.lines
+    # Many rejects of a file share a list of errors.
+    errors = {id(shared := reject.errors): shared for reject in rejects}
+    texts = {key: json_text(shared) for key, shared in errors.items()}
     return [
         (
             *first,
             lines[reject.position] if lines else reject.position,
             text_of(reject.record),
-            json_text(reject.errors),
+            texts[id(reject.errors)],
         )
         for reject in rejects
     ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from service import healthcheck
 from service.cli.doctor import configuration, folders
-from service.cli.doctor.api import api
+from service.cli.doctor.api import api, certificate
 from service.cli.doctor.backups import backups
 from service.cli.doctor.command import lines
 from service.cli.doctor.examination import examine
@@ -274,14 +274,36 @@ def test_the_service_need_not_run() -> None:
     assert (finding.status, "does not run" in finding.text) == ("ok", True)
 
 
-async def test_the_certificate_of_the_api_is_read(tmp_path: Path) -> None:
-    """Those of the tests are valid for a day."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    for file, content in zip((certificate, key), Authority.new("Ours").issue("a"), strict=True):
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def api_tls(pair: tuple[Path, Path], *, first: float = -1, last: float = 1) -> Finding:
+    """What doctor says of a new certificate; first, last: its validity, in days from now."""
+    issued = Authority.new("Ours").issue("a", first=first, last=last)
+    for file, content in zip(pair, issued, strict=True):
         file.write_bytes(content)
-    variables = {"API_TLS_CERT": str(certificate), "API_TLS_KEY": str(key)}
-    assert found(await examined(variables), "api_tls").status == "warning"
-    key.write_bytes(Authority.new("Ours").issue("a")[1])
+    (finding,) = certificate(Settings(api_tls_cert=pair[0], api_tls_key=pair[1]))
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "status"),
+    [(-1, 90, "ok"), (-1, 29, "warning"), (-9, -0.1, "error"), (0.1, 90, "error")],
+)
+def test_the_days_of_the_certificate_count(
+    pair: tuple[Path, Path], first: float, last: float, status: str
+) -> None:
+    finding = api_tls(pair, first=first, last=last)
+    assert finding.status == status, finding.text
+    assert bool(finding.remedy) == (status != "ok")
+
+
+async def test_a_key_of_another_certificate_is_an_error(pair: tuple[Path, Path]) -> None:
+    assert api_tls(pair).status == "warning"
+    pair[1].write_bytes(Authority.new("Ours").issue("a")[1])
+    variables = {"API_TLS_CERT": str(pair[0]), "API_TLS_KEY": str(pair[1])}
     finding = found(await examined(variables), "api_tls")
     assert finding.status == "error"
     assert finding.text.startswith("API_TLS_KEY")
