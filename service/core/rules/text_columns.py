@@ -115,12 +115,12 @@ def _each_value(
         return field.errors(reasons)
 
     @cache  # wrong texts repeat
-    def judged(text: str) -> tuple[Any, list[Error]]:
+    def read_one(text: str) -> tuple[Any, list[Error]]:
         value, reasons = read(text) if text else (None, _empty(field))
         return value, errors_of(tuple(reasons))
 
     for at in unknown:
-        values[at], broken = judged(column[at])
+        values[at], broken = read_one(column[at])
         if broken:
             errors[at] = errors[at] + broken if at in errors else broken
     return values
