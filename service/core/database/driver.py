@@ -189,12 +189,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
-    `trusts_locks`: rows whose parents are locked need no check of foreign keys.
+    `trusts_locks`: rows whose parents are locked need no check of foreign keys. `needs_begin`: a
+    transaction must not begin with its first statement.
     read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
     trusts_locks = False
+    needs_begin = False
 
     def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
@@ -236,6 +238,18 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             if not self._for_reads:
                 await writability.check(cursor, version, read_only=bool(read_only))
         return str(version)
+
+    async def autocommit(self, value: bool) -> None:
+        """Let each statement commit by itself, or begin a transaction if there is none.
+
+        A connection keeps the mode, so this is rarely a round trip.
+        """
+        await super().autocommit(value or self.needs_begin)
+
+    async def begin(self) -> None:
+        """Begin a transaction. Without autocommit, its first statement begins it."""
+        if self.get_autocommit():
+            await super().begin()
 
     async def roll_back(self) -> None:
         """Roll back, or close the connection if that fails, which rolls back as well; no error."""
@@ -285,5 +299,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
                 await cursor.execute(SQL["oceanbase_session"])
             elif "MariaDB" in version:
                 await cursor.execute(SQL["mariadb_session"])
+                # Galera waits for what other nodes committed at BEGIN, but not at an INSERT.
+                self.needs_begin = True
             elif not self._for_reads:
                 self.trusts_locks = await writability.trusts_locks(cursor)
