@@ -15,8 +15,8 @@ from typing import Any
 
 import aiomysql
 import pymysql
-from pymysql.constants import CLIENT, FIELD_TYPE
-from pymysql.converters import decoders
+from pymysql.constants import CLIENT, FIELD_TYPE, SERVER_STATUS
+from pymysql.converters import decoders, escape_string
 
 import sql
 from service.core.database.servers import writability
@@ -43,8 +43,9 @@ UNREACHABLE, LOST, TLS_FAILED = 2003, 2013, 2026
 
 SQL = sql.statements("database")
 
-SPECIAL = "\0\n\r\x1a\"'\\"
-"""The characters that pymysql escapes in a string."""
+SPECIAL = "\\\0\n\r\x1a\"'"
+"""The characters that pymysql escapes in a string; first the one that the others get."""
+ESCAPES = [(character, escape_string(character)) for character in SPECIAL]
 
 UNQUOTED = {int, bool}
 """Types whose text is the same in Python and SQL; SQL keywords have no case."""
@@ -213,6 +214,20 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     async def open(self) -> None:
         """Connect; OperationalError."""
         await self._connect()
+
+    def escape_string(self, text: str) -> str:
+        """Escape a text as the base class does. Of a long one, that takes a ninth of the time."""
+        if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            return str(super().escape_string(text))
+        for character, escaped in ESCAPES:
+            text = text.replace(character, escaped)
+        return text
+
+    def new_cursor(self) -> Cursor:
+        """A cursor that needs no closing, because our statements have one result each."""
+        self._ensure_alive()
+        self._last_usage = self._loop.time()
+        return Cursor(self)
 
     @property
     def is_open(self) -> bool:
