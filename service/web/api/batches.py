@@ -8,8 +8,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.datastructures import State
+from litestar.response.base import ASGIResponse
 
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
@@ -37,13 +38,13 @@ class Post:
     dry_run: bool
     _verdict: Verdict = field(init=False)
 
-    async def answer(self, state: State) -> Response[bytes]:
+    async def answer(self, state: State) -> ASGIResponse:
         """The verdict. For a repeated request with a key, the reply to the first one."""
-        with state.metrics.batch.labels("validate").time():
+        with state.metrics.validated.time():
             plain = formats.decompress(self._header("Content-Encoding"), self.body)
             batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
         key, write = self._key(plain), partial(self._write, batch)
-        with state.metrics.batch.labels("write").time():
+        with state.metrics.written.time():
             reply = await once(state, key, write, dry_run=self.dry_run)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
@@ -82,7 +83,7 @@ class Post:
             del body["ids"]
         return Reply(200 if self.dry_run else _status(verdict), msgspec.json.encode(body))
 
-    def _response(self, reply: Reply) -> Response[bytes]:
+    def _response(self, reply: Reply) -> ASGIResponse:
         return response(reply, {"Preference-Applied": "return=minimal"} if self._minimal else {})
 
 
@@ -97,11 +98,11 @@ async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = Fa
     return await (keys.confirmed(write) if confirm else database.run(write))
 
 
-def response(reply: Reply, headers: dict[str, str]) -> Response[bytes]:
+def response(reply: Reply, headers: dict[str, str]) -> ASGIResponse:
     """A reply, which says if it is the one to an earlier request."""
     replayed = {"Idempotency-Replayed": "true"} if reply.replayed else {}
-    return Response(
-        reply.body,
+    return ASGIResponse(
+        body=reply.body,
         status_code=reply.status,
         media_type="application/json",
         headers=headers | replayed,

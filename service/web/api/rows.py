@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
@@ -53,11 +53,10 @@ def _insert(table: Table) -> HTTPRouteHandler:
     )
     async def insert(
         request: Request[Any, Any, Any],
-        state: State,
         mode: FromQuery[Mode] = "partial",
         dry_run: DryRun = False,
-    ) -> Response[bytes]:
-        body = await request.body()
+    ) -> ASGIResponse:
+        body, state = await request.body(), request.app.state
         with state.batch_limiter.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
 
@@ -85,7 +84,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=rows.shows(table),
     )
-    async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
+    async def one(database: InjectedDatabase, row_id: RowId) -> ASGIResponse:
         return changes.row_reply(table, await find_row(database, table, row_id))
 
     return one
@@ -100,9 +99,7 @@ def _change(table: Table) -> HTTPRouteHandler:
         request_max_body_size=formats.MAX_BYTES,
         opt={ROLE: "writer"},
     )
-    async def change(
-        request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    async def change(request: Request[Any, Any, Any], state: State, row_id: RowId) -> ASGIResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).patch(state)
 
@@ -118,9 +115,7 @@ def _delete(table: Table) -> HTTPRouteHandler:
         status_code=200,
         opt={ROLE: "writer"},
     )
-    async def remove(
-        request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    async def remove(request: Request[Any, Any, Any], state: State, row_id: RowId) -> ASGIResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).delete(state)
 

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, get, post
 from litestar.datastructures import State
+from litestar.response.base import ASGIResponse
 
 from service.core.database.statements import Transaction
 from service.core.errors import MalformedError
@@ -51,7 +52,7 @@ async def summary(reader: InjectedReader, state: State) -> Summary:
 )
 async def correction(
     request: Request[Any, Any, Any], state: State, reject_id: RowId
-) -> Response[bytes]:
+) -> ASGIResponse:
     body = await _body(request)
     work = partial(reject_outcomes.correct, key=reject_id, body=body, user=request.user)
     with state.batch_limiter.entered():
@@ -69,7 +70,7 @@ async def correction(
 )
 async def dismissal(
     request: Request[Any, Any, Any], state: State, reject_id: RowId
-) -> Response[bytes]:
+) -> ASGIResponse:
     body = await _body(request)
     reason = _reason(body)
     work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
@@ -88,7 +89,7 @@ async def dismissal(
 )
 async def corrections(
     request: Request[Any, Any, Any], state: State, dry_run: DryRun = False
-) -> Response[bytes]:
+) -> ASGIResponse:
     body = await _body(request)
     chosen = rule_of(body)
 
@@ -113,7 +114,7 @@ async def _body(request: Request[Any, Any, Any]) -> bytes:
 
 async def _closed(
     request: Request[Any, Any, Any], state: State, work: Work, status: int, body: bytes
-) -> Response[bytes]:
+) -> ASGIResponse:
     async def write(transaction: Transaction) -> Reply:
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
