@@ -31,6 +31,7 @@ from service.web.api.parameters import (
     RowId,
 )
 from service.web.api.tables import changes, lists
+from service.web.asgi import EncodedResponse
 from service.web.openapi import lists as listed
 from service.web.openapi import operations, rows
 
@@ -55,7 +56,7 @@ def _insert(table: Table) -> HTTPRouteHandler:
         request: Request[Any, Any, Any],
         mode: FromQuery[Mode] = "partial",
         dry_run: DryRun = False,
-    ) -> ASGIResponse:
+    ) -> EncodedResponse:
         body, state = await request.body(), request.app.state
         with state.batch_limiter.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
@@ -84,7 +85,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=rows.shows(table),
     )
-    async def one(database: InjectedDatabase, row_id: RowId) -> ASGIResponse:
+    async def one(database: InjectedDatabase, row_id: RowId) -> EncodedResponse:
         return changes.row_reply(table, await find_row(database, table, row_id))
 
     return one
@@ -99,7 +100,9 @@ def _change(table: Table) -> HTTPRouteHandler:
         request_max_body_size=formats.MAX_BYTES,
         opt={ROLE: "writer"},
     )
-    async def change(request: Request[Any, Any, Any], state: State, row_id: RowId) -> ASGIResponse:
+    async def change(
+        request: Request[Any, Any, Any], state: State, row_id: RowId
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).patch(state)
 
@@ -115,7 +118,9 @@ def _delete(table: Table) -> HTTPRouteHandler:
         status_code=200,
         opt={ROLE: "writer"},
     )
-    async def remove(request: Request[Any, Any, Any], state: State, row_id: RowId) -> ASGIResponse:
+    async def remove(
+        request: Request[Any, Any, Any], state: State, row_id: RowId
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).delete(state)
 
