@@ -28,8 +28,6 @@ from service.core.tables import Field, Table
 
 log = logging.getLogger("hirebase.core")
 
-T = TypeVar("T")
-
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
 T = TypeVar("T")
