@@ -23,6 +23,7 @@ from tests.support.program import run, start
 from tests.support.servers import Server
 from tests.support.sizes import sized
 from tests.support.tcp_proxy import Proxy
+from tests.support.waiting import until
 
 HIRES = 4000
 POINTS = sized(short=3, full=20)
@@ -120,9 +121,11 @@ async def test_sigterm_stops_a_backup_that_removes_its_file(
     proxy.stall_at(b"SEPARATOR", heard=False)
     through = engine.environment(engine.through(proxy, migrated)) | {"BACKUP_DIR": str(folder)}
     process = await start("service", "backup", **through)
-    async with asyncio.timeout(60):
-        while not proxy.stalled:
-            await asyncio.sleep(0.01)
+
+    async def is_under_way() -> bool:
+        return bool(proxy.stalled)
+
+    await until(is_under_way, 60)
     assert [name[:9] for name in listed(folder)[0]] == [".partial-"]
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(20):
