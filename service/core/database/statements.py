@@ -85,9 +85,9 @@ class Transaction:
         if parents_locked:
             statement = sql.without_key_checks(statement)
         with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.executemany(statement, rows)
-                self.sent += cursor.sent
+            cursor = self._connection.new_cursor()
+            await cursor.executemany(statement, rows)
+            self.sent += cursor.sent
 
     async def insert_new(
         self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
@@ -98,9 +98,9 @@ class Transaction:
             statement = sql.without_key_checks(statement)
         try:
             with translated_errors():
-                async with self._connection.cursor(Cursor) as cursor:
-                    first = await cursor.insert_new(statement, rows, step)
-                    self.sent += cursor.sent
+                cursor = self._connection.new_cursor()
+                first = await cursor.insert_new(statement, rows, step)
+                self.sent += cursor.sent
         except DataError:
             if len(rows) == 1 or not await self._has_other_step(step):
                 raise
@@ -147,8 +147,8 @@ class Transaction:
             return limit is not None and (self.size or 2 * self.sent) > limit.value
         return False
 
-    async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
+    async def _run(self, statement: str, parameters: Sequence[Any]) -> Cursor:
         with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.execute(statement, tuple(parameters) or None)
-                return cursor
+            cursor = self._connection.new_cursor()
+            await cursor.execute(statement, tuple(parameters) or None)
+            return cursor

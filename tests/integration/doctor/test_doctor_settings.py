@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import tempfile
@@ -205,6 +206,16 @@ def test_a_folder_that_cannot_be_written_is_an_error() -> None:
     assert finding.status == "error"
     assert "Permission denied" in finding.text
     assert "REJECTS_DIR" in finding.remedy
+
+
+def test_a_full_disk_asks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    finding = of("BACKUP_DIR", Settings(backup_dir=tmp_path))
+    assert (finding.status, "No space left" in finding.text) == ("error", True)
+    assert finding.remedy == "Make room, or set BACKUP_DIR to another folder."
 
 
 @pytest.mark.parametrize(("limit", "status"), [("LITTLE_ROOM", "warning"), ("NO_ROOM", "error")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
@@ -30,6 +30,7 @@ from service.web.api.parameters import (
     RowId,
 )
 from service.web.api.tables import changes, lists
+from service.web.asgi import EncodedResponse
 from service.web.openapi import lists as listed
 from service.web.openapi import operations, rows
 
@@ -52,11 +53,10 @@ def _insert(table: Table) -> HTTPRouteHandler:
     )
     async def insert(
         request: Request[Any, Any, Any],
-        state: State,
         mode: FromQuery[Mode] = "partial",
         dry_run: DryRun = False,
-    ) -> Response[bytes]:
-        body = await request.body()
+    ) -> EncodedResponse:
+        body, state = await request.body(), request.app.state
         with state.batch_limiter.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
 
@@ -84,7 +84,7 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=rows.shows(table),
     )
-    async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
+    async def one(database: InjectedDatabase, row_id: RowId) -> EncodedResponse:
         return changes.row_reply(table, await find_row(database.fetch, table, row_id))
 
     return one
@@ -101,7 +101,7 @@ def _change(table: Table) -> HTTPRouteHandler:
     )
     async def change(
         request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).patch(state)
 
@@ -119,7 +119,7 @@ def _delete(table: Table) -> HTTPRouteHandler:
     )
     async def remove(
         request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).delete(state)
 
