@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from loader.loading.pipeline import load_sources
+from loader.memory import keep_free_memory
 from loader.options import WORKERS, Options, processes_for
 from loader.reading.source import Source, open_sources
 from loader.reporting.progress import Progress, on_terminal, silent
@@ -131,6 +132,7 @@ def _options(
 
 def _run(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
     collect_rarely()
+    keep_free_memory()
     # Outside the event loop, so that one Ctrl-C ends the wait for a pipe.
     with open_sources(options.data_dir, options.files, options.table) as sources:
         return asyncio.run(_load(settings, options, sources, progress))

@@ -32,7 +32,7 @@ async def totals(project: Project) -> dict[str, int]:
     """The number of rows in each table, as the API says."""
     address = f"http://127.0.0.1:{project.port}"
     async with httpx.AsyncClient(base_url=address, auth=CREDENTIALS, trust_env=False) as client:
-        query = {"limit": "1", "count": "exact"}
+        query: dict[str, str | int] = {"limit": 1, "count": "exact"}
         return {
             table: (await client.get(f"/{table}", params=query)).json()["count"] for table in SAMPLE
         }

@@ -44,7 +44,7 @@ async def filled(
 
 async def test_the_rows_of_today_are_shown_by_way_and_user(page: Page, filled: Database) -> None:
     await page.goto("/")
-    today = page.locator("section", has=page.get_by_role("heading", name="Rows in today"))
+    today = page.locator("section", has=page.get_by_role("heading", name="Rows added today"))
     await expect(today.get_by_role("listitem").filter(has_text="Loader")).to_contain_text(
         "1,929 employees"
     )

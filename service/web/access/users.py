@@ -10,7 +10,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
@@ -174,7 +174,7 @@ class Users:
 
     def _digest(self, text: bytes) -> bytes:
         """Keys of the same length, however long the texts are that clients send."""
-        return hmac.digest(self._key, text, sha256)
+        return blake2b(text, key=self._key, digest_size=32).digest()
 
     def _remember(self, digest: bytes) -> None:
         _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
