@@ -219,8 +219,10 @@ def read_users(path: Path) -> Iterator[User]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"API_USERS: {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"API_USERS: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"API_USERS: {path} is not text in UTF-8") from error
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith("#"):
             yield _of_line(line.strip(), number)
