@@ -122,10 +122,10 @@ async def test_sigterm_stops_a_backup_that_removes_its_file(
     through = engine.environment(engine.through(proxy, migrated)) | {"BACKUP_DIR": str(folder)}
     process = await start("service", "backup", **through)
 
-    async def stalled() -> bool:
-        return proxy.stalled
+    async def is_under_way() -> bool:
+        return bool(proxy.stalled)
 
-    await until(stalled, 60)
+    await until(is_under_way, 60)
     assert [name[:9] for name in listed(folder)[0]] == [".partial-"]
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(20):
