@@ -82,7 +82,7 @@ CONCAT('"', REPLACE({value}, '"', '""'), '"');
 
 -- A spreadsheet reads a text that begins with one of these characters as a formula.
 -- name: csv_no_formula
-CONCAT(IF(LEFT(LTRIM({value}), 1) IN ('=', '+', '-', '@'), '''', ''), {value});
+CONCAT(IF(LEFT(LTRIM({value}), 1) IN ('=', '+', '-', '@', '＝', '＋', '－', '＠'), '''', ''), {value});
 
 -- name: json_line
 CONCAT('{', {values}, '}');

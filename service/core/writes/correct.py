@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 import sql
@@ -19,8 +18,9 @@ from service.core.errors import (
     OrphansError,
     RowsRefused,
 )
-from service.core.rules.batch import Batch, Row, from_json
+from service.core.rules.batch import Batch, Records, Row, validate_each
 from service.core.rules.fields import MAX_ID, Error
+from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, children
 from service.core.writes import row_changes
@@ -83,15 +83,15 @@ async def _locked(transaction: Transaction, table: Table, key: int) -> Row:
 def _changed(table: Table, old: Row, body: bytes) -> Batch:
     """The row with the fields of a JSON object, validated as a batch of one."""
     try:
-        # Raw values, because a number may have more digits than a float.
-        fields = msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.ValidationError:
-        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.') from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields = decode_value(body)
+    except ValueError as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.')
     stored: dict[str, Any] = table.as_object(old)
     del stored["id"]
-    return from_json(table, msgspec.json.encode({**stored, **fields}))
+    records = Records(lambda: [{**stored, **fields}])
+    return validate_each(table, table.fields, table.row, records, lambda record: record)
 
 
 def _refuse(batch: Batch, body: bytes) -> None:

@@ -68,9 +68,9 @@ async def correct(transaction: Transaction, key: int, body: bytes, user: str) ->
     source, table = await _locked(transaction, key)
     batch = _batch(table, body, with_id=source != "api")
     await check_parents(transaction, batch)
-    _refuse(batch)
+    _refuse(batch, body)
     row_id = await _insert(transaction, batch)
-    _refuse(batch)
+    _refuse(batch, body)
     await transaction.execute(SQL["insert"], (key, "corrected", user, "", row_id))
     return Outcome(key, "corrected", user, table=table.name, id=row_id)
 
@@ -140,16 +140,13 @@ def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
     return batch
 
 
-def _refuse(batch: Batch) -> None:
+def _refuse(batch: Batch, body: bytes) -> None:
     """RowsRefused if the record breaks a rule."""
     for reject in batch.rejects:
-        shown = Reject(0, _shown(reject.record), reject.errors)
+        # A decoded record may have texts that cannot be encoded, so it is shown as it was sent.
+        sent = Raw(body) if isinstance(reject.record, dict) else reject.record
         message = f"The record still breaks a rule: {reject.reasons}. Nothing was changed."
-        raise RowsRefused(message, [shown])
-
-
-def _shown(record: Any) -> Any:
-    return Raw(msgspec.json.encode(record)) if isinstance(record, dict) else record
+        raise RowsRefused(message, [Reject(0, sent, reject.errors)])
 
 
 async def _insert(transaction: Transaction, batch: Batch) -> int | None:

@@ -18,7 +18,7 @@ from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.reads.query import PAGE
 from service.core.tables import by_path
-from service.core.writes.rejects import REJECTS
+from service.core.writes.rejects import REJECTS, end_of_page
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
     MAX_AFTER,
@@ -87,20 +87,35 @@ async def page(
         stream = reject_lines.stream(reader, select, as_object, columns, form, formulas, after)
         return await exports.file(request, state, stream, "rejects", media_type)
     exports.refuse_formulas(texts)
-    return lists.page_reply(request, await _page(state.database, select, after, limit))
+    # Each filter by itself has an index, or leaves most rejects.
+    end = None
+    if state_ or (name and source):
+        end = await end_of_page(state.database.fetch, name, after)
+    select = partial(select, end=end or MAX_AFTER)
+    return lists.page_reply(request, await _page(state.database, select, after, limit, end))
 
 
 def _parameters(
-    name: str | None, source: str | None, outcome: str | None, after: int, count: int
+    name: str | None,
+    source: str | None,
+    outcome: str | None,
+    after: int,
+    count: int,
+    end: int = MAX_AFTER,
 ) -> tuple[int | str | None, ...]:
-    """Those of the statement of a page."""
+    """Those of the statement of a page. end: the last reject that it looks at."""
     chosen = (name, name, source, source, outcome, outcome)
-    return (SHOWN, SHOWN, after, *chosen, count)
+    return (SHOWN, SHOWN, after, end, *chosen, count)
 
 
 async def _page(
-    database: Database, select: Callable[[int, int], tuple[Any, ...]], after: int, limit: int
+    database: Database,
+    select: Callable[[int, int], tuple[Any, ...]],
+    after: int,
+    limit: int,
+    end: int | None,
 ) -> dict[str, Any]:
+    """At most `limit` rejects; end: of those that the page looks at, None if it looks at all."""
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
     while count := min(FETCHED, limit - len(shown)):
@@ -113,7 +128,7 @@ async def _page(
             shown.append(msgspec.Raw(encoded))
             after = row[0]
         if len(rows) < count:
-            return {"rows": shown, "next": None}
+            return {"rows": shown, "next": end}
     return {"rows": shown, "next": after}
 
 

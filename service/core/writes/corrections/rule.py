@@ -12,6 +12,7 @@ from service.core.database.statements import Transaction
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import Code, Error
+from service.core.rules.raw_json import decimal
 from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
@@ -30,6 +31,8 @@ LONGEST = 4096
 
 Fields = dict[str, Any]
 _errors = msgspec.json.Decoder(list[Error])
+# Numbers keep their digits, in records and in rules.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Rule(Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "from"}):
@@ -46,6 +49,9 @@ class Rule(Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "fr
     from_: Any
     to: Any
     after: int = 0
+
+
+_rule = msgspec.json.Decoder(Rule, float_hook=decimal)
 
 
 class StillWrong(Struct):
@@ -68,7 +74,7 @@ class Corrected(Struct):
 def rule_of(body: bytes) -> Rule:
     """The rule in a body; MalformedError."""
     try:
-        return msgspec.json.decode(body, type=Rule)
+        return _rule.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not a rule: {error}.") from None
 
@@ -130,7 +136,7 @@ def _has_value(rule: Rule, value: Any) -> bool:
     if rule.source == "loader":
         return bool(value == _text(rule.from_))
     # As JSON, because 1 and true are equal in Python.
-    return msgspec.json.encode(value) == msgspec.json.encode(rule.from_)
+    return _encode(value) == _encode(rule.from_)
 
 
 def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
@@ -172,7 +178,7 @@ def _text(value: Any) -> str:
     """A value as a field of a CSV file."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else _encode(value).decode()
 
 
 async def _write(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from loader.reporting.rejects_file import quoted
 from service.core.database.transactions import Database
 from service.core.reads.exports import SECONDS
 from service.core.reads.lines import Form, Formulas, header_of
@@ -16,7 +15,8 @@ from service.core.writes.rejects import REJECTS
 
 FETCHED = 100
 """Rejects in one query: each has several kilobytes."""
-FORMULA = ("=", "+", "-", "@")
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""As in the statements of lists: a spreadsheet in Chinese or Japanese takes the wide ones too."""
 
 Reject = dict[str, Any]
 
@@ -48,18 +48,14 @@ def _as_ndjson(rejects: list[Reject]) -> bytes:
 
 
 def _as_csv(names: list[str], formulas: Formulas) -> Callable[[list[Reject]], bytes]:
-    def lines(rejects: list[Reject]) -> bytes:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for reject in rejects:
-            writer.writerow(_cell(reject[name], formulas) for name in names)
-        return text.getvalue().encode()
+    def line(reject: Reject) -> str:
+        return ",".join(quoted(_cell(reject[name], formulas)) for name in names) + "\n"
 
-    return lines
+    return lambda rejects: "".join(map(line, rejects)).encode()
 
 
 def _cell(value: Any, formulas: Formulas) -> str:
     """A value as text: a text as it is, others as JSON."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    is_formula = formulas == "escape" and text.lstrip(" ").startswith(FORMULA)
+    is_formula = formulas == "escape" and text.lstrip().startswith(FORMULA)
     return f"'{text}" if is_formula else text
