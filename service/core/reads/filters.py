@@ -70,8 +70,9 @@ class Filter:
             test = sql.with_in_list(test, len(values))
         elif len(values) > 1:
             test = sql.any_of([test] * len(values))
-        if self.test == "starts_with":
-            values = tuple(part for prefix in values for part in _range(self.field, prefix))
+        if isinstance(self.field.kind, field_types.Text):
+            longest = self.field.kind.longest
+            values = tuple(part for prefix in values for part in _range(prefix, longest))
         return Condition(self.field, test, values)
 
 
@@ -89,11 +90,9 @@ def _hint(field: Field, text: str) -> str:
     return ". In a URL, write + as %2B" if of_time and " " in text else ""
 
 
-def _range(field: Field, prefix: str) -> tuple[str, str, str]:
+def _range(prefix: str, longest: int) -> tuple[str, str, str]:
     """The first and the last text that begin with `prefix`, and the pattern of all of them."""
-    assert isinstance(field.kind, field_types.Text)
-    last = prefix.ljust(field.kind.longest, GREATEST)
-    return prefix, last, _pattern(prefix)
+    return prefix, prefix.ljust(longest, GREATEST), _pattern(prefix)
 
 
 def _pattern(prefix: str) -> str:

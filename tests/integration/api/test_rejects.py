@@ -64,6 +64,16 @@ async def test_rejects_are_filtered_by_table_and_source(
     assert len(await rejects(client, query)) == count
 
 
+@pytest.mark.parametrize("name", ["state", "source", "limit", "after"])
+async def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(
+    client: AsyncClient, name: str
+) -> None:
+    reply = await client.get(f"/rejects?{name}=OPEN")
+    assert reply.status_code == 400
+    assert [error["key"] for error in reply.json()["errors"]] == [name]
+    assert f"'{name}'" in reply.json()["detail"]
+
+
 async def test_a_filter_returns_only_matching_rejects(client: AsyncClient, logged: None) -> None:
     (reject,) = await rejects(client, "?table=employees&source=loader")
     assert (reject["table"], reject["source"]) == (by_path("employees").name, "loader")
@@ -101,7 +111,7 @@ async def test_a_page_looks_at_a_limited_number_of_rejects(
     assert [key for page in pages for key in page] == [
         row["id"] for row in found if all(row[name] == text for name, text in wanted.items())
     ]
-    assert len(pages) > 3
+    assert len(pages) >= 3
 
 
 @pytest.mark.parametrize(
