@@ -15,7 +15,7 @@ from service.core.database.transactions import Database
 from service.core.reads import paths
 from service.core.tables import by_path
 from tests.support.csv_files import Folder
-from tests.support.lists import CSV, as_csv, as_lines
+from tests.support.lists import CSV, Parameters, as_csv, as_lines
 
 JOBS = by_path("jobs")
 NOT_CONTROL = st.characters(exclude_categories=["Cc", "Cs"])
@@ -78,7 +78,7 @@ async def test_any_text_is_found_by_any_prefix_in_any_order(
     ]
     before, paths.SCAN = paths.SCAN, scan
     try:
-        query = {"job": prefixes, "order": order}
+        query: Parameters = {"job": prefixes, "order": order}
         assert await _pages(api, query, limit) == expected
         assert await as_lines(api, "/jobs", **query) == expected
         assert await as_csv(api, "/jobs", **query) == [
@@ -114,9 +114,9 @@ async def _refill(database: Database, rows: list[tuple[int, str]]) -> None:
 
 
 async def _pages(
-    client: httpx.AsyncClient, query: dict[str, object], limit: int
+    client: httpx.AsyncClient, query: Parameters, limit: int
 ) -> list[dict[str, object]]:
-    rows, link = [], str(httpx.URL("/jobs", params={**query, "limit": limit}))  # type: ignore[dict-item]
+    rows, link = [], str(httpx.URL("/jobs", params={**query, "limit": limit}))
     for _ in itertools.count():
         reply = await client.get(link)
         assert reply.status_code == 200, reply.text
