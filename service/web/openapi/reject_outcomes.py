@@ -68,7 +68,7 @@ CORRECTIONS = documented(
         "request that continues.",
         required=True,
     ),
-    headers=(KEY,),
+    headers=(KEY, ENCODING),
 )
 FILE = documented(
     {
