@@ -5,18 +5,18 @@
 -- The hint is for filters with many values: by the statistics alone, MySQL would expect so many rows
 -- that it reads the whole index. Other servers ignore it.
 -- name: page
-SELECT /*+ SET_VAR(eq_range_index_dive_limit = 0) */ {columns}
+SELECT /*+ SET_VAR(eq_range_index_dive_limit = 2000) */ {columns}
 FROM {table} FORCE INDEX ({index}) WHERE {conditions} ORDER BY {order} LIMIT %s;
 
 -- The last row of the next rows along an index.
 -- name: nth
-SELECT /*+ SET_VAR(eq_range_index_dive_limit = 0) */ {columns}
+SELECT /*+ SET_VAR(eq_range_index_dive_limit = 2000) */ {columns}
 FROM {table} FORCE INDEX ({index}) WHERE {conditions}
 ORDER BY {order} LIMIT 1 OFFSET %s;
 
 -- How many rows match, counted up to a limit.
 -- name: count_up_to
-SELECT /*+ SET_VAR(eq_range_index_dive_limit = 0) */ COUNT(*) FROM (
+SELECT /*+ SET_VAR(eq_range_index_dive_limit = 2000) */ COUNT(*) FROM (
     SELECT id FROM {table} FORCE INDEX ({index}) WHERE {conditions} LIMIT %s
 ) AS matches;
 
@@ -66,7 +66,7 @@ TRUE;
 -- Rows of a file, each as a line of text. GROUP_CONCAT takes less of the server's time than rows do,
 -- and almost none of the service's.
 -- name: lines
-SELECT /*+ SET_VAR(eq_range_index_dive_limit = 0) */ GROUP_CONCAT({line} ORDER BY {order} SEPARATOR '\n')
+SELECT /*+ SET_VAR(eq_range_index_dive_limit = 2000) */ GROUP_CONCAT({line} ORDER BY {order} SEPARATOR '\n')
 FROM (
     SELECT {columns} FROM {table} FORCE INDEX ({index}) WHERE {conditions}
 ) AS matches {joins};

@@ -85,7 +85,7 @@ async def test_without_a_terminal_there_are_only_lines(
 
 
 @pytest.mark.parametrize("command", STEPS)
-async def test_a_terminal_shows_the_steps_with_rows_and_rate(
+async def test_a_terminal_shows_the_steps_with_rows_rate_and_time_left(
     database: Database, migrated: Settings, tmp_path: Path, command: str
 ) -> None:
     await fill(database)
@@ -97,4 +97,5 @@ async def test_a_terminal_shows_the_steps_with_rows_and_rate(
     assert (code, "rows/s" in out) == (0, False)
     for step in STEPS[command]:
         for table, rows in (("departments", 3), ("jobs", 5), ("employees", 30)):
-            assert re.search(rf"{step} {table} .*{rows} rows, [0-9,]+ rows/s", shown), shown
+            done = rf"{step} {table} .*{rows} rows, [0-9,]+ rows/s +0:00:00"
+            assert re.search(done, shown), shown

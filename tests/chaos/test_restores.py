@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from httpx import AsyncClient as Client
@@ -16,12 +21,13 @@ from service.core.backups.staged import choice
 from service.core.backups.staged.guard import guarded
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
-from service.core.progress import Step
-from tests.support import engine
+from service.core.errors import UnavailableError
+from service.core.writes.checkpoint import wait_for_database
+from tests.support import engine, program
 from tests.support.backup_files import EMPLOYEES, avro_file, records
 from tests.support.hires import hire
 from tests.support.load import PASSWORD, USER, report, started
-from tests.support.restores import left
+from tests.support.restores import POINTS, KillAt, Point, left
 from tests.support.servers import Server
 from tests.support.sizes import sized
 
@@ -29,9 +35,9 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 ROWS = sized(short=10_000, full=60_000)
 RESTORED = sized(short=110_000, full=300_000)
 CLIENTS, BATCH = 4, 10
-KILLED_AT = ["create", "guard", "fill", "index employees", "references", "verify employees"]
-KILLED_AT += ["compare employees", "swap", "finish"]
-STEPS = KILLED_AT[:: sized(short=3, full=1)]
+MANY = sized(short=110_000, full=1_000_000)
+KILLS = sized(short=2, full=10)
+RANGE = 50_000
 FILE_ID = 10_000_000
 """The ids of the file's rows are above those of posted rows."""
 
@@ -50,34 +56,64 @@ async def names(database: Database) -> dict[str, int]:
     return {name: int(count) for name, count in await database.fetch(statement)}
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_restore_goes_on_after_its_server_is_killed(
-    server: Server, stocked: Database, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize("point", POINTS[:: sized(short=9, full=1)])
+async def test_a_restore_continues_after_its_server_is_killed(
+    server: Server, stocked: Database, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
     monkeypatch.setattr(choice, "LARGE_ROWS", 1000)
     monkeypatch.setattr(choice, "CHUNK_ROWS", 1000)
-    shown, killing = await engine.definitions_without_ids(stocked), list[asyncio.Task[float]]()
-
-    async def killed() -> float:
-        await server.kill()
-        return time.monotonic()
-
-    def kill(reported: Step) -> None:
-        if reported.name == step and not killing and reported.rows * 2 >= reported.total:
-            killing.append(asyncio.create_task(killed()))
-
+    shown, kill = await engine.definitions_without_ids(stocked), KillAt(point, server.kill)
     content = io.BytesIO(backup(ROWS, "New"))
     async with connect(server.settings) as database:
         (done,) = await restore(database, [(EMPLOYEES, content)], "replace", progress=kill)
         ended = time.monotonic()
-        (killed_at,) = await asyncio.gather(*killing)
         # The restore only has to remove some tables after its last report.
-        assert killed_at < ended or step == "finish"
+        assert await kill.moment() < ended or point[0] == "finish"
         assert (done.restored, done.added, done.verified) == (ROWS, ROWS, True)
         assert await names(database) == {"New": ROWS}
         assert await engine.definitions_without_ids(database) == shown
         assert await left(database) == set()
         assert await guarded(database) == set()
+
+
+async def test_a_large_restore_is_killed_again_and_again(
+    server: Server, stocked: Database, tmp_path: Path
+) -> None:
+    """The program and its server in turn. The last run finishes it; no lock is left."""
+    await remove_hires(stocked)
+    shown, random = await engine.definitions_without_ids(stocked), Random(7)
+    path, variables = tmp_path / "hires.avro", engine.environment(server.settings)
+    await asyncio.to_thread(path.write_bytes, backup(MANY, "New"))
+    for _ in range(KILLS):
+        process = await program.start("service", "restore", str(path), **variables)
+        await asyncio.sleep(random.uniform(2, 6))
+        await server.kill()
+        await asyncio.sleep(random.uniform(2, 6))
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
+        await until_there(stocked)
+        assert await names(stocked) == {}
+    ended = await program.run("service", "restore", str(path), **variables)
+    assert (ended.code, f"added={MANY}" in ended.out) == (0, True), ended.err
+    assert await engine.definitions_without_ids(stocked) == shown
+    assert await left(stocked) == set()
+    assert await locked_rows(stocked) == MANY
+
+
+async def until_there(database: Database) -> None:
+    """Wait until the server runs again."""
+    await wait_for_database(database, 60, UnavailableError("killed"))
+
+
+async def locked_rows(database: Database) -> int:
+    """Lock every hire, without waiting long for locks of others."""
+    total, statement = 0, EMPLOYEES.sql["ids"] + " FOR UPDATE"
+    page: list[Any] = [(0,)]
+    while page:
+        async with database.transaction(120) as transaction:
+            page = await transaction.fetch(statement, (page[-1][0], RANGE))
+        total += len(page)
+    return total
 
 
 class Load:

@@ -64,8 +64,8 @@ SELECT id, job_id FROM contracts WHERE job_id IN (%s) ORDER BY id LIMIT 100;
 -- name: checksum
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, title, IFNULL(note, ''),
     employee_id, IFNULL(job_id, ''),
-    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
-    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), ''),
+    TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', signed_at),
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', ended_at), ''),
     balance, IFNULL(grade, ''), salary, IFNULL(bonus, ''), remote, IFNULL(insured, ''),
     starts_on, IFNULL(ends_on, ''))) * id), 0)
 FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
@@ -76,19 +76,19 @@ SELECT id FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT 1
 -- name: backup_page
 SELECT COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('\t', id, title, IFNULL(note, ''),
     employee_id, IFNULL(job_id, ''),
-    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at),
-    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), ''),
+    TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', signed_at),
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', ended_at), ''),
     balance, IFNULL(grade, ''), salary, IFNULL(bonus, ''), remote, IFNULL(insured, ''),
     starts_on, IFNULL(ends_on, ''))) * id), 0), GROUP_CONCAT(
     id, ',', JSON_QUOTE(title), ',', IFNULL(JSON_QUOTE(note), 'null'), ',',
     employee_id, ',', IFNULL(job_id, 'null'), ',',
-    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', signed_at), ',',
-    IFNULL(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at), 'null'), ',',
+    TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', signed_at), ',',
+    IFNULL(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', ended_at), 'null'), ',',
     balance, ',', IFNULL(grade, 'null'), ',',
     '"', salary, '",', IFNULL(CONCAT('"', bonus, '"'), 'null'), ',',
     IF(remote, 'true', 'false'), ',',
     IF(insured IS NULL, 'null', IF(insured, 'true', 'false')), ',',
-    DATEDIFF(starts_on, '1970-01-01'), ',', IFNULL(DATEDIFF(ends_on, '1970-01-01'), 'null'), ','
+    DATEDIFF(starts_on, DATE '1970-01-01'), ',', IFNULL(DATEDIFF(ends_on, DATE '1970-01-01'), 'null'), ','
     SEPARATOR '')
 FROM contracts FORCE INDEX (PRIMARY) WHERE id > %s AND id <= %s;
 

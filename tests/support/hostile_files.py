@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import struct
@@ -13,7 +14,7 @@ from typing import Any
 
 from service.core.backups.format import avro_schema, container, totals
 from service.core.backups.format.binary import write_long
-from service.core.backups.format.checksum import Checksum
+from service.core.backups.format.checksum import Checksum, TableChecksum
 from service.core.backups.format.codecs import compress
 from service.core.backups.format.container import MAGIC
 from tests.support.backup_files import EMPLOYEES, ORIGIN, avro_file, records
@@ -79,6 +80,12 @@ def _deep_array() -> bytes:
     return header(b"[" * 3000 + b"]" * 3000)
 
 
+def _recursive(kind: Any) -> bytes:
+    """A record with a field of its own type."""
+    fields = [{"name": "id", "type": kind}, *SCHEMA["fields"][1:]]
+    return header({**SCHEMA, "fields": fields}) + block(1, b"\x02" * 1000)
+
+
 def _zero_fields() -> bytes:
     schema = {"type": "record", "name": "nothing", "fields": []}
     return header(schema) + block(1 << 40, b"\x00")
@@ -107,6 +114,12 @@ AVRO: dict[str, Callable[[], bytes]] = {
     "zstandard bomb": _zstandard_bomb,
     "2^40 rows of no fields": _zero_fields,
     "2^40 rows": lambda: HEAD + block(1 << 40, b"\x02"),
+    "2^62 rows": lambda: HEAD + block(1 << 62, b"\x02"),
+    "-2^63 rows": lambda: HEAD + block(-(1 << 63), b"\x02", 1 << 62),
+    "header of 2^62 entries": lambda: MAGIC + write_long(1 << 62) + b"\x02a\x02b" * 100,
+    "header of -2^62 entries": lambda: MAGIC + write_long(-(1 << 62)) + b"\x02\x02a\x02b" * 100,
+    "schema of itself": lambda: _recursive("hired_employees"),
+    "schema of itself or null": lambda: _recursive(["null", "hirebase.hired_employees"]),
     "more rows than bytes": lambda: HEAD + block(1_000_000, bytes(1000)),
     "negative count": lambda: HEAD + block(-5, b"\x02\x02"),
     "negative size": lambda: HEAD + block(1, b"", -5),
@@ -173,7 +186,18 @@ def _zip64(count: int) -> bytes:
     return content[:at] + directory + record + locator + content[end:]
 
 
+def _manifest(count: int, kind: int = zipfile.ZIP_STORED, **values: Any) -> bytes:
+    """A ZIP with a manifest that names the employees, and more tables."""
+    known = {"file": "hired_employees.avro", "rows": 3, "bytes": len(ROWS), "sha256": ""}
+    part = json.dumps({**known, "checksum": "", "schema": SCHEMA, **values})
+    more = "".join(f',"{at}":{part}' for at in range(count))
+    head = '"program":"","schema_version":1,"snapshot_at":"","codec":"null"'
+    manifest = f'{{{head},"tables":{{"hired_employees":{part}{more}}}}}'.encode()
+    return _zip(("hired_employees.avro", ROWS), ("manifest.json", manifest), kind=kind)
+
+
 ROWS = avro_file(EMPLOYEES, GOOD)
+CHECKSUM = str(TableChecksum(EMPLOYEES)(GOOD))
 
 
 @cache
@@ -199,6 +223,13 @@ ZIPS: dict[str, Callable[[], bytes]] = {
     "a manifest alone": lambda: _zip(("manifest.json", b"{}")),
     "a manifest that is none": lambda: _zip(
         ("hired_employees.avro", ROWS), ("manifest.json", b"[")
+    ),
+    "a manifest of 1,000,000 tables": lambda: _manifest(10**6, zipfile.ZIP_DEFLATED, schema={}),
+    "a manifest of 8,000 tables": lambda: _manifest(8000, schema={}),
+    "a manifest with a long name": lambda: _manifest(0, file="x" * 10**6),
+    "a manifest with a long SHA-256": lambda: _manifest(0, sha256="x" * 10**6),
+    "a manifest with a long schema": lambda: _manifest(
+        0, sha256=hashlib.sha256(ROWS).hexdigest(), checksum=CHECKSUM, schema={"x": "x" * 10**6}
     ),
     "cut": lambda: _zip(("hired_employees.avro", ROWS))[:-10],
 }

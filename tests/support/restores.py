@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from httpx import AsyncClient as Client
@@ -20,6 +22,12 @@ from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, 
 OURS = {*sql.statements("schema")}
 """The tables of the program."""
 COUNTS = ((DEPARTMENTS, 3), (JOBS, 5), (EMPLOYEES, 30))
+Point = tuple[str, float]
+"""A step of a restore, and the share of its rows that are done."""
+POINTS: list[Point] = [("create", 0), ("guard", 0)]
+POINTS += [("fill", at / 12) for at in range(12)]
+POINTS += [(f"{step} employees", 0) for step in ("index", "verify", "compare")]
+POINTS += [("references", 0), ("swap", 0), ("finish", 0)]
 
 
 def make_small(put: Callable[[Any, str, int], None] = setattr) -> None:
@@ -72,3 +80,26 @@ async def post(client: Client, path: str, content: bytes) -> Any:
 def archive(*counts: tuple[Table, int]) -> bytes:
     """A ZIP with a number of rows of each table."""
     return zip_file({table: avro_file(table, records(table, count)) for table, count in counts})
+
+
+class KillAt:
+    """Follows a staged restore, and kills a server once, at a point."""
+
+    def __init__(self, point: Point, kill: Callable[[], Awaitable[None]]):
+        self._step, self._share = point
+        self._kill, self._killing = kill, list[asyncio.Task[float]]()
+
+    def __call__(self, step: Step) -> None:
+        """Take a report of the restore."""
+        reached = step.name == self._step and step.rows >= self._share * step.total
+        if reached and not self._killing:
+            self._killing.append(asyncio.create_task(self._killed()))
+
+    async def moment(self) -> float:
+        """When the server was dead."""
+        (moment,) = await asyncio.gather(*self._killing)
+        return moment
+
+    async def _killed(self) -> float:
+        await self._kill()
+        return time.monotonic()

@@ -26,7 +26,6 @@ from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
-SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 
 
@@ -115,7 +114,7 @@ def _json(manifest: Manifest) -> bytes:
 async def _snapshot(
     database: Database, tables: Sequence[Table], progress: Progress
 ) -> AsyncIterator[_Snapshot]:
-    async with database.snapshot(SECONDS) as transaction:
+    async with database.snapshot() as transaction:
         for table in tables:
             # A restore does not swap a table that this transaction has read from.
             await transaction.fetch(table.sql["ids"], (0, 1))
@@ -142,34 +141,39 @@ class _Snapshot:
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
         """The chunks of a file.
 
-        The server builds a page, while the one before it is encoded, while the one before that is
-        compressed and sent.
+        The server builds a page, while the one before it is encoded and compressed, while the one
+        before that is sent.
         """
         yield writer.header
-        table = writer.table
+        table, rows = writer.table, 0
         ((last_id,),) = await self._transaction.fetch(sql.with_name(SQL["last_id"], table.name))
         self._progress(Step(f"back up {table.path}"))
         pages: AsyncGenerator[Page] = prefetch(Pages(self._transaction, table).next)
-        encoded = prefetch(partial(_next_rows, writer, pages))
-        async with aclosing(pages), aclosing(encoded):
-            async for page, rows in encoded:
-                yield await in_thread(writer.block, rows, page.total)
-                self._progress(_step(writer, page.last, last_id))
+        blocks = prefetch(partial(_next_block, writer, pages))
+        async with aclosing(pages), aclosing(blocks):
+            async for page, block in blocks:
+                yield block
+                rows += page.total.rows
+                self._progress(_step(table, rows, page.last, last_id))
         yield writer.end()
 
     def manifest(self, codec: Codec, parts: dict[str, Part]) -> Manifest:
         return Manifest(PROGRAM, self._schema_version, self._at, codec, parts, *self._source)
 
 
-async def _next_rows(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[Page, bytes] | None:
+async def _next_block(writer: Writer, pages: AsyncGenerator[Page]) -> tuple[Page, bytes] | None:
     page = await anext(pages, None)
-    return None if page is None else (page, await in_thread(_rows, writer, page))
+    return None if page is None else (page, await in_thread(_block, writer, page))
 
 
-def _step(writer: Writer, last: int, last_id: int) -> Step:
+def _step(table: Table, rows: int, last: int, last_id: int) -> Step:
     """The progress after a page. Counting all rows takes long, so ids give their number."""
-    rows, done = writer.total.rows, max(1, min(last, last_id))
-    return Step(f"back up {writer.table.path}", rows, rows * last_id // done)
+    done = max(1, min(last, last_id))
+    return Step(f"back up {table.path}", rows, rows * last_id // done)
+
+
+def _block(writer: Writer, page: Page) -> bytes:
+    return writer.block(_rows(writer, page), page.total)
 
 
 def _rows(writer: Writer, page: Page) -> bytes:

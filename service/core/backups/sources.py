@@ -21,6 +21,8 @@ from service.core.threads import in_thread
 
 Source = tuple[Table, IO[bytes]]
 ZIP = b"PK"
+SHOWN = 300
+"""The most characters that an error shows of a text in a file."""
 
 
 @asynccontextmanager
@@ -67,14 +69,9 @@ def manifest_of(archive: Archive) -> Manifest | None:
         raise BackupError(f"The {MANIFEST} of this ZIP cannot be read: {error}") from None
 
 
-def reader_of(table: Table, file: IO[bytes]) -> Reader:
-    """A reader with its own position in the file, independent of other readers."""
-    return Reader(table, window(file))
-
-
 def readers(sources: Sequence[Source]) -> list[Reader]:
-    """A reader of each file, independent of other readers."""
-    return [reader_of(table, file) for table, file in sources]
+    """A reader of each file, with its own position in the file."""
+    return [Reader(table, window(file)) for table, file in sources]
 
 
 def scanned(sources: Sequence[Source]) -> list[Reader]:
@@ -117,7 +114,7 @@ def _compare_names(archive: Archive, manifest: Manifest) -> None:
     if not archive.names == named == expected:
         raise BackupError(
             f"This ZIP is incomplete: it holds {', '.join(sorted(archive.names))}, "
-            f"its {MANIFEST} names {', '.join(sorted(named))}."
+            f"its {MANIFEST} names {', '.join(sorted(named))[:SHOWN]}."
         )
 
 
@@ -134,5 +131,6 @@ def _compare(file: IO[bytes], digest: str, table: Table, part: Part) -> None:
     ):
         if actual != expected:
             raise BackupError(
-                f"{part.file} differs from the {MANIFEST}: its {fact} is {actual}, not {expected}."
+                f"{part.file} differs from the {MANIFEST}: its {fact} is {str(actual)[:SHOWN]}, "
+                f"not {str(expected)[:SHOWN]}."
             )

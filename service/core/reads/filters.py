@@ -14,7 +14,7 @@ from service.core.tables import Field, Table
 
 SQL = sql.statements("lists")
 MOST_VALUES, MOST_PREFIXES = 1000, 20
-"""The most values of a filter: a row is compared with each prefix, but looked up among values."""
+"""The most values of a filter. Prefixes have the lower limit: each is compared with each row."""
 GREATEST = chr(0x10FFFF)
 """The greatest character, and the last one in the order of texts."""
 
@@ -85,7 +85,7 @@ def read_value(name: str, field: Field, text: str) -> Any:
 
 
 def _hint(field: Field, text: str) -> str:
-    """A URL with a bare `+` means a space."""
+    """A hint for a moment with a space: in a URL, a bare `+` means a space."""
     of_time = isinstance(field.kind, field_types.Moment)
     return ". In a URL, write + as %2B" if of_time and " " in text else ""
 

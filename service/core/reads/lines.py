@@ -1,4 +1,4 @@
-"""Rows as lines of CSV or NDJSON, which the server builds: expressions by the type of a field."""
+"""SQL expressions with which the database server builds lines of CSV or NDJSON."""
 
 from __future__ import annotations
 

@@ -7,19 +7,18 @@ from typing import Any
 
 from msgspec import Raw
 
-import sql
 from service.core.database.statements import Transaction
 from service.core.errors import (
     DataError,
     DuplicateError,
     MalformedError,
     MissingParentsError,
-    NotFoundError,
     OrphansError,
     RowsRefused,
 )
+from service.core.reads.pages import find_row
 from service.core.rules.batch import Batch, Records, Row, validate_each
-from service.core.rules.fields import MAX_ID, Error
+from service.core.rules.fields import Error
 from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, children
@@ -27,7 +26,6 @@ from service.core.writes import row_changes
 from service.core.writes.merge import delete, replace
 from service.core.writes.parents import check_parents
 
-SQL = sql.statements("lists")
 LISTED = 10
 """The rows of each table that an error lists."""
 Check = Callable[[Row], None]
@@ -43,7 +41,7 @@ async def change(
 
     NotFoundError, RowsRefused, MissingParentsError, or the error of `check`.
     """
-    old = await _locked(transaction, table, key)
+    old = await find_row(transaction.fetch, table, key, lock=True)
     check(old)
     batch = _changed(table, old, body)
     await check_parents(transaction, batch)
@@ -62,22 +60,14 @@ async def remove(transaction: Transaction, table: Table, key: int, user: str, ch
     user: who asks for it, for the history.
     NotFoundError, OrphansError, TableBusyError, or the error of `check`.
     """
-    old = await _locked(transaction, table, key)
+    old = await find_row(transaction.fetch, table, key, lock=True)
     check(old)
     await _refuse_orphans(transaction, table, key)
-    # It changes nothing, but a table that is being restored refuses it as it refuses new rows.
+    # This changes no value. But a table that is being restored refuses it, as it refuses new rows.
     await replace(transaction, table, [old])
     await delete(transaction, table, [key])
     await row_changes.add(transaction, table, user, old, None)
     return old
-
-
-async def _locked(transaction: Transaction, table: Table, key: int) -> Row:
-    statement = sql.with_names(SQL["locked"], columns=table.columns, table=table.name)
-    rows = await transaction.fetch(statement, (key,)) if 1 <= key <= MAX_ID else []
-    if not rows:
-        raise NotFoundError(f"There is no row {key} in {table.path}.")
-    return rows[0]
 
 
 def _changed(table: Table, old: Row, body: bytes) -> Batch:

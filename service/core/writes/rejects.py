@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 import sql
 from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
 from service.core.rules.batch import Row
+from service.core.rules.raw_json import json_text, text_of
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 
@@ -64,19 +64,15 @@ async def purge_rejects(transaction: Transaction, days: int) -> int:
 def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) -> list[Row]:
     first = (origin.source, origin.name[:255], origin.fingerprint, table.name)
     lines = origin.lines
+    # Many rejects of a file share a list of errors.
+    errors = {id(shared := reject.errors): shared for reject in rejects}
+    texts = {key: json_text(shared) for key, shared in errors.items()}
     return [
         (
             *first,
             lines[reject.position] if lines else reject.position,
-            reject.record if isinstance(reject.record, str) else _json(reject.record),
-            _json(reject.errors),
+            text_of(reject.record),
+            texts[id(reject.errors)],
         )
         for reject in rejects
     ]
-
-
-def _json(value: Any) -> str:
-    return _encode(value).decode()
-
-
-_encode = msgspec.json.Encoder().encode

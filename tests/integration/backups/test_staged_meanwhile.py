@@ -11,6 +11,7 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.restore import restore
 from service.core.backups.staged import changes
+from service.core.backups.staged.definition import SQL as LEFTOVERS
 from service.core.backups.staged.guard import add_guards, guarded
 from service.core.backups.staged.leftovers import tidy
 from service.core.database.statements import SQL
@@ -18,7 +19,7 @@ from service.core.database.transactions import Database
 from service.core.errors import TableBusyError
 from service.core.progress import Step
 from tests.support.backup_files import EMPLOYEES, avro_file, records
-from tests.support.restores import OURS, contents, put
+from tests.support.restores import contents, left, put
 
 pytestmark = pytest.mark.usefixtures("small", "nothing_left")
 
@@ -27,8 +28,8 @@ class Stopped(BaseException):
     """As if the program had ended here."""
 
 
-async def test_another_restore_drops_what_one_left(filled: Database) -> None:
-    rows = records(EMPLOYEES, 60)
+async def stopped(database: Database, rows: list[dict[str, Any]]) -> None:
+    """A restore that ends before it adds the foreign keys."""
 
     def stop(step: Step) -> None:
         if step.name == "references":
@@ -36,16 +37,34 @@ async def test_another_restore_drops_what_one_left(filled: Database) -> None:
 
     file = io.BytesIO(avro_file(EMPLOYEES, rows))
     with pytest.raises(Stopped):
-        await restore(filled, [(EMPLOYEES, file)], "replace", progress=stop)
-    names = {name for (name,) in await filled.fetch("SHOW TABLES")}
-    (left,) = names - OURS
-    assert left.startswith("restore_")
+        await restore(database, [(EMPLOYEES, file)], "replace", progress=stop)
+
+
+async def test_another_restore_drops_what_one_left(filled: Database) -> None:
+    rows = records(EMPLOYEES, 60)
+    await stopped(filled, rows)
+    (name,) = await left(filled)
+    assert name.startswith("restore_")
     assert len(await filled.fetch("SELECT * FROM loads")) == 6
     await put(filled, (EMPLOYEES, rows[:50]))
     assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(50,)]
 
 
-async def test_writers_are_told_and_a_guard_that_was_left_is_removed(
+async def test_what_a_restore_left_is_removed_after_a_day(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The `nothing_left` fixture looks for its tables and its checkpoints."""
+    await stopped(filled, records(EMPLOYEES, 60))
+    staged = await left(filled)
+    await tidy(filled)
+    assert await left(filled) == staged != set()
+    later = LEFTOVERS["leftovers"].replace("INTERVAL 1 DAY", "INTERVAL -1 DAY")
+    monkeypatch.setitem(LEFTOVERS, "leftovers", later)
+    await tidy(filled)
+    assert await left(filled) == set()
+
+
+async def test_writers_get_an_error_and_a_guard_that_was_left_is_removed(
     filled: Database, client: Client
 ) -> None:
     async with filled.transaction() as restore_at_work:

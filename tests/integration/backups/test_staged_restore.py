@@ -67,6 +67,14 @@ async def test_ids_go_on_where_they_were(filled: Database, client: Client) -> No
     assert later > key
 
 
+async def test_a_definition_stays_with_its_next_id(filled: Database) -> None:
+    await filled.fetch("ALTER TABLE hired_employees AUTO_INCREMENT = 1000")
+    shown = await engine.definitions(filled)
+    assert "AUTO_INCREMENT" in shown["hired_employees"]
+    await put(filled, (EMPLOYEES, records(EMPLOYEES, 30)[:25]))
+    assert await engine.definitions(filled) == shown
+
+
 async def test_orphans_are_refused(filled: Database) -> None:
     before = await contents(filled)
     rows = records(EMPLOYEES, 60)

@@ -62,10 +62,24 @@ async def test_triggers_that_the_login_cannot_see_survive(
         await database.fetch("DROP TRIGGER IF EXISTS of_a_dba")
 
 
-async def test_a_login_that_may_change_no_table_is_told_to_run_doctor(
+async def test_a_login_that_may_change_no_table_is_advised_to_run_doctor(
     database: Database, login: Settings
 ) -> None:
     before = await contents(database)
     with pytest.raises(DatabaseError, match=r"lacks a right.*doctor"):
         await restored(database, login, "ALTER")
     assert await contents(database) == before
+
+
+async def test_grants_of_others_stay(database: Database, login: Settings) -> None:
+    table = f"{login.mysql_database}.hired_employees"
+    await database.fetch(f"GRANT SELECT, UPDATE (name) ON {table} TO {USER}")
+    shown, steps = await database.fetch(f"SHOW GRANTS FOR {USER}"), list[str]()
+    await put(database, (EMPLOYEES, records(EMPLOYEES, 30)[:25]), steps=steps)
+    assert "swap" in steps
+    assert await database.fetch(f"SHOW GRANTS FOR {USER}") == shown
+    async with connect(login) as own:
+        assert await own.fetch("SELECT COUNT(*) FROM hired_employees") == [(25,)]
+        await own.fetch("UPDATE hired_employees SET name = 'Ana' WHERE id = 1")
+        with pytest.raises(DatabaseError):
+            await own.fetch("UPDATE hired_employees SET job_id = 2 WHERE id = 1")

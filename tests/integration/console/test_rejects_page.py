@@ -84,7 +84,7 @@ async def test_the_page_is_filtered(
     assert ('class="empty"' in text) is (not places)
 
 
-async def test_the_tabs_show_what_became_of_rejects(some: httpx.AsyncClient) -> None:
+async def test_the_tabs_show_the_outcomes_of_rejects(some: httpx.AsyncClient) -> None:
     first, second, *_ = (await some.get("/rejects?table=jobs")).json()["rows"]
     reply = await some.post(f"/rejects/{first['id']}/correction", json={"job": "Cook"})
     await some.post(f"/rejects/{second['id']}/dismissal", json={"reason": "a <test>"})

@@ -43,7 +43,7 @@ async def all_ids(client: httpx.AsyncClient, address: str, **query: Any) -> list
     """The ids on all pages of a search."""
     page = await shown(client, address, **query)
     ids = ids_in(page)
-    while link := address_of(page, "Next page") or address_of(page, "Search on"):
+    while link := address_of(page, "Next page") or address_of(page, "Continue the search"):
         page = await shown(client, urljoin(address, link))
         ids += ids_in(page)
     return ids

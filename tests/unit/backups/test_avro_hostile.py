@@ -9,11 +9,15 @@ import time
 
 import pytest
 
+from service.core.backups.format.binary import write_long
+from service.core.backups.format.container import MAGIC
 from service.core.backups.verify import _verify
 from service.core.errors import HirebaseError
 from tests.support import hostile_files
 
 SECONDS, MEBIBYTES = 5, 150
+LONGEST = 2000
+"""The most characters of a message."""
 
 MEASURE = """
 import sys
@@ -38,9 +42,10 @@ print(int(peak("self") - idle))
 def test_it_is_refused_in_time(name: str) -> None:
     content = hostile_files.content(name)
     started = time.perf_counter()
-    with pytest.raises(HirebaseError):
+    with pytest.raises(HirebaseError) as refused:
         _verify(io.BytesIO(content))
     assert time.perf_counter() - started < SECONDS
+    assert len(str(refused.value)) < LONGEST
 
 
 def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -49,6 +54,11 @@ def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> No
     for at, name in enumerate([*hostile_files.AVRO, *hostile_files.ZIPS]):
         paths.append(folder / str(at))
         paths[-1].write_bytes(hostile_files.content(name))
+    paths.append(folder / "a header of 100 MB")
+    with paths[-1].open("wb") as file:
+        file.write(MAGIC + write_long(1) + b"\x16avro.schema")
+        file.write(write_long(100 << 20))
+        file.truncate(100 << 20)
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, *map(str, paths)],
         capture_output=True,

@@ -1,8 +1,8 @@
 """Avro files of a table: writes blocks of rows, reads blocks of records.
 
-fastavro only encodes and decodes rows: a block is an Avro array without its start and its end.
-row_encoder.py encodes rows, avro_schema.py has the schemas, and container.py reads and writes the
-file around the blocks.
+fastavro decodes rows: a block is an Avro array without its start and its end. row_encoder.py
+encodes them, avro_schema.py has the schemas, and container.py reads and writes the file around the
+blocks.
 """
 
 from __future__ import annotations

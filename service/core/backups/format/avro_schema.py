@@ -75,25 +75,6 @@ def _written(field: Field) -> dict[str, Any]:
     return {"name": field.name, "type": field.kind.avro}
 
 
-def plain_rows(table: Table, rows: int) -> Any:
-    """The schema that encodes rows, so many in a record; datetimes and dates are plain numbers.
-
-    The fields of the record are the columns of its rows, named 0, 1, …
-    """
-    kinds = [_packed(field) for field in table.stored_fields] * rows
-    return _rows([{"name": str(at), "type": kind} for at, kind in enumerate(kinds)])
-
-
-def _packed(field: Field) -> Any:
-    return ["null", field.kind.packed] if field.optional else field.kind.packed
-
-
-def packings(table: Table) -> list[tuple[int, Conversion]]:
-    """(column, conversion) for columns whose values are converted before they are encoded."""
-    fields = enumerate(table.stored_fields)
-    return [(at, _unscaled) for at, field in fields if isinstance(field.kind, Fixed)]
-
-
 class WrittenSchema:
     """The schema in a file's header."""
 
@@ -211,9 +192,8 @@ def _decimal(scale: int, unscaled: bytes) -> str:
     return f"{'-' if number < 0 else ''}{whole}.{decimals}".removesuffix(".")
 
 
-def _unscaled(text: str | None) -> bytes | None:
-    if text is None:
-        return None
+def unscaled(text: str) -> bytes:
+    """The bytes of a decimal number."""
     number = int(text.replace(".", ""))
     return number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
 

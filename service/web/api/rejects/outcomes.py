@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, get, post
 from litestar.datastructures import State
 
 from service.core.database.statements import Transaction
@@ -22,10 +22,11 @@ from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import check_media_type, header_of, key_of, once, response
 from service.web.api.parameters import DryRun, InjectedReader, RowId
+from service.web.asgi import EncodedResponse
 from service.web.openapi import reject_outcomes as documented
 
 SECONDS = 600
-"""The deadline of a summary: a million open rejects take MySQL about 12 s of processor time."""
+"""The deadline of a summary. MySQL needs about 12 s of processor time for a million rejects."""
 Work = Callable[[Transaction], Awaitable[Outcome]]
 
 
@@ -51,7 +52,7 @@ async def summary(reader: InjectedReader, state: State) -> Summary:
 )
 async def correction(
     request: Request[Any, Any, Any], state: State, reject_id: RowId
-) -> Response[bytes]:
+) -> EncodedResponse:
     body = await _body(request)
     work = partial(reject_outcomes.correct, key=reject_id, body=body, user=request.user)
     with state.batch_limiter.entered():
@@ -69,7 +70,7 @@ async def correction(
 )
 async def dismissal(
     request: Request[Any, Any, Any], state: State, reject_id: RowId
-) -> Response[bytes]:
+) -> EncodedResponse:
     body = await _body(request)
     reason = _reason(body)
     work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
@@ -88,7 +89,7 @@ async def dismissal(
 )
 async def corrections(
     request: Request[Any, Any, Any], state: State, dry_run: DryRun = False
-) -> Response[bytes]:
+) -> EncodedResponse:
     body = await _body(request)
     chosen = rule_of(body)
 
@@ -103,7 +104,7 @@ async def corrections(
         done = msgspec.json.decode(reply.body, type=Corrected)
         state.metrics.closed_rejects.labels("corrected").inc(done.corrected)
         _count_inserted(request, state, by_path(chosen.table), done.corrected)
-    return response(reply, {})
+    return response(reply)
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:
@@ -113,7 +114,7 @@ async def _body(request: Request[Any, Any, Any]) -> bytes:
 
 async def _closed(
     request: Request[Any, Any, Any], state: State, work: Work, status: int, body: bytes
-) -> Response[bytes]:
+) -> EncodedResponse:
     async def write(transaction: Transaction) -> Reply:
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
@@ -124,7 +125,7 @@ async def _closed(
         state.metrics.closed_rejects.labels(outcome.state).inc()
         if outcome.table:
             _count_inserted(request, state, by_name(outcome.table), 1)
-    return response(reply, {})
+    return response(reply)
 
 
 def _count_inserted(request: Request[Any, Any, Any], state: State, table: Table, rows: int) -> None:
