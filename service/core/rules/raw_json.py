@@ -32,6 +32,11 @@ def json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def exact_text(value: Any) -> str:
+    """A value in JSON, as text; a decimal is a number with the digits that it was sent with."""
+    return _encode_exactly(value).decode()
+
+
 def text_of(value: Any) -> str:
     """A text as it is, any other value in JSON."""
     return value if isinstance(value, str) else json_text(value)
@@ -40,7 +45,7 @@ def text_of(value: Any) -> str:
 def decode_body(body: bytes, shape: type[T], what: str) -> T:
     """A JSON body of this shape; MalformedError if it is not `what` it has to be."""
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.Decoder(shape, float_hook=decimal).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"The body is not {what}: {error}.") from None
 
@@ -117,6 +122,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+_encode_exactly = msgspec.json.Encoder(decimal_format="number").encode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
 _decode = msgspec.json.Decoder(float_hook=decimal).decode
 _json = json.JSONDecoder(parse_constant=_refuse, parse_float=decimal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from service.core.database.statements import Transaction
@@ -18,8 +17,9 @@ from service.core.errors import (
     RowsRefused,
 )
 from service.core.reads.pages import find_row
-from service.core.rules.batch import Batch, Row, from_json
+from service.core.rules.batch import Batch, Records, Row, validate_each
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, children
 from service.core.writes import row_changes
@@ -73,15 +73,15 @@ async def remove(transaction: Transaction, table: Table, key: int, user: str, ch
 def _changed(table: Table, old: Row, body: bytes) -> Batch:
     """The row with the fields of a JSON object, validated as a batch of one."""
     try:
-        # Raw values, because a number may have more digits than a float.
-        fields = msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.ValidationError:
-        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.') from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields = decode_value(body)
+    except ValueError as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.')
     stored: dict[str, Any] = table.as_object(old)
     del stored["id"]
-    return from_json(table, msgspec.json.encode({**stored, **fields}))
+    records = Records(lambda: [{**stored, **fields}])
+    return validate_each(table, table.fields, table.row, records, lambda record: record)
 
 
 def _refuse(batch: Batch, body: bytes) -> None:

@@ -67,9 +67,9 @@ async def correct(transaction: Transaction, key: int, body: bytes, user: str) ->
     source, table = await _locked(transaction, key)
     batch = _batch(table, body, with_id=source != "api")
     await check_parents(transaction, batch)
-    _refuse(batch)
+    _refuse(batch, body)
     rows = await write_corrected(transaction, batch)
-    _refuse(batch)
+    _refuse(batch, body)
     await close(transaction, user, {key: rows[0]})
     return Outcome(key, "corrected", user, table=table.name, id=rows[0])
 
@@ -139,16 +139,13 @@ def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
     return batch
 
 
-def _refuse(batch: Batch) -> None:
+def _refuse(batch: Batch, body: bytes) -> None:
     """RowsRefused if the record breaks a rule."""
     for reject in batch.rejects:
-        shown = Reject(0, _shown(reject.record), reject.errors)
+        # A decoded record may have texts that cannot be encoded, so it is shown as it was sent.
+        sent = Raw(body) if isinstance(reject.record, dict) else reject.record
         message = f"The record still breaks a rule: {reject.reasons}. Nothing was changed."
-        raise RowsRefused(message, [shown])
-
-
-def _shown(record: Any) -> Any:
-    return Raw(msgspec.json.encode(record)) if isinstance(record, dict) else record
+        raise RowsRefused(message, [Reject(0, sent, reject.errors)])
 
 
 async def write_corrected(transaction: Transaction, batch: Batch) -> dict[int, int | None]:

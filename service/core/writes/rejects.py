@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 import sql
+from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
 from service.core.rules.batch import Row
 from service.core.rules.raw_json import json_text, text_of
@@ -16,6 +17,9 @@ from service.core.tables import Table
 
 REJECTS_PURGE_LIMIT = 100
 """Rejects in one transaction. Each can have megabytes."""
+
+LOOKED_AT = 20_000
+"""The most rejects that a page looks at, whatever their state, their file and their errors."""
 
 REJECTS = sql.statements("rejects")
 
@@ -38,6 +42,15 @@ async def log_rejects(
     """Log rows that were not inserted; a record of a file is logged only once."""
     if rejects:
         await transaction.insert(REJECTS["insert"], _reject_rows(table, rejects, origin))
+
+
+async def end_of_page(
+    fetch: Fetch, table: str | None, start: int, *, newest_first: bool = False
+) -> int | None:
+    """The last reject that a page looks at, beyond `start`; None if it looks at all that follow."""
+    statement = REJECTS["last_before" if newest_first else "last_after"]
+    found = await fetch(statement, (start, table, table, LOOKED_AT - 1))
+    return int(found[0][0]) if found else None
 
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:

@@ -69,7 +69,7 @@ CORRECTIONS = documented(
         f"The rule. One request corrects at most {MATCHED} rejects; `next` is the `after` of the "
         "request that continues.",
     ),
-    headers=(KEY,),
+    headers=(KEY, ENCODING),
 )
 FILE = documented(
     {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,35 @@ async def figures(client: httpx.AsyncClient) -> dict[str, float]:
     text = (await client.get("/metrics")).text
     samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
+
+
+async def test_metrics_count_corrections(client: httpx.AsyncClient) -> None:
+    """Of rows and of rejects: alone, by a rule, repeated with a key, and refused."""
+    key = {"Idempotency-Key": "once"}
+    await client.post("/jobs", json=[{"job": ""}, {"job": " "}, {"job": 5}, {"job": 5}])
+    first, second, *_ = [row["id"] for row in (await client.get("/rejects")).json()["rows"]]
+    correction = partial(client.post, f"/rejects/{first}/correction", json={"job": "A"})
+    done, _ = [await correction(headers=key) for _ in range(2)]
+    for _ in range(2):
+        await client.post(f"/rejects/{second}/dismissal", json={"reason": "x"})
+    place = {"table": "jobs", "source": "api", "origin": "POST /jobs", "field": "job"}
+    rule = {**place, "code": "type", "from": 5, "to": "B"}
+    for query in ("?dry_run=true", "", ""):
+        await client.post(f"/rejects/corrections{query}", json=rule)
+    row = f"/jobs/{done.json()['id']}"
+    for _ in range(2):
+        await client.patch(row, json={"job": "C"}, headers=key)
+        await client.patch(row, json={"job": ""})
+        await client.delete(row)
+    metrics = await figures(client)
+    expected = {
+        'rejects_closed_total{state="corrected"}': 3,
+        'rejects_closed_total{state="dismissed"}': 1,
+        'rows_corrected_total{action="changed",table="jobs"}': 1,
+        'rows_corrected_total{action="deleted",table="jobs"}': 1,
+        'rows_inserted_total{table="jobs"}': 3,
+    }
+    assert {name: metrics.get(f"hirebase_{name}") for name in expected} == expected
 
 
 async def test_metrics_count_rows_and_requests(client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import Code, Error
-from service.core.rules.raw_json import decode_body, json_text, text_of
+from service.core.rules.raw_json import decode_body, exact_text, json_text
 from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.records import fields_of
 from service.core.writes.merge import decide, find_among
@@ -126,7 +126,7 @@ def _has_value(rule: Rule, value: Any) -> bool:
     if rule.source == "loader":
         return bool(value == _text(rule.from_))
     # As JSON, because 1 and true are equal in Python.
-    return msgspec.json.encode(value) == msgspec.json.encode(rule.from_)
+    return exact_text(value) == exact_text(rule.from_)
 
 
 def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
@@ -166,4 +166,4 @@ def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) ->
 
 def _text(value: Any) -> str:
     """A value as a field of a CSV file."""
-    return "" if value is None else text_of(value)
+    return "" if value is None else value if isinstance(value, str) else exact_text(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from loader.reporting.rejects_file import quoted
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
 from service.core.reads.lines import Form, Formulas
@@ -16,7 +15,8 @@ from service.core.rules.raw_json import text_of
 
 FETCHED = 100
 """Rejects in one query: each has several kilobytes."""
-FORMULA = ("=", "+", "-", "@")
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""As in the statements of lists: a spreadsheet in Chinese or Japanese takes the wide ones too."""
 
 Reject = dict[str, Any]
 
@@ -46,15 +46,13 @@ def lines_of(
     """Rejects as lines; names: of the columns of CSV."""
     if form == "ndjson":
         return b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for reject in rejects:
-        writer.writerow(_cell(reject[name], formulas) for name in names)
-    return text.getvalue().encode()
+    columns = list(names)
+    rows = (",".join(quoted(_cell(one[name], formulas)) for name in columns) for one in rejects)
+    return "".join(f"{row}\n" for row in rows).encode()
 
 
 def _cell(value: Any, formulas: Formulas) -> str:
     """A value as text: a text as it is, others as JSON."""
     text = text_of(value)
-    is_formula = formulas == "escape" and text.lstrip(" ").startswith(FORMULA)
+    is_formula = formulas == "escape" and text.lstrip().startswith(FORMULA)
     return f"'{text}" if is_formula else text

@@ -14,7 +14,7 @@ from service.core.database.statements import Transaction
 from service.core.errors import MalformedError
 from service.core.rules import formats
 from service.core.rules.fields import CONTROL
-from service.core.tables import by_name, by_path
+from service.core.tables import Table, by_name, by_path
 from service.core.writes import reject_outcomes
 from service.core.writes.corrections.rule import Corrected, correct_all, rule_of
 from service.core.writes.idempotency import Reply
@@ -103,7 +103,7 @@ async def corrections(
     if not (reply.replayed or dry_run):
         done = msgspec.json.decode(reply.body, type=Corrected)
         state.metrics.closed_rejects.labels("corrected").inc(done.corrected)
-        state.row_counts.add("api", request.user, by_path(chosen.table), done.corrected)
+        _count_inserted(request, state, by_path(chosen.table), done.corrected)
     return response(reply)
 
 
@@ -124,8 +124,13 @@ async def _closed(
         outcome = msgspec.json.decode(reply.body, type=Outcome)
         state.metrics.closed_rejects.labels(outcome.state).inc()
         if outcome.table:
-            state.row_counts.add("api", request.user, by_name(outcome.table), 1)
+            _count_inserted(request, state, by_name(outcome.table), 1)
     return response(reply)
+
+
+def _count_inserted(request: Request[Any, Any, Any], state: State, table: Table, rows: int) -> None:
+    state.metrics.inserted.labels(table.name).inc(rows)
+    state.row_counts.add("api", request.user, table, rows)
 
 
 def _reason(body: bytes) -> str:

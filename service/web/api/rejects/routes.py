@@ -20,7 +20,7 @@ from service.core.reads.lines import header_of
 from service.core.reads.query import PAGE
 from service.core.rules.fields import MAX_LONG
 from service.core.tables import by_path
-from service.core.writes.rejects import REJECTS
+from service.core.writes.rejects import REJECTS, end_of_page
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
     PARAMETERS,
@@ -93,20 +93,35 @@ async def page(
         )
         return await exports.file(request, state, stream, "rejects", media_type)
     exports.refuse_formulas(texts)
-    return lists.page_reply(request, await _page(state.database, select, after, limit))
+    # Each filter by itself has an index, or leaves most rejects.
+    end = None
+    if state_ or (name and source):
+        end = await end_of_page(state.database.fetch, name, after)
+    select = partial(select, end=end or MAX_LONG)
+    return lists.page_reply(request, await _page(state.database, select, after, limit, end))
 
 
 def _parameters(
-    name: str | None, source: str | None, outcome: str | None, after: int, count: int
+    name: str | None,
+    source: str | None,
+    outcome: str | None,
+    after: int,
+    count: int,
+    end: int = MAX_LONG,
 ) -> tuple[int | str | None, ...]:
-    """Those of the statement of a page."""
+    """Those of the statement of a page. end: the last reject that it looks at."""
     chosen = (name, name, source, source, outcome, outcome)
-    return (SHOWN, SHOWN, after, *chosen, count)
+    return (SHOWN, SHOWN, after, end, *chosen, count)
 
 
 async def _page(
-    database: Database, select: Callable[[int, int], tuple[Any, ...]], after: int, limit: int
+    database: Database,
+    select: Callable[[int, int], tuple[Any, ...]],
+    after: int,
+    limit: int,
+    end: int | None,
 ) -> dict[str, Any]:
+    """At most `limit` rejects; end: of those that the page looks at, None if it looks at all."""
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
     while count := min(lines.FETCHED, limit - len(shown)):
@@ -119,7 +134,7 @@ async def _page(
             shown.append(msgspec.Raw(encoded))
             after = row[0]
         if len(rows) < count:
-            return {"rows": shown, "next": None}
+            return {"rows": shown, "next": end}
     return {"rows": shown, "next": after}
 
 

@@ -80,9 +80,11 @@ class Change:
         return _response(reply)
 
     def _check(self, row: Row) -> None:
-        """ChangedError if the client expects another row."""
-        expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")} - {""}
-        if expected and not expected & {"*", etag_of(self.table, row)}:
+        """ChangedError if the client expects another row; one that names no ETag expects none."""
+        if "If-Match" not in self.request.headers:
+            return
+        expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")}
+        if not expected & {"*", etag_of(self.table, row)}:
             raise ChangedError(
                 f"Row {self.row_id} of {self.table.path} has changed since it was read. Nothing "
                 "was changed. Read it again, and send its new ETag."

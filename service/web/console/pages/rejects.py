@@ -15,11 +15,11 @@ from msgspec.structs import asdict
 from service.core.database.transactions import Database
 from service.core.reads.parents import parents_of
 from service.core.rules.fields import MAX_LONG, Code
-from service.core.rules.raw_json import json_text
+from service.core.rules.raw_json import exact_text, json_text
 from service.core.tables import Field, Table, by_name, by_path
 from service.core.writes.corrections.records import fields_of, first_fields
 from service.core.writes.reject_outcomes import count_by_code
-from service.core.writes.rejects import REJECTS
+from service.core.writes.rejects import LOOKED_AT, REJECTS, end_of_page
 from service.web.api.parameters import InjectedDatabase
 from service.web.api.rejects.routes import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
@@ -79,7 +79,7 @@ async def rejects(
     filters: NamedDependency[Filters],
     before: Before = None,
 ) -> Template:
-    latest = await latest_rejects(database, before or MAX_LONG, PAGE, filters)
+    latest, following = await latest_rejects(database, before or MAX_LONG, PAGE, filters)
     counts: dict[str, int] = {}
     if filters.state == "open":
         counts = await count_by_code(database.fetch, filters.place, COUNTED)
@@ -93,20 +93,24 @@ async def rejects(
         counts=counts,
         counted=COUNTED,
         before=before,
-        following=latest[-1]["id"] if len(latest) == PAGE else None,
+        following=following,
+        looked_at=LOOKED_AT,
     )
 
 
 async def latest_rejects(
     database: Database, before: int, limit: int, filters: Filters
-) -> list[dict[str, Any]]:
-    """The newest rejects below the number `before`."""
+) -> tuple[list[dict[str, Any]], int | None]:
+    """The newest rejects below the number `before`, and where the next page begins."""
+    table, *_ = filters.place
+    end = await end_of_page(database.fetch, table, before, newest_first=True)
     error = json_text({"code": filters.code}) if filters.code else None
     each = (*filters.place, filters.state or None, error)
     twice = [value for value in each for _ in range(2)]
-    parameters = (SHOWN, SHOWN, before, *twice, limit)
+    parameters = (SHOWN, SHOWN, before, end or 0, *twice, limit)
     rows = await database.fetch(REJECTS["latest"], parameters)
-    return [as_object(row) | {"layout": layout} for *row, layout in rows]
+    found = [as_object(row) | {"layout": layout} for *row, layout in rows]
+    return found, found[-1]["id"] if len(found) == limit else end
 
 
 def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
     fields = None if reject["truncated"] else fields_of(table, source, record, layout)
     in_csv = source == "loader"
     filled = first_fields(table, record, layout) if fields is None and in_csv else fields or {}
-    bad = {error["field"]: error for error in reject["errors"] if error["field"]}
+    bad = {error["field"]: error for error in reversed(reject["errors"]) if error["field"]}
     in_file = in_csv or reject["origin"].startswith("console: ")
     return reject | {
         "table": table,
@@ -157,5 +161,5 @@ def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dic
         optional=field.optional or (kind == "boolean" and not is_choice),
         parent=parents_of(table).get(field.singular) if field.references else None,
     )
-    sent = json_text(value)
+    sent = exact_text(value)
     return {"input": shown, "code": error.get("code", ""), "sent": sent}

@@ -87,8 +87,7 @@ async def search_of(database: Database, table: Table, given: Texts) -> Search:
     """The search that the parameters of a page ask for; ParameterError if one is not known."""
     filled = {name: [text for text in texts if text] for name, texts in given.items()}
     search = Search(table, {name: texts for name, texts in filled.items() if texts})
-    for name in search.given.keys() - known_parameters(table):
-        raise ParameterError({name: f"is no filter of {table.path}"})
+    _check_names(search)
     parents = {parent.reference.name: parent for parent in parents_of(table).values()}
     for one in filters_of(table).values():
         if parent := parents.get(one.field.name):
@@ -97,6 +96,19 @@ async def search_of(database: Database, table: Table, given: Texts) -> Search:
         else:
             _by_value(search, one)
     return search
+
+
+def _check_names(search: Search) -> None:
+    """ParameterError for a parameter of another table, or one that has several values only there.
+
+    The route knows the parameters of all tables.
+    """
+    table, several = search.table, repeatable(search.table)
+    for name, texts in search.given.items():
+        if name not in known_parameters(table):
+            raise ParameterError({name: f"is no filter of {table.path}"})
+        if len(texts) > 1 and name not in several:
+            raise ParameterError({name: "is sent more than once. Send it once"})
 
 
 def _by_value(search: Search, one: Filter) -> None:
