@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.core.database import transactions
 from service.core.database.connect import connect
+from service.core.database.driver import Connection
 from service.core.database.servers import failover
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
@@ -214,7 +215,7 @@ async def test_racing_connections_never_leak(
         assert pool.waiting == 0
 
 
-def _cancel(tasks: list[asyncio.Task[object]]) -> None:
+def _cancel(tasks: list[asyncio.Task[Connection]]) -> None:
     for task in tasks:
         task.cancel()
 
