@@ -30,7 +30,6 @@ from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
 from service.core.writes.rows_by_day import counting_rows
 
-
 SWITCH_SECONDS = 0.0005
 """The event loop waits so long for the thread that validates, at each answer of the database."""
 
