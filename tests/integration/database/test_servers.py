@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.core.database import transactions
 from service.core.database.connect import connect
-from service.core.database.driver import Connection
 from service.core.database.servers import failover
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
