@@ -60,6 +60,14 @@ def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
         assert Settings.from_environment({name: value}) == Settings(), name
 
 
+@pytest.mark.parametrize(("new", "old"), OLD_NAMES.items())
+def test_an_old_name_is_listed_as_deprecated(new: str, old: str) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    assert re.search(rf"(?m)^- \*\*Deprecated\*\*: `{old}`.* `{new}`.*until version", changelog)
+    assert re.search(rf"(?m)^\| `{old}` \| `{new}` \| [\d.]+ \|$", page)
+
+
 def test_the_loader_and_the_api_get_the_same_database() -> None:
     loader = environment("loader")
     assert {"MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"} <= set(loader)
