@@ -20,7 +20,7 @@ import pymysql
 
 from service.core import tables
 from service.core.database.connect import connect
-from service.core.database.driver import render
+from service.core.database.literals import render
 from service.core.database.migrations import migrate
 from service.core.rules import batch
 from service.core.settings import Settings

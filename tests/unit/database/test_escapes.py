@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pymysql.constants import SERVER_STATUS
 from pymysql.converters import escape_string
 
-from service.core.database.driver import SPECIAL, Connection, Server
+from service.core.database.driver import Connection, Server
+from service.core.database.literals import SPECIAL
 
 TEXTS = st.text(st.one_of(st.sampled_from(SPECIAL + "0nrZ"), st.characters()))
 

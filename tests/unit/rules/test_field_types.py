@@ -17,7 +17,7 @@ from pymysql.converters import escape_item, escape_string
 
 from service.core.backups.format import avro_schema
 from service.core.backups.format.avro_schema import WrittenSchema
-from service.core.database.driver import render
+from service.core.database.literals import render
 from service.core.rules import batch, formats
 from service.core.rules.annotations import digits
 from service.core.rules.field_types import Boolean, Date, Fixed, Moment, Whole
