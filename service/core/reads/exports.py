@@ -65,7 +65,7 @@ class _Windows:
 
     async def _lines(self, path: paths.Path, end: Key | None) -> bytes:
         query = self._query
-        text, values = query.where(query.conditions, self._after, end)
+        text, values = query.where(path.conditions, self._after, end)
         table = query.table
         statement = sql.with_names(
             SQL["lines"], columns=table.columns, table=table.name, index=path.index

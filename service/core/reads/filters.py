@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -33,6 +33,11 @@ class Condition:
     def is_one_value(self) -> bool:
         """Whether all rows that match have the same value in this field."""
         return len(self.values) == 1 and self.text.endswith("IN (%s)")
+
+    @property
+    def tested(self) -> Condition:
+        """The same condition, which each row is tested by, and no index is read along."""
+        return replace(self, text=sql.with_parts(SQL["tested"], condition=self.text))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ async def _count_some(database: Database, query: Query, path: Path) -> Counted:
     end = None
     if path.needs_window:
         end = await paths.end_of_window(database.fetch, query, path, None, paths.SCAN)
-    text, values = query.where(query.conditions, end=end)
+    text, values = query.where(path.conditions, end=end)
     statement = sql.with_names(SQL["count_up_to"], table=query.table.name, index=path.index)
     statement = sql.with_parts(statement, conditions=text)
     ((matches,),) = await database.fetch(statement, (*values, paths.SCAN + 1))
@@ -100,7 +100,7 @@ async def _count_some(database: Database, query: Query, path: Path) -> Counted:
 async def _rows(
     database: Database, query: Query, path: Path, end: Key | None, limit: int
 ) -> list[Row]:
-    text, values = query.where(query.conditions, query.after, end)
+    text, values = query.where(path.conditions, query.after, end)
     table = query.table
     statement = sql.with_names(
         SQL["page"], columns=table.columns, table=table.name, index=path.index

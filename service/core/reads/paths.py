@@ -39,6 +39,11 @@ class Path:
         return cls(query.table.index(field), in_order, along, residual)
 
     @property
+    def conditions(self) -> list[Condition]:
+        """All conditions of the query."""
+        return [*self.along, *(one.tested for one in self.residual)]
+
+    @property
     def needs_window(self) -> bool:
         """Whether a page may have to skip an unlimited number of rows that do not match."""
         return self.in_order and bool(self.residual)
