@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 
 import click
@@ -36,15 +37,29 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         """Run the command; the exit code is 2 after a SettingsError, and 1 after other errors."""
+        _set_signal_handlers()
         try:
             return super().invoke(context)
         except HirebaseError as error:
             click.echo(f"hirebase: {error}", err=True)
             sys.exit(2 if isinstance(error, SettingsError) else 1)
+        except KeyboardInterrupt:
+            click.echo("hirebase: stopped.", err=True)
+            sys.exit(1)
         except OSError as error:
             path = error.filename or "a file"
             click.echo(f"hirebase: {path} cannot be read or written: {error.strerror}.", err=True)
             sys.exit(1)
+
+
+def _set_signal_handlers() -> None:
+    """Make SIGTERM act like SIGINT, which cancels the running task, so that its cleanup runs.
+
+    The first process of a container gets no SIGTERM without a handler.
+    """
+    # A shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @click.group(cls=Commands, help="hirebase: a company's hiring history in MySQL.")

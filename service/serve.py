@@ -48,7 +48,6 @@ def serve(*, load_first: bool, workers: int) -> None:
         os.environ["API_PASS"] = settings.api_pass  # workers read the environment again
     _check_address(settings.api_host, settings.api_port)
     tls = _tls(settings)
-    _set_signal_handlers()
     with suppress(KeyboardInterrupt), _metrics_folder():
         if workers == 1:
             _import_app()
@@ -100,13 +99,6 @@ def _run_uvicorn(settings: Settings, workers: int, tls: dict[str, Any]) -> None:
         **PROTOCOL,
         **tls,
     )
-
-
-def _set_signal_handlers() -> None:
-    """Make SIGTERM act like SIGINT, which cancels the running task, so that its cleanup runs."""
-    # A shell starts background jobs with SIGINT ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _import_app() -> None:

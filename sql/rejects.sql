@@ -7,13 +7,23 @@ ON DUPLICATE KEY UPDATE position = VALUES(position);
 INSERT INTO reject_layouts (origin_key, layout) VALUES (%s, %s)
 ON DUPLICATE KEY UPDATE layout = VALUES(layout);
 
+-- The last of the next rejects of a table, or of all: a page looks at no others, because most of them
+-- may be closed, or of another file.
+-- name: last_after
+SELECT id FROM rejects WHERE id > %s AND (%s IS NULL OR table_name = %s)
+ORDER BY id LIMIT 1 OFFSET %s;
+
+-- name: last_before
+SELECT id FROM rejects WHERE id < %s AND (%s IS NULL OR table_name = %s)
+ORDER BY id DESC LIMIT 1 OFFSET %s;
+
 -- Lists show the beginning of long records and errors. The server does not send the rest.
 -- name: page
 SELECT id, rejected_at, source, origin, table_name, position,
     LEFT(record, %s), LEFT(errors, %s), CHAR_LENGTH(record), JSON_LENGTH(errors),
     COALESCE(state, 'open'), closed_at, closed_by, reason, row_id
 FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
-WHERE id > %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
+WHERE id > %s AND id <= %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
     AND (%s IS NULL OR COALESCE(state, 'open') = %s)
 ORDER BY id LIMIT %s;
 
@@ -24,7 +34,7 @@ SELECT id, rejected_at, source, origin, table_name, position,
     COALESCE(state, 'open'), closed_at, closed_by, reason, row_id, layout
 FROM rejects LEFT JOIN reject_outcomes ON reject_id = id
     LEFT JOIN reject_layouts ON reject_layouts.origin_key = rejects.origin_key
-WHERE id < %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
+WHERE id < %s AND id >= %s AND (%s IS NULL OR table_name = %s) AND (%s IS NULL OR source = %s)
     AND (%s IS NULL OR origin = %s) AND (%s IS NULL OR COALESCE(state, 'open') = %s)
     AND (%s IS NULL OR JSON_CONTAINS(errors, %s))
 ORDER BY id DESC LIMIT %s;

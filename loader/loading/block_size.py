@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loader.reading.blocks import BLOCK, SMALL_BLOCK
+from loader.reading.blocks import LARGE_BLOCK, SMALL_BLOCK
 from service.core.database.replication.limits import TransactionLimits
 
 LINE = 2
@@ -15,11 +15,11 @@ SMALLEST = 1024
 
 
 def block_bytes(limits: TransactionLimits, *, small: bool) -> int:
-    """The bytes of a block; small: the server needs small transactions.
+    """The most bytes of a block; small: the server needs small transactions.
 
     A power of two, so that a limit that changes a little changes no block of an unfinished load.
     """
-    largest = SMALL_BLOCK if small else BLOCK
+    largest = SMALL_BLOCK if small else LARGE_BLOCK
     if limits.rows:
         largest = min(largest, (limits.rows.value - OTHER_ROWS) * LINE)
     if limits.bytes:

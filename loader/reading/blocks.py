@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from loader.reading.layout import CsvLayout, Record
-from loader.reading.pieces import Pieces
+from loader.reading.pieces import Pieces, Sizes
 from loader.reading.splitter import BLANK, Block, Splitter
 from service.core.writes.checkpoint import Position
 
 BLOCK = 1 << 19
 """Bytes in a block: about 10,000 hires."""
+LARGE_BLOCK = 1 << 20
+"""Bytes in a block of long lines. With few rows, the round trips of its transaction cost most."""
 SMALL_BLOCK = 1 << 17
 """Bytes in a block whose transaction must stay below a megabyte of the server's log."""
 LONGEST = 1 << 20
@@ -24,11 +26,11 @@ BOM = b"\xef\xbb\xbf"
 
 
 def blocks(
-    file: BinaryIO, layout: CsvLayout, start: Position, *, size: int = BLOCK
+    file: BinaryIO, layout: CsvLayout, start: Position, *, size: int = LARGE_BLOCK
 ) -> Iterator[Block]:
     """The records from `start` on, with their fields in the order of the table.
 
-    size: the bytes of a block, unless a record is longer.
+    size: the most bytes of a block, unless a record is longer.
     """
     header = layout.header and start.line == 1
     splitter = splitter_of(layout)
@@ -52,8 +54,8 @@ def arranged(block: Block, layout: CsvLayout) -> Block:
 
 
 def pieces_of(file: BinaryIO, start: Position, size: int) -> Pieces:
-    """The pieces of a file, each of which is a block."""
-    return Pieces(file, start, min(BLOCK, size), LONGEST)
+    """The pieces of a file, each of which is a block; size: the most bytes of one."""
+    return Pieces(file, start, Sizes(min(BLOCK, size), size, LONGEST))
 
 
 def splitter_of(layout: CsvLayout) -> Splitter:

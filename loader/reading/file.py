@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from loader.options import Options
-from loader.reading.blocks import BLOCK, arranged, beginning, blocks, splitter_of
+from loader.reading.blocks import LARGE_BLOCK, arranged, beginning, blocks, splitter_of
 from loader.reading.layout import CsvLayout, layout_of
 from loader.reading.pieces import Piece
 from loader.reading.source import Source, Version
@@ -32,10 +32,10 @@ class CsvFile:
     size: int
     version: Version
     assume_utc: bool
-    block_bytes: int = BLOCK
+    block_bytes: int = LARGE_BLOCK
 
     @classmethod
-    def detect(cls, source: Source, options: Options, *, block_bytes: int = BLOCK) -> CsvFile:
+    def detect(cls, source: Source, options: Options, *, block_bytes: int = LARGE_BLOCK) -> CsvFile:
         """Read the file once; InputError if it cannot be read, or has a wrong header."""
         version = source.version()
         with source.open() as file:
@@ -76,11 +76,13 @@ class CsvFile:
 
         repeated: the key of the reject that a record repeats, by its position; empty without one.
         """
-        placed = ((block.lines[reject.position], reject) for reject in rejects)
+        lines = block.lines
         return [
             Reject(
-                *(line, one.record, one.errors),
-                key=repeated(one.position) or key_of(self.fingerprint, line),
+                (line := lines[one.position]),
+                one.record,
+                one.errors,
+                repeated(one.position) or key_of(self.fingerprint, line),
             )
-            for line, one in placed
+            for one in rejects
         ]

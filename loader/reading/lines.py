@@ -23,5 +23,6 @@ def last_line_end(data: bytes) -> int:
 
 def count_lines(data: bytes) -> int:
     """The number of line ends."""
-    returns = data.count(b"\r")
-    return data.count(b"\n") + (returns - data.count(b"\r\n") if returns else 0)
+    # Most data has no CR, and looking for one is faster than counting.
+    returns = data.count(b"\r") - data.count(b"\r\n") if b"\r" in data else 0
+    return data.count(b"\n") + returns

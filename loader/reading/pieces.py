@@ -9,6 +9,9 @@ from loader.reading.lines import count_lines, first_line_end, last_line_end
 from service.core.writes.checkpoint import Position
 
 CHUNK = 1 << 19
+SAMPLE = 1 << 16
+LONG_LINE = 512
+"""With longer lines in the first bytes of a piece, on average, the piece is a large one."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,36 @@ class Piece:
     too_long: int = 0
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes: of a piece, of one with long lines, and of the longest record, which is in one piece.
+
+    The size of a piece depends on nothing but these and the bytes from its start on.
+    """
+
+    usual: int
+    large: int
+    longest: int
+
+    def of(self, data: bytes) -> int:
+        """The size of the piece that begins with these bytes."""
+        sample = data[:SAMPLE]
+        has_long_lines = len(sample) == SAMPLE > count_lines(sample) * LONG_LINE
+        return self.large if has_long_lines else self.usual
+
+
 class Pieces:
     """The pieces of a file from `start` on.
-
-    size: the bytes of a piece, unless a record is longer; longest: the bytes of the longest record.
 
     Only the splitter knows where a piece ends. But the next pieces can be read before: if one of
     them starts at the wrong place, they are read again.
     """
 
-    def __init__(self, file: BinaryIO, start: Position, size: int, longest: int):
+    def __init__(self, file: BinaryIO, start: Position, sizes: Sizes):
         file.seek(start.byte)
         self._file = file
-        self._usual = self._size = size
-        self._longest = longest
+        self._sizes = sizes
+        self._least = 0
         self._buffer, self._first = b"", start.byte
         self._next: Position | None = start
         self._latest: Piece | None = None
@@ -49,21 +68,27 @@ class Pieces:
         """The next piece; None at the end of the file, or if an earlier one must be split first."""
         if self._next is None:
             return None
-        start, size = self._next, self._size
+        start = self._next
         at = start.byte - self._first
-        self._buffer += self._file.read(max(at + size - len(self._buffer), 0))
-        data = self._buffer[at : at + size]
-        last, longest = len(data) < size, size >= self._longest
+        size = max(self._sizes.of(self._read(at, SAMPLE)), self._least)
+        data = self._read(at, size)
+        last, longest = len(data) < size, size >= self._sizes.longest
         if longest and not last and not first_line_end(data):
             return None if at else self._skip_line(data, start)
         lines = data if last else data[: last_line_end(data)]
         end = Position(start.byte + len(lines), start.line + count_lines(lines))
         # With an odd number of quotes, a quoted field is open at the end.
-        is_likely = lines and not last and lines.count(b'"') % 2 == 0
+        is_open = b'"' in lines and lines.count(b'"') % 2
+        is_likely = lines and not last and not is_open
         self._next = end if is_likely else None
-        self._size = self._usual
+        self._least = 0
         self._latest = Piece(data, start, end, last, longest)
         return self._latest
+
+    def _read(self, at: int, size: int) -> bytes:
+        """The bytes at an offset of the buffer; fewer at the end of the file."""
+        self._buffer += self._file.read(max(at + size - len(self._buffer), 0))
+        return self._buffer[at : at + size]
 
     def confirm(self, piece: Piece, end: Position) -> bool:
         """Go on after a piece that ends here; False if the pieces read after it start elsewhere."""
@@ -73,7 +98,7 @@ class Pieces:
         is_right = end == piece.end
         if piece is self._latest or not is_right:
             self._next = None if piece.last and used == len(piece.data) else end
-            self._size = self._usual if used else len(piece.data) * 2
+            self._least = 0 if used else len(piece.data) * 2
         return is_right
 
     def _skip_line(self, data: bytes, start: Position) -> Piece:

@@ -20,11 +20,13 @@ from multiprocessing.connection import wait
 from threading import Thread
 from typing import BinaryIO
 
+from loader.memory import keep_free_memory
 from loader.reading.blocks import pieces_of
 from loader.reading.file import CsvFile
 from loader.reading.pieces import Piece
 from loader.reading.splitter import Block
 from service.core.errors import StoppedError
+from service.core.garbage_collection import collect_rarely
 from service.core.rules.batch import Batch, Records, Row
 from service.core.rules.reject import Reject
 from service.core.rules.text_columns import Parents
@@ -136,6 +138,8 @@ def _blocked_signals() -> Iterator[None]:
 
 def _prepare(file: CsvFile) -> None:
     _files.append(file)
+    collect_rarely()
+    keep_free_memory()
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from loader.reading.recognition import by_file_name
+from loader.reading.detection import by_file_name
 from service.core.errors import InputError, StoppedError
 from service.core.tables import TABLES, Table
 

@@ -82,7 +82,8 @@ class Splitter:
             rf'[{blank}]*{quoted}"[{blank}]*(?={stop}|\n|\Z)|(?![{blank}]*")([^{stop}\n]*)'
         )
         self._open = re.compile(rf"[{blank}]*{quoted}\Z")
-        self._padding = (f"{delimiter} ", f" {delimiter}", "\n ", " \n", '" ', *self._blank[1:])
+        # It begins with one character, so that the search goes from space to space.
+        self._padding = re.compile(rf' (?:[{stop}\n]|(?<=[{stop}\n"] ))').search
 
     def block(self, piece: Piece) -> Block:
         """The records of a piece."""
@@ -130,8 +131,9 @@ class Splitter:
 
     def _stripped(self, text: str, records: list[Record]) -> list[Record]:
         """The records of `text` without spaces around their fields."""
-        padded = any(padding in text for padding in self._padding)
-        if not padded and " " not in {text[:1], text[-1:]}:
+        at_edge = " " in {text[:1], text[-1:]}
+        tab = any(blank in text for blank in self._blank[1:])
+        if not at_edge and not tab and not self._padding(text):
             return records
         return [[part.strip(self._blank) for part in record] for record in records]
 

@@ -100,7 +100,7 @@ def header_of(layout: CsvLayout) -> str:
 
 def quoted(text: str, delimiter: str = ",") -> str:
     """A field of a CSV file, in quotes if it needs them."""
-    plain = delimiter not in text and '"' not in text and "\n" not in text
+    plain = not any(mark in text for mark in (delimiter, '"', "\n", "\r"))
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 

@@ -1,4 +1,4 @@
-"""The hires of the latest months, counted along an index until there are enough of them."""
+"""The hires of the latest months. They are counted by an index, until there are enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.core.database.replication.limits import Fetch
 SQL = sql.statements("reports")
 MONTHS = 12
 COUNTED = 300_000
-"""No further month is counted once the later ones have so many hires."""
+"""Counting stops when the counted months have this many hires."""
 
 
 class Month(Struct, frozen=True):

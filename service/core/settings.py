@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,8 +15,23 @@ from service.core.database.servers import addresses
 from service.core.database.servers.addresses import Address
 from service.core.errors import SettingsError
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535, description="a whole number from 1 to 65535")]
+Positive = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
+NotNegative = Annotated[int, Meta(ge=0, description="a whole number, at least 0")]
+PoolSize = Annotated[int, Meta(ge=2, description="a whole number, at least 2")]
+Hours = Annotated[int, Meta(ge=1, le=8784, description="a whole number from 1 to 8784")]
+Days = Annotated[int, Meta(ge=0, le=36_600, description="a whole number from 0 to 36600")]
+Name = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_$]{1,64}$", description="1 to 64 of A-Z, a-z, 0-9, _ and $")
+]
+Url = Annotated[
+    str, Meta(pattern=r"^(https?://.+)?$", description="a URL that begins with http:// or https://")
+]
+Level = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    Meta(description="debug, info, warning or error"),
+]
+Format = Annotated[Literal["console", "json"], Meta(description="console or json")]
 Filled = Annotated[str, Meta(min_length=1)]
 
 
@@ -71,11 +86,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     mysql_port: Port = 3306
     mysql_user: Filled = "hirebase"
     mysql_password: str = ""
-    mysql_database: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$]{1,64}$")] = "hirebase"
+    mysql_database: Name = "hirebase"
     mysql_ssl_ca: Path | None = None
-    mysql_pool_size: Annotated[int, Meta(ge=2)] = 10  # a migration needs two
+    mysql_pool_size: PoolSize = 10  # a migration needs two
     mysql_timeout: Positive = 30
-    mysql_wait: Annotated[int, Meta(ge=0)] = 30
+    mysql_wait: NotNegative = 30
     mysql_max_transaction_rows: Positive | None = None
     mysql_max_transaction_bytes: Size | None = None
 
@@ -87,7 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_port: Port = 8000
     api_tls_cert: Path | None = None
     api_tls_key: Path | None = None
-    api_shutdown_delay: Annotated[int, Meta(ge=0)] = 0
+    api_shutdown_delay: NotNegative = 0
     api_max_batches: Positive = 8
     api_download_idle_timeout: Positive = 300
     api_max_upload: Size = Size(16 << 30)
@@ -97,13 +112,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     backup_dir: Path = Path("var/backups")
     embedded_dir: Path = Path("var/seekdb")
 
-    idempotency_hours: Annotated[int, Meta(ge=1, le=24 * 366)] = 24
-    rejects_days: Annotated[int, Meta(ge=0, le=36_600)] = 90
+    idempotency_hours: Hours = 24
+    rejects_days: Days = 90
 
-    otel_exporter_otlp_endpoint: Annotated[str, Meta(pattern=r"^(https?://.+)?$")] = ""
+    otel_exporter_otlp_endpoint: Url = ""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Level = "info"
+    log_format: Format = "console"
 
     @property
     def embedded(self) -> bool:
@@ -131,7 +146,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 if (value := value_of(field, environment)) is not None:
                     values[field.name] = value
-            except (msgspec.ValidationError, OSError, ValueError) as error:
+            except ValueError as error:
                 errors.append(f"{field.name.upper()}: {error}")
         errors += [text for name, other, text in NEEDED if name in values and other not in values]
         if errors:
@@ -150,7 +165,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def value_of(field: msgspec.structs.FieldInfo, environment: Mapping[str, str]) -> Any:
-    """The value of a variable; None if it is not set. ValidationError, OSError or ValueError."""
+    """The value of a variable; None if it is not set. ValueError."""
     name = field.name.upper()
     text = _read(name, environment)
     if not text and name in OLD_NAMES:
@@ -171,8 +186,17 @@ def source_of(name: str, environment: Mapping[str, str]) -> str:
 def _read(name: str, environment: Mapping[str, str]) -> str:
     file = environment.get(f"{name}_FILE")
     if file and environment.get(name):
-        raise msgspec.ValidationError(f"set {name} or {name}_FILE, not both")
-    return Path(file).read_text().rstrip("\n") if file else environment.get(name, "")
+        raise ValueError(f"set {name} or {name}_FILE, not both")
+    return _content(f"{name}_FILE", Path(file)) if file else environment.get(name, "")
+
+
+def _content(name: str, file: Path) -> str:
+    try:
+        return file.read_text("utf-8").rstrip("\n")
+    except OSError as error:
+        raise ValueError(f"{file} ({name}) cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} ({name}) is not text in UTF-8") from error
 
 
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
@@ -180,7 +204,20 @@ def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
         addresses.parse(text, 1)
     if field.name == "api_pass_hash" and not PHC.fullmatch(text):
         raise ValueError("no complete argon2id hash; make one with `hirebase users hash`")
-    return msgspec.convert(text, field.type, strict=False, dec_hook=_decode)
+    try:
+        return msgspec.convert(text, field.type, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        wanted = next(_descriptions(field.type), None)
+        raise ValueError(f"write {wanted}" if wanted else str(error)) from error
+
+
+def _descriptions(kind: Any) -> Iterator[str]:
+    """What the values of a type are, for people."""
+    for part in get_args(kind):
+        if isinstance(part, Meta):
+            yield str(part.description)
+        else:
+            yield from _descriptions(part)
 
 
 def _decode(kind: type, value: str) -> Path | Size:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -84,11 +85,33 @@ class Field:
         return str((self.meta.extra or {}).get("range", self.name))
 
     @cached_property
+    def get(self) -> Callable[[Struct], Any]:
+        """Gets the value of a row."""
+        return attrgetter(self.name)
+
+    @cached_property
     def hint(self) -> Any:
-        """The type that msgspec decodes."""
-        wire: Any = self.kind.wire
+        """The type that msgspec decodes and validates."""
+        return self._hint(self.kind.wire)
+
+    @cached_property
+    def decoded(self) -> Any:
+        """The type that msgspec decodes if `validated` validates the column after that."""
+        return self._hint(str if self.kind.in_texts else self.kind.wire)
+
+    def _hint(self, wire: Any) -> Any:
         hint: Any = Annotated[wire, self.meta]
         return hint | None if self.optional else hint
+
+    def validated(self, column: Sequence[Any]) -> Sequence[Any]:
+        """The values of a column of type `decoded`; ValueError if one is wrong."""
+        if not self.kind.in_texts:
+            return column
+        texts = None if self.optional and None in column else self.kind.column(column)
+        if texts is not None:
+            return texts
+        # A type made at run time: mypy cannot know it.
+        return msgspec.convert(column, list[self.hint], dec_hook=field_types.decode)  # type: ignore[name-defined]
 
     def errors(self, reasons: Iterable[Reason]) -> list[Error]:
         """Reasons as errors of this field."""
@@ -173,6 +196,11 @@ class Table:
         return struct_of(self.struct.__name__, self.fields, self.struct.__doc__)
 
     @cached_property
+    def decoded(self) -> type[Struct]:
+        """The struct of a posted row whose texts are not validated yet."""
+        return struct_of(f"Decoded{self.struct.__name__}", self.fields, hint=attrgetter("decoded"))
+
+    @cached_property
     def stored(self) -> type[Struct]:
         """The struct of a row with its id, as Avro carries it."""
         return struct_of(f"Stored{self.struct.__name__}", self.stored_fields)
@@ -216,12 +244,17 @@ class Table:
         }
 
 
-def struct_of(name: str, fields: Iterable[Field], described: str | None = None) -> type[Struct]:
+def struct_of(
+    name: str,
+    fields: Iterable[Field],
+    described: str | None = None,
+    hint: Callable[[Field], Any] = attrgetter("hint"),
+) -> type[Struct]:
     """A struct with these fields in this order; optional fields may be missing."""
     return msgspec.defstruct(
         name,
         [
-            (field.name, field.hint, None) if field.optional else (field.name, field.hint)
+            (field.name, hint(field), None) if field.optional else (field.name, hint(field))
             for field in fields
         ],
         namespace={"__doc__": described} if described else None,

@@ -34,9 +34,9 @@ from service.web.api.limits import limits
 from service.web.api.monitoring import health
 from service.web.api.monitoring import metrics as metrics_route
 from service.web.api.parameters import StrictQuery
-from service.web.api.rejects import rejects
+from service.web.api.rejects.routes import rejects
 from service.web.api.reports import reports
-from service.web.api.rows import routes
+from service.web.api.tables.routes import routes
 from service.web.background import repeat, running
 from service.web.console import html
 from service.web.console.jobs import Jobs
@@ -136,34 +136,24 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             repeat("publishing metrics", METRICS_SECONDS, partial(_publish_metrics, app)),
             repeat("purging", PURGE_SECONDS, partial(_purge, app, database)),
             repeat("removing old jobs", TIDY_SECONDS, app.state.jobs.tidy),
-            repeat("removing what restores left", TIDY_RESTORES_SECONDS, partial(_tidy, database)),
+            repeat("removing what restores left", TIDY_RESTORES_SECONDS, partial(tidy, database)),
         ):
             yield
         await app.state.runs.close()
-
-
-async def _tidy(database: Database) -> bool:
-    """Remove what killed restores left: at the start, and while the application runs."""
-    await tidy(database)
-    return False
 
 
 async def _purge(app: Litestar, database: Database) -> bool:
     """Delete some expired idempotency keys and rejects; True if there may be more."""
     keys: int = await app.state.idempotency.purge()
     days = app.state.settings.rejects_days
-    rejects = await _purge_rejects(database, days) if days else 0
+    purge = partial(purge_rejects, days=days)
+    rejects = await database.run(purge, idempotent=True) if days else 0
     return keys == PURGE_LIMIT or rejects == REJECTS_PURGE_LIMIT
 
 
-async def _purge_rejects(database: Database, days: int) -> int:
-    return await database.run(lambda transaction: purge_rejects(transaction, days), idempotent=True)
-
-
-async def _publish_metrics(app: Litestar) -> bool:
+async def _publish_metrics(app: Litestar) -> None:
     """Publish figures of this process, so that other workers can report them."""
     app.state.metrics.update_gauges(app.state.replicas)
-    return False
 
 
 def _database(state: State) -> Any:

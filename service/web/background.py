@@ -14,13 +14,13 @@ log = logging.getLogger("hirebase.web")
 CANCEL_SECONDS = 0.1
 
 
-async def repeat(what: str, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:
+async def repeat(what: str, seconds: float, work: Callable[[], Awaitable[bool | None]]) -> None:
     """Call `work` every `seconds`, or immediately again if it returns True.
 
     Errors are logged, unexpected ones with a traceback, and the next call follows.
     """
     while True:
-        more = False
+        more: bool | None = False
         try:
             more = await work()
         except (ContentionError, UnavailableError) as error:

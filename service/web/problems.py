@@ -84,7 +84,7 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
     """An error of the framework: no such route or method, a body too large, a bad parameter."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_unexpected(request, error)
-    parameters = error.extra if isinstance(error.extra, list) else []
+    parameters = list(map(_as_sent, error.extra)) if isinstance(error.extra, list) else []
     extras = {"errors": [_shorten_values(one) for one in parameters]} if parameters else {}
     return problem(error.status_code, _detail(error), dict(error.headers or {}), extras)
 
@@ -93,11 +93,18 @@ def _detail(error: HTTPException) -> str:
     """The error's own text. The framework's text on bad parameters only repeats the URL."""
     if not (isinstance(error.extra, list) and error.detail.startswith("Validation failed")):
         return error.detail
-    return " ".join(f"Parameter {one.get('key')!r}: {one['message']}." for one in error.extra)
+    return " ".join(
+        f"Parameter {one['key']!r}: {one['message']}." for one in map(_as_sent, error.extra)
+    )
 
 
 def _shorten_values(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: _shorten(value) for name, value in fields.items()}
+
+
+def _as_sent(parameter: dict[str, Any]) -> dict[str, Any]:
+    """An error of a parameter with its public name: some names are taken inside the framework."""
+    return parameter | {"key": str(parameter.get("key", "")).rstrip("_")}
 
 
 def _shorten(value: Any) -> Any:

@@ -14,34 +14,15 @@ from cryptography.hazmat.primitives import serialization
 
 from service.core.settings import Settings
 from tests.conftest import PASSWORD, USER
-from tests.support import engine
 from tests.support.certificates import Authority
 from tests.support.program import Service, run
-
-NAME = "localhost"
-CONNECTIONS = 12
-"""So many that both workers get some."""
-
-
-class Files:
-    """The two files that the service reads."""
-
-    def __init__(self, folder: Path, authority: Authority):
-        self.certificate, self.key = folder / "cert.pem", folder / "key.pem"
-        self._authority = authority
-        self.serial = self.issue()
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {"API_TLS_CERT": str(self.certificate), "API_TLS_KEY": str(self.key)}
-
-    def issue(self) -> int:
-        """The serial number of a new certificate, which replaces the old one."""
-        certificate, key = self._authority.issue(NAME)
-        self.certificate.write_bytes(certificate)
-        self.key.write_bytes(key)
-        self.serial = x509.load_pem_x509_certificate(certificate).serial_number
-        return self.serial
+from tests.support.tls_files import (
+    NAME,
+    Files,
+    environment,
+    serial_of_new_connection,
+    serials,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +59,6 @@ def files(tmp_path: Path, authority: Authority) -> Files:
 @pytest.fixture
 def variables(migrated: Settings, files: Files) -> dict[str, str]:
     return environment(migrated, files)
-
-
-def environment(settings: Settings, files: Files) -> dict[str, str]:
-    found = engine.environment(settings) | files.variables
-    del found["API_PORT"]
-    return found
-
-
-async def serial_of_new_connection(service: Service, context: ssl.SSLContext) -> int:
-    """The serial number of the certificate that a new connection gets."""
-    _, writer = await asyncio.open_connection(
-        "127.0.0.1", service.port, ssl=context, server_hostname=NAME
-    )
-    peer = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    return x509.load_der_x509_certificate(peer).serial_number
-
-
-async def serials(service: Service, context: ssl.SSLContext) -> set[int]:
-    return {await serial_of_new_connection(service, context) for _ in range(CONNECTIONS)}
 
 
 def client(service: Service, context: ssl.SSLContext) -> httpx.AsyncClient:

@@ -22,6 +22,8 @@ from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, 
 from tests.support.program import run, start
 from tests.support.servers import Server
 from tests.support.sizes import sized
+from tests.support.tcp_proxy import Proxy
+from tests.support.waiting import until
 
 HIRES = 4000
 POINTS = sized(short=3, full=20)
@@ -109,6 +111,27 @@ async def test_a_killed_backup_leaves_no_listed_file(
     for name in listed(folder)[0]:
         if not name.startswith("."):
             assert (await run("service", "verify", str(folder / name), **variables)).code == 0
+
+
+async def test_sigterm_stops_a_backup_that_removes_its_file(
+    variables: dict[str, str], migrated: Settings, proxy: Proxy
+) -> None:
+    """Without a handler, the first process of a container would not even get the signal."""
+    folder = Path(variables["BACKUP_DIR"])
+    proxy.stall_at(b"SEPARATOR", heard=False)
+    through = engine.environment(engine.through(proxy, migrated)) | {"BACKUP_DIR": str(folder)}
+    process = await start("service", "backup", **through)
+
+    async def is_under_way() -> bool:
+        return bool(proxy.stalled)
+
+    await until(is_under_way, 60)
+    assert [name[:9] for name in listed(folder)[0]] == [".partial-"]
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(20):
+        _, error = await process.communicate()
+    assert (process.returncode, error) == (1, b"hirebase: stopped.\n")
+    assert listed(folder)[0] == []
 
 
 def listed(folder: Path) -> tuple[list[str], set[int]]:

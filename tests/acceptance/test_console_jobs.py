@@ -16,8 +16,8 @@ import pytest
 
 from service.core.database.transactions import Database
 from service.core.settings import Settings
-from service.web.console.file_batches import LONGEST
 from service.web.console.jobs import SILENT_SECONDS, token
+from service.web.console.loads.batches import LONGEST
 from tests.conftest import PASSWORD, USER
 from tests.support import engine
 from tests.support.console import age_jobs, begin, events, start, upload

@@ -34,7 +34,7 @@ def items(page: Page) -> Locator:
     return page.locator("#files > li")
 
 
-async def test_files_dropped_together_are_recognised_ordered_and_loaded(
+async def test_files_dropped_together_are_detected_ordered_and_loaded(
     page: Page, database: Database
 ) -> None:
     await dropped(page, FILES)

@@ -1,4 +1,4 @@
-"""The overview in a real browser: what came in, by whom, and what is wrong, each with its page."""
+"""The overview in a real browser: the rows of today, the rejects and the servers, with links."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def filled(
     return database
 
 
-async def test_the_rows_of_today_are_shown_by_way_and_user(page: Page, filled: Database) -> None:
+async def test_the_rows_of_today_are_shown_by_source_and_user(page: Page, filled: Database) -> None:
     await page.goto("/")
-    today = page.locator("section", has=page.get_by_role("heading", name="Rows in today"))
+    today = page.locator("section", has=page.get_by_role("heading", name="Rows added today"))
     await expect(today.get_by_role("listitem").filter(has_text="Loader")).to_contain_text(
         "1,929 employees"
     )

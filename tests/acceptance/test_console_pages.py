@@ -91,6 +91,7 @@ async def test_every_page_is_accessible(
 
 async def _check(page: Page, name: str) -> None:
     """No violation, and no horizontal scrolling."""
+    await page.wait_for_load_state()  # a text is there before the style sheet is
     if SCREENSHOTS:
         await page.screenshot(
             path=Path(SCREENSHOTS) / f"{name}.jpg", type="jpeg", quality=20, scale="css"

@@ -49,7 +49,7 @@ async def states(database: Database) -> list[str]:
     return [state for (state,) in rows]
 
 
-async def test_rejects_are_corrected_in_place_by_a_rule_and_dismissed(
+async def test_rejects_are_corrected_below_their_row_by_a_rule_and_dismissed(
     page: Page, dirty: Database, seen: Seen
 ) -> None:
     await page.goto("/console/rejects")
@@ -131,7 +131,7 @@ async def test_rejects_are_corrected_by_keyboard_alone(page: Page, dirty: Databa
     assert (await names(dirty))[3] == "Ana 3"
 
 
-async def test_a_parent_is_named_in_place_of_its_id(page: Page, dirty: Database) -> None:
+async def test_a_parent_is_named_instead_of_its_id(page: Page, dirty: Database) -> None:
     await page.goto("/console/rejects?code=not_found")
     await page.get_by_role("button", name="Correct hired_employees.csv, line 3").click()
     department = page.get_by_role("combobox", name="department id")

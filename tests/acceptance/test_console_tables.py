@@ -93,7 +93,7 @@ async def test_heads_sort_by_mouse_and_by_keyboard(page: Page) -> None:
     await expect(names_in(page)).to_have_text(ordered[::-1])
 
 
-async def test_what_is_shown_is_taken_out(page: Page) -> None:
+async def test_what_is_shown_is_exported(page: Page) -> None:
     await page.goto(f"{EMPLOYEES}?department=departments+2&order=-name")
     async with page.expect_download() as download:
         await page.get_by_role("link", name="CSV").click()

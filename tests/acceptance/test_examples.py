@@ -243,7 +243,7 @@ async def test_a_file_is_uploaded_once(
     assert len(stored) == len(set(stored)) == ROWS - 2
 
 
-async def test_a_killed_upload_goes_on(parents: Database, service: Service, hires: Path) -> None:
+async def test_a_killed_upload_continues(parents: Database, service: Service, hires: Path) -> None:
     upload = partial(command, "upload", "employees", str(hires), port=service.port)
     killed = await upload(until=until(partial(_is_written, parents), 30))
     assert killed.code == -signal.SIGKILL

@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,25 @@ from service.core.database.transactions import Database
 from tests.support import program
 
 REAL = program.ROOT.parent / "shared" / "data"
+LOADER = f"{sys.executable} -m loader"
 COUNTS = {"departments": (12, 0), "jobs": (183, 0), "hired_employees": (1929, 70)}
 KEY = "SELECT DISTINCT LEFT(origin_key, 16) FROM rejects WHERE table_name = 'hired_employees'"
 
 
 async def load(variables: dict[str, str], *arguments: str) -> program.Ended:
     return await program.run("loader", *arguments, **variables)
+
+
+async def in_shell(variables: dict[str, str], command: str) -> tuple[int | None, str]:
+    """(exit code, standard error) of a command of bash."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command),
+        cwd=program.ROOT,
+        env=program.environment(variables),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, error = await process.communicate()
+    return process.returncode, error.decode()
 
 
 def counts(ended: program.Ended) -> dict[str, tuple[int, int]]:
@@ -101,31 +115,19 @@ async def test_output_and_input_that_cannot_be_used(
         ("- --table jobs <&-", "Standard input is closed."),
         (f"{tmp_path}/jobs.csv >/dev/full", "its summary cannot be printed: No space left"),
     ):
-        process = await asyncio.create_subprocess_shell(
-            f"exec {sys.executable} -m loader {command}",
-            cwd=program.ROOT,
-            env=program.environment(variables),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, error = await process.communicate()
-        assert process.returncode in {1, 2}
-        assert message in error.decode()
-        assert error.count(b"\n") == 1
+        code, error = await in_shell(variables, f"exec {LOADER} {command}")
+        assert code in {1, 2}
+        assert message in error
+        assert error.count("\n") == 1
 
 
 async def test_a_dry_run_on_a_full_disk_stops(variables: dict[str, str], tmp_path: Path) -> None:
     jobs = tmp_path / "jobs.csv"
     jobs.write_text("".join(f"{number},Clerk\n" for number in range(1, 300_000)))
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", f"ulimit -f 100; exec {sys.executable} -m loader --dry-run {jobs}"),
-        cwd=program.ROOT,
-        env=program.environment(variables),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, error = await process.communicate()
-    assert process.returncode == 1
-    assert "The dry run cannot write its temporary file" in error.decode()
-    assert b"Traceback" not in error
+    code, error = await in_shell(variables, f"ulimit -f 100; exec {LOADER} --dry-run {jobs}")
+    assert code == 1
+    assert "The dry run cannot write its temporary file" in error
+    assert "Traceback" not in error
 
 
 async def test_a_named_pipe(variables: dict[str, str], database: Database, tmp_path: Path) -> None:
@@ -153,17 +155,10 @@ async def test_a_full_disk_for_rejects_stops_it_and_the_next_run_continues(
 ) -> None:
     jobs = tmp_path / "jobs.csv"
     jobs.write_text("1,Clerk\n2,\n" + "x" * 900_000 + "\n" + "y" * 900_000 + "\n3,Cook\n")
-    code = f"ulimit -f 1000; exec {sys.executable} -m loader {jobs}"
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", code),
-        cwd=program.ROOT,
-        env=program.environment(variables),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, error = await process.communicate()
-    assert process.returncode == 1
-    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in error.decode()
-    assert b"Traceback" not in error
+    code, error = await in_shell(variables, f"ulimit -f 1000; exec {LOADER} {jobs}")
+    assert code == 1
+    assert f"Rejects cannot be written into {tmp_path}/rejects: File too large." in error
+    assert "Traceback" not in error
     again = await load(variables, str(jobs), "--json")
     assert counts(again) == {"jobs": (2, 3)}
 
@@ -219,6 +214,15 @@ async def test_an_unreachable_database_is_code_1(variables: dict[str, str]) -> N
     assert "No database answers at 127.0.0.1:9" in ended.err
 
 
+def printed(screen: int) -> str:
+    """What a program prints to its terminal until it ends. A terminal holds a few KiB at a time."""
+    parts = []
+    with suppress(OSError), open(screen, "rb", buffering=0) as file:
+        while part := file.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 async def test_a_terminal_gets_a_bar(variables: dict[str, str]) -> None:
     screen, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -228,10 +232,8 @@ async def test_a_terminal_gets_a_bar(variables: dict[str, str]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=terminal,
     )
-    await process.communicate()
     os.close(terminal)
-    shown = os.read(screen, 1 << 16).decode()
-    os.close(screen)
+    shown, _ = await asyncio.gather(asyncio.to_thread(printed, screen), process.communicate())
     assert process.returncode == 0
     assert "1,999 rows" in shown
     assert "70 rejects" in shown

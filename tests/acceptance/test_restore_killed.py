@@ -91,7 +91,7 @@ async def test_a_restore_that_is_killed_anywhere_is_continued(
         assert await database.fetch("SELECT * FROM loads") == []
 
 
-async def test_it_goes_on_where_it_stopped(
+async def test_it_continues_where_it_stopped(
     migrated: Settings, database: Database, path: Path
 ) -> None:
     await fill(database)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email import message_from_string
 from email.message import Message
 from pathlib import Path
 
+import click
 import httpx
 import msgspec
 import pytest
 
 from service import __version__
+from service.__main__ import main
 from tests.support.installed import Installed
 from tests.support.processes import free_port
 from tests.support.program import ROOT
 
 PACKAGES = ("loader", "service", "sql")
+WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
+SHELLS = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}
+"""Each shell, and its configuration in the home folder."""
 
 
-def built(source: Path, folder: Path, *options: str) -> Path:
-    """The wheel of a source tree, built without a network as `make dist` does."""
-    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
+def built(source: Path, folder: Path, *options: str, within: Sequence[str] = ()) -> Path:
+    """The wheel of a source tree, built as `make dist` does; within: what starts the build."""
+    command = [*within, sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
     subprocess.run([*command, *options], cwd=source, check=True, timeout=60)
     return next(folder.glob("*.whl"))
 
@@ -86,6 +93,15 @@ def test_the_source_archive_has_no_tests_and_builds_the_same_wheel(
     assert again.read_bytes() == wheel.read_bytes()
 
 
+def test_the_build_needs_no_network(wheel: Path, tmp_path: Path) -> None:
+    probe = [*WITHOUT_NETWORK, "true"]
+    if not shutil.which(probe[0]) or subprocess.run(probe, check=False).returncode:
+        pytest.skip("this machine gives a process no network of its own (unshare)")
+    again = built(ROOT, tmp_path, within=WITHOUT_NETWORK)
+    assert again.read_bytes() == wheel.read_bytes()
+    assert len(list(tmp_path.glob("*.tar.gz"))) == 1
+
+
 @pytest.fixture(scope="module")
 def port() -> int:
     return free_port()
@@ -135,6 +151,39 @@ def test_an_installed_program_makes_and_checks_users(installed: Installed) -> No
     assert installed.run("hirebase", "users", "check", "users") == "etl: writer\n"
 
 
+def command_lines(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
+    """The words of each command, also of those in groups."""
+    yield words
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from command_lines(command, *words, name)
+        else:
+            yield (*words, name)
+
+
+@pytest.mark.parametrize("words", list(command_lines(main)), ids=" ".join)
+def test_each_command_explains_itself_and_refuses_an_unknown_option(
+    installed: Installed, words: tuple[str, ...]
+) -> None:
+    usage = f"Usage: {' '.join(('hirebase', *words))} ["
+    assert installed.run("hirebase", *words, "--help").startswith(usage)
+    refused = installed.run("hirebase", *words, "--no-such-option", code=2)
+    assert "No such option '--no-such-option'" in refused
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "missing"), [("otel", "opentelemetry.sdk", "pylibseekdb")]
+)
+def test_an_extra_brings_its_packages(
+    wheel: Path, tmp_path: Path, extra: str, package: str, missing: str
+) -> None:
+    installed = Installed(tmp_path, wheel, extra, {"API_PASS": "secret"})
+    assert installed.run("python", "-c", f"import {package}") == ""
+    text = installed.run("hirebase", "doctor", code=1)
+    assert f"needs {missing}, which is not installed" in text
+    assert "Install hirebase[embedded]" in text
+
+
 @pytest.mark.parametrize(
     ("words", "proposed"),
     [
@@ -151,3 +200,20 @@ def test_the_shell_completes_commands_and_options(
     variables = {"_HIREBASE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
     lines = installed.run("hirebase", variables=variables).splitlines()
     assert proposed <= {line.partition(",")[2] for line in lines}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_real_shell_completes_a_command_with_the_documented_lines(
+    installed: Installed, tmp_path: Path, shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} (apt-get install {shell})")
+    rc = tmp_path / SHELLS[shell]
+    rc.parent.mkdir(parents=True, exist_ok=True)
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    lines = re.findall(rf"(?m)^.+# ~/{re.escape(SHELLS[shell])}.*$", page)
+    rc.write_text("\n".join([*lines, ""]))
+    home = {"HOME": str(tmp_path), "TERM": "xterm"}
+    # A completed word ends with a blank, so the option is one of `doctor`.
+    shown = installed.typed(shell, "hirebase doct\t--help\nexit\n", home)
+    assert "Usage: hirebase doctor [OPTIONS]" in shown

@@ -168,7 +168,9 @@ class Bench:
         assert found == [(count,)], found
 
     def _run_loader(self, file: Path) -> Run:
-        environment = os.environ | engine.environment(self._settings)
+        # Compiled modules, as an installation and the image have them.
+        compiled = {"PYTHONDONTWRITEBYTECODE": ""}
+        environment = os.environ | engine.environment(self._settings) | compiled
         rejects = str(self._folder / "rejects")
         options = ["--json", "--table", "hired_employees", "--rejects-dir", rejects]
         command = [sys.executable, "-m", "loader", str(file), *options]

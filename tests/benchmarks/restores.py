@@ -82,12 +82,13 @@ def _dry_run(name: str, rates: list[float], restores: list[float]) -> Figure:
 
 
 async def _executemany(database: Database, values: list[Row]) -> None:
-    async with database.pool.acquire() as connection:
-        await connection.begin()
-        async with connection.cursor(aiomysql.Cursor) as cursor:
-            for start in range(0, len(values), STEP):
-                await cursor.executemany(INSERT, values[start : start + STEP])
-        await connection.commit()
+    connection = await database.pool.acquire()
+    await connection.begin()
+    async with connection.cursor(aiomysql.Cursor) as cursor:
+        for start in range(0, len(values), STEP):
+            await cursor.executemany(INSERT, values[start : start + STEP])
+    await connection.commit()
+    database.pool.release(connection)
 
 
 async def _put_back(database: Database, content: bytes) -> None:

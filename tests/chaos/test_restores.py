@@ -58,7 +58,7 @@ async def names(database: Database) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("point", POINTS[:: sized(short=9, full=1)])
-async def test_a_restore_goes_on_after_its_server_is_killed(
+async def test_a_restore_continues_after_its_server_is_killed(
     server: Server, stocked: Database, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
     monkeypatch.setattr(choice, "LARGE_ROWS", 1000)

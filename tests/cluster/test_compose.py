@@ -23,13 +23,13 @@ RETRIED = {None, 207, 409, 502, 503}
 
 @pytest.fixture(scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComposeCluster]:
-    if missing := compose.missing():
+    if missing := compose.missing(compose.PROXY):
         pytest.skip(f"compose.cluster.yaml: this machine has not {missing}")
     data = tmp_path_factory.mktemp("data")
     data.chmod(0o755)  # the loader is another user
     (data / "departments.csv").write_text("1,Research\n")
     (data / "jobs.csv").write_text("1,Clerk\n")
-    async with ComposeCluster.running(tmp_path_factory.mktemp("compose"), data) as cluster:
+    async with ComposeCluster.of(tmp_path_factory.mktemp("compose"), data) as cluster:
         yield cluster
 
 

@@ -87,7 +87,7 @@ async def test_one_key_through_two_replicas_at_once_writes_once(
     assert sorted(job for (job,) in stored) == sorted(row["job"] for body in bodies for row in body)
 
 
-async def test_what_one_replica_wrote_is_there_for_the_other(replicas: Pair) -> None:
+async def test_one_replica_sees_what_the_other_wrote(replicas: Pair) -> None:
     """While a client loads both nodes, so that they apply each other's rows a little later."""
     one, two = replicas
     (clerk,) = (await one.post("/jobs", json={"job": "Clerk"})).json()["ids"]

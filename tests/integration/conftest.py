@@ -41,6 +41,12 @@ async def api(service: httpx.AsyncClient, database: Database) -> httpx.AsyncClie
 
 
 @pytest.fixture
+async def parents(database: Database) -> None:
+    """Departments and jobs 1 and 2."""
+    await add_parents(database, range(1, 3))
+
+
+@pytest.fixture
 async def filled(database: Database) -> Database:
     """Tables with rows to back up and to restore."""
     await fill(database)

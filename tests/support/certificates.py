@@ -23,16 +23,16 @@ class Authority:
     def new(cls, name: str) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         own = _name(name)
-        return cls(key, _builder(own, own, key, ca=True).sign(key, hashes.SHA256()))
+        return cls(key, _builder(own, own, key, -1, 1, ca=True).sign(key, hashes.SHA256()))
 
     @property
     def pem(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, host: str) -> tuple[bytes, bytes]:
-        """(certificate, key) of a server."""
+    def issue(self, host: str, *, first: float = -1, last: float = 1) -> tuple[bytes, bytes]:
+        """(certificate, key) of a server; first, last: its validity, in days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(host), self.certificate.subject, key, ca=False)
+        builder = _builder(_name(host), self.certificate.subject, key, first, last, ca=False)
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
         ).add_extension(
@@ -52,7 +52,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Key, *, ca: bool
+    subject: x509.Name, issuer: x509.Name, key: Key, first: float, last: float, *, ca: bool
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     usage = dict.fromkeys(
@@ -65,8 +65,8 @@ def _builder(
     ) | {"key_cert_sign" if ca else "digital_signature": True}
     return (
         x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + timedelta(days=first))
+        .not_valid_after(now + timedelta(days=last))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**usage), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -1,4 +1,4 @@
-"""compose.cluster.yaml as a project of its own: real containers, which a test kills and starts."""
+"""The compose files as projects of their own: real containers, which a test kills and starts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.processes import lasting_port
 from tests.support.program import Ended
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "compose.cluster.yaml"
-IMAGES = ("mysql:9.7", "haproxy:3.2", "python:3.13-slim")
+IMAGES = ("mysql:9.7", "python:3.13-slim")
+PROXY = "haproxy:3.2"
 NODES = ("db-1", "db-2", "db-3")
 ROOT_PASSWORD = "root-password"
 SECRETS = {
@@ -35,36 +35,36 @@ MEMBERS = (
 STARTED_SECONDS, COMPLETE_SECONDS = 500, 400
 
 
-def missing() -> str | None:
-    """What this machine lacks to run the file."""
+def missing(*more: str) -> str | None:
+    """What this machine lacks to run a file; more: further images."""
     if shutil.which("docker") is None or not _succeeds("compose", "version"):
         return "docker compose"
-    return ", ".join(name for name in IMAGES if not _succeeds("image", "inspect", name)) or None
+    names = [*IMAGES, *more]
+    return ", ".join(name for name in names if not _succeeds("image", "inspect", name)) or None
 
 
-class ComposeCluster:
-    """The services of the file; `port` is that of the proxy."""
+class Project:
+    """The services of a file; `port` is the one on this machine."""
 
-    def __init__(self, env_file: Path):
+    def __init__(self, file: str, env_file: Path):
         self.port = lasting_port()
+        self._file = ROOT / file
         self._name = f"hirebase-test-{self.port}"
         self._env_file = env_file
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, folder: Path, data: Path) -> AsyncIterator[Self]:
-        """All services, up and ready; data: the folder of the CSV files that are loaded."""
-        cluster = cls(folder / "env")
-        values = SECRETS | {"API_PORT": str(cluster.port), "DATA_DIR": str(data)}
-        lines = (f'{name}="{_escaped(value)}"\n' for name, value in values.items())
-        cluster._env_file.write_text("".join(lines))
+    async def running(cls, file: str, folder: Path, environment: str) -> AsyncIterator[Self]:
+        """All services, up and ready; environment: the text of the file of variables."""
+        project = cls(file, folder / "env")
+        project._env_file.write_text(f"{environment}\nAPI_PORT={project.port}\n")
         try:
-            await cluster.run("build", "--quiet", "loader")
-            await cluster.run("up", "--detach", "--no-build", seconds=STARTED_SECONDS)
-            await cluster.wait_ready()
-            yield cluster
+            await project.run("build", "--quiet", "loader")
+            await project.run("up", "--detach", "--no-build", seconds=STARTED_SECONDS)
+            await project.wait_ready()
+            yield project
         finally:
-            await cluster.run("down", "--volumes", "--timeout", "2")
+            await project.run("down", "--volumes", "--timeout", "2")
 
     async def run(self, *arguments: str, seconds: float = STARTED_SECONDS) -> str:
         """The output of a command of compose that succeeds."""
@@ -76,7 +76,7 @@ class ComposeCluster:
         """A command of compose, whether it succeeds or not."""
         process = await asyncio.create_subprocess_exec(
             *("docker", "compose", "--progress", "quiet", "--project-name", self._name),
-            *("--file", str(FILE), "--env-file", str(self._env_file), *arguments),
+            *("--file", str(self._file), "--env-file", str(self._env_file), *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -84,6 +84,36 @@ class ComposeCluster:
         async with asyncio.timeout(seconds):
             out, err = await process.communicate()
         return Ended(process.returncode, out.decode(), err.decode())
+
+    async def wait_ready(self, seconds: float = 120) -> None:
+        """Wait until the API is ready."""
+        end = time.monotonic() + seconds
+        while await self.status("/health/ready") != 200:
+            assert time.monotonic() < end, await self.attempt("ps", "--all")
+            await asyncio.sleep(0.2)
+
+    async def status(self, path: str, **headers: str) -> int | None:
+        """The status of a GET; None without a reply."""
+        line = Line(self.port)
+        try:
+            return (await line.send(request("GET", path, b"", **headers))).status
+        except (OSError, EOFError):
+            return None
+        finally:
+            line.close()
+
+
+class ComposeCluster(Project):
+    """compose.cluster.yaml; `port` is that of the proxy."""
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, folder: Path, data: Path) -> AsyncIterator[Self]:
+        """All services, up and ready; data: the folder of the CSV files that are loaded."""
+        values = SECRETS | {"DATA_DIR": str(data)}
+        text = "\n".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+        async with cls.running("compose.cluster.yaml", folder, text) as cluster:
+            yield cluster
 
     async def form_group(self, **variables: str) -> Ended:
         """Run the one-shot service that forms the group, as an operator does."""
@@ -112,23 +142,6 @@ class ComposeCluster:
         while not all([_is_complete(await self._members_if_up(node)) for node in NODES]):
             assert time.monotonic() < end, [await self._members_if_up(node) for node in NODES]
             await asyncio.sleep(0.5)
-
-    async def wait_ready(self, seconds: float = 120) -> None:
-        """Wait until a replica is ready behind the proxy."""
-        end = time.monotonic() + seconds
-        while await self.status("/health/ready") != 200:
-            assert time.monotonic() < end, await self.attempt("ps", "--all")
-            await asyncio.sleep(0.2)
-
-    async def status(self, path: str, **headers: str) -> int | None:
-        """The status of a GET through the proxy; None without a reply."""
-        line = Line(self.port)
-        try:
-            return (await line.send(request("GET", path, b"", **headers))).status
-        except (OSError, EOFError):
-            return None
-        finally:
-            line.close()
 
     async def remove_data(self, node: str) -> None:
         """Remove a node and its volume."""

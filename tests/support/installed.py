@@ -62,6 +62,22 @@ class Installed:
         assert ended.returncode == code, f"{command}: {ended.returncode}\n{ended.stdout}"
         return ended.stdout
 
+    def typed(self, shell: str, text: str, variables: Mapping[str, str]) -> str:
+        """What an interactive shell shows in a terminal, whose user types a text."""
+        path = f"{self._bin}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["script", "--quiet", "--command", f"{shell} -i", "/dev/null"],
+            cwd=self.folder,
+            env={"PATH": path, **variables},
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        ).stdout
+
     @contextmanager
     def serving(self, port: int, *command: str) -> Iterator[Path]:
         """A running service on a port; yields the file with its output."""

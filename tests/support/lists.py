@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -69,15 +69,22 @@ def in_python(rows: list[Row], parameters: Parameters) -> list[Row]:
 prefixes = st.sampled_from(NAMES).flatmap(
     lambda name: st.integers(1, len(name)).map(lambda length: name[:length])
 )
+any_moment = st.datetimes(
+    datetime(1000, 1, 2),  # noqa: DTZ001 - the offset follows
+    datetime(9999, 12, 30),  # noqa: DTZ001
+    timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+).map(datetime.isoformat)
+moments = st.sampled_from([*MOMENTS, "2021-01-01T02:00:00+02:00"]) | any_moment
 queries = st.fixed_dictionaries(
     {},
     optional={
-        "id": st.lists(st.integers(1, 500), min_size=1, max_size=30),
+        "id": st.lists(st.integers(1, 500), min_size=1, max_size=30)
+        | st.integers(1, 200).map(lambda first: [*range(first, first + 1000)]),
         "department_id": st.lists(st.integers(1, 8), min_size=1, max_size=3),
         "job_id": st.lists(st.integers(1, 8), min_size=1, max_size=3),
         "name": st.lists(prefixes.filter(str.strip), min_size=1, max_size=3),
-        "hired_from": st.sampled_from([*MOMENTS, "2021-01-01T02:00:00+02:00"]),
-        "hired_before": st.sampled_from([*MOMENTS, "2021-06-30T19:00:00-05:00"]),
+        "hired_from": moments,
+        "hired_before": moments,
         "order": st.sampled_from(sorted(orders_of(by_path("employees")))),
     },
 )

@@ -38,6 +38,16 @@ FILTERS: dict[str, list[list[str]]] = {
     "hired_before": [["2021-03-02T00:00:00Z"], ["2021-12-01T00:00:00Z"]],
 }
 
+MANY = [str(number) for number in range(3, 3003, 3)]
+PREFIXES = [chr(ord("C") + at) for at in range(20)]
+OF_MANY: list[dict[str, list[str]]] = [
+    {"id": MANY, "name": PREFIXES},
+    {"department_id": MANY},
+    {"department_id": MANY, "job_id": MANY, "name": PREFIXES},
+    {"job_id": [str(1000 + number) for number in range(1000)]},
+]
+"""As many values as a filter takes: of some rows, and of none."""
+
 
 @asynccontextmanager
 async def many_hires(settings: Settings) -> AsyncIterator[Settings]:
@@ -70,4 +80,4 @@ def searches() -> list[dict[str, list[str]]]:
         for mask in product((False, True), repeat=len(FILTERS))
         for at in (0, -1)
     ]
-    return [*alone, *combined]
+    return [*alone, *OF_MANY, *combined]

@@ -1,4 +1,4 @@
-"""Makes the fixtures of a released version with its own program: statements, rows and backups.
+"""Makes the fixtures of a released version with its own program: statements, rows, backups, API.
 
 `TEST_MYSQL_URL=mysql://… python -m tests.support.release_fixtures 0.2.0 COMMIT` writes
 tests/fixtures/0.2.0. The program of that commit runs with the packages of its own lock file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ import pymysql
 
 from service.core.backups.format.codecs import CODECS
 from service.core.tables import TABLES
+from tests.support.contract import reduced
 from tests.support.processes import free_port, wait_until_ready
 from tests.support.releases import FIXTURES, INTERRUPTED, PASSWORD, REPEATED, REPEATED_KEY, USER
 from tests.support.waiting import until
@@ -117,6 +119,14 @@ def fetch(connection: Any, statement: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall())
+
+
+def keep_contract(program: Program, folder: Path) -> None:
+    """Write what its OpenAPI document promises."""
+    with serving(program) as client:
+        document = client.get("/schema/openapi.json").raise_for_status().json()
+    text = json.dumps(reduced(document), indent=1, sort_keys=True)
+    (folder / "openapi.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def fill(program: Program) -> None:
@@ -211,6 +221,7 @@ def main(version: str, commit: str) -> None:
         program.run("service", "migrate")
         fill(program)
         save(program, FIXTURES / version)
+        keep_contract(program, FIXTURES / version)
         with connected(program.settings) as connection:
             fetch(connection, "DROP DATABASE `release`")
 

@@ -1,13 +1,16 @@
-"""Released versions: their statements, rows and backups, from tests/fixtures."""
+"""Released versions: their statements, rows, backups and contract, from tests/fixtures."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sql
 from service.core.database.transactions import Database
+from tests.support.contract import Contract
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 USER, PASSWORD = "admin", "test-password"
@@ -61,6 +64,12 @@ class Release:
         return (self.folder / "rows.sql").read_text(encoding="utf-8").splitlines()
 
     @property
+    def contract(self) -> Contract:
+        """What its OpenAPI document promises."""
+        found: Contract = json.loads((self.folder / "openapi.json").read_text(encoding="utf-8"))
+        return found
+
+    @property
     def backups(self) -> list[Path]:
         """Backups of the same rows, ZIPs of all tables first."""
         return sorted(self.folder.glob("*.zip")) + sorted(self.folder.glob("*.avro"))
@@ -85,3 +94,13 @@ RELEASES = sorted(
     key=lambda release: tuple(map(int, release.version.split("."))),
 )
 """Every released version, oldest first."""
+
+
+async def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of each table, except the record of migrations."""
+    names = sorted(name for (name,) in await database.fetch("SHOW TABLES"))
+    return {
+        name: await database.fetch(f"SELECT * FROM {name} ORDER BY 1, 2")
+        for name in names
+        if name != "schema_migrations"
+    }

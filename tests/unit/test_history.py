@@ -87,7 +87,7 @@ def test_a_row_that_nobody_sent() -> None:
     assert found([*STORED, (3, "c")], OK) == [Anomaly(Kind.UNKNOWN, "c")]
 
 
-def test_batches_of_the_history_are_told_apart() -> None:
+def test_batches_of_the_history_are_distinguished() -> None:
     second = Batch("other", ["c", "d"], [attempt(201, [3, 4])])
     first = Batch("key", NAMES, [OK])
     assert anomalies([first, second], [*STORED, (3, "c")]) == [Anomaly(Kind.LOST, "d")]

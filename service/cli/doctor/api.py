@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography.x509 import load_pem_x509_certificate
 
@@ -17,22 +17,26 @@ from service.web.traffic.tls import context
 
 def api(settings: Settings) -> list[Finding]:
     """Check the certificate if there is one, and ask the service, which need not run."""
-    return [*_certificate(settings), _answer(settings)]
+    return [*certificate(settings), _answer(settings)]
 
 
-def _certificate(settings: Settings) -> list[Finding]:
-    certificate, key = settings.api_tls_cert, settings.api_tls_key
-    if certificate is None or key is None:
+def certificate(settings: Settings) -> list[Finding]:
+    """Check the pair of files, and the days on which it is valid; nothing without TLS."""
+    file, key = settings.api_tls_cert, settings.api_tls_key
+    if file is None or key is None:
         return []
     try:
-        context(certificate, key)
+        context(file, key)
     except SettingsError as problem:
         return [error("api_tls", str(problem), "Correct the file: the service does not start.")]
-    end = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    days = (end - datetime.now(UTC)).days
-    text = f"{certificate} is valid until {end:%Y-%m-%d}"
-    if days < CERTIFICATE_DAYS:
-        return [(error if days < 0 else warning)("api_tls", text, "Renew the certificate.")]
+    leaf, now = load_pem_x509_certificate(file.read_bytes()), datetime.now(UTC)
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    text = f"{file} is valid from {begin:%Y-%m-%d} until {end:%Y-%m-%d}"
+    if begin > now:
+        remedy = f"Check the clock of this machine. The certificate begins on {begin}."
+        return [error("api_tls", text, remedy)]
+    if end - now < timedelta(days=CERTIFICATE_DAYS):
+        return [(error if end < now else warning)("api_tls", text, "Renew the certificate.")]
     return [ok("api_tls", text)]
 
 

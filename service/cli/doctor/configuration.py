@@ -114,7 +114,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
 def _shown(field: msgspec.structs.FieldInfo, environment: Mapping[str, str]) -> str | None:
     try:
         value = value_of(field, environment)
-    except (msgspec.ValidationError, OSError, ValueError):
+    except ValueError:
         return "(cannot be used)"
     value = field.default if value is None else value
     if value in (None, ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -42,11 +43,10 @@ def _written(name: str, folder: Path) -> Finding:
         _write_in(existing)
         disk = os.statvfs(existing)
     except OSError as problem:
-        return error(
-            name,
-            f"{folder} cannot be written: {problem.strerror} ({existing}).",
-            f"Let this user write in {existing}, or set {name} to another folder.",
-        )
+        text = f"{folder} cannot be written: {problem.strerror} ({existing})."
+        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Make room" if is_full else f"Let this user write in {existing}"
+        return error(name, text, f"{remedy}, or set {name} to another folder.")
     return _room(name, folder, disk)
 
 

@@ -26,7 +26,6 @@ from service.core.progress import Progress, Step, silent
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
-SECONDS = 6 * 3600
 PROGRAM = f"hirebase {__version__}"
 
 
@@ -115,7 +114,7 @@ def _json(manifest: Manifest) -> bytes:
 async def _snapshot(
     database: Database, tables: Sequence[Table], progress: Progress
 ) -> AsyncIterator[_Snapshot]:
-    async with database.snapshot(SECONDS) as transaction:
+    async with database.snapshot() as transaction:
         for table in tables:
             # A restore does not swap a table that this transaction has read from.
             await transaction.fetch(table.sql["ids"], (0, 1))

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,9 +23,10 @@ from service.core.backups.format.zip_archive import Archive
 from service.core.backups.sources import digest_of, manifest_of
 from service.core.backups.verify import verify
 from service.core.database.transactions import Database
-from service.core.errors import BackupError, NotFoundError, StorageError
+from service.core.errors import BackupError, NotFoundError
 from service.core.progress import Progress, silent
 from service.core.tables import TABLES, Table
+from service.core.temporary_files import storage_errors
 from service.core.threads import in_thread
 
 ALL = "hirebase"
@@ -32,6 +34,13 @@ PARTIAL = ".partial-"
 STALE_SECONDS = 24 * 3600
 _moment = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)([0-9.]+)Z")
 _named = re.compile(r"([a-z_]+)-\d{8}T\d{6}\.\d{6}Z\.(?:avro|zip)").fullmatch
+
+
+_storage_errors = partial(
+    storage_errors,
+    "The folder of backups (BACKUP_DIR) cannot be used",
+    "Check its free space and its permissions.",
+)
 
 
 class Saved(Manifest, frozen=True, kw_only=True):
@@ -97,18 +106,18 @@ class BackupStore:
         raise NotFoundError(f"There is no backup {name[:100]!r}; GET /avro/backups lists them.")
 
     async def _write(self, name: str, stream: AsyncGenerator[bytes], progress: Progress) -> Saved:
-        partial = self._folder / f"{PARTIAL}{name}"
+        partial_file = self._folder / f"{PARTIAL}{name}"
         await in_thread(self._prepare)
         try:
-            await _fill(partial, stream)
-            with partial.open("rb") as file:
+            await _fill(partial_file, stream)
+            with partial_file.open("rb") as file:
                 await verify(file, progress)
                 saved = await in_thread(_saved, name, file)
-            await in_thread(self._publish, partial, name)
+            await in_thread(self._publish, partial_file, name)
         finally:
             # A file that cannot be removed now is removed as stale later. Keep the first error.
             with suppress(OSError):
-                partial.unlink(missing_ok=True)
+                partial_file.unlink(missing_ok=True)
         return saved
 
     def _prepare(self) -> None:
@@ -120,8 +129,8 @@ class BackupStore:
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
-    def _publish(self, partial: Path, name: str) -> None:
-        partial.rename(self._folder / name)
+    def _publish(self, partial_file: Path, name: str) -> None:
+        partial_file.rename(self._folder / name)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -143,17 +152,6 @@ class BackupStore:
             return []
         paths = [path for path in self._folder.iterdir() if _named(path.name) and path.is_file()]
         return sorted(paths, key=lambda path: _made_at(path.name))
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"The folder of backups (BACKUP_DIR) cannot be used: {error.strerror}. Check its free "
-            "space and its permissions."
-        ) from error
 
 
 async def _fill(path: Path, stream: AsyncGenerator[bytes]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sql
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import OrphansError
 from service.core.rules.batch import Batch
 from service.core.tables import Field, Table, by_name, children
@@ -87,10 +87,5 @@ class ParentCache:
         return unseen - known
 
     async def _existing(self, table: Table, ids: Iterable[int]) -> list[int]:
-        return [
-            key
-            for part in chunks(sorted(ids))
-            for (key,) in await self._transaction.fetch(
-                sql.with_in_list(table.sql["existing"], len(part)), part
-            )
-        ]
+        rows = await fetch_among(self._transaction.fetch, table.sql["existing"], ids)
+        return [key for (key,) in rows]

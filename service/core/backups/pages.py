@@ -13,7 +13,6 @@ from service.core.backups.format.checksum import Checksum
 from service.core.backups.table_checksum import FIRST, LAST, end_of_range
 from service.core.database.statements import Transaction
 from service.core.errors import DatabaseError
-from service.core.rules.field_types import Text
 from service.core.tables import Table
 
 PAGE = 10_000
@@ -68,8 +67,7 @@ class Pages:
     def __init__(self, transaction: Transaction, table: Table):
         self._transaction, self._table, self._after = transaction, table, FIRST
         # A page of the longest rows must fit the server's reply and a block.
-        texts = sum(isinstance(field.kind, Text) for field in table.fields)
-        self._size, self._dense = PAGE // max(1, texts), False
+        self._size, self._dense = PAGE // max(1, len(table.text_columns)), False
 
     async def next(self) -> Page | None:
         """The next page; None after the last one."""

@@ -1,4 +1,4 @@
-"""Dry runs of restores: what a restore would do, found by reading alone."""
+"""Dry runs of restores: they only read, and find what a restore would do."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ from service.core.writes.merge import Counts
 from service.core.writes.transaction_size import PlannedSize
 from sql import CHUNK
 
-SECONDS = 6 * 3600
 SPARSE = 10
-"""Ids in a range for each row of a block, above which looking rows up is faster than reading it."""
+"""With more ids for each row of a block, looking up rows is faster than reading their range."""
 
 Ids = dict[str, IdSet]
 """The ids in the file of a table, by its name."""
@@ -46,7 +45,7 @@ async def preview(
     if mode == "replace" and await choice.can_be_staged(database, [one.table for one in own]):
         limits = TransactionLimits()
     await refuse_too_large(database, own, mode, limits)
-    async with database.snapshot(SECONDS) as snapshot:
+    async with database.snapshot() as snapshot:
         size = PlannedSize(snapshot, limits)
         return await _Preview(snapshot, mode, own, size, progress).run()
 

@@ -1,4 +1,4 @@
-"""Whether a restore is too large for one transaction, as far as that is known before it starts."""
+"""Finds out whether a restore is too large for one transaction, if possible before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restore is asked to do and what it did, and why it is refused."""
+"""The modes, the results and the refusals of restores."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Restored(Struct):
 
 @asynccontextmanager
 async def damage_first(reader: Reader) -> AsyncIterator[None]:
-    """Work on the rows of a file: if rows are refused and it is damaged, the error says that."""
+    """Work on the rows of a file. If rows are refused because it is damaged, the error says so."""
     try:
         yield
     except RowsRefused:

@@ -69,14 +69,9 @@ def manifest_of(archive: Archive) -> Manifest | None:
         raise BackupError(f"The {MANIFEST} of this ZIP cannot be read: {error}") from None
 
 
-def reader_of(table: Table, file: IO[bytes]) -> Reader:
-    """A reader with its own position in the file, independent of other readers."""
-    return Reader(table, window(file))
-
-
 def readers(sources: Sequence[Source]) -> list[Reader]:
-    """A reader of each file, independent of other readers."""
-    return [reader_of(table, file) for table, file in sources]
+    """A reader of each file, with its own position in the file."""
+    return [Reader(table, window(file)) for table, file in sources]
 
 
 def scanned(sources: Sequence[Source]) -> list[Reader]:

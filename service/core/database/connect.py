@@ -90,9 +90,10 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     try:
         return ssl.create_default_context(cafile=str(settings.mysql_ssl_ca))
-    except OSError as error:
+    except OSError as error:  # an SSLError is one: the file has no certificate
+        reason = getattr(error, "reason", None) or error.strerror
         raise SettingsError(
-            f"MYSQL_SSL_CA: {settings.mysql_ssl_ca} cannot be read: {error}"
+            f"MYSQL_SSL_CA: {settings.mysql_ssl_ca} cannot be read: {reason}"
         ) from error
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiomysql
 import pymysql
-from pymysql.constants import CLIENT, FIELD_TYPE
-from pymysql.converters import decoders
+from pymysql.constants import CLIENT, FIELD_TYPE, SERVER_STATUS
+from pymysql.converters import decoders, escape_string
 
 import sql
 from service.core.database.servers import writability
@@ -43,8 +43,9 @@ UNREACHABLE, LOST, TLS_FAILED = 2003, 2013, 2026
 
 SQL = sql.statements("database")
 
-SPECIAL = "\0\n\r\x1a\"'\\"
-"""The characters that pymysql escapes in a string."""
+SPECIAL = "\\\0\n\r\x1a\"'"
+"""The characters that pymysql escapes in a string; first the one that the others get."""
+ESCAPES = [(character, escape_string(character)) for character in SPECIAL]
 
 UNQUOTED = {int, bool}
 """Types whose text is the same in Python and SQL; SQL keywords have no case."""
@@ -189,12 +190,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     """A connection with the session settings that the statements need, to a writable server.
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
-    `trusts_locks`: rows whose parents are locked need no check of foreign keys.
+    `trusts_locks`: rows whose parents are locked need no check of foreign keys. `needs_begin`: a
+    transaction must not begin with its first statement.
     read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
     trusts_locks = False
+    needs_begin = False
 
     def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
@@ -211,6 +214,20 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
     async def open(self) -> None:
         """Connect; OperationalError."""
         await self._connect()
+
+    def escape_string(self, text: str) -> str:
+        """Escape a text as the base class does. Of a long one, that takes a ninth of the time."""
+        if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            return str(super().escape_string(text))
+        for character, escaped in ESCAPES:
+            text = text.replace(character, escaped)
+        return text
+
+    def new_cursor(self) -> Cursor:
+        """A cursor that needs no closing, because our statements have one result each."""
+        self._ensure_alive()
+        self._last_usage = self._loop.time()
+        return Cursor(self)
 
     @property
     def is_open(self) -> bool:
@@ -236,6 +253,18 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             if not self._for_reads:
                 await writability.check(cursor, version, read_only=bool(read_only))
         return str(version)
+
+    async def autocommit(self, value: bool) -> None:
+        """Let each statement commit by itself, or begin a transaction if there is none.
+
+        A connection keeps the mode, so this is rarely a round trip.
+        """
+        await super().autocommit(value or self.needs_begin)
+
+    async def begin(self) -> None:
+        """Begin a transaction. Without autocommit, its first statement begins it."""
+        if self.get_autocommit():
+            await super().begin()
 
     async def roll_back(self) -> None:
         """Roll back, or close the connection if that fails, which rolls back as well; no error."""
@@ -285,5 +314,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
                 await cursor.execute(SQL["oceanbase_session"])
             elif "MariaDB" in version:
                 await cursor.execute(SQL["mariadb_session"])
+                # Galera waits for what other nodes committed at BEGIN, but not at an INSERT.
+                self.needs_begin = True
             elif not self._for_reads:
                 self.trusts_locks = await writability.trusts_locks(cursor)

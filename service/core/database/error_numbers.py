@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pymysql
 
 from service.core.errors import (
@@ -99,15 +96,25 @@ _TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
 _DENIALS = {1044, 1142, 1143, 1227, 1370}
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
+class _Translation:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
+        if isinstance(error, TimeoutError):
+            raise UnavailableError(SLOW) from error
+        if isinstance(error, pymysql.MySQLError):
+            raise _translate(error) from error
+
+
+_translation = _Translation()
+
+
+def translated_errors() -> _Translation:
     """Translate errors of the driver into a HirebaseError with the driver's error as its cause."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise UnavailableError(SLOW) from error
-    except pymysql.MySQLError as error:
-        raise _translate(error) from error
+    return _translation
 
 
 def _translate(error: pymysql.MySQLError) -> HirebaseError:

@@ -27,9 +27,12 @@ async def migrate(database: Database) -> list[str]:
     """Apply the pending migrations and return their names; NewerSchemaError."""
     await applied_migrations(database.fetch)
     await database.run(_prepare, WAIT_SECONDS, idempotent=True)
-    return await database.run(
-        lambda lock: _apply_pending(database, lock), WAIT_SECONDS, idempotent=True
+    # Of all attempts: one that waits too long for a table has applied the migrations before it.
+    names: dict[str, None] = {}
+    await database.run(
+        lambda lock: _apply_pending(database, lock, names), WAIT_SECONDS, idempotent=True
     )
+    return list(names)
 
 
 async def applied_migrations(fetch: Fetch) -> set[int]:
@@ -54,13 +57,13 @@ async def _prepare(transaction: Transaction) -> None:
         raise ContentionError("The table of migrations was just created.") from error
 
 
-async def _apply_pending(database: Database, lock: Transaction) -> list[str]:
+async def _apply_pending(database: Database, lock: Transaction, names: dict[str, None]) -> None:
     await lock.fetch(SQL["lock_migrations"])
     applied = await applied_migrations(database.fetch)
     pending = [migration for migration in sql.migrations() if migration[0] not in applied]
     for version, name, statements in pending:
+        names[f"{version:04} {name}"] = None
         await _apply(database, version, name, statements)
-    return [f"{version:04} {name}" for version, name, _ in pending]
 
 
 async def _apply(database: Database, version: int, name: str, statements: tuple[str, ...]) -> None:

@@ -65,20 +65,37 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         """The number of connections that are idle, in use or being opened."""
         return len(self._free) + len(self._used) + len(self._opening)
 
-    def release(self, connection: Connection) -> asyncio.Future[None]:
+    async def acquire(self) -> Connection:
+        """A connection; `release` it."""
+        if self._closing:
+            raise pymysql.InterfaceError(0, "the pool is closed")
+        if connection := self.take_idle():
+            return connection
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        self._waiters.append(waiter)
+        self._serve()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self.release(waiter.result())
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def release(self, connection: Connection) -> None:
         """Return a connection; it is closed if it is in a transaction or cannot be used again."""
         self._used.remove(connection)
         if not connection.closed:
             in_transaction = connection.get_transaction_status()
             if self._closing or in_transaction or not self._is_usable(connection):
                 connection.close()
+            elif connection.get_autocommit():
+                self._free.appendleft(connection)
             else:
                 self._free.append(connection)
         self._serve()
-        # The base class declares an awaitable; nothing remains to be awaited.
-        done: asyncio.Future[None] = self._loop.create_future()
-        done.set_result(None)
-        return done
 
     def sibling(self, size: int) -> Pool:
         """Another pool to the same servers."""
@@ -118,27 +135,11 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         """Wait until no connection is being opened."""
         await wait_for_all(*self._opening)
 
-    async def _acquire(self) -> Connection:
-        if self._closing:
-            raise pymysql.InterfaceError(0, "the pool is closed")
-        if connection := self._take_idle():
-            return connection
-        waiter: asyncio.Future[Connection] = self._loop.create_future()
-        self._waiters.append(waiter)
-        self._serve()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                self.release(waiter.result())
-            raise
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    def _take_idle(self) -> Connection | None:
+    def take_idle(self, *, autocommit: bool = True) -> Connection | None:
+        """An idle connection or None; if possible one that has this mode. `release` it."""
         while self._free:
-            connection: Connection = self._free.popleft()
+            # Those with autocommit are on the left.
+            connection: Connection = self._free.popleft() if autocommit else self._free.pop()
             if self._is_usable(connection):
                 self._used.add(connection)
                 return connection
@@ -154,7 +155,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
         while self._waiters:
             if self._waiters[0].done():  # cancelled, but its task has not run since
                 self._waiters.popleft()
-            elif connection := self._take_idle():
+            elif connection := self.take_idle():
                 self._waiters.popleft().set_result(connection)
             else:
                 break

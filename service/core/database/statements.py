@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.core.database.error_numbers import (
     is_refused_by_hook,
     translated_errors,
 )
-from service.core.database.replication.limits import TransactionLimits, limits_of
+from service.core.database.replication.limits import Fetch, TransactionLimits, limits_of
 from service.core.database.replication.positions import Position
 from service.core.errors import (
     CommitUnknownError,
@@ -25,6 +25,7 @@ from service.core.errors import (
     TransactionTooLarge,
     UnavailableError,
 )
+from sql import chunks
 
 Row = tuple[Any, ...]
 
@@ -34,6 +35,14 @@ COMMIT_UNKNOWN = (
     "The database did not confirm the commit, so the rows may be written or not. With an "
     "Idempotency-Key, repeat the request unchanged; without one, look for the rows first."
 )
+
+
+async def fetch_among(fetch: Fetch, statement: str, ids: Iterable[Any], *before: Any) -> list[Row]:
+    """The rows of a query with `IN (%s)` for any number of ids; before: the other parameters."""
+    rows: list[Row] = []
+    for some in chunks(sorted(ids)):
+        rows += await fetch(sql.with_in_list(statement, len(some)), (*before, *some))
+    return rows
 
 
 class Transaction:
@@ -76,9 +85,9 @@ class Transaction:
         if parents_locked:
             statement = sql.without_key_checks(statement)
         with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.executemany(statement, rows)
-                self.sent += cursor.sent
+            cursor = self._connection.new_cursor()
+            await cursor.executemany(statement, rows)
+            self.sent += cursor.sent
 
     async def insert_new(
         self, statement: str, rows: Sequence[Row], *, parents_locked: bool = False
@@ -89,9 +98,9 @@ class Transaction:
             statement = sql.without_key_checks(statement)
         try:
             with translated_errors():
-                async with self._connection.cursor(Cursor) as cursor:
-                    first = await cursor.insert_new(statement, rows, step)
-                    self.sent += cursor.sent
+                cursor = self._connection.new_cursor()
+                first = await cursor.insert_new(statement, rows, step)
+                self.sent += cursor.sent
         except DataError:
             if len(rows) == 1 or not await self._has_other_step(step):
                 raise
@@ -138,8 +147,8 @@ class Transaction:
             return limit is not None and (self.size or 2 * self.sent) > limit.value
         return False
 
-    async def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
+    async def _run(self, statement: str, parameters: Sequence[Any]) -> Cursor:
         with translated_errors():
-            async with self._connection.cursor(Cursor) as cursor:
-                await cursor.execute(statement, tuple(parameters) or None)
-                return cursor
+            cursor = self._connection.new_cursor()
+            await cursor.execute(statement, tuple(parameters) or None)
+            return cursor

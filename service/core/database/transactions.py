@@ -20,6 +20,8 @@ from service.core.errors import NoConnectionError, ReadOnlyError, UnavailableErr
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 0.2
+SNAPSHOT_SECONDS = 6 * 3600
+"""The deadline of backups and exports. A billion rows take less than an hour."""
 """The time between two looks for a server that takes writes."""
 
 
@@ -86,7 +88,7 @@ class Database:
 
         repeatable: reads do not see what other transactions commit meanwhile.
         """
-        async with self.session(timeout or self._timeout) as transaction:
+        async with self.session(timeout or self._timeout, autocommit=False) as transaction:
             if repeatable:
                 await transaction.execute(SQL["snapshot_isolation"])
             await transaction.begin()
@@ -94,7 +96,7 @@ class Database:
             await transaction.commit()
 
     @asynccontextmanager
-    async def snapshot(self, timeout: float) -> AsyncIterator[Transaction]:
+    async def snapshot(self, timeout: float = SNAPSHOT_SECONDS) -> AsyncIterator[Transaction]:
         """A read-only transaction that sees the tables as they are now, despite later writes."""
         async with self.session(timeout) as transaction:
             # Read before the snapshot, so that the snapshot has everything up to the position.
@@ -148,18 +150,23 @@ class Database:
         self.retries += 1
 
     @asynccontextmanager
-    async def session(self, timeout: float, *, wait: bool = True) -> AsyncIterator[Transaction]:
-        """A connection without a transaction; each statement commits by itself.
+    async def session(
+        self, timeout: float, *, wait: bool = True, autocommit: bool = True
+    ) -> AsyncIterator[Transaction]:
+        """A connection without a transaction; each statement commits by itself, or begins one.
 
         wait: if there are several servers, wait until one of them takes writes.
         """
         end = asyncio.get_running_loop().time() + timeout
         # Work with a long deadline does not wait longer for a connection than other work.
         failover = FAILOVER_SECONDS if wait and self.several else 0
-        connection = await self._connection(min(timeout, self._timeout), failover)
+        connection = self.pool.take_idle(autocommit=autocommit) or await self._connection(
+            min(timeout, self._timeout), failover
+        )
         with translated_errors():
             try:
                 async with asyncio.timeout_at(end) as deadline:
+                    await connection.autocommit(autocommit)
                     yield Transaction(connection, deadline)
             except BaseException as error:
                 await self._clean_up(connection, error)
@@ -168,7 +175,7 @@ class Database:
                 self.pool.release(connection)
 
     async def _connection(self, timeout: float, failover: float) -> Connection:
-        """A connection from the pool; NoConnectionError.
+        """A connection for which the caller may have to wait; NoConnectionError.
 
         failover: how long to repeat if no server takes writes, in seconds.
         """
@@ -185,8 +192,7 @@ class Database:
         while True:
             try:
                 with translated_errors():
-                    connection: Connection = await self.pool.acquire()
-                    return connection
+                    return await self.pool.acquire()
             except UnavailableError:
                 if clock() >= end or self.pool.closing:
                     raise

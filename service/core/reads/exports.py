@@ -1,4 +1,4 @@
-"""Exports: all rows of a list from one snapshot, as lines that the server builds."""
+"""Exports: all rows of a list from one snapshot. The database server builds the lines."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from service.core.reads.filters import SQL
 from service.core.reads.lines import ROWS, Form, Formulas, header_of, joins_of, line_of, names_of
 from service.core.reads.orders import Key
 from service.core.reads.query import Query
-from service.core.rules.field_types import Text
-
-SECONDS = 6 * 3600
 
 
 async def stream(
     database: Database, query: Query, form: Form, formulas: Formulas = "keep"
 ) -> AsyncGenerator[bytes]:
     """The file of a list, in chunks. The first one is sent when the snapshot is open."""
-    async with database.snapshot(SECONDS) as transaction:
+    async with database.snapshot() as transaction:
         yield header_of(names_of(query), form)
         windows = _Windows(transaction, query, form, formulas)
         prefetched: AsyncGenerator[bytes] = prefetch(windows.next)
@@ -39,13 +36,13 @@ class _Windows:
         self._transaction, self._query = transaction, query
         self._line, self._joins = line_of(query, form, formulas), joins_of(query)
         # A window of the longest rows must fit the server's reply.
-        texts = sum(isinstance(field.kind, Text) for field in query.table.fields)
-        self._rows = max(1, paths.SCAN // max(1, texts + len(query.expand)))
+        texts = len(query.table.text_columns) + len(query.expand)
+        self._rows = max(1, paths.SCAN // max(1, texts))
         self._path: paths.Path | None = None
         self._after, self._ended = query.after, False
 
     async def next(self) -> bytes | None:
-        """The lines of the next window that has some; None after the last."""
+        """The lines of the next window that is not empty; None after the last."""
         lines = b""
         while not lines and not self._ended:
             path = await self._along()

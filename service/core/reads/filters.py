@@ -14,7 +14,9 @@ from service.core.tables import Field, Table
 
 SQL = sql.statements("lists")
 MOST_VALUES, MOST_PREFIXES = 1000, 20
-"""The most values of a filter: a row is compared with each prefix, but looked up among values."""
+"""The most values of a filter. Prefixes have the lower limit: each is compared with each row."""
+GREATEST = chr(0x10FFFF)
+"""The greatest character, and the last one in the order of texts."""
 
 Test = Literal["one_of", "starts_with", "from", "before"]
 
@@ -62,17 +64,16 @@ class Filter:
         if len(texts) > self.most:
             few = f"has {len(texts)} values. {self.most} is the most that it takes"
             raise ParameterError({self.name: few})
-        values = tuple(dict.fromkeys(self._value(text) for text in texts))
+        values = tuple(dict.fromkeys(read_value(self.name, self.field, text) for text in texts))
         test = sql.with_names(SQL[self.test], column=self.field.name)
         if self.test == "one_of":
             test = sql.with_in_list(test, len(values))
         elif len(values) > 1:
             test = sql.any_of([test] * len(values))
+        if isinstance(self.field.kind, field_types.Text):
+            longest = self.field.kind.longest
+            values = tuple(part for prefix in values for part in _range(prefix, longest))
         return Condition(self.field, test, values)
-
-    def _value(self, text: str) -> Any:
-        value = read_value(self.name, self.field, text)
-        return _pattern(value) if self.test == "starts_with" else value
 
 
 def read_value(name: str, field: Field, text: str) -> Any:
@@ -84,9 +85,14 @@ def read_value(name: str, field: Field, text: str) -> Any:
 
 
 def _hint(field: Field, text: str) -> str:
-    """A URL with a bare `+` means a space."""
+    """A hint for a moment with a space: in a URL, a bare `+` means a space."""
     of_time = isinstance(field.kind, field_types.Moment)
     return ". In a URL, write + as %2B" if of_time and " " in text else ""
+
+
+def _range(prefix: str, longest: int) -> tuple[str, str, str]:
+    """The first and the last text that begin with `prefix`, and the pattern of all of them."""
+    return prefix, prefix.ljust(longest, GREATEST), _pattern(prefix)
 
 
 def _pattern(prefix: str) -> str:

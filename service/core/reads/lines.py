@@ -1,4 +1,4 @@
-"""Rows as lines of CSV or NDJSON, which the server builds: expressions by the type of a field."""
+"""SQL expressions with which the database server builds lines of CSV or NDJSON."""
 
 from __future__ import annotations
 
@@ -67,8 +67,10 @@ def _columns(query: Query) -> Iterable[tuple[str, Field, str, bool]]:
 
 def _value(field: Field, source: str, optional: bool, form: Form, formulas: Formulas) -> str:
     value = sql.with_names(SQL["value"], source=source, column=field.name)
+    # Twice the characters, and one that keeps a formula from running.
+    length = str(2 * field.kind.longest + 1) if isinstance(field.kind, Text) else ""
     for name in _steps(field, optional, form, formulas):
-        value = sql.with_parts(SQL[name], value=value)
+        value = sql.with_parts(SQL[name], value=value, length=length)
     return value
 
 

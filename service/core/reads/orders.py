@@ -1,4 +1,4 @@
-"""The orders of a list: each follows an index, so that a page starts where the last one ended."""
+"""The orders of a list. Each follows an index, so a page starts where the last one ended."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import msgspec
 import sql
 from service.core.errors import ParameterError
 from service.core.reads.filters import SQL, read_value
-from service.core.rules.fields import MAX_ID
+from service.core.rules.fields import MAX_ID, MAX_LONG
 from service.core.tables import ID, Field, Table
 
 Key = tuple[Any, ...]
-"""The place of a row in an order: its values in the order's fields, the id last."""
-MAX_NUMBER = 2**63 - 1
+"""The values of a row in the fields of an order, the id last. They say where the row stands."""
 OTHER_LIST = "is not from this list. Send the `next` of the last page, with the same order"
 
 
@@ -93,8 +92,8 @@ class Order:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_NUMBER):
-        raise ParameterError({"after": f"must be an id, or 0: a whole number up to {MAX_NUMBER}"})
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_LONG):
+        raise ParameterError({"after": f"must be an id, or 0: a whole number up to {MAX_LONG}"})
     return min(int(text), MAX_ID)
 
 

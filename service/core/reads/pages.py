@@ -1,4 +1,4 @@
-"""Pages of a list: the rows that match, and where the next page starts."""
+"""One row, or pages of a list: the rows that match, and where the next page starts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import sql
+from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
+from service.core.errors import NotFoundError
 from service.core.reads import paths
 from service.core.reads.filters import SQL
 from service.core.reads.orders import Key
 from service.core.reads.parents import names_of
 from service.core.reads.paths import Path
 from service.core.reads.query import Query
+from service.core.rules.fields import MAX_ID
+from service.core.tables import Table
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,19 @@ class Page:
     next: int | str | None
 
 
+async def find_row(fetch: Fetch, table: Table, key: int, *, lock: bool = False) -> Row:
+    """One row as it is stored; NotFoundError. lock: against changes of other transactions."""
+    statement = table.sql["find"]
+    if lock:
+        statement = sql.with_names(SQL["locked"], columns=table.columns, table=table.name)
+    rows = await fetch(statement, (key,)) if 1 <= key <= MAX_ID else []
+    if not rows:
+        raise NotFoundError(f"There is no row {key} in {table.path}.")
+    return rows[0]
+
+
 async def page(database: Database, query: Query, limit: int) -> Page:
-    """A page of at most `limit` rows. It has fewer if it read SCAN rows of which few match."""
+    """A page of at most `limit` rows. It has fewer if few of the SCAN rows that it reads match."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     return await _page(database, query, path, limit)
 
@@ -50,20 +65,20 @@ async def count(database: Database, query: Query) -> int:
 
 @dataclass(frozen=True)
 class Counted:
-    """How many rows match. complete: these are all; else there are at least so many."""
+    """How many rows match. complete: the number is exact; otherwise more rows may match."""
 
     rows: int
     complete: bool
 
 
 async def count_some(database: Database, query: Query) -> Counted:
-    """How many rows match among the first SCAN that a list reads, so that it is quick."""
+    """How many rows match among the first SCAN rows of a list. So it takes a short time."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     return await _count_some(database, query, path)
 
 
 async def page_and_count(database: Database, query: Query, limit: int) -> tuple[Page, Counted]:
-    """A page, and how many rows match: all if the page has them, else as `count_some` counts."""
+    """A page, and how many rows match: exact if the page has all, otherwise from `count_some`."""
     path = await paths.path_of(database.fetch, query, paths.SCAN)
     found = await _page(database, query, path, limit)
     if found.next is None and query.after is None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import sql
 from service.core.database.replication.limits import Fetch
-from service.core.database.statements import Row
+from service.core.database.statements import Row, fetch_among
 from service.core.rules.field_types import Text
 from service.core.tables import Field, Table, by_name
 
@@ -30,7 +29,7 @@ class Parent:
 
 @cache
 def parents_of(table: Table) -> dict[str, Parent]:
-    """The parents that have a name and whose name is free in a row, by name."""
+    """The parents of rows by name: those with a text field, whose name is no column of the row."""
     found = {}
     for _, reference in table.parents:
         parent = by_name(reference.references or "")
@@ -42,9 +41,7 @@ def parents_of(table: Table) -> dict[str, Parent]:
 
 async def names_of(fetch: Fetch, parent: Parent, rows: Sequence[Row], at: int) -> dict[int, Any]:
     """The names of the parents whose ids rows have at this offset, by id."""
-    ids = sorted({row[at] for row in rows} - {None})
-    if not ids:
-        return {}
-    found = await fetch(sql.with_in_list(parent.table.sql["find"], len(ids)), ids)
+    ids = {row[at] for row in rows} - {None}
+    found = await fetch_among(fetch, parent.table.sql["find"], ids)
     name = parent.table.columns.index(parent.field.name)
     return {row[0]: row[name] for row in found}

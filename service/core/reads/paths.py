@@ -1,4 +1,4 @@
-"""The index along which a list is read, so that no page reads more than SCAN rows."""
+"""Access paths: the index by which a list is read, so that a page reads at most SCAN rows."""
 
 from __future__ import annotations
 
@@ -18,39 +18,41 @@ SCAN = 8_000
 
 @dataclass(frozen=True)
 class Path:
-    """An index to read rows along.
+    """An access path: the index by which rows are read.
 
-    in_order: the index has the order of the list. Else the rows are few, and the server sorts them.
-    along: the conditions that the index serves; beside: the conditions that each row is tested by.
+    in_order: the index has the order of the list. Otherwise the rows are few and the server sorts
+    them.
+    along: the conditions that the index serves; residual: the conditions that the server tests on
+    each row.
     """
 
     index: str
     in_order: bool
     along: tuple[Condition, ...]
-    beside: tuple[Condition, ...]
+    residual: tuple[Condition, ...]
 
     @classmethod
     def of(cls, query: Query, field: Field, *, in_order: bool) -> Path:
         """The path along the index that begins with a field."""
         along = tuple(query.on(field.name))
-        beside = tuple(one for one in query.conditions if one not in along)
-        return cls(query.table.index(field), in_order, along, beside)
+        residual = tuple(one for one in query.conditions if one not in along)
+        return cls(query.table.index(field), in_order, along, residual)
 
     @property
     def needs_window(self) -> bool:
-        """Whether a page may have to pass over any number of rows that do not match."""
-        return self.in_order and bool(self.beside)
+        """Whether a page may have to skip an unlimited number of rows that do not match."""
+        return self.in_order and bool(self.residual)
 
 
 async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
-    """The path of a query; it may count the matches of its filters.
+    """The path of a query. It may count the rows that match the filters.
 
     most: the rows that a filter may leave to be sorted.
     """
     if query.on(ID.name):
         return Path.of(query, ID, in_order=False)
     ordered = list(_in_order(query))
-    complete = [path for path in ordered if not path.beside]
+    complete = [path for path in ordered if not path.residual]
     if complete:
         return complete[0]
     choices = {path.index: path for path in _by_filter(query)}
@@ -62,7 +64,7 @@ async def path_of(fetch: Fetch, query: Query, most: int) -> Path:
 
 
 def _in_order(query: Query) -> Iterable[Path]:
-    """The paths in the order of the list, the most selective kind first."""
+    """The paths in the order of the list, the most selective one first."""
     first = query.order.fields[0]
     if first is ID:
         # The index of a foreign key has the rows of each parent by id.

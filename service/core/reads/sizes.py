@@ -1,4 +1,4 @@
-"""How many rows a table has, in a time that does not grow with the table."""
+"""The number of rows in a table, found in a time that does not grow with the table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from service.core.reads.filters import SQL
 from service.core.tables import Table
 
 EXACT = 100_000
-"""So many rows are counted, in some hundredths of a second; more are estimated."""
+"""The most rows that are counted, which takes some hundredths of a second. More are estimated."""
 DIGITS = 3
-"""Significant digits of an estimate. Those of servers are often wrong by a tenth."""
+"""Significant digits of an estimate. The estimates of servers are often wrong by a tenth."""
 
 
 class Size(Struct, frozen=True):

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -30,6 +30,7 @@ log = logging.getLogger("hirebase.core")
 
 MAX_ROWS = 1000
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 @dataclass
@@ -96,7 +97,7 @@ def from_json(table: Table, body: bytes) -> Batch:
     single = body.lstrip()[:1] == b"{"
     array = b"[" + body + b"]" if single else body
     records = Records(lambda: split_rows(array))
-    rows = decode_all(_decoder(table).decode, array)
+    rows = decode_rows(table, _decoder(table).decode, array)
     count = len(records.raws if rows is None else rows)
     if single and count != 1:
         raise MalformedError("The body has several objects. Send them as one array: [{…}, {…}].")
@@ -135,14 +136,14 @@ def from_records(table: Table, objects: Sequence[Any]) -> Batch:
     rows = decode_all(partial(msgspec.convert, type=kind, dec_hook=decode), objects)
     records = Records(lambda: objects)
     if rows is not None:
-        return from_valid(table, rows, records)
+        return from_valid(table, list(map(astuple, rows)), records)
     return validate_each(table, table.stored_fields, table.stored, records, lambda record: record)
 
 
 @cache
 def _decoder(table: Table) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(
-        list[table.row],  # type: ignore[name-defined]
+        list[table.decoded],  # type: ignore[name-defined]
         dec_hook=decode,
         float_hook=decimal,
     )
@@ -166,7 +167,7 @@ def check_size(count: int) -> None:
         raise BatchSizeError(f"A batch has 1 to {MAX_ROWS} rows, this one has {count}.")
 
 
-def decode_all(convert: Callable[[Any], list[Struct]], encoded: Any) -> list[Struct] | None:
+def decode_all(convert: Callable[[Any], list[T]], encoded: Any) -> list[T] | None:
     """The rows of a whole batch. None if one is wrong: then each is validated separately."""
     try:
         return convert(encoded)
@@ -174,9 +175,25 @@ def decode_all(convert: Callable[[Any], list[Struct]], encoded: Any) -> list[Str
         return None
 
 
-def from_valid(table: Table, rows: list[Struct], records: Records) -> Batch:
+def decode_rows(
+    table: Table, convert: Callable[[Any], list[Struct]], encoded: Any
+) -> list[Row] | None:
+    """The rows of a whole batch, as in `decode_all`; convert: returns structs `table.decoded`.
+
+    Columns are validated as a whole: that takes a third of the time of value by value.
+    """
+
+    def validated(encoded: Any) -> list[Row]:
+        structs = convert(encoded)
+        columns = [field.validated(list(map(field.get, structs))) for field in table.fields]
+        return list(zip(*columns, strict=True))
+
+    return decode_all(validated, encoded)
+
+
+def from_valid(table: Table, rows: list[Row], records: Records) -> Batch:
     """A batch in which every row is valid."""
-    return Batch(table, len(rows), records, [astuple(row) for row in rows], range(len(rows)))
+    return Batch(table, len(rows), records, rows, range(len(rows)))
 
 
 def validate_each(

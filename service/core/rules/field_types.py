@@ -89,6 +89,7 @@ class Text(Kind):
     """Text with a limit of characters, not blank, without control characters."""
 
     avro = packed = "string"
+    in_texts = True
     stored = 2
     readable = ("string", "bytes")
     example = "text"
@@ -164,6 +165,7 @@ class Moment(_TextForm):
 
     avro = {"type": "long", "logicalType": "local-timestamp-micros"}  # noqa: RUF012 - never changed
     packed = "long"
+    in_texts = True
     literal, stored = 28, 8
     readable = ("string", "bytes", "long")
     example = "2021-07-27T16:02:08Z"
@@ -197,6 +199,7 @@ class Date(_TextForm):
 
     avro = {"type": "int", "logicalType": "date"}  # noqa: RUF012 - never changed
     packed = "long"
+    in_texts = True
     literal, stored = 12, 3
     readable = ("int", "string")
     example = "2021-07-27"

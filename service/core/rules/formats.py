@@ -17,7 +17,7 @@ from service.core.rules.batch import (
     Batch,
     Records,
     check_size,
-    decode_all,
+    decode_rows,
     from_json,
     from_texts,
     from_valid,
@@ -72,7 +72,7 @@ def from_ndjson(table: Table, body: bytes) -> Batch:
     check_size(len(lines))
     records = Records(lambda: lines, _json_or_text)
     # Line by line: decode_lines() accepts two rows on a line, and a row on two lines.
-    rows = decode_all(lambda every: list(map(_row_decoder(table).decode, every)), lines)
+    rows = decode_rows(table, lambda every: list(map(_row_decoder(table).decode, every)), lines)
     return validate_json(table, records) if rows is None else from_valid(table, rows, records)
 
 
@@ -93,7 +93,7 @@ def from_msgpack(table: Table, body: bytes) -> Batch:
     if body[:1] and (0x80 <= body[0] <= 0x8F or body[0] in (0xDE, 0xDF)):
         body = b"\x91" + body
     records = Records(lambda: _msgpack_raws(body), _msgpack_record)
-    rows = decode_all(_msgpack_decoder(table).decode, body)
+    rows = decode_rows(table, _msgpack_decoder(table).decode, body)
     check_size(len(records.raws if rows is None else rows))
     if rows is not None:
         return from_valid(table, rows, records)
@@ -110,7 +110,7 @@ FORMATS: dict[str, Callable[[Table, bytes], Batch]] = {
 
 @cache
 def _row_decoder(table: Table) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(table.row, dec_hook=decode, float_hook=decimal)
+    return msgspec.json.Decoder(table.decoded, dec_hook=decode, float_hook=decimal)
 
 
 def _json_or_text(line: bytes) -> Any:
@@ -153,7 +153,7 @@ def _csv_record(header: Sequence[str], record: Sequence[str]) -> Any:
 def _msgpack_decoder(table: Table) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(
         # A type made at run time.
-        list[table.row],  # type: ignore[name-defined]
+        list[table.decoded],  # type: ignore[name-defined]
         dec_hook=decode,
     )
 

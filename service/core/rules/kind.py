@@ -17,7 +17,7 @@ class Kind:
     wire: the type that msgspec decodes; avro: its type in backups; packed: the Avro type with the
     same bytes; readable: the Avro types that it can be read from; example: a value as it is sent;
     literal: the maximum size of a value in a statement, in bytes; stored: its size in a binary log,
-    without text.
+    without text; in_texts: JSON has its values only as texts, as `column` takes them.
     """
 
     wire: Any
@@ -27,6 +27,7 @@ class Kind:
     packed: str
     readable: tuple[str, ...]
     example: Any
+    in_texts = False
 
     def column(self, texts: Column) -> Sequence[Any] | None:
         """The values of a column without empty texts; None unless all texts are plain."""

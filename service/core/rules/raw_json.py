@@ -1,4 +1,4 @@
-"""JSON rows as they were sent, and the values in them.
+"""JSON: texts, bodies, rows as they were sent, and the values in them.
 
 A program that cuts a text in the middle of an emoji writes half of a surrogate pair. Other programs
 write numbers of thousands of digits. Both are valid JSON, but msgspec refuses them. The standard
@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from service.core.errors import MalformedError
+
+T = TypeVar("T")
 
 _SPACE = " \t\n\r"
 _half_pair = re.compile(rb"\\u[dD][89a-fA-F]").search
@@ -23,6 +25,29 @@ _array_start = re.compile(f"\\[[{_SPACE}]*").match
 _comma = re.compile(f"[{_SPACE}]*,[{_SPACE}]*").match
 _MAX_DIGITS = 4000
 _many_digits = re.compile(f"[0-9]{{{_MAX_DIGITS}}}").search
+
+
+def json_text(value: Any) -> str:
+    """A value in JSON, as text."""
+    return msgspec.json.encode(value).decode()
+
+
+def exact_text(value: Any) -> str:
+    """A value in JSON, as text; a decimal is a number with the digits that it was sent with."""
+    return _encode_exactly(value).decode()
+
+
+def text_of(value: Any) -> str:
+    """A text as it is, any other value in JSON."""
+    return value if isinstance(value, str) else json_text(value)
+
+
+def decode_body(body: bytes, shape: type[T], what: str) -> T:
+    """A JSON body of this shape; MalformedError if it is not `what` it has to be."""
+    try:
+        return msgspec.json.Decoder(shape, float_hook=decimal).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"The body is not {what}: {error}.") from None
 
 
 def decimal(text: str) -> Decimal:
@@ -97,6 +122,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+_encode_exactly = msgspec.json.Encoder(decimal_format="number").encode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
 _decode = msgspec.json.Decoder(float_hook=decimal).decode
 _json = json.JSONDecoder(parse_constant=_refuse, parse_float=decimal)

@@ -26,7 +26,10 @@ class Reject(Struct):
     @property
     def reasons(self) -> str:
         """The messages of its errors in one line."""
-        return "; ".join([error.message for error in self.errors])
+        errors = self.errors
+        if len(errors) == 1:
+            return errors[0].message
+        return "; ".join([error.message for error in errors])
 
     def clipped(self, first: int = 0) -> Reject:
         """A copy with clipped texts and its position counted from `first`; the record is a dict."""

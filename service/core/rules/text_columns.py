@@ -110,15 +110,19 @@ def _each_value(
     unknown = [at for at, value in enumerate(values) if value is None and at not in malformed]
     read = (field.kind.at_utc if assume_utc else field.kind).read
 
+    @cache  # equal errors are one object, which is written as JSON once
+    def errors_of(reasons: tuple[Reason, ...]) -> list[Error]:
+        return field.errors(reasons)
+
     @cache  # wrong texts repeat
-    def judged(text: str) -> tuple[Any, list[Error]]:
+    def read_one(text: str) -> tuple[Any, list[Error]]:
         value, reasons = read(text) if text else (None, _empty(field))
-        return value, field.errors(reasons)
+        return value, errors_of(tuple(reasons))
 
     for at in unknown:
-        values[at], broken = judged(column[at])
+        values[at], broken = read_one(column[at])
         if broken:
-            errors.setdefault(at, []).extend(broken)
+            errors[at] = errors[at] + broken if at in errors else broken
     return values
 
 

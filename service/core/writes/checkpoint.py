@@ -99,7 +99,7 @@ class Checkpoint:
         await self.delete("forget", (self._key,))
 
     async def delete(self, name: str, parameters: tuple[object, ...]) -> None:
-        """Delete records; it does no harm to do it twice."""
+        """Delete records. It is idempotent."""
         await self.database.run(
             lambda transaction: transaction.execute(SQL[name], parameters), idempotent=True
         )

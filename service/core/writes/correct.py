@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
-import sql
 from service.core.database.statements import Transaction
 from service.core.errors import (
     DataError,
     DuplicateError,
     MalformedError,
     MissingParentsError,
-    NotFoundError,
     OrphansError,
     RowsRefused,
 )
-from service.core.rules.batch import Batch, Row, from_json
-from service.core.rules.fields import MAX_ID, Error
+from service.core.reads.pages import find_row
+from service.core.rules.batch import Batch, Records, Row, validate_each
+from service.core.rules.fields import Error
+from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, children
 from service.core.writes import row_changes
 from service.core.writes.merge import delete, replace
 from service.core.writes.parents import check_parents
 
-SQL = sql.statements("lists")
 LISTED = 10
 """The rows of each table that an error lists."""
 Check = Callable[[Row], None]
@@ -43,7 +41,7 @@ async def change(
 
     NotFoundError, RowsRefused, MissingParentsError, or the error of `check`.
     """
-    old = await _locked(transaction, table, key)
+    old = await find_row(transaction.fetch, table, key, lock=True)
     check(old)
     batch = _changed(table, old, body)
     await check_parents(transaction, batch)
@@ -62,36 +60,28 @@ async def remove(transaction: Transaction, table: Table, key: int, user: str, ch
     user: who asks for it, for the history.
     NotFoundError, OrphansError, TableBusyError, or the error of `check`.
     """
-    old = await _locked(transaction, table, key)
+    old = await find_row(transaction.fetch, table, key, lock=True)
     check(old)
     await _refuse_orphans(transaction, table, key)
-    # It changes nothing, but a table that is being restored refuses it as it refuses new rows.
+    # This changes no value. But a table that is being restored refuses it, as it refuses new rows.
     await replace(transaction, table, [old])
     await delete(transaction, table, [key])
     await row_changes.add(transaction, table, user, old, None)
     return old
 
 
-async def _locked(transaction: Transaction, table: Table, key: int) -> Row:
-    statement = sql.with_names(SQL["locked"], columns=table.columns, table=table.name)
-    rows = await transaction.fetch(statement, (key,)) if 1 <= key <= MAX_ID else []
-    if not rows:
-        raise NotFoundError(f"There is no row {key} in {table.path}.")
-    return rows[0]
-
-
 def _changed(table: Table, old: Row, body: bytes) -> Batch:
     """The row with the fields of a JSON object, validated as a batch of one."""
     try:
-        # Raw values, because a number may have more digits than a float.
-        fields = msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.ValidationError:
-        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.') from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields = decode_value(body)
+    except ValueError as error:
         raise MalformedError(f"The body is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise MalformedError('The body must be a JSON object, such as {"name": "Ana"}.')
     stored: dict[str, Any] = table.as_object(old)
     del stored["id"]
-    return from_json(table, msgspec.json.encode({**stored, **fields}))
+    records = Records(lambda: [{**stored, **fields}])
+    return validate_each(table, table.fields, table.row, records, lambda record: record)
 
 
 def _refuse(batch: Batch, body: bytes) -> None:

@@ -63,7 +63,7 @@ async def _insert_each(
     transaction: Transaction, table: Table, rows: Sequence[Row]
 ) -> tuple[list[int | None], dict[int, list[Error]]]:
     """The ids of rows, None for those that the server refuses, and the errors of these by index."""
-    # The statement that failed undid only itself: the transaction goes on.
+    # The statement that failed undid only itself: the transaction continues.
     keys: list[int | None] = []
     errors: dict[int, list[Error]] = {}
     for at, row in enumerate(rows):

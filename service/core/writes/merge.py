@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 import sql
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import DataError, DuplicateError
 from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error
@@ -138,7 +138,7 @@ async def _write_all(
         except DuplicateError:
             raise
         except DataError:
-            # The statement that failed undid only itself: the transaction goes on.
+            # The statement that failed undid only itself: the transaction continues.
             refused |= await _write_each(write, transaction, table, chunk)
     return refused
 
@@ -195,11 +195,8 @@ async def find_among(transaction: Transaction, table: Table, ids: Sequence[int])
 
 async def find(transaction: Transaction, table: Table, ids: Sequence[int]) -> dict[int, Row]:
     """The rows with these ids, by id."""
-    return {
-        row[0]: row
-        for some in chunks(sorted(ids))
-        for row in await transaction.fetch(sql.with_in_list(table.sql["find"], len(some)), some)
-    }
+    rows = await fetch_among(transaction.fetch, table.sql["find"], ids)
+    return {row[0]: row for row in rows}
 
 
 async def delete(transaction: Transaction, table: Table, ids: Iterable[int]) -> None:

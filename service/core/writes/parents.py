@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import sql
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.rules.batch import Batch
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
@@ -132,10 +132,6 @@ async def _all_exist(transaction: Transaction, references: list[Reference], *, l
 
 
 async def _missing(transaction: Transaction, reference: Reference) -> set[int]:
-    statement = reference.table.sql["existing"]
-    existing = {
-        key
-        for ids in reference.chunks
-        for (key,) in await transaction.fetch(sql.with_in_list(statement, len(ids)), ids)
-    }
-    return {key for ids in reference.chunks for key in ids} - existing
+    ids = {key for some in reference.chunks for key in some}
+    existing = await fetch_among(transaction.fetch, reference.table.sql["existing"], ids)
+    return ids - {key for (key,) in existing}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -14,7 +14,7 @@ from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
 from service.core.errors import ClosedRejectError, MalformedError, NotFoundError, RowsRefused
 from service.core.rules.batch import Batch, from_json, from_records
-from service.core.rules.fields import Code
+from service.core.rules.fields import MAX_LONG, Code
 from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, by_name
@@ -28,7 +28,6 @@ CODES: tuple[Code, ...] = get_args(Code)
 LONGEST_REASON = 1000
 LOOKED_AT = 100_000
 """The latest rejects, open or closed, among which open ones are counted by code."""
-MAX_REJECT = 2**63 - 1
 _codes = msgspec.json.Decoder(set[str])
 
 
@@ -54,7 +53,7 @@ class OpenRejects(Struct):
 
 
 class Summary(Struct):
-    """The open rejects, and how many of them have each code. One with two codes is in two rows."""
+    """The open rejects, and how many have each code. A reject with two codes counts in two rows."""
 
     open: int
     rows: list[OpenRejects]
@@ -68,11 +67,11 @@ async def correct(transaction: Transaction, key: int, body: bytes, user: str) ->
     source, table = await _locked(transaction, key)
     batch = _batch(table, body, with_id=source != "api")
     await check_parents(transaction, batch)
-    _refuse(batch)
-    row_id = await _insert(transaction, batch)
-    _refuse(batch)
-    await transaction.execute(SQL["insert"], (key, "corrected", user, "", row_id))
-    return Outcome(key, "corrected", user, table=table.name, id=row_id)
+    _refuse(batch, body)
+    rows = await write_corrected(transaction, batch)
+    _refuse(batch, body)
+    await close(transaction, user, {key: rows[0]})
+    return Outcome(key, "corrected", user, table=table.name, id=rows[0])
 
 
 async def dismiss(transaction: Transaction, key: int, reason: str, user: str) -> Outcome:
@@ -115,8 +114,8 @@ async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) 
 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
-    """(source, table) of an open reject, which stays locked; so it is closed only once."""
-    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_REJECT else []
+    """(source, table) of an open reject. It is locked, so that it is closed only once."""
+    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_LONG else []
     if not rows:
         raise NotFoundError(f"There is no reject {key}. It may have expired.")
     for state, when, user in await transaction.fetch(SQL["find"], (key,)):
@@ -126,7 +125,7 @@ async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
 
 
 def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
-    """A batch of one record, with its id if it has one and came with a file."""
+    """A batch of one record. It keeps its id if it has one and is from a file."""
     if with_id and body.lstrip()[:1] == b"{":
         try:
             record: Any = decode_value(body)
@@ -140,23 +139,29 @@ def _batch(table: Table, body: bytes, *, with_id: bool) -> Batch:
     return batch
 
 
-def _refuse(batch: Batch) -> None:
+def _refuse(batch: Batch, body: bytes) -> None:
     """RowsRefused if the record breaks a rule."""
     for reject in batch.rejects:
-        shown = Reject(0, _shown(reject.record), reject.errors)
+        # A decoded record may have texts that cannot be encoded, so it is shown as it was sent.
+        sent = Raw(body) if isinstance(reject.record, dict) else reject.record
         message = f"The record still breaks a rule: {reject.reasons}. Nothing was changed."
-        raise RowsRefused(message, [shown])
+        raise RowsRefused(message, [Reject(0, sent, reject.errors)])
 
 
-def _shown(record: Any) -> Any:
-    return Raw(msgspec.json.encode(record)) if isinstance(record, dict) else record
+async def write_corrected(transaction: Transaction, batch: Batch) -> dict[int, int | None]:
+    """Insert corrected records, with their ids if they have some; the ids of the rows by position.
 
-
-async def _insert(transaction: Transaction, batch: Batch) -> int | None:
-    """The id of the row; the batch has a reject if the server refuses it, or the id is taken."""
-    if len(batch.rows[0]) == len(batch.table.columns):
-        key: int = batch.rows[0][0]
+    A row becomes a reject of the batch if the server refuses it, or if its id is taken.
+    """
+    if batch.rows and len(batch.rows[0]) == len(batch.table.columns):
         await put(transaction, batch, "reject")
-        return key
-    (generated,) = await insert(transaction, batch)
-    return generated
+        return {at: row[0] for at, row in zip(batch.positions, batch.rows, strict=True)}
+    ids = await insert(transaction, batch)
+    return {at: ids[at] for at in batch.positions}
+
+
+async def close(transaction: Transaction, user: str, rows: Mapping[int, int | None]) -> None:
+    """Close rejects as corrected; rows: the id of the row of each reject by its number."""
+    if rows:
+        outcomes = [(number, "corrected", user, "", row_id) for number, row_id in rows.items()]
+        await transaction.insert(SQL["insert"], outcomes)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 import sql
+from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
 from service.core.rules.batch import Row
+from service.core.rules.raw_json import json_text, text_of
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 
 REJECTS_PURGE_LIMIT = 100
 """Rejects in one transaction. Each can have megabytes."""
+
+LOOKED_AT = 20_000
+"""The most rejects that a page looks at, whatever their state, their file and their errors."""
 
 REJECTS = sql.statements("rejects")
 
@@ -40,6 +44,15 @@ async def log_rejects(
         await transaction.insert(REJECTS["insert"], _reject_rows(table, rejects, origin))
 
 
+async def end_of_page(
+    fetch: Fetch, table: str | None, start: int, *, newest_first: bool = False
+) -> int | None:
+    """The last reject that a page looks at, beyond `start`; None if it looks at all that follow."""
+    statement = REJECTS["last_before" if newest_first else "last_after"]
+    found = await fetch(statement, (start, table, table, LOOKED_AT - 1))
+    return int(found[0][0]) if found else None
+
+
 async def purge_rejects(transaction: Transaction, days: int) -> int:
     """Delete some rejects older than `days`, except those of unfinished loads; their number."""
     purged = await transaction.execute(REJECTS["purge"], (days, REJECTS_PURGE_LIMIT))
@@ -51,19 +64,15 @@ async def purge_rejects(transaction: Transaction, days: int) -> int:
 def _reject_rows(table: Table, rejects: Sequence[Reject], origin: RejectOrigin) -> list[Row]:
     first = (origin.source, origin.name[:255], origin.fingerprint, table.name)
     lines = origin.lines
+    # Many rejects of a file share a list of errors.
+    errors = {id(shared := reject.errors): shared for reject in rejects}
+    texts = {key: json_text(shared) for key, shared in errors.items()}
     return [
         (
             *first,
             lines[reject.position] if lines else reject.position,
-            reject.record if isinstance(reject.record, str) else _json(reject.record),
-            _json(reject.errors),
+            text_of(reject.record),
+            texts[id(reject.errors)],
         )
         for reject in rejects
     ]
-
-
-def _json(value: Any) -> str:
-    return _encode(value).decode()
-
-
-_encode = msgspec.json.Encoder().encode

@@ -1,21 +1,20 @@
-"""The history of single rows: what each correction and each deletion changed, and who made it."""
+"""The history of single rows: what each correction or deletion changed, when, and who did it."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
 from msgspec import Raw, Struct
 
 import sql
 from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Row, Transaction
+from service.core.rules.fields import MAX_LONG
+from service.core.rules.raw_json import json_text
 from service.core.tables import Table
 
 SQL = sql.statements("row_changes")
 LONGEST_NAME = 255
-NEWEST = 2**63 - 1
-"""Above the number of every change."""
 
 
 class RowChange(Struct):
@@ -48,14 +47,14 @@ async def changes_after(
 
 
 async def latest_changes(
-    fetch: Fetch, table: Table, row_id: int, limit: int, before: int = NEWEST
+    fetch: Fetch, table: Table, row_id: int, limit: int, before: int = MAX_LONG
 ) -> list[RowChange]:
     """The changes of a row with numbers below `before`, newest first."""
     return [_change(row) for row in await fetch(SQL["latest"], (table.name, row_id, before, limit))]
 
 
 def _text(table: Table, row: Row) -> str:
-    return msgspec.json.encode(table.as_object(row)).decode()
+    return json_text(table.as_object(row))
 
 
 def _change(row: Row) -> RowChange:

@@ -1,8 +1,8 @@
-"""Counts the rows that come in, by day, way and user. Writes never wait for it.
+"""Counts the rows that are added, by day, source and user. Writes never wait for it.
 
-A process counts in memory and adds its counts to the table every few seconds, and at its end. So
-the table is close: a kill -9 loses the last seconds, and after a COMMIT without an answer they may
-count twice.
+A process counts in memory. It adds its counts to the table every few seconds, and when it ends. The
+table is nearly exact: a kill -9 loses the rows of the last seconds, and a COMMIT without an answer
+may count them twice.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from service.core.threads import wait_for_all
 SQL = sql.statements("rows_by_day")
 FLUSH_SECONDS = 3.0
 TIMEOUT = 5.0
-"""Seconds to add the counts. At its end, a process does not wait longer for the database."""
-Way = Literal["api", "console", "loader", "restore"]
+"""Seconds to add the counts. A process that ends does not wait longer for the database."""
+Source = Literal["api", "console", "loader", "restore"]
 
 log = logging.getLogger("hirebase.rows")
 
 
 class RowsAdded(Struct, frozen=True):
-    """How many rows came into a table by one way; user: "" if that is not known."""
+    """How many rows one source has added to a table; user: "" if that is not known."""
 
     source: str
     user: str
@@ -42,13 +42,13 @@ class RowsAdded(Struct, frozen=True):
 
 
 class RowCounts:
-    """The rows that this process has added and not yet counted in the table."""
+    """The rows that this process has added, and that the table does not count yet."""
 
     def __init__(self, database: Database):
         self._database = database
         self._added: Counter[tuple[str, str, str, str]] = Counter()
 
-    def add(self, source: Way, user: str, table: Table, rows: int) -> None:
+    def add(self, source: Source, user: str, table: Table, rows: int) -> None:
         """Count rows that are committed; user: "" if that is not known."""
         if rows > 0:
             self._added[_today(), source, user[:255], table.name] += rows
@@ -56,7 +56,7 @@ class RowCounts:
     async def flush(self) -> None:
         """Add the counts to the table. If that fails, they stay for the next time."""
         counted, self._added = self._added, Counter()
-        # In the order of the primary key: so two processes cannot wait for each other.
+        # In the order of the primary key, so that two processes do not wait for each other.
         rows = [(*key, counted[key]) for key in sorted(counted)]
         try:
             if rows:
@@ -95,7 +95,7 @@ async def counting_rows(database: Database) -> AsyncIterator[RowCounts]:
 
 
 async def rows_of_today(fetch: Fetch) -> list[RowsAdded]:
-    """The rows that came in today (UTC), most first."""
+    """The rows that were added today (UTC), most first."""
     return [RowsAdded(*row) for row in await fetch(SQL["of_day"], (_today(),))]
 
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
@@ -174,7 +174,7 @@ class Users:
 
     def _digest(self, text: bytes) -> bytes:
         """Keys of the same length, however long the texts are that clients send."""
-        return hmac.digest(self._key, text, sha256)
+        return blake2b(text, key=self._key, digest_size=32).digest()
 
     def _remember(self, digest: bytes) -> None:
         _keep(self._remembered, digest, time.monotonic() + REMEMBERED_SECONDS)
@@ -219,8 +219,10 @@ def read_users(path: Path) -> Iterator[User]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"API_USERS: {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"API_USERS: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"API_USERS: {path} is not text in UTF-8") from error
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith("#"):
             yield _of_line(line.strip(), number)

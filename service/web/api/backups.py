@@ -62,7 +62,7 @@ async def send(
 async def _limited(
     stream: Callable[[Progress], AsyncGenerator[bytes]], state: State
 ) -> AsyncGenerator[bytes]:
-    """The chunks of a backup, while it holds a place among the long work."""
+    """The chunks of a backup. It counts as long work until its end."""
     with state.long_work.entered(), state.metrics.counting("backup"), in_log() as progress:
         async with aclosing(stream(progress)) as chunks:
             async for chunk in chunks:
@@ -150,7 +150,7 @@ async def _restore(
     *,
     dry_run: bool,
 ) -> list[Restored]:
-    """Restore a complete upload. While it arrives, which may take long, it holds no place."""
+    """Restore a complete upload. While the upload arrives, it does not count as long work."""
     work = preview if dry_run else restore
     counting = state.metrics.counting("restore", dry_run=dry_run)
     with state.long_work.entered(), counting, in_log() as progress:

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.datastructures import State
 
 from service.core.database.statements import Transaction
@@ -21,9 +21,12 @@ from service.core.writes import ingest
 from service.core.writes.idempotency import Key, Keys, Reply, Work, check_key, hash_of
 from service.core.writes.ingest import Mode, Verdict
 from service.core.writes.rejects import RejectOrigin
+from service.web.asgi import EncodedResponse
 
 FINGERPRINT_HEADERS = ("Content-Type", "Prefer")
 """Headers that must be equal if a key is used again. The body is compared after decompression."""
+REPLAYED = (b"idempotency-replayed", b"true")
+MINIMAL_APPLIED = (b"preference-applied", b"return=minimal")
 
 
 @dataclass
@@ -37,13 +40,13 @@ class Post:
     dry_run: bool
     _verdict: Verdict = field(init=False)
 
-    async def answer(self, state: State) -> Response[bytes]:
+    async def answer(self, state: State) -> EncodedResponse:
         """The verdict. For a repeated request with a key, the reply to the first one."""
-        with state.metrics.batch.labels("validate").time():
-            plain = formats.decompress(self._header("Content-Encoding"), self.body)
-            batch = formats.parse_body(self.table, self._header("Content-Type"), plain)
+        with state.metrics.validated.time():
+            plain = formats.decompress(header_of(self.request, "Content-Encoding"), self.body)
+            batch = formats.parse_body(self.table, header_of(self.request, "Content-Type"), plain)
         key, write = self._key(plain), partial(self._write, batch)
-        with state.metrics.batch.labels("write").time():
+        with state.metrics.written.time():
             reply = await once(state, key, write, dry_run=self.dry_run)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
@@ -57,9 +60,6 @@ class Post:
         )
         return self._reply(self._verdict)
 
-    def _header(self, name: str) -> str:
-        return header_of(self.request, name)
-
     def _key(self, plain: bytes) -> Key | None:
         if self.dry_run:
             return None
@@ -67,7 +67,7 @@ class Post:
 
     @cached_property
     def _minimal(self) -> bool:
-        preferences = self._header("Prefer").lower().split(",")
+        preferences = header_of(self.request, "Prefer").lower().split(",")
         return "return=minimal" in {preference.strip() for preference in preferences}
 
     def _reply(self, verdict: Verdict) -> Reply:
@@ -82,8 +82,8 @@ class Post:
             del body["ids"]
         return Reply(200 if self.dry_run else _status(verdict), msgspec.json.encode(body))
 
-    def _response(self, reply: Reply) -> Response[bytes]:
-        return response(reply, {"Preference-Applied": "return=minimal"} if self._minimal else {})
+    def _response(self, reply: Reply) -> EncodedResponse:
+        return response(reply, *([MINIMAL_APPLIED] if self._minimal else []))
 
 
 async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = False) -> Reply:
@@ -97,15 +97,10 @@ async def once(state: State, key: Key | None, write: Work, *, dry_run: bool = Fa
     return await (keys.confirmed(write) if confirm else database.run(write))
 
 
-def response(reply: Reply, headers: dict[str, str]) -> Response[bytes]:
+def response(reply: Reply, *headers: tuple[bytes, bytes]) -> EncodedResponse:
     """A reply, which says if it is the one to an earlier request."""
-    replayed = {"Idempotency-Replayed": "true"} if reply.replayed else {}
-    return Response(
-        reply.body,
-        status_code=reply.status,
-        media_type="application/json",
-        headers=headers | replayed,
-    )
+    replayed = [REPLAYED] if reply.replayed else []
+    return EncodedResponse(reply.status, reply.body, "application/json", *headers, *replayed)
 
 
 def key_of(

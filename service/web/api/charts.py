@@ -12,7 +12,7 @@ import jinja2
 from service.core.reports import QUARTERS, DepartmentHires, QuarterlyHires
 
 MOST_BARS = 40
-"""More bars are not readable. The tables have all rows."""
+"""The most bars of a readable chart. The tables have all rows."""
 LONGEST_NAME = 30
 NONE = "No hires"
 NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
@@ -20,7 +20,7 @@ NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
 LEFT, RIGHT, TOP, STEP = 250, 830, 60, 32
 """Pixels: where the bars begin and end, and from one bar to the next."""
 DIGIT = 8
-"""Pixels of a digit. A value that is wider than its segment is only in the tables."""
+"""Pixels of a digit. If a value is wider than its segment, only the tables show it."""
 FILLS = (
     ("#bcd0f5", ""),
     ("#f4d6a4", '<path d="M0 8L8 0M-2 2L2 -2M6 10L10 6" stroke="#10243e" stroke-opacity=".45"/>'),

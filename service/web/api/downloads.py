@@ -1,4 +1,4 @@
-"""Downloads: closed with the connection. A failure aborts the transfer, so the client notices."""
+"""Downloads. They end with the connection. An error aborts the transfer, so clients notice it."""
 
 from __future__ import annotations
 

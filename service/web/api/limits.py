@@ -7,7 +7,7 @@ from litestar.datastructures import State
 
 from service.core.rules import batch, fields, formats
 from service.core.writes import idempotency, ingest
-from service.web.api import rejects
+from service.web.api.rejects.routes import PAGE_BYTES, SHOWN
 from service.web.openapi import operations
 from service.web.traffic.http_protocol import MAX_HEAD
 
@@ -27,8 +27,8 @@ async def limits(state: State) -> dict[str, int]:
         "inflated_body_bytes": formats.MAX_BYTES,
         "verdict_bytes": ingest.MAX_VERDICT,
         "page_rows": batch.MAX_ROWS,
-        "reject_page_bytes": rejects.PAGE_BYTES,
-        "reject_characters": rejects.SHOWN,
+        "reject_page_bytes": PAGE_BYTES,
+        "reject_characters": SHOWN,
         "id": fields.MAX_ID,
         "text_characters": fields.MAX_TEXT,
         "upload_bytes": int(state.settings.api_max_upload),

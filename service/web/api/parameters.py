@@ -21,10 +21,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.core.database.transactions import Database
 from service.core.rules.batch import MAX_ROWS
+from service.core.rules.fields import MAX_LONG
 
 SHOWN, FEW = 100, 10
 """An error repeats this many characters of a name, and this many names."""
-MAX_AFTER = 2**63 - 1
 
 PARAMETERS, REPEATABLE = "parameters", "repeatable"
 """The opt keys of query parameters that a handler reads itself, and that may be repeated."""
@@ -34,7 +34,7 @@ InjectedReader = NamedDependency[Database]
 """A replica, or the database: for reads that decide about no write."""
 TableName = FromPath[str]
 RowId = FromPath[int]
-After = Annotated[int, QueryParameter(ge=0, le=MAX_AFTER, description="rows with a larger id")]
+After = Annotated[int, QueryParameter(ge=0, le=MAX_LONG, description="rows with a larger id")]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS, description="the most rows in a page")]
 DryRun = Annotated[
     bool, QueryParameter(name="dry_run", description="report the result without changing anything")

@@ -30,7 +30,7 @@ from service.core.rules.fields import MAX_ID
 from service.core.threads import in_thread
 from service.web.api import charts
 from service.web.api.parameters import InjectedReader
-from service.web.openapi.operations import Reply, documented, named, reference, text_of
+from service.web.openapi.operations import ReplySpec, documented, named, reference, text_of
 
 JSON, CSV = "application/json", "text/csv"
 Year = Annotated[
@@ -54,11 +54,11 @@ EXAMPLES: dict[type, Any] = {
     QuarterlyHires: QuarterlyHires("Supply Chain", "Data Engineer", 3, 0, 7, 1),
     DepartmentHires: DepartmentHires(7, "Supply Chain", 45),
 }
-CHART_OPERATION = documented({200: Reply("The chart.", media_types=("image/svg+xml",))})
+CHART_OPERATION = documented({200: ReplySpec("The chart.", media_types=("image/svg+xml",))})
 
 
 @dataclass(frozen=True)
-class ReportReply(Reply):
+class ReportReply(ReplySpec):
     """A report in the OpenAPI document: an array, or CSV."""
 
     def content(self) -> dict[str, OpenAPIMediaType]:
@@ -66,7 +66,7 @@ class ReportReply(Reply):
         report = next(one for one in REPORTS if one.row is self.shape)
         row = EXAMPLES[report.row]
         rows = Schema(type=OpenAPIType.ARRAY, items=reference(report.row))
-        example = named({"one row": [msgspec.to_builtins(row)]})
+        example = named({"one row": [row]})
         return {
             JSON: OpenAPIMediaType(rows, examples=example),
             CSV: text_of("a header, then one row in each line", report.as_csv([row])),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, TypeVar
+from typing import IO, Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -20,6 +20,7 @@ from service.core.backups.backup_store import ALL
 from service.core.backups.format.zip_archive import CHUNK
 from service.core.errors import MalformedError, NotFoundError, UnavailableError
 from service.core.reports import REPORTS
+from service.core.rules.raw_json import decode_body, json_text
 from service.core.tables import by_path
 from service.core.threads import in_thread
 from service.core.writes.merge import OnConflict
@@ -27,27 +28,22 @@ from service.web.access.basic_auth import ROLE
 from service.web.api.downloads import Download, download
 from service.web.api.parameters import InjectedReader
 from service.web.api.reports import CSV, DepartmentId, Year
-from service.web.console import backup_jobs, loads, uploads
-from service.web.console.job_files import (
+from service.web.console import backup_jobs
+from service.web.console.jobs import Job, Kind
+from service.web.console.loads import load, uploads
+from service.web.console.loads.files import (
     LoadFile,
     LoadOptions,
     existing,
-    take,
+    move,
     title_of,
-    uploaded,
+    uploaded_name,
 )
-from service.web.console.jobs import Job, Kind
-from service.web.console.runs import Work, place
+from service.web.console.runs import Work, slot
 from service.web.console.summaries import WATCH_SECONDS, Summaries
 
-T = TypeVar("T")
+SENT = "what this page sends"
 At = Annotated[int, QueryParameter(ge=0)]
-
-
-class Confirmation(Struct):
-    """The word that the user typed."""
-
-    word: str = ""
 
 
 class NewLoad(Struct):
@@ -63,23 +59,17 @@ class NewLoad(Struct):
         if not self.tables:
             raise MalformedError("Choose at least one file.")
         files = [
-            LoadFile(number, by_path(table).path, uploaded(folder, number))
+            LoadFile(number, by_path(table).path, uploaded_name(folder, number))
             for number, table in sorted(self.tables.items())
         ]
         files.sort(key=lambda file: file.order)
         return LoadOptions(files, self.on_conflict, self.assume_utc)
 
 
-class Started(Struct):
-    """The job that was started."""
-
-    job: str
-
-
 @post("/loads", opt={ROLE: "writer"})
-async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
+async def begin_load(request: Request[Any, Any, Any], state: State) -> dict[str, str]:
     """Check the files that were uploaded, each for its table, parents first."""
-    asked = _body(await request.body(), NewLoad)
+    asked = decode_body(await request.body(), NewLoad, SENT)
     upload = state.jobs.upload_folder(asked.upload)
     options = await in_thread(asked.options, upload)
     job = Job(
@@ -91,19 +81,19 @@ async def begin_load(request: Request[Any, Any, Any], state: State) -> Started:
         preview=True,
     )
     folder = state.jobs.folder(job.id)
-    await in_thread(take, upload, folder)
+    await in_thread(move, upload, folder)
     try:
         await state.runs.begin(job, _work(state))
     except BaseException:  # so that the user can begin again without another upload
-        await in_thread(take, folder, upload)
+        await in_thread(move, folder, upload)
         raise
-    return Started(job.id)
+    return {"job": job.id}
 
 
 @post("/backups", opt={ROLE: "operator"})
 async def begin_backup(
     request: Request[Any, Any, Any], state: State, table: FromQuery[str] = "all"
-) -> Started:
+) -> dict[str, str]:
     name = table if table == "all" else by_path(table).path
     title = f"Back up {'all tables' if name == 'all' else name}"
     return await _begin(state, "backup", title, request.user, {"table": name})
@@ -115,7 +105,7 @@ async def begin_with_backup(
     state: State,
     name: FromPath[str],
     kind: FromPath[Literal["verify", "restore"]],
-) -> Started:
+) -> dict[str, str]:
     backups = {one.name: one for one in await in_thread(state.backup_store.list)}
     if name not in backups:
         raise NotFoundError(f"There is no backup {name[:100]!r}. Reload the list of backups.")
@@ -126,12 +116,12 @@ async def begin_with_backup(
 
 async def _begin(
     state: State, kind: Kind, title: str, user: str, options: dict[str, str], word: str = ""
-) -> Started:
-    """Begin a job; one with a word to type begins with a preview."""
+) -> dict[str, str]:
+    """Begin a job. A job with a word to type begins with a preview."""
     job = Job(kind=kind, title=title, user=user, role="operator", options=options)
     job.word, job.preview = word, bool(word)
     await state.runs.begin(job, _work(state))
-    return Started(job.id)
+    return {"job": job.id}
 
 
 @post("/jobs/{job_id:str}/confirm")
@@ -139,36 +129,28 @@ async def confirm(
     request: Request[Any, Any, Any],
     state: State,
     job_id: FromPath[str],
-) -> Started:
+) -> dict[str, str]:
     """Run a job after its preview, or run a failed job again."""
-    typed = _body(await request.body(), Confirmation)
+    typed = decode_body(await request.body(), dict[str, str], SENT)
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
         raise PermissionDeniedException(f"This job needs the role {job.role}.")
-    if job.state == "ready" and typed.word.strip() != job.word:
+    if job.state == "ready" and typed.get("word", "").strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":
         for source in LoadOptions.of(job).sources(state.jobs, job):
             await existing(source.path)
-    # A job with a word to type gets a new preview: the user confirms what is true now.
+    # A job with a word to type gets a new preview, so that the user confirms the current state.
     preview = job.state == "failed" and (job.preview or bool(job.word))
     await state.runs.restart(job, _work(state), preview=preview)
-    return Started(job.id)
-
-
-def _body(body: bytes, kind: type[T]) -> T:
-    """The body of a request of the pages' scripts; MalformedError."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not what this page sends: {error}") from None
+    return {"job": job.id}
 
 
 def _work(state: State) -> Work:
     """The work of a job, by its kind."""
 
     async def work(job: Job) -> None:
-        async with place(state.long_work, job):
+        async with slot(state.long_work, job):
             await _WORK[job.kind](job, state)
 
     return work
@@ -178,7 +160,7 @@ _WORK = {
     "backup": backup_jobs.back_up,
     "verify": backup_jobs.verify_backup,
     "restore": backup_jobs.restore_backup,
-    "load": loads.load,
+    "load": load.load,
 }
 
 
@@ -193,7 +175,7 @@ async def _changes(
 ) -> AsyncGenerator[str]:
     sent = ""
     while True:
-        event = msgspec.json.encode(summary).decode()
+        event = json_text(summary)
         if event != sent:
             yield event
             sent = event
@@ -207,7 +189,7 @@ async def _changes(
 
 @get("/jobs/{job_id:str}/rejects")
 async def rejects_file(state: State, job_id: FromPath[str], file: At = 0) -> File:
-    """The rejects of a file of a load; file: its place among the files."""
+    """The rejects of a file of a load; file: its position among the files."""
     job = await state.jobs.find(job_id)
     name = job.rows[file].get("rejects_file") if file < len(job.rows) else None
     if job.kind != "load" or name is None:

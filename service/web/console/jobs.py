@@ -30,19 +30,19 @@ import msgspec
 from msgspec import Struct
 
 import sql
-from service.core.database.statements import Row, Transaction
+from service.core.database.statements import Row, Transaction, fetch_among
 from service.core.database.transactions import Database
 from service.core.errors import KeyBusyError, NotFoundError
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text, text_of
 from service.core.threads import in_thread
 from service.web.access.users import Role
-from sql import chunks
 
 KEPT_SECONDS = 24 * 3600
 SILENT_SECONDS = 20
-"""A running job without a heartbeat for this long has lost its process."""
+"""If a running job has no heartbeat for this long, its process is gone."""
 HEARTBEAT_TIMEOUT = 5.0
-"""Seconds for a heartbeat; less than a request may take."""
+"""The deadline of a heartbeat in seconds; it is shorter than that of a request."""
 STOPPED = "The service stopped while this job ran. Start the job again here."
 BUSY = "This job is already running or done. Reload the page to see its progress."
 UNKNOWN_JOB = "There is no such job. Jobs are deleted after a day."
@@ -59,7 +59,7 @@ FIXED = ("id", "kind", "title", "user", "role", "options", "word")
 RESULT = ("failures", "verdicts")
 
 UPLOAD = "u"
-"""The folder of an upload has the name of a job's after this letter, so it is none's."""
+"""The name of an upload's folder begins with this letter, so it is not the folder of a job."""
 
 _id = re.compile(r"[0-9a-f]{16}").fullmatch
 _folder = re.compile(rf"{UPLOAD}?[0-9a-f]{{16}}").fullmatch
@@ -77,23 +77,18 @@ def clipped(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
-def record_text(record: Any) -> str:
-    """A record as text."""
-    return record if isinstance(record, str) else _json(record)
-
-
 def row_verdict(line: int, record: Any, errors: Sequence[Error]) -> dict[str, Any]:
-    """A row as a page shows it. The record is text: not all JSON that users send can be read."""
+    """A row as a page shows it. The record is a text, because it may be invalid JSON."""
     reasons = [
         {"code": error.code, "message": clipped(error.message, RECORD)} for error in errors[:ERRORS]
     ]
     if len(errors) > ERRORS:
         more = f"{len(errors) - ERRORS} more errors"
         reasons.append({"code": errors[ERRORS].code, "message": more})
-    return {"index": line, "record": clipped(record_text(record), RECORD), "errors": reasons}
+    return {"index": line, "record": clipped(text_of(record), RECORD), "errors": reasons}
 
 
-class Progress(Struct, kw_only=True):
+class JobProgress(Struct, kw_only=True):
     """What changes while a job runs."""
 
     done: int = 0
@@ -108,10 +103,10 @@ class Progress(Struct, kw_only=True):
 
     def progress(self) -> str:
         """The progress as JSON."""
-        return _fields(self, Progress.__struct_fields__)
+        return _fields(self, JobProgress.__struct_fields__)
 
 
-class Job(Progress, kw_only=True):
+class Job(JobProgress, kw_only=True):
     """A job. A job with a preview runs twice; in between it is `ready` until a user confirms."""
 
     id: str = msgspec.field(default_factory=token)
@@ -127,7 +122,7 @@ class Job(Progress, kw_only=True):
     message: str = ""
     started: float = 0.0
     silent: bool = False
-    """It is running in the database, but has no heartbeat: it counts as failed."""
+    """The database says that it is running, but it has no heartbeat: it counts as failed."""
     failures: list[dict[str, Any]] = []
     verdicts: list[dict[str, Any]] = []
     """The first rows of a preview, each with its errors."""
@@ -141,7 +136,7 @@ class Job(Progress, kw_only=True):
 class Jobs:
     """The table of jobs, and a folder for each job with files; both are kept for a day.
 
-    An upload has such a folder as well, until a load takes it.
+    An upload also has a folder. When its load begins, this becomes the folder of the job.
 
     Heartbeats use a separate database: the pool may be in use for longer than SILENT_SECONDS.
     """
@@ -163,7 +158,7 @@ class Jobs:
 
     async def add(self, job: Job) -> None:
         """Insert a new job; the caller runs it."""
-        fixed = (job.id, job.kind, job.title, job.user, job.role, _json(job.options), job.word)
+        fixed = (job.id, job.kind, job.title, job.user, job.role, json_text(job.options), job.word)
         state = (job.preview, job.state, job.run, job.message, job.progress(), "{}")
         await self._execute(self._database, "insert", *fixed, *state)
 
@@ -190,7 +185,7 @@ class Jobs:
     async def summary(self, job_id: str) -> dict[str, Any]:
         """State, message and progress; NotFoundError."""
         for state, message, stored, silent in await self._fetch("summary", job_id):
-            progress = msgspec.json.decode(stored, type=Progress)
+            progress = msgspec.json.decode(stored, type=JobProgress)
             return {
                 "state": "failed" if silent else state,
                 "share": progress.share,
@@ -217,17 +212,17 @@ class Jobs:
         return bool(await self._execute(self._heartbeats, "finish", state, *values, *run))
 
     async def tidy(self) -> None:
-        """Delete what is older than a day: jobs with their folders, and folders without a job."""
+        """Delete jobs older than a day with their folders, and old folders without a job."""
         for (job_id,) in await self._database.fetch(SQL["old"], (KEPT_SECONDS,)):
             if await self._database.run(partial(_forget, job_id)):
                 await in_thread(partial(shutil.rmtree, self.folder(job_id), ignore_errors=True))
-        for names in chunks(await in_thread(self._old_folders)):
-            rows = await self._database.fetch(sql.with_in_list(SQL["existing"], len(names)), names)
-            for name in {*names} - {name for (name,) in rows}:
-                await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
+        folders = {*await in_thread(self._old_folders)}
+        existing = await fetch_among(self._database.fetch, SQL["existing"], folders)
+        for name in folders - {name for (name,) in existing}:
+            await in_thread(partial(shutil.rmtree, self.folder(name), ignore_errors=True))
 
     def _old_folders(self) -> list[str]:
-        """Folders so old that the table has their job, if there is one."""
+        """Old folders. If a folder belongs to a job, the table already has this job."""
         old = time.time() - KEPT_SECONDS
         names = []
         for path in self._folder.glob("*/"):
@@ -247,7 +242,7 @@ class Jobs:
 
 
 async def _forget(job_id: str, transaction: Transaction) -> int:
-    """Delete an old job, and the checkpoints of its load: nobody can resume that any more."""
+    """Delete an old job, and the checkpoints of its load, which nobody can resume any more."""
     deleted = await transaction.execute(SQL["forget"], (job_id, KEPT_SECONDS))
     if deleted:
         for origin in await transaction.fetch(SQL["checkpoints"], (f"%/{job_id}/%",)):
@@ -255,12 +250,8 @@ async def _forget(job_id: str, transaction: Transaction) -> int:
     return deleted
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _fields(struct: Struct, names: tuple[str, ...]) -> str:
-    return _json({name: getattr(struct, name) for name in names})
+    return json_text({name: getattr(struct, name) for name in names})
 
 
 def _job(row: Row) -> Job:

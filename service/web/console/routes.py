@@ -13,7 +13,7 @@ from litestar.status_codes import HTTP_304_NOT_MODIFIED
 from service.core.errors import NotFoundError
 from service.web.console.actions import ACTIONS
 from service.web.console.html import ERRORS, STATIC, AnyRequest
-from service.web.console.pages import backups, jobs, load, overview, rejects, reports, row, tables
+from service.web.console.pages import backups, jobs, overview, rejects, reports, row, tables
 
 STATIC_FILES = {path.name: path for path in STATIC.iterdir()}
 TAGS = {name: f'"{sha256(path.read_bytes()).hexdigest()}"' for name, path in STATIC_FILES.items()}
@@ -23,8 +23,8 @@ TAGS = {name: f'"{sha256(path.read_bytes()).hexdigest()}"' for name, path in STA
 async def static(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
     """A file that the pages load. An unknown name never reaches the disk.
 
-    Browsers ask each time whether their copy is current. An installed file is dated years ago, so
-    without this they keep it for months, also after an upgrade.
+    Browsers must ask each time whether their copy is current. Installed files have old dates, so
+    browsers would otherwise keep their copies for months, also after an upgrade.
     """
     if name not in STATIC_FILES:
         raise NotFoundError(f"There is no static file {name[:100]!r}.")
@@ -39,7 +39,7 @@ async def static(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
 console = Router(
     "/",
     route_handlers=[
-        *(overview.overview, tables.rows, row.row, load.load, backups.backups),
+        *(overview.overview, tables.rows, row.row, jobs.load, backups.backups),
         *(rejects.rejects, reports.report_page, jobs.job),
         Router("/console", route_handlers=[*ACTIONS, static]),
     ],

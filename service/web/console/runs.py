@@ -102,7 +102,7 @@ class Runs:
                 return
             except (UnavailableError, ContentionError) as error:
                 log.warning("job %s: its end cannot be written yet: %s", job.id, error)
-            except Exception:  # a retry would fail too; without heartbeats the job counts as failed
+            except Exception:  # a retry fails too; without heartbeats, the job counts as failed
                 log.exception("job %s: its end cannot be written", job.id)
                 return
             await asyncio.sleep(RETRY_SECONDS)
@@ -115,7 +115,7 @@ def _logged(job: Job) -> Iterator[None]:
         yield
     except DatabaseError as error:
         log.warning("job %s: the heartbeat failed: %s", job.id, error)
-    except Exception:  # a bug must not end the heartbeats either
+    except Exception:  # a bug must not end the heartbeats
         log.exception("job %s: the heartbeat failed", job.id)
 
 
@@ -139,8 +139,8 @@ async def _outcome(job: Job, running: asyncio.Future[None]) -> State:
 
 
 @asynccontextmanager
-async def place(limiter: Limiter, job: Job) -> AsyncIterator[None]:
-    """Wait for a place among the long work, and keep it."""
+async def slot(limiter: Limiter, job: Job) -> AsyncIterator[None]:
+    """Wait for a free slot of the limiter, and keep it."""
     with ExitStack() as stack:
         while not _entered(limiter, stack):
             job.message = WAITING

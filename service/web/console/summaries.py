@@ -8,11 +8,11 @@ from typing import Any
 from service.web.console.jobs import Jobs
 
 WATCH_SECONDS = 0.5
-"""Time between two looks at a job that a page follows."""
+"""Time between two queries for a job that a page follows."""
 
 
 class Summaries:
-    """All pages that follow a job share one query in WATCH_SECONDS."""
+    """Summaries of jobs: one query in WATCH_SECONDS serves all pages that follow a job."""
 
     def __init__(self, jobs: Jobs):
         self._jobs = jobs
@@ -30,6 +30,6 @@ class Summaries:
 
 
 def _retrieve_error(query: asyncio.Task[dict[str, Any]]) -> None:
-    """Without this, an error is logged as lost if all pages were closed meanwhile."""
+    """Read the error. Otherwise asyncio logs it as never retrieved if all pages are closed."""
     if not query.cancelled():
         query.exception()

@@ -19,7 +19,7 @@ from service.core.reads.parents import parents_of
 from service.core.reads.query import PAGE
 from service.core.rules.batch import MAX_ROWS
 from service.core.tables import TABLES, Table
-from service.web.openapi.operations import DocumentedOperation, Reply, documented
+from service.web.openapi.operations import DocumentedOperation, ReplySpec, documented
 from service.web.openapi.schemas import RejectPage, page_of, reject, stored_sample
 
 LINK = {
@@ -29,7 +29,7 @@ LINK = {
 }
 
 
-class ListReply(Reply):
+class ListReply(ReplySpec):
     """A list in the OpenAPI document: a page, or a file."""
 
     def content(self) -> dict[str, OpenAPIMediaType]:

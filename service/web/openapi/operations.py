@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from service.core.backups.backup_store import Saved
 from service.core.backups.restored import Restored
@@ -56,7 +56,7 @@ ALWAYS = (*ANYWHERE, 401, 403, 429, 500, 503)
 
 
 @dataclass(frozen=True)
-class Reply:
+class ReplySpec:
     """A reply: its description, the struct of its body (None: bytes), examples and headers."""
 
     text: str
@@ -77,7 +77,7 @@ class DocumentedOperation(Operation):
     """An operation with the body, replies and problems of its class."""
 
     body: ClassVar[RequestBody | None] = None
-    replies: ClassVar[Mapping[int, Reply]] = {}
+    replies: ClassVar[Mapping[int, ReplySpec]] = {}
     fails: ClassVar[tuple[int, ...]] = ()
     headers: ClassVar[tuple[Parameter, ...]] = ()
     """Headers and query parameters that the handler reads itself."""
@@ -107,7 +107,7 @@ class DocumentedOperation(Operation):
 
 
 def documented(
-    replies: Mapping[int, Reply],
+    replies: Mapping[int, ReplySpec],
     *statuses: int,
     body: RequestBody | None = None,
     headers: tuple[Parameter, ...] = (),
@@ -119,7 +119,7 @@ def documented(
     return type("Documented", (DocumentedOperation,), facts)
 
 
-def reads_backup(reply: Reply, *statuses: int) -> type[DocumentedOperation]:
+def reads_backup(reply: ReplySpec, *statuses: int) -> type[DocumentedOperation]:
     """A handler that reads a backup: an upload, or a file on the server."""
     return documented({200: reply}, 404, 413, 422, 507, *statuses, body=_file())
 
@@ -128,12 +128,12 @@ def inserts(table: Table) -> type[DocumentedOperation]:
     """`POST /{table}`."""
     good, bad = sample(table), broken_sample(table)
     replies = {
-        200: Reply("With dry_run: the result. Nothing was written.", BatchVerdict),
-        201: Reply("All rows were inserted.", BatchVerdict, {"a row": verdict(table, [good])}),
-        207: Reply(
+        200: ReplySpec("With dry_run: the result. Nothing was written.", BatchVerdict),
+        201: ReplySpec("All rows were inserted.", BatchVerdict, {"a row": verdict(table, [good])}),
+        207: ReplySpec(
             "Some rows were inserted.", BatchVerdict, {"one of two": verdict(table, [good, bad])}
         ),
-        422: Reply(
+        422: ReplySpec(
             "No row was inserted. A result if rows break rules; a problem if the batch has 0 or "
             f"more than {MAX_ROWS} rows, or if another request used the Idempotency-Key.",
             BatchVerdict,
@@ -141,7 +141,7 @@ def inserts(table: Table) -> type[DocumentedOperation]:
         ),
     }
     body = _rows(table, good, bad)
-    return documented(replies, 409, 413, 415, 422, body=body, headers=BATCH_HEADERS)
+    return documented(replies, 409, 413, 415, 422, body=body, headers=(KEY, PREFER, ENCODING))
 
 
 def reference(shape: type) -> Reference:
@@ -165,8 +165,21 @@ def bytes_or_text(media_type: str) -> Schema:
 
 
 def named(examples: Mapping[str, Any]) -> dict[str, Example | Reference] | None:
-    """Examples in the form of the document."""
-    return {name: Example(summary=name, value=value) for name, value in examples.items()} or None
+    """Examples in the form of the document; structs as JSON."""
+    return {
+        name: Example(summary=name, value=to_builtins(value)) for name, value in examples.items()
+    } or None
+
+
+def json_body(
+    schema: Schema | Reference,
+    examples: Mapping[str, Any],
+    text: str | None = None,
+    media_types: tuple[str, ...] = (JSON,),
+) -> RequestBody:
+    """A body in JSON."""
+    media_type = OpenAPIMediaType(schema, examples=named(examples))
+    return RequestBody(dict.fromkeys(media_types, media_type), text, required=True)
 
 
 def problem_name(status: int) -> str:
@@ -222,34 +235,35 @@ def _list_tables(parameter: Parameter | Reference) -> None:
         parameter.schema = Schema(type=OpenAPIType.STRING, enum=names, default=default)
 
 
-BATCH_HEADERS = (
-    header(
-        "Idempotency-Key",
-        "1 to 255 characters, a new key for each batch. A repeated request with the same key "
-        "gets the first reply again.",
-    ),
-    header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal"),
-    header("Content-Encoding", "The compression of the body.", "gzip", "identity"),
+KEY = header(
+    "Idempotency-Key",
+    "1 to 255 characters, a new key for each batch. A repeated request with the same key "
+    "gets the first reply again.",
 )
+PREFER = header("Prefer", "`return=minimal` leaves out `ids`.", "return=minimal")
+ENCODING = header("Content-Encoding", "The compression of the body.", "gzip", "identity")
 LIMITS = documented({})
-METRICS = documented({200: Reply("The metrics.", media_types=("text/plain",))})
+METRICS = documented({200: ReplySpec("The metrics.", media_types=("text/plain",))})
 REJECT = documented(
-    {200: Reply("The whole record and all errors.", Rejected, {"a row": reject(TABLES[0])})},
+    {200: ReplySpec("The whole record and all errors.", Rejected, {"a row": reject(TABLES[0])})},
     404,
 )
 LIVE = documented(
-    {200: Reply("The process responds.", Health, {"alive": {"status": "alive"}})}, public=True
+    {200: ReplySpec("The process responds.", Health, {"alive": {"status": "alive"}})},
+    public=True,
 )
 READY = documented(
-    {200: Reply("The database responds.", Health, {"ready": {"status": "ready"}})},
+    {200: ReplySpec("The database responds.", Health, {"ready": {"status": "ready"}})},
     503,
     public=True,
 )
 BACKUP = documented(
-    {200: Reply("The file.", media_types=("application/avro", "application/zip"))}, 404
+    {200: ReplySpec("The file.", media_types=("application/avro", "application/zip"))}, 404
 )
-SAVE = documented({201: Reply("The name of the backup and its manifest.", Saved)}, 404, 422, 507)
-BACKUPS = documented({200: Reply("All backups.", Listing)}, 507)
-RESTORE = reads_backup(Reply("The result for each table.", Restored), 409)
-RESTORE_ALL = reads_backup(Reply("The result for each table.", RestoredAll), 409)
-VERIFY = reads_backup(Reply("The backup is complete and unchanged.", Verification))
+SAVE = documented(
+    {201: ReplySpec("The name of the backup and its manifest.", Saved)}, 404, 422, 507
+)
+BACKUPS = documented({200: ReplySpec("All backups.", Listing)}, 507)
+RESTORE = reads_backup(ReplySpec("The result for each table.", Restored), 409)
+RESTORE_ALL = reads_backup(ReplySpec("The result for each table.", RestoredAll), 409)
+VERIFY = reads_backup(ReplySpec("The backup is complete and unchanged.", Verification))

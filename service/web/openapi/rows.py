@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from litestar.openapi.spec import (
-    OpenAPIHeader,
-    OpenAPIMediaType,
-    OpenAPIType,
-    RequestBody,
-    Schema,
-)
+from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Schema
 
 from service.core.tables import Table
 from service.web.openapi.lists import LINK
 from service.web.openapi.operations import (
-    BATCH_HEADERS,
+    ENCODING,
+    JSON,
+    KEY,
     DocumentedOperation,
-    Reply,
+    ReplySpec,
     documented,
     header,
-    named,
+    json_body,
     reference,
 )
 from service.web.openapi.schemas import change, changes_of, sample, stored_sample, without_required
@@ -31,7 +27,6 @@ ETAG = {
 IF_MATCH = header(
     "If-Match", "An `ETag` of the row: 412 if the row has changed since. Without it, no check."
 )
-KEY, _, ENCODING = BATCH_HEADERS
 
 
 def shows(table: Table) -> type[DocumentedOperation]:
@@ -42,12 +37,10 @@ def shows(table: Table) -> type[DocumentedOperation]:
 def changes(table: Table) -> type[DocumentedOperation]:
     """`PATCH /{table}/{id}`."""
     first = table.fields[0].name
-    fields = OpenAPIMediaType(
+    body = json_body(
         reference(without_required(table)),
-        examples=named({"one field": {first: sample(table)[first]}}),
-    )
-    body = RequestBody(
-        {"application/json": fields, "application/merge-patch+json": fields}, required=True
+        {"one field": {first: sample(table)[first]}},
+        media_types=(JSON, "application/merge-patch+json"),
     )
     return documented(
         {200: _row("The row as it is now.", table)},
@@ -66,9 +59,11 @@ def deletes(table: Table) -> type[DocumentedOperation]:
 def history(table: Table) -> type[DocumentedOperation]:
     """`GET /{table}/{id}/changes`."""
     page = {"rows": [change(table)], "next": None}
-    reply = Reply("A page, oldest first.", changes_of(table), {"a deletion": page}, headers=LINK)
+    reply = ReplySpec(
+        "A page, oldest first.", changes_of(table), {"a deletion": page}, headers=LINK
+    )
     return documented({200: reply}, 404)
 
 
-def _row(text: str, table: Table) -> Reply:
-    return Reply(text, table.stored, {"a row": stored_sample(table)}, headers=ETAG)
+def _row(text: str, table: Table) -> ReplySpec:
+    return ReplySpec(text, table.stored, {"a row": stored_sample(table)}, headers=ETAG)

@@ -14,6 +14,7 @@ from service.core.backups.restored import Restored
 from service.core.reads.parents import parents_of
 from service.core.rules import batch
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text, text_of
 from service.core.tables import Table
 
 COMPONENT = "#/components/schemas/{name}"
@@ -193,7 +194,7 @@ def broken_sample(table: Table) -> dict[str, Any]:
     return {**sample(table), table.fields[0].name: " "}
 
 
-def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def verdict(table: Table, rows: list[dict[str, Any]]) -> BatchVerdict:
     """The result of posting a batch to an empty table."""
     validated = batch.from_json(table, msgspec.json.encode(rows))
     ids: list[int | None] = [None] * len(rows)
@@ -203,25 +204,24 @@ def verdict(table: Table, rows: list[dict[str, Any]]) -> dict[str, Any]:
         Failure(reject.position, rows[reject.position], reject.errors)
         for reject in validated.rejects
     ]
-    result = BatchVerdict(len(rows), len(validated.rows), len(failures), failures, ids)
-    return dict(msgspec.to_builtins(result))
+    return BatchVerdict(len(rows), len(validated.rows), len(failures), failures, ids)
 
 
-def reject(table: Table) -> dict[str, Any]:
+def reject(table: Table) -> Rejected:
     """The reject of a batch of one broken row."""
-    (failure,) = verdict(table, [broken_sample(table)])["failures"]
-    record = msgspec.json.encode(failure["record"]).decode()
-    rejected = Rejected(
+    (failure,) = verdict(table, [broken_sample(table)]).failures
+    record = json_text(failure.record)
+    return Rejected(
         id=1,
         rejected_at="2021-07-27T16:02:08.000000Z",
         source="api",
         origin=f"POST /{table.path}",
         table=table.name,
-        position=failure["index"],
+        position=failure.index,
         record=record,
-        errors=msgspec.convert(failure["errors"], list[Error]),
+        errors=failure.errors,
         record_length=len(record),
-        error_count=len(failure["errors"]),
+        error_count=len(failure.errors),
         truncated=False,
         state="open",
         closed_at=None,
@@ -229,18 +229,14 @@ def reject(table: Table) -> dict[str, Any]:
         reason=None,
         row_id=None,
     )
-    return dict(msgspec.to_builtins(rejected))
 
 
 def as_csv(table: Table) -> str:
     """The sample row under a header."""
     row = sample(table)
-    texts = (
-        one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in row.values()
-    )
-    return f"{','.join(row)}\n{','.join(texts)}\n"
+    return f"{','.join(row)}\n{','.join(map(text_of, row.values()))}\n"
 
 
 def as_ndjson(table: Table) -> str:
     """Two rows, one in each line."""
-    return 2 * f"{msgspec.json.encode(sample(table)).decode()}\n"
+    return 2 * f"{json_text(sample(table))}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Awaitable
 from types import FrameType
 from typing import Any
 
@@ -50,10 +51,10 @@ class Draining:
         """An ASGI application whose replies close their connections while the service drains."""
 
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            async def send_closing(message: Any) -> None:
+            def send_closing(message: Any) -> Awaitable[None]:
                 if self._begun and message["type"] == "http.response.start":
                     message["headers"] = [*message["headers"], CLOSE]
-                await send(message)
+                return send(message)
 
             await app(scope, receive, send_closing)
 

@@ -60,11 +60,12 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse bytes; drop them after a refusal."""
         self._unset_keepalive_if_required()
+        for at in range(0, len(data), CHUNK):
+            self._parse(data[at : at + CHUNK])
+        # A request that came with its whole head has begun by now.
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             self._limit_head_time()
-        for at in range(0, len(data), CHUNK):
-            self._parse(data[at : at + CHUNK])
 
     def _parse(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():

@@ -73,9 +73,10 @@ class Metrics:
             "Requests by route template, method and status.",
             ["route", "method", "status"],
         )
-        self.batch = self._histogram(
+        batch = self._histogram(
             "batch_seconds", "Time to decode and validate a batch, or to write it.", ["part"]
         )
+        self.validated, self.written = batch.labels("validate"), batch.labels("write")
         self.inserted = self._counter("rows_inserted", "Rows written.", ["table"])
         self.rejected = self._counter(
             "rows_rejected", "Errors of rows that were not written.", ["table", "code"]

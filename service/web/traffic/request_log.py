@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
+from collections.abc import Awaitable
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -44,12 +45,12 @@ class RequestLog:
             complete = complete or not message.get("more_body")
             return message
 
-        async def send_with_id(message: Any) -> None:
+        def send_with_id(message: Any) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (REQUEST_ID, name.encode())]
-            await send(message)
+            return send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=name):
             try:
@@ -74,4 +75,4 @@ class RequestLog:
 def _request_id(scope: Scope) -> str:
     sent: bytes = dict(scope["headers"]).get(REQUEST_ID, b"")
     text = sent.decode("latin-1")
-    return text if _usable(text) else uuid4().hex
+    return text if _usable(text) else secrets.token_hex(16)

@@ -36,9 +36,10 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     made.set_alpn_protocols(["http/1.1"])
     try:
         made.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
+    except OSError as error:  # an SSLError is one; a file may also vanish after its check
+        reason = getattr(error, "reason", None) or error.strerror
         raise SettingsError(
-            f"API_TLS_CERT, API_TLS_KEY: OpenSSL refuses {certificate} with {key}: {error.reason}. "
+            f"API_TLS_CERT, API_TLS_KEY: OpenSSL refuses {certificate} with {key}: {reason}. "
             "Use another certificate"
         ) from error
     return made

@@ -33,7 +33,7 @@ ROW = {"department": "Sales"}
         ("reader-writer", 200, 201, 403),
     ],
 )
-async def test_a_user_may_do_what_their_roles_allow(
+async def test_roles_limit_what_a_user_may_do(
     several: Settings, user: str, look: int, post: int, back_up: int
 ) -> None:
     async with calling(several) as client:

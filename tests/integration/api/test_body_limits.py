@@ -9,14 +9,11 @@ import pytest
 
 from service.core.database.transactions import Database
 from tests.integration.rules.test_formats import ENCODINGS, Client, post
-from tests.support.hires import add_parents, codes, count, hire
+from tests.support.hires import codes, count, hire
+
+pytestmark = pytest.mark.usefixtures("parents")
 
 PACKED = gzip.compress(b'[{"job":"A"}]', mtime=0)  # the same for every worker
-
-
-@pytest.fixture(autouse=True)
-async def _parents(database: Database) -> None:
-    await add_parents(database, range(1, 3))
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,11 @@ async def test_a_parameter_that_a_file_does_not_take_is_refused(
 
 @pytest.mark.parametrize(
     ("accepted", "zipped"),
-    [("gzip", True), ("br, GZIP;q=0.5", True), ("gzip;q=0", False), ("identity", False)],
+    [
+        *(("gzip", True), ("br, GZIP;q=0.5", True), ("identity;q=0, *", True)),
+        *(("gzip;q=0", False), ("identity", False), ("*", False), ("*;q=0", False)),
+        ("gzip;q=0, *", False),
+    ],
 )
 async def test_a_file_is_compressed_if_the_client_accepts_it(
     hires: httpx.AsyncClient, accepted: str, zipped: bool
@@ -102,6 +106,9 @@ async def test_a_file_is_compressed_if_the_client_accepts_it(
         ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
         ("image/png", "application/json"),
         ("text/csv;q=0.5, application/x-ndjson", "application/x-ndjson"),
+        ("text/csv;q=0", "application/json"),
+        ("text/csv; q=0.0, */*", "application/json"),
+        ("text/*", "text/csv"),
     ],
 )
 async def test_the_preferred_media_type_is_sent(

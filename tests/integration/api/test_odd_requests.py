@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.web.console.job_files import safe_name
+from service.web.console.loads.files import safe_name
 from tests.integration.api.test_problems import INTERNAL
 from tests.support.console import UPLOAD, events, preview
 from tests.support.routes import ENDPOINTS, Endpoint

@@ -12,6 +12,7 @@ from service.core.database.transactions import Database
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import TABLES, by_path
+from service.core.writes import rejects as log
 from service.core.writes.rejects import RejectOrigin, log_rejects
 
 
@@ -63,6 +64,16 @@ async def test_rejects_are_filtered_by_table_and_source(
     assert len(await rejects(client, query)) == count
 
 
+@pytest.mark.parametrize("name", ["state", "source", "limit", "after"])
+async def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(
+    client: AsyncClient, name: str
+) -> None:
+    reply = await client.get(f"/rejects?{name}=OPEN")
+    assert reply.status_code == 400
+    assert [error["key"] for error in reply.json()["errors"]] == [name]
+    assert f"'{name}'" in reply.json()["detail"]
+
+
 async def test_a_filter_returns_only_matching_rejects(client: AsyncClient, logged: None) -> None:
     (reject,) = await rejects(client, "?table=employees&source=loader")
     assert (reject["table"], reject["source"]) == (by_path("employees").name, "loader")
@@ -73,6 +84,34 @@ async def test_pages_of_a_filter_follow_one_another(client: AsyncClient, logged:
     second = (await client.get(f"/rejects?source=api&limit=2&after={first['next']}")).json()
     assert [row["source"] for row in first["rows"] + second["rows"]] == ["api"] * 3
     assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query", ["state=open", "state=corrected&table=jobs", "table=jobs&source=api"]
+)
+async def test_a_page_looks_at_a_limited_number_of_rejects(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """It may be short or even empty, but every reject is on a page."""
+    monkeypatch.setattr(log, "LOOKED_AT", 4)
+    for at in range(21):
+        await client.post(("/jobs", "/departments")[at % 2], json={})
+    every = await rejects(client, "?limit=1000")
+    for reject in every[: 2 if "open" in query else 0]:
+        await client.post(f"/rejects/{reject['id']}/dismissal", json={"reason": "x"})
+    for reject in every[-2:]:
+        await client.post(f"/rejects/{reject['id']}/correction", json={reject["table"][:-1]: "A"})
+    wanted = dict(part.split("=") for part in query.split("&"))
+    pages, after = [], 0
+    while after is not None:
+        reply = (await client.get(f"/rejects?{query}&limit=3&after={after}")).json()
+        pages.append([row["id"] for row in reply["rows"]])
+        after = reply["next"]
+    found = await rejects(client, "?limit=1000")
+    assert [key for page in pages for key in page] == [
+        row["id"] for row in found if all(row[name] == text for name, text in wanted.items())
+    ]
+    assert len(pages) >= 3
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ async def test_old_rejects_are_deleted_in_small_batches(database: Database) -> N
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_a_load_goes_on_to_the_same_end_after_a_purge(
+async def test_a_load_continues_to_the_same_end_after_a_purge(
     database: Database, folder: Folder
 ) -> None:
     folder.write(hired_employees=dirty(300))

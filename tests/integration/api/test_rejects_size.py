@@ -18,7 +18,7 @@ from service.core.rules.reject import Reject
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.core.writes.rejects import RejectOrigin, log_rejects
-from service.web.api.rejects import CHUNK, PAGE_BYTES, SHOWN
+from service.web.api.rejects.routes import CHUNK, PAGE_BYTES, SHOWN
 from tests.support.load import PASSWORD, USER, started
 from tests.support.processes import peak
 from tests.support.program import Service

@@ -57,7 +57,7 @@ def tables(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
     return {DEPARTMENTS.name: departments, JOBS.name: jobs, EMPLOYEES.name: hires}
 
 
-def test_any_rows_come_back(migrated: Settings, zone: str) -> None:
+def test_any_rows_are_read_as_they_were_inserted(migrated: Settings, zone: str) -> None:
     @settings(
         max_examples=12,
         deadline=None,

@@ -197,7 +197,7 @@ async def compared(database: Database, case: Case) -> Any:
 
 
 @pytest.mark.parametrize(("large", "examples"), [(choice.LARGE_ROWS, 60), (1, 15)])
-def test_a_dry_run_tells_what_the_restore_does(
+def test_a_dry_run_reports_what_the_restore_does(
     migrated: Settings, monkeypatch: pytest.MonkeyPatch, large: int, examples: int
 ) -> None:
     """In one transaction, and with staging tables."""

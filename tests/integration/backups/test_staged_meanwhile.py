@@ -64,7 +64,7 @@ async def test_what_a_restore_left_is_removed_after_a_day(
     assert await left(filled) == set()
 
 
-async def test_writers_are_told_and_a_guard_that_was_left_is_removed(
+async def test_writers_get_an_error_and_a_guard_that_was_left_is_removed(
     filled: Database, client: Client
 ) -> None:
     async with filled.transaction() as restore_at_work:

@@ -62,7 +62,7 @@ async def test_triggers_that_the_login_cannot_see_survive(
         await database.fetch("DROP TRIGGER IF EXISTS of_a_dba")
 
 
-async def test_a_login_that_may_change_no_table_is_told_to_run_doctor(
+async def test_a_login_that_may_change_no_table_is_advised_to_run_doctor(
     database: Database, login: Settings
 ) -> None:
     before = await contents(database)

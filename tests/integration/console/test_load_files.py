@@ -15,7 +15,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.writes import checkpoint
 from service.web.console.jobs import token
-from service.web.console.uploads import MAX_FILES
+from service.web.console.loads.uploads import MAX_FILES
 from tests.support.console import confirm, events, failing_after, page, run, start, upload
 from tests.support.hires import count
 
@@ -77,7 +77,7 @@ ALL = {
         ("jobs.csv.gz", b"no gzip", "jobs", "its name"),
     ],
 )
-async def test_the_table_of_a_file_is_recognised(
+async def test_the_table_of_a_file_is_detected(
     client: httpx.AsyncClient, name: str, content: bytes, table: str | None, why: str
 ) -> None:
     url = f"/console/uploads/{token()}/0"

@@ -98,7 +98,7 @@ async def test_the_first_month_has_no_month_before_it(database: Database) -> Non
     assert await latest_months(database.fetch) == [Month(1000, 1, 1), Month(1000, 2, 1)]
 
 
-async def test_no_further_month_is_counted_after_so_many_hires(
+async def test_counting_stops_when_the_months_have_enough_hires(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monthly_hires, "COUNTED", 3)

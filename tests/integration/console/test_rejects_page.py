@@ -12,6 +12,7 @@ import pytest
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from service.core.writes import rejects as log
 from service.web.console.html import PAGE
 from service.web.console.pages import rejects as page_of_rejects
 from tests.conftest import calling
@@ -83,7 +84,7 @@ async def test_the_page_is_filtered(
     assert ('class="empty"' in text) is (not places)
 
 
-async def test_the_tabs_show_what_became_of_rejects(some: httpx.AsyncClient) -> None:
+async def test_the_tabs_show_the_outcomes_of_rejects(some: httpx.AsyncClient) -> None:
     first, second, *_ = (await some.get("/rejects?table=jobs")).json()["rows"]
     reply = await some.post(f"/rejects/{first['id']}/correction", json={"job": "Cook"})
     await some.post(f"/rejects/{second['id']}/dismissal", json={"reason": "a <test>"})
@@ -103,6 +104,21 @@ async def test_pages_follow_each_other(api: httpx.AsyncClient, database: Databas
     assert len(listed(text)) == PAGE
     (older,) = re.findall(r'rel="next" href="/console/rejects(\?[^"]+)"', text)
     assert listed(await shown(api, older)) == ["row 1"]
+
+
+async def test_a_page_looks_at_a_limited_number_of_rejects(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "LOOKED_AT", 4)
+    await api.post("/jobs", json=[{"job": ""}, *([{}] * 9)])
+    text = await shown(api, "?code=blank")
+    assert "and none of them matches." in text
+    pages = 1
+    while not listed(text):
+        (older,) = re.findall(r'href="/console/rejects(\?[^"]*before=\d+)">Look further', text)
+        text = await shown(api, older)
+        pages += 1
+    assert (listed(text), pages) == (["row 1"], 3)
 
 
 async def test_the_count_is_bounded(

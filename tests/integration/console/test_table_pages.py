@@ -43,7 +43,7 @@ async def all_ids(client: httpx.AsyncClient, address: str, **query: Any) -> list
     """The ids on all pages of a search."""
     page = await shown(client, address, **query)
     ids = ids_in(page)
-    while link := address_of(page, "Next page") or address_of(page, "Search on"):
+    while link := address_of(page, "Next page") or address_of(page, "Continue the search"):
         page = await shown(client, urljoin(address, link))
         ids += ids_in(page)
     return ids
@@ -117,7 +117,12 @@ async def test_an_error_is_beside_its_input(
 
 
 @pytest.mark.parametrize(
-    "query", ["nonsense=1", "salary_from=1", "order=salary", "after=x", "count=about", "limit=5"]
+    "query",
+    [
+        *("nonsense=1", "salary_from=1", "order=salary", "after=x", "count=about", "limit=5"),
+        # `department` may have several values, but only as a filter of departments.
+        *("department=dep&department=d", "job=jobs+1&job=jobs+2", "hired_from=2021-01-01&" * 2),
+    ],
 )
 async def test_a_parameter_that_the_page_does_not_know_is_400(
     hires: httpx.AsyncClient, query: str
@@ -125,6 +130,8 @@ async def test_a_parameter_that_the_page_does_not_know_is_400(
     reply = await hires.get(f"{EMPLOYEES}?{query}", headers=HTML)
     assert (reply.status_code, query.partition("=")[0] in reply.text) == (400, True)
     assert (await hires.get("/console/tables/jobs?name=A", headers=HTML)).status_code == 400
+    several = await all_ids(hires, "/console/tables/jobs", job=["jobs 1", "jobs 2"])
+    assert several == [1, 2]
 
 
 async def test_empty_inputs_are_no_filters(hires: httpx.AsyncClient) -> None:

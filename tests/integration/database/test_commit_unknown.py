@@ -15,13 +15,10 @@ from service.core.settings import Settings
 from service.core.writes.idempotency import MINUTES, RECHECK_SECONDS
 from tests.integration.writes.test_idempotency import ROWS, Client, send
 from tests.support.commit_faults import LATE_SECONDS, STALLED_SECONDS, Fault, faulty_commits
-from tests.support.hires import add_parents, count, names
+from tests.support.hires import count, names
 from tests.support.serving import serving
 
-
-@pytest.fixture(autouse=True)
-async def _parents(database: Database) -> None:
-    await add_parents(database, range(1, 3))
+pytestmark = pytest.mark.usefixtures("parents")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_the_kinds_of_a_cluster_are_no_internal_errors() -> None:
         (1180, "Error while appending streaming replication fragment", UnavailableError),
     ],
 )
-async def test_errors_with_the_same_number_are_told_apart_by_their_text(
+async def test_errors_with_the_same_number_are_distinguished_by_their_text(
     database: Database, number: int, text: str, kind: type[HirebaseError]
 ) -> None:
     with pytest.raises(HirebaseError) as caught:

@@ -27,10 +27,10 @@ from service.core.writes.idempotency import Key, Keys, Reply
 from tests.support import engine, stepping
 from tests.support.backup_files import DEPARTMENTS, avro_file, records
 from tests.support.commit_faults import Commits
+from tests.support.departments import ADD
 from tests.support.stepping import every_await
 from tests.support.waiting import until_idle
 
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 COUNT = "SELECT COUNT(*) FROM departments"
 ROWS = 3
 DEADLINE = 0.6

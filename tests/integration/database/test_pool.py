@@ -17,7 +17,6 @@ from service.core.settings import Settings
 from tests.support import engine
 from tests.support.tcp_proxy import Proxy
 
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 SLOW = "SELECT SLEEP(20)"
 
 

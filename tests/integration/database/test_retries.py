@@ -23,16 +23,10 @@ from service.core.errors import (
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.commit_faults import faulty_commits
+from tests.support.departments import ADD, SIGNAL, add, names
 from tests.support.tcp_proxy import Proxy
 
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 RENAME = "UPDATE departments SET department = %s WHERE id = %s"
-SIGNAL = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}"
-
-
-async def names(database: Database) -> list[str]:
-    rows = await database.fetch("SELECT department FROM departments ORDER BY id")
-    return [name for (name,) in rows]
 
 
 async def test_a_transaction_whose_connection_was_lost_is_repeated(
@@ -102,7 +96,7 @@ async def test_a_transaction_with_an_unconfirmed_commit_is_repeated_only_if_idem
 
 async def test_two_transactions_in_a_deadlock_are_both_done(database: Database) -> None:
     for number in (1, 2):
-        await _add(database, number, "old")
+        await add(database, number, "old")
     attempts: list[str] = []
     met = asyncio.Barrier(2)
 
@@ -154,11 +148,6 @@ async def test_a_transaction_that_the_server_rolled_back_is_repeated(
     await database.run(work)
     assert len(attempts) == 3
     assert await names(database) == ["Sales"]
-
-
-async def _add(database: Database, number: int, name: str) -> None:
-    async with database.transaction() as transaction:
-        await transaction.execute(ADD, (number, name))
 
 
 async def test_all_attempts_share_one_deadline(migrated: Settings) -> None:

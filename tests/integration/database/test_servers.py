@@ -6,10 +6,11 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pymysql
@@ -29,13 +30,6 @@ from tests.support.waiting import until, until_idle
 
 SOON = 1.0
 """Seconds: less than the head start of a server, more than a connection takes on a busy machine."""
-
-
-@pytest.fixture
-async def other(migrated: Settings) -> AsyncIterator[Proxy]:
-    """A second address of the same server."""
-    async with engine.proxy(migrated) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -214,7 +208,7 @@ async def test_racing_connections_never_leak(
         assert pool.waiting == 0
 
 
-def _cancel(tasks: list[asyncio.Task[object]]) -> None:
+def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
 

@@ -22,6 +22,7 @@ from service.core.settings import Settings
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, avro_file, records
 from tests.support.csv_files import Folder, hire, names
+from tests.support.departments import ADD
 from tests.support.restores import fill
 from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until, until_idle
@@ -32,16 +33,8 @@ MARGIN = 2.0
 SIZE = 4
 LONG = 8 << 20
 """Bytes that do not fit into the buffers of a socket."""
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 Stalled = Callable[[Database, Proxy], Awaitable[None]]
 Work = Callable[[Database, Path], Awaitable[None]]
-
-
-@pytest.fixture
-async def other(migrated: Settings) -> AsyncIterator[Proxy]:
-    """A second address of the same server."""
-    async with engine.proxy(migrated) as proxy:
-        yield proxy
 
 
 @pytest.fixture

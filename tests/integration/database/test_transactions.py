@@ -18,22 +18,11 @@ from service.core.errors import (
     StaleParentError,
 )
 from service.core.settings import Settings
+from tests.support.departments import ADD, add, names
 
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 HIRE = (
     "INSERT INTO hired_employees (name, `datetime`, department_id, job_id) VALUES (%s, %s, %s, %s)"
 )
-SIGNAL = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}"
-
-
-async def names(database: Database) -> list[str]:
-    rows = await database.fetch("SELECT department FROM departments ORDER BY id")
-    return [name for (name,) in rows]
-
-
-async def _add(database: Database, number: int, name: str) -> None:
-    async with database.transaction() as transaction:
-        await transaction.execute(ADD, (number, name))
 
 
 async def test_a_transaction_is_written_at_its_end(database: Database) -> None:
@@ -136,14 +125,14 @@ async def test_a_transaction_sees_commits_of_other_transactions(
         pass
     async with single.transaction() as transaction:
         await transaction.fetch("SELECT COUNT(*) FROM departments")
-        await _add(database, 1, "Sales")
+        await add(database, 1, "Sales")
         assert await transaction.fetch("SELECT COUNT(*) FROM departments") == [(1,)]
 
 
 async def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database) -> None:
-    await _add(database, 1, "Sales")
+    await add(database, 1, "Sales")
     async with database.snapshot(30) as snapshot:
-        await _add(database, 2, "Legal")
+        await add(database, 2, "Legal")
         assert await snapshot.fetch("SELECT COUNT(*) FROM departments") == [(1,)]
         with pytest.raises(DatabaseError):
             await snapshot.execute(ADD, (3, "Audit"))

@@ -206,7 +206,8 @@ async def test_tls_with_an_unreadable_authority_names_the_variable(
     )
     report = await doctor(settings)
     assert wrong(report) == {"database"}
-    assert "MYSQL_SSL_CA" in found(report, "database").text
+    text = found(report, "database").text
+    assert ("MYSQL_SSL_CA" in text, "Errno" in text) == (True, False)
 
 
 async def test_a_folder_without_a_database_is_left_alone(tmp_path: Path, doctor: Doctor) -> None:

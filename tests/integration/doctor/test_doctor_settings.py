@@ -1,13 +1,11 @@
-"""Doctor on settings, credentials, folders, backups and the service."""
+"""Doctor on settings and credentials."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,22 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import healthcheck
-from service.cli.doctor import configuration, folders
-from service.cli.doctor.api import api
-from service.cli.doctor.backups import backups
+from service.cli.doctor import configuration
 from service.cli.doctor.command import lines
 from service.cli.doctor.examination import examine
-from service.cli.doctor.findings import Finding, Report
-from service.core.backups.backup_store import BackupStore
-from service.core.database.transactions import Database
-from service.core.settings import SECRETS, Settings
+from service.cli.doctor.findings import Report
+from service.core.settings import SECRETS
 from tests.integration.doctor.conftest import found, wrong
-from tests.support.certificates import Authority
 from tests.support.passwords import hashed
-from tests.support.processes import free_port
 from tests.support.program import ROOT
-from tests.support.tcp_proxy import mute
 
 AWAY = {"MYSQL_HOST": "127.0.0.1:1", "MYSQL_WAIT": "0"}
 
@@ -160,128 +150,3 @@ async def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(configuration, "find_spec", {}.get)
     report = await examined({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
     assert found(report, "packages").remedy == "Install hirebase[otel]."
-
-
-def of(name: str, settings: Settings) -> Finding:
-    (finding,) = [one for one in folders.folders(settings) if one.check == name]
-    return finding
-
-
-def test_a_folder_that_does_not_exist_yet_is_not_made(tmp_path: Path) -> None:
-    finding = of("BACKUP_DIR", Settings(backup_dir=tmp_path / "a" / "b"))
-    assert (finding.status, "creates it" in finding.text) == ("ok", True)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    for folder in (file, file / "backups"):
-        finding = of("BACKUP_DIR", Settings(backup_dir=folder))
-        assert finding.status == "error"
-        assert f"({file})" in finding.text
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may write everywhere, so be another user."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_a_folder_that_cannot_be_written_is_an_error() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o555)
-        with as_nobody():
-            finding = of("REJECTS_DIR", Settings(rejects_dir=folder))
-        folder.chmod(0o755)
-    assert finding.status == "error"
-    assert "Permission denied" in finding.text
-    assert "REJECTS_DIR" in finding.remedy
-
-
-@pytest.mark.parametrize(("limit", "status"), [("LITTLE_ROOM", "warning"), ("NO_ROOM", "error")])
-def test_little_room_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, status: str
-) -> None:
-    monkeypatch.setattr(folders, limit, 1 << 80)
-    assert of("BACKUP_DIR", Settings(backup_dir=tmp_path)).status == status
-
-
-def test_a_folder_without_files_to_load_is_a_warning(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "missing"):
-        finding = of("DATA_DIR", Settings(data_dir=folder))
-        assert (finding.status, str(folder) in finding.text) == ("warning", True)
-
-
-async def test_the_age_of_the_newest_backup_counts(database: Database, tmp_path: Path) -> None:
-    settings = Settings(backup_dir=tmp_path)
-    assert backups(settings, None).status == "warning"
-    assert backups(settings, 1).status == "error"
-    saved = await BackupStore(tmp_path).save(database, None, "null")
-    for limit in (None, 1):
-        finding = backups(settings, limit)
-        assert (finding.status, saved.name in finding.text) == ("ok", True)
-    (tmp_path / saved.name).rename(tmp_path / "hirebase-20210727T160208.000000Z.zip")
-    assert backups(settings, None).status == "warning"
-    assert backups(settings, 24).status == "error"
-    assert backups(settings, 24 * 366 * 1000).status == "ok"
-
-
-@pytest.mark.parametrize(
-    ("reply", "status"),
-    [
-        (b'HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{"status":"ready"}', "ok"),
-        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "error"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "error"),
-        (b"\x00\x01", "error"),
-        (b"", "error"),
-    ],
-)
-async def test_what_answers_on_the_port_of_the_api_is_found(reply: bytes, status: str) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        (finding,) = await asyncio.to_thread(api, Settings(api_host="0.0.0.0", api_port=port))
-    assert finding.status == status, finding.text
-
-
-async def test_a_service_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(healthcheck, "SECONDS", 0.2)
-    server = await asyncio.start_server(mute, "127.0.0.1", 0)
-    try:
-        port = server.sockets[0].getsockname()[1]
-        (finding,) = await asyncio.to_thread(api, Settings(api_port=port))
-    finally:
-        server.close()
-    assert (finding.status, "timed out" in finding.text) == ("error", True)
-
-
-def test_the_service_need_not_run() -> None:
-    (finding,) = api(Settings(api_port=free_port()))
-    assert (finding.status, "does not run" in finding.text) == ("ok", True)
-
-
-async def test_the_certificate_of_the_api_is_read(tmp_path: Path) -> None:
-    """Those of the tests are valid for a day."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    for file, content in zip((certificate, key), Authority.new("Ours").issue("a"), strict=True):
-        file.write_bytes(content)
-    variables = {"API_TLS_CERT": str(certificate), "API_TLS_KEY": str(key)}
-    assert found(await examined(variables), "api_tls").status == "warning"
-    key.write_bytes(Authority.new("Ours").issue("a")[1])
-    finding = found(await examined(variables), "api_tls")
-    assert finding.status == "error"
-    assert finding.text.startswith("API_TLS_KEY")

@@ -6,68 +6,40 @@ After an intended change, `python -m tests.integration.openapi.test_contract` re
 from __future__ import annotations
 
 import json
-from typing import Any
+
+import pytest
 
 from service.core.settings import Settings
 from service.web.app import create_app
+from tests.support.contract import Contract, demands, promises, reduced
 from tests.support.program import ROOT
+from tests.support.releases import RELEASES, Release
 
 STORED = ROOT / "tests" / "fixtures" / "openapi.json"
-TEXTS = {"description", "summary", "title", "example", "examples"}
-PARAMETER = ("name", "in", "required", "schema")
 
 
-def contract() -> dict[str, Any]:
-    """Paths, methods, parameters, request bodies, statuses, media types and schemas."""
-    document = json.loads(json.dumps(create_app(Settings(api_pass="x")).openapi_schema.to_schema()))
-    components = document["components"]
-    return {
-        "paths": {
-            path: {method: _operation(operation) for method, operation in item.items()}
-            for path, item in document["paths"].items()
-        },
-        "responses": {name: _content(one) for name, one in components["responses"].items()},
-        "schemas": {name: _schema(one) for name, one in components["schemas"].items()},
-    }
-
-
-def _operation(operation: dict[str, Any]) -> dict[str, Any]:
-    parameters = operation.get("parameters", [])
-    return {
-        "parameters": sorted(
-            ({name: _schema(one.get(name)) for name in PARAMETER} for one in parameters),
-            key=lambda one: (one["in"], one["name"]),
-        ),
-        "requestBody": _content(operation.get("requestBody", {})),
-        "responses": {status: _content(reply) for status, reply in operation["responses"].items()},
-        "security": operation.get("security"),
-    }
-
-
-def _content(body: dict[str, Any]) -> dict[str, Any]:
-    """The schemas of a body by media type, or the reference to a response."""
-    if "$ref" in body:
-        return body
-    return {kind: _schema(one.get("schema")) for kind, one in body.get("content", {}).items()}
-
-
-def _schema(schema: Any) -> Any:
-    """A schema without texts. The names of properties are no texts, whatever they are."""
-    if isinstance(schema, list):
-        return [_schema(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: {key: _schema(part) for key, part in value.items()}
-        if name == "properties"
-        else _schema(value)
-        for name, value in schema.items()
-        if name not in TEXTS
-    }
+def contract() -> Contract:
+    """That of this program."""
+    document = create_app(Settings(api_pass="x")).openapi_schema.to_schema()
+    return reduced(json.loads(json.dumps(document)))
 
 
 def test_the_contract_is_the_stored_one() -> None:
     assert contract() == json.loads(STORED.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
+def test_what_a_released_version_promised_is_kept(release: Release) -> None:
+    """A change that breaks it needs an exception here, and "Changed contract" in the CHANGELOG."""
+    assert promises(release.contract) - promises(contract()) == set()
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
+def test_a_client_of_a_released_version_sends_enough(release: Release) -> None:
+    paths = release.contract["paths"]
+    routes = {f"{method.upper()} {path}" for path in paths for method in paths[path]}
+    new = demands(contract()) - demands(release.contract)
+    assert {one for one in new if one.partition(" needs ")[0] in routes} == set()
 
 
 if __name__ == "__main__":

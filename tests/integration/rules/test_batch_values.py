@@ -39,7 +39,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("path", [table.path for table in TABLES])
-async def test_texts_come_back_as_sent(client: Client, database: Database, path: str) -> None:
+async def test_texts_are_returned_as_sent(client: Client, database: Database, path: str) -> None:
     table = by_path(path)
     field = table.columns[1]
     rows = [hire(name=text) if path == "employees" else {field: text} for text in TEXTS]

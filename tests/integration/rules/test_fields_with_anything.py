@@ -17,7 +17,7 @@ from service.core.rules import field_types, fields
 from service.core.rules.avro_records import validate
 from service.core.tables import by_name
 from tests.support.csv_files import Folder
-from tests.support.hires import add_parents, codes, count, hire, names
+from tests.support.hires import codes, count, hire, names
 
 HIRES = by_name("hired_employees")
 MOMENT = "2021-01-01T00:00:00Z"
@@ -44,11 +44,6 @@ FORMATS: dict[str, Callable[[Any], bytes]] = {
 
 def quoted(number: int, moment: str) -> str:
     return f'{number},"Ana {number}","{moment}",1,1'
-
-
-@pytest.fixture
-async def parents(database: Database) -> None:
-    await add_parents(database, range(1, 3))
 
 
 @pytest.fixture

@@ -13,15 +13,12 @@ import msgspec
 import pytest
 
 from service.core.database.transactions import Database
-from tests.support.hires import add_parents, codes, count, hire, names
+from tests.support.hires import codes, count, hire, names
+
+pytestmark = pytest.mark.usefixtures("parents")
 
 Client = httpx.AsyncClient
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-async def _parents(database: Database) -> None:
-    await add_parents(database, range(1, 3))
 
 
 def as_csv(rows: Rows) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -54,6 +57,35 @@ async def figures(client: httpx.AsyncClient) -> dict[str, float]:
     text = (await client.get("/metrics")).text
     samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
+
+
+async def test_metrics_count_corrections(client: httpx.AsyncClient) -> None:
+    """Of rows and of rejects: alone, by a rule, repeated with a key, and refused."""
+    key = {"Idempotency-Key": "once"}
+    await client.post("/jobs", json=[{"job": ""}, {"job": " "}, {"job": 5}, {"job": 5}])
+    first, second, *_ = [row["id"] for row in (await client.get("/rejects")).json()["rows"]]
+    correction = partial(client.post, f"/rejects/{first}/correction", json={"job": "A"})
+    done, _ = [await correction(headers=key) for _ in range(2)]
+    for _ in range(2):
+        await client.post(f"/rejects/{second}/dismissal", json={"reason": "x"})
+    place = {"table": "jobs", "source": "api", "origin": "POST /jobs", "field": "job"}
+    rule = {**place, "code": "type", "from": 5, "to": "B"}
+    for query in ("?dry_run=true", "", ""):
+        await client.post(f"/rejects/corrections{query}", json=rule)
+    row = f"/jobs/{done.json()['id']}"
+    for _ in range(2):
+        await client.patch(row, json={"job": "C"}, headers=key)
+        await client.patch(row, json={"job": ""})
+        await client.delete(row)
+    metrics = await figures(client)
+    expected = {
+        'rejects_closed_total{state="corrected"}': 3,
+        'rejects_closed_total{state="dismissed"}': 1,
+        'rows_corrected_total{action="changed",table="jobs"}': 1,
+        'rows_corrected_total{action="deleted",table="jobs"}': 1,
+        'rows_inserted_total{table="jobs"}': 3,
+    }
+    assert {name: metrics.get(f"hirebase_{name}") for name in expected} == expected
 
 
 async def test_metrics_count_rows_and_requests(client: httpx.AsyncClient) -> None:
@@ -126,6 +158,60 @@ async def test_an_excess_batch_is_refused_immediately(
 @pytest.mark.parametrize(("form", "wanted"), [("json", '"event": "hello"'), ("console", "hello")])
 async def test_logs_go_to_standard_error_in_either_form(form: str, wanted: str) -> None:
     assert wanted in await logged(form, "log.info('hello')")
+
+
+STANDARD, STRUCTURED = "log.info('hello')", "structlog.get_logger('any').info('hello')"
+
+
+async def test_lines_of_both_libraries_have_the_same_form() -> None:
+    standard, structured = [
+        msgspec.json.decode(await logged("json", f"import structlog; {line}"))
+        for line in (STANDARD, STRUCTURED)
+    ]
+    assert set(standard) == set(structured) == {"event", "level", "logger", "timestamp"}
+    del standard["timestamp"], structured["timestamp"]
+    assert standard == structured
+    standard_text, structured_text = [
+        (await logged("console", f"import structlog; {line}")).split(maxsplit=1)[1]
+        for line in (STANDARD, STRUCTURED)
+    ]
+    assert standard_text == structured_text
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_killed_process_has_written_its_lines_in_order(form: str) -> None:
+    code = """
+import structlog
+for number in range(20):
+    structlog.get_logger('any').info('event %d', 2 * number)
+    log.info('event %d', 2 * number + 1)
+import os; os.kill(os.getpid(), 9)
+"""
+    lines = (await logged(form, code)).splitlines()
+    assert len(lines) == 40
+    assert all(f"event {at}" in line for at, line in enumerate(lines))
+
+
+def test_a_full_disk_fails_nothing_that_is_logged() -> None:
+    code = """
+from service.web.traffic import log_format as logs; import structlog; logs.configure('info', 'json')
+for _ in range(1000):
+    structlog.get_logger('any').info('hello')
+print('alive')
+"""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, check=True
+        )
+    assert done.stdout == b"alive\n"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_half_a_surrogate_pair_can_be_logged(form: str) -> None:
+    line = await logged(
+        form, "import structlog; structlog.get_logger().info('hello', user='\\ud83d')"
+    )
+    assert "ud83d" in line
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

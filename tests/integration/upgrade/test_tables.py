@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,24 +17,9 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.conftest import calling
 from tests.support import engine
-from tests.support.releases import INTERRUPTED, RELEASES, REPEATED, REPEATED_KEY, Release
+from tests.support.releases import INTERRUPTED, REPEATED, REPEATED_KEY, Release, rows_of
 
 EVERY = [f"{version:04} {name}" for version, name, _ in sql.migrations()]
-
-
-@pytest.fixture(params=RELEASES, ids=lambda release: str(release.version))
-def release(request: pytest.FixtureRequest) -> Release:
-    found: Release = request.param
-    return found
-
-
-@pytest.fixture
-async def old(scratch: Settings, release: Release) -> AsyncIterator[Database]:
-    """The database of a released version, with its rows."""
-    async with connect(scratch) as database:
-        await release.create(database)
-        await release.insert(database)
-        yield database
 
 
 @pytest.fixture
@@ -50,24 +34,14 @@ async def new(settings: Settings) -> AsyncIterator[Database]:
     await engine.drop_database(own)
 
 
-async def rows(database: Database) -> dict[str, Any]:
-    """The rows of each table of the release, except the record of migrations."""
-    names = sorted(name for (name,) in await database.fetch("SHOW TABLES"))
-    return {
-        name: await database.fetch(f"SELECT * FROM {name} ORDER BY 1, 2")
-        for name in names
-        if name != "schema_migrations"
-    }
-
-
 async def test_an_upgraded_database_equals_a_new_one(
     old: Database, new: Database, release: Release
 ) -> None:
-    before = await rows(old)
+    before = await rows_of(old)
     applied = len(sql.migrations(release.folder / "sql"))
     assert await migrate(old) == EVERY[applied:]
     assert await engine.definitions_without_ids(old) == await engine.definitions_without_ids(new)
-    after = await rows(old)
+    after = await rows_of(old)
     assert {name: after[name] for name in before} == before
     assert all(before.values())
     assert not any(after[name] for name in after.keys() - before.keys())
@@ -83,7 +57,7 @@ async def test_the_released_version_can_use_the_upgraded_tables(
             await session.execute(f"PREPARE released FROM '{text}'")
         await session.execute("DELETE FROM schema_migrations")
     await release.insert(new)
-    found = await rows(new)
+    found = await rows_of(new)
     assert all(found[name] for name in release.tables - {"schema_migrations"})
 
 
@@ -93,14 +67,14 @@ async def test_a_repeated_request_gets_the_reply_of_the_released_version(
     await migrate(old)
     async with old.transaction() as transaction:
         await transaction.execute("UPDATE idempotency_keys SET expires_at = '9999-01-01'")
-    before = await rows(old)
+    before = await rows_of(old)
     async with calling(scratch) as client:
         reply = await client.post(
             "/employees", json=REPEATED, headers={"Idempotency-Key": REPEATED_KEY}
         )
     assert (reply.status_code, reply.json()["inserted"]) == (207, 1)
     assert reply.headers["Idempotency-Replayed"] == "true"
-    assert await rows(old) == before
+    assert await rows_of(old) == before
 
 
 async def test_a_load_that_the_released_version_left_is_finished(

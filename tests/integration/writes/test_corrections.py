@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from typing import Any
 
 import httpx
@@ -95,7 +96,8 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=9),
+    | st.text(max_size=9)
+    | st.sampled_from(["\ud83d", "a\udc00"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
@@ -107,8 +109,9 @@ FIELDS = ["name", "datetime", "department_id", "job_id", "id", "other"]
 async def test_any_change_has_the_errors_of_a_new_row(api: Client, fields: dict[str, Any]) -> None:
     row = await stored(api)
     del row["id"]
-    posted = (await api.post("/employees?dry_run=true", json=row | fields)).json()
-    reply = await api.patch(URL, json=fields)
+    content = json.dumps(row | fields).encode()
+    posted = (await api.post("/employees?dry_run=true", content=content)).json()
+    reply = await api.patch(URL, content=json.dumps(fields).encode())
     if posted["failed"]:
         assert reply.status_code in (409, 422), reply.text
         assert reply.json()["failures"][0]["errors"] == posted["failures"][0]["errors"]
@@ -167,6 +170,18 @@ async def test_a_row_that_has_changed_is_not_overwritten(api: Client) -> None:
     either = f'"x", {first.headers["ETag"]}'
     assert (await api.patch(URL, json={}, headers={"If-Match": either})).status_code == 200
     assert (await api.delete(URL, headers={"If-Match": "*"})).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", ",", "7", '"', "W/*", "etag"])
+async def test_an_if_match_without_the_etag_protects_the_row(api: Client, value: str) -> None:
+    """A script whose variable is empty overwrites nothing."""
+    headers = {"If-Match": value}
+    for reply in [
+        await api.patch(URL, json={"name": "Eve"}, headers=headers),
+        await api.delete(URL, headers=headers),
+    ]:
+        assert reply.status_code == 412
+    assert (await stored(api))["name"] == "Ana"
 
 
 async def test_of_many_changes_at_once_one_is_made(api: Client) -> None:

@@ -14,19 +14,16 @@ from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from service.core.writes.idempotency import Key, Keys, Reply
-from tests.support.hires import add_parents, count, hire, names
+from tests.support.hires import count, hire, names
 from tests.support.serving import serving
+
+pytestmark = pytest.mark.usefixtures("parents")
 
 Client = httpx.AsyncClient
 ROWS = [hire(name="first"), hire(name=" "), hire(name="third"), hire(job_id=99)]
 EXPIRE = (
     "UPDATE idempotency_keys SET expires_at = DATE_SUB(CURRENT_TIMESTAMP(6), INTERVAL 1 SECOND)"
 )
-
-
-@pytest.fixture(autouse=True)
-async def _parents(database: Database) -> None:
-    await add_parents(database, range(1, 3))
 
 
 async def send(

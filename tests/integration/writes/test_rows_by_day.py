@@ -1,4 +1,4 @@
-"""The rows that came in today, by way and user; no write waits for it or fails for it."""
+"""The rows that were added today, by source and user; no write waits for it or fails for it."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ def test_apache_avro_writes_what_we_read() -> None:
 
 
 def test_polars_reads_ours_and_writes_what_we_read() -> None:
-    polars = pytest.importorskip("polars")
+    import polars
+
     frame = polars.read_avro(io.BytesIO(avro_file(EMPLOYEES, ROWS)))
     assert frame["name"].to_list() == [row["name"] for row in ROWS]
     assert frame["id"].to_list() == [row["id"] for row in ROWS]

@@ -97,4 +97,8 @@ def test_a_group_may_read_the_file_but_need_not_write_it(
 
 def test_a_file_is_needed(tmp_path: Path) -> None:
     assert users("check").exit_code == 2
-    assert users("check", str(tmp_path / "missing")).exit_code == 2
+    missing = users("check", str(tmp_path / "missing"))
+    assert missing.exit_code == 2
+    assert missing.stderr.endswith("missing cannot be read: No such file or directory\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert users("check", str(tmp_path / "binary")).stderr.endswith("is not text in UTF-8\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,8 @@ import pytest
 from service.core.errors import SettingsError
 from service.core.settings import NEEDED, OLD_NAMES, Settings
 
+INTERNAL = re.compile("Expected|enum|regex|Errno|codec")
+"""Words of the libraries that read values."""
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]
 
 
@@ -51,7 +54,23 @@ def test_with_a_host_the_database_is_not_embedded() -> None:
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
-    assert error_of({name: value}).startswith(f"{name}: ")
+    message = error_of({name: value})
+    assert message.startswith(f"{name}: ")
+    assert not INTERNAL.search(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("MYSQL_PORT", "x", "write a whole number from 1 to 65535"),
+        ("MYSQL_POOL_SIZE", "1", "write a whole number, at least 2"),
+        ("MYSQL_MAX_TRANSACTION_ROWS", "0", "write a whole number, at least 1"),
+        ("LOG_FORMAT", "xml", "write console or json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "x", "write a URL that begins with http:// or https://"),
+    ],
+)
+def test_a_bad_value_says_what_to_write(name: str, value: str, says: str) -> None:
+    assert error_of({name: value}) == f"{name}: {says}"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +142,9 @@ def test_a_file_that_cannot_be_read_names_its_variable(
     file = tmp_path / "password"
     if content is not None:
         file.write_bytes(content)
-    assert error_of({"MYSQL_PASSWORD_FILE": str(file)}).startswith("MYSQL_PASSWORD: ")
+    message = error_of({"MYSQL_PASSWORD_FILE": str(file)})
+    assert message.startswith(f"MYSQL_PASSWORD: {file} (MYSQL_PASSWORD_FILE) ")
+    assert not INTERNAL.search(message)
 
 
 @pytest.mark.parametrize("name", ["API_PASS", "MYSQL_PASSWORD"])

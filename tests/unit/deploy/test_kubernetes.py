@@ -259,6 +259,15 @@ def test_the_network_policy_names_the_ports_in_use() -> None:
     assert out == {53, Settings().mysql_port}
 
 
+def test_what_the_server_would_add_to_lists_and_unions_is_written() -> None:
+    """Otherwise each `kubectl apply` sends the object again, and says that it changed."""
+    assert one("Deployment", written())["spec"]["strategy"]["type"] == "RollingUpdate"
+    policy = one("NetworkPolicy", written())["spec"]
+    ports = [port for rule in policy["ingress"] + policy["egress"] for port in rule["ports"]]
+    ports += one("Service", written())["spec"]["ports"]
+    assert all("protocol" in port for port in ports)
+
+
 def test_replicas_share_one_volume() -> None:
     claim = one("PersistentVolumeClaim", written())
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

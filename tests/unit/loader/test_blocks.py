@@ -275,3 +275,18 @@ def test_blocks_for_seekdb_are_a_quarter_as_large_and_have_the_same_records() ->
     assert [one for block in small for one in block.records] == [
         one for block in usual for one in block.records
     ]
+
+
+def test_blocks_of_long_lines_are_larger_and_have_the_same_records() -> None:
+    long = b"".join(b"%d,%s\n" % (number, "😀".encode() * 255) for number in range(3000))
+    content = b"".join(b"%d,x\n" % number for number in range(3000, 90_000)) + long
+    layout = layout_of(JOBS, ["1", "x"], ",")
+    usual = list(blocks(io.BytesIO(content), layout, Position(), size=reading.BLOCK))
+    large = list(blocks(io.BytesIO(content), layout, Position()))
+    sizes = [block.end.byte - block.start.byte for block in large[:-1]]
+    assert sizes[0] <= reading.BLOCK < sizes[-1] <= reading.LARGE_BLOCK
+    assert [one for block in large for one in block.records] == [
+        one for block in usual for one in block.records
+    ]
+    for at, block in enumerate(large):
+        assert list(blocks(io.BytesIO(content), layout, block.start)) == large[at:]

@@ -224,7 +224,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("half", [b"", b',{"x":"\\ud83d"}'])
 @pytest.mark.parametrize(("number", "code"), NUMBERS.items())
-def test_a_number_of_any_size_is_an_error_of_its_own_field(
+def test_a_number_of_any_size_is_an_error_of_its_field_alone(
     number: bytes, code: str, half: bytes
 ) -> None:
     bad = hire().replace(b'"job_id":2', b'"job_id":' + number)[1:-1]

@@ -130,6 +130,18 @@ def test_errors_have_the_order_of_the_fields() -> None:
     assert names == ["id", "name", "datetime", "department_id", "job_id"]
 
 
+def test_rows_with_the_same_error_keep_their_own_others() -> None:
+    day, both = (
+        [*GOOD[:2], "2021-02-30T00:00:00Z", *GOOD[3:]],
+        ["0", GOOD[1], "2021-02-30", "x", "4"],
+    )
+    records = [day, both, day, [*day[:4], "x"], day]
+    validated = validate(HIRES.stored_fields, records)
+    for at, record in enumerate(records):
+        assert validated.errors[at] == validate(HIRES.stored_fields, [record]).errors[0]
+    assert [len(validated.errors[at]) for at in range(len(records))] == [1, 3, 1, 2, 1]
+
+
 def test_a_reject_keeps_the_parents_that_it_names() -> None:
     names = [*GOOD[:3], "5", "x"]
     validated = validate(

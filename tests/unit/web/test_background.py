@@ -32,14 +32,19 @@ def failing(error: BaseException) -> tuple[Callable[[], Awaitable[bool]], asynci
     return work, done
 
 
+async def logged_of(error: Exception, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """The log of a task that fails ENOUGH times with this error."""
+    work, done = failing(error)
+    async with running(repeat("counting", 0.001, work)), asyncio.timeout(5):
+        await done.wait()
+    return [record for record in caplog.records if record.name == background.log.name]
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("by 0"), KeyError("x"), DatabaseError("no")])
 async def test_an_unexpected_error_is_logged_and_does_not_end_the_task(
     caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    work, done = failing(error)
-    async with running(repeat("counting", 0.001, work)), asyncio.timeout(5):
-        await done.wait()
-    logged = [record for record in caplog.records if record.name == background.log.name]
+    logged = await logged_of(error, caplog)
     assert [record.levelno for record in logged] == [logging.ERROR] * ENOUGH
     for record in logged:
         assert "counting" in record.getMessage()
@@ -51,10 +56,7 @@ async def test_an_unexpected_error_is_logged_and_does_not_end_the_task(
 async def test_an_unavailable_database_is_logged_without_a_traceback(
     caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    work, done = failing(error)
-    async with running(repeat("counting", 0.001, work)), asyncio.timeout(5):
-        await done.wait()
-    logged = [record for record in caplog.records if record.name == background.log.name]
+    logged = await logged_of(error, caplog)
     assert [record.levelno for record in logged] == [logging.WARNING] * ENOUGH
     assert not any(record.exc_info for record in logged)
     assert all(str(error) in record.getMessage() for record in logged)

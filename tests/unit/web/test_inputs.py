@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.web.console.pages.inputs import text_of
+from service.web.console.pages.inputs import input_text
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from service.web.console.pages.inputs import text_of
     ],
 )
 def test_a_text_is_as_it_is_and_anything_else_is_json(value: Any, text: str) -> None:
-    assert text_of(value) == text
+    assert input_text(value) == text

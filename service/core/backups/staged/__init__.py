@@ -1,1 +1,1 @@
-"""Restores of any size: new tables are filled in many transactions, then swapped with the live."""
+"""Restores of any size: they fill new tables in many transactions, then swap them in."""

@@ -1,4 +1,4 @@
-"""Changes of tables (DDL): each waits for a lock only shortly, and is tried again for a while."""
+"""Changes of tables (DDL). Each waits for a lock for a short time, and is tried several times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.core.database.transactions import Database
 from service.core.errors import ContentionError, DatabaseError, TableBusyError
 
 LOCK_SECONDS = 60
-"""How long a change is tried. Between two tries, the statements of others run."""
+"""How long a change is repeated. Between two attempts, the statements of others run."""
 SWAP_SECONDS = 900
 """The same for the swap, before which a restore may have worked for hours."""
 SECONDS = 6 * 3600

@@ -1,4 +1,4 @@
-"""Whether a restore is staged: it is large, and nothing else depends on the tables it replaces."""
+"""Decides whether a restore is staged: it is large, and nothing else uses the tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.core.tables import Table
 from service.core.writes.transaction_size import OTHER_BYTES, OTHER_ROWS
 
 LARGE_ROWS = 100_000
-"""A restore is staged from so many rows on, in the files or in a table that they replace."""
+"""A restore is staged if the files, or a table that they replace, have this many rows."""
 CHUNK_ROWS, EMBEDDED_CHUNK_ROWS = 10_000, 2000
 """Rows in a transaction; fewer on seekdb: a kill -9 in a COMMIT of over 900 KB leaves its locks."""
 QUARTER = 4
@@ -46,7 +46,7 @@ async def can_be_staged(database: Database, tables: Sequence[Table]) -> bool:
 
 
 async def _has_plain_names(database: Database, name: str) -> bool:
-    """Whether its keys can have other names for a while, and its CHECKs have none of their own."""
+    """Whether its keys can get temporary names, and all its CHECKs have generated names."""
     definition = await definition_of(database, name)
     keys = (key.strip("`") for key in definition.foreign_keys)
     generated = re.compile(rf"`{re.escape(name)}_chk_\d+`")

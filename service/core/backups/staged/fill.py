@@ -31,7 +31,7 @@ Chunk = tuple[int, Batch | int]
 
 
 class Fill:
-    """The rows of a file on their way into a staging table."""
+    """Writes the rows of a file into a staging table."""
 
     def __init__(self, staging: Staging, reader: Reader, rows_in_chunk: int, workers: int):
         self._reader = reader

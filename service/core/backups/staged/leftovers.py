@@ -19,7 +19,7 @@ NAMES = [table.name for table in TABLES]
 
 
 class _Found(Struct, frozen=True):
-    """What is there.
+    """What earlier restores left.
 
     staged, old: staging tables, and those of them that are old; replaced: tables that a swap left;
     renamed: tables whose foreign keys have temporary names. Children come before parents.
@@ -33,7 +33,7 @@ class _Found(Struct, frozen=True):
 
 
 async def tidy(database: Database) -> None:
-    """Remove all that a killed restore left and that is of no use, unless a restore is running.
+    """Remove what a killed restore left, unless a restore is running.
 
     The staging tables stay for a day: the same restore continues there.
     """

@@ -19,12 +19,12 @@ T = TypeVar("T")
 SECONDS = 24 * 3600
 BEAT_SECONDS = 5
 LOST_SECONDS = 10
-"""A server that does not answer for so long has lost the lock."""
+"""If the server does not answer for this long, the lock is lost."""
 LOST = "The connection that holds the lock of restores was lost. Try again shortly."
 
 
 async def locked(database: Database, work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` while a transaction of its own holds the lock; ContentionError if another does.
+    """Run `work` while a separate transaction holds the lock; ContentionError if another has it.
 
     UnavailableError as soon as the transaction is lost: then another restore may run.
     """
@@ -106,7 +106,7 @@ async def _while_held(
 
 
 async def _beat(lock: Transaction, lease: Lease | None, ended: asyncio.Event) -> None:
-    """Use the connection now and then, so that nothing closes it and a loss is noticed."""
+    """Use the connection regularly, so that nothing closes it and its loss is noticed."""
     while not ended.is_set():
         with suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):

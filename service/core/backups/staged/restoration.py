@@ -1,4 +1,4 @@
-"""A staged restore from its first step to the last; a lost server continues from checkpoints."""
+"""A staged restore, from its first step to its last. After a lost server, it continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import count
 
 from service.core.backups.format.avro import Reader
 from service.core.backups.restored import Restored
-from service.core.backups.sources import Source, reader_of
+from service.core.backups.sources import Source, readers
 from service.core.backups.staged import leftovers
 from service.core.backups.staged.changes import BUSY, PAUSE_SECONDS, SWAP_SECONDS, change
 from service.core.backups.staged.check import compare, refuse_orphans, verify
@@ -123,7 +123,7 @@ class StagedRestore:
         return await self._check()
 
     async def _fill(self) -> None:
-        readers = await in_thread(self._readers)
+        own = await in_thread(readers, self._sources)
         total, done = sum(reader.rows for reader in self._scanned), 0
 
         def count_rows(rows: int) -> None:
@@ -132,11 +132,8 @@ class StagedRestore:
             self._report("fill", done, total)
 
         workers = max(1, min(WORKERS, self._database.pool.maxsize // 2))
-        for staging, reader in zip(self._stagings, readers, strict=True):
+        for staging, reader in zip(self._stagings, own, strict=True):
             await Fill(staging, reader, self._rows_in_chunk, workers).run(count_rows)
-
-    def _readers(self) -> list[Reader]:
-        return [reader_of(table, file) for table, file in self._sources]
 
     async def _check(self) -> list[Restored]:
         results = []

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-import sql
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.rules.batch import Batch, Row
 from service.core.tables import Table
 from service.core.writes import merge
-from service.core.writes.reject_outcomes import SQL
-from sql import chunks
+from service.core.writes.reject_outcomes import SQL, close
 
 REPEATS = "Repeats reject "
-"""The reason of a reject whose row names an earlier reject, which stays open in its place."""
+"""The reason of a dismissed reject: its row names an earlier reject, which stays open."""
 _DIGITS = 16
 _key = re.compile(rf"([0-9a-f]{{{_DIGITS}}}):([1-9][0-9]{{0,17}})").fullmatch
 
@@ -96,13 +94,10 @@ class Corrections:
         self, transaction: Transaction, ids: Mapping[int, int | None], user: str
     ) -> None:
         """Close the rejects whose rows have these ids, by position; None has no row."""
-        outcomes = [
-            (number, "corrected", user, "", ids[position])
-            for position, (_, number) in self.open.items()
-            if ids.get(position) is not None
-        ]
-        if outcomes:
-            await transaction.insert(SQL["insert"], outcomes)
+        open_rejects = self.open.items()
+        rows = {number: ids.get(position) for position, (_, number) in open_rejects}
+        written = {number: row_id for number, row_id in rows.items() if row_id is not None}
+        await close(transaction, user, written)
 
 
 async def dismiss_repeated(
@@ -110,17 +105,16 @@ async def dismiss_repeated(
 ) -> None:
     """Close logged rejects, (line, key), whose rows repeat earlier ones: each is open only once."""
     keys = {line: key for line, key in repeats if key not in ("", key_of(origin_key, line))}
-    for lines in chunks(sorted(keys)):
-        found = sql.with_in_list(SQL["at_lines"], len(lines))
-        outcomes = [
-            (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
-            for number, line in await transaction.fetch(found, (origin_key, *lines))
-        ]
+    outcomes = [
+        (number, "dismissed", user, f"{REPEATS}{keys[line]}", None)
+        for number, line in await fetch_among(transaction.fetch, SQL["at_lines"], keys, origin_key)
+    ]
+    if outcomes:
         await transaction.insert(SQL["insert"], outcomes)
 
 
 def _is_row(reject: Named, table: Table, row: Row | None) -> bool:
-    """Whether a row with this id corrected a reject. Then the id decides, as for all rows."""
+    """Whether a row with this id corrected the reject. Then the id decides, as for all rows."""
     return row is not None and len(row) == len(table.columns) and row[0] == reject.row_id
 
 
@@ -141,23 +135,14 @@ async def _find(
         lines.setdefault(match[1], set()).add(int(match[2]))
     found: dict[int, str] = {}
     for file in sorted(lines):
-        for some in chunks(sorted(lines[file])):
-            parameters = (f"{file}%", table.name, *some)
-            rows = await transaction.fetch(sql.with_in_list(SQL["of_file"], len(some)), parameters)
-            found |= {number: f"{file}:{line}" for number, line in rows}
+        chosen = (f"{file}%", table.name)
+        rows = await fetch_among(transaction.fetch, SQL["of_file"], lines[file], *chosen)
+        found |= {number: f"{file}:{line}" for number, line in rows}
     if lock:
-        await among(transaction, "locked_among", found)
-    closed: dict[int, int | None] = dict(await among(transaction, "closed_among", found))
+        await fetch_among(transaction.fetch, SQL["locked_among"], found)
+    closed_rejects = await fetch_among(transaction.fetch, SQL["closed_among"], found)
+    closed: dict[int, int | None] = dict(closed_rejects)
     return {
         key: Named(number, closed=number in closed, row_id=closed.get(number))
         for number, key in found.items()
     }
-
-
-async def among(transaction: Transaction, name: str, numbers: Iterable[int]) -> list[Row]:
-    """The rows of a statement for these rejects, in the order of their ids."""
-    return [
-        row
-        for some in chunks(sorted(numbers))
-        for row in await transaction.fetch(sql.with_in_list(SQL[name], len(some)), some)
-    ]

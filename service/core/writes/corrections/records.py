@@ -7,6 +7,8 @@ import io
 import re
 from typing import Any
 
+import msgspec
+
 from service.core.rules.raw_json import decode_value
 from service.core.tables import Table
 
@@ -19,7 +21,8 @@ def fields_of(
 ) -> dict[str, Any] | None:
     """The values of a record by field, as they were sent: texts if it came from a file with ids.
 
-    None if the record has no fields: another number of them, broken JSON, or no object.
+    None if the record has no fields: another number of them, broken JSON, no object, or half of a
+    surrogate pair in it.
     layout: the header of its file, if it is not the usual one.
     """
     if source == "loader":
@@ -29,7 +32,9 @@ def fields_of(
         return {name: by_name[name] for name in table.columns} if whole else None
     try:
         value = decode_value(record.encode())
-    except ValueError:
+        # Half of a surrogate pair has no encoding: the record is shown as the text that was sent.
+        msgspec.json.encode(value)
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -8,25 +8,24 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import Code, Error
+from service.core.rules.raw_json import decode_body, exact_text, json_text
 from service.core.tables import Field, Table, by_path
-from service.core.writes.corrections.files import among
 from service.core.writes.corrections.records import fields_of
-from service.core.writes.insert import insert
-from service.core.writes.merge import decide, find_among, put
+from service.core.writes.merge import decide, find_among
 from service.core.writes.parents import check_parents
-from service.core.writes.reject_outcomes import SQL
+from service.core.writes.reject_outcomes import SQL, close, write_corrected
 
 MATCHED = 500
 """The most rejects that one call corrects."""
 LOOKED_AT = 20_000
-"""The most rejects of a table that one call looks at, whatever their file and their state."""
+"""The most rejects of a table that one call reads, of any file and in any state."""
 FETCHED = 500
 LONGEST = 4096
-"""Characters of a record. A longer one is not looked at."""
+"""The most characters of a record. Longer records are skipped."""
 
 Fields = dict[str, Any]
 _errors = msgspec.json.Decoder(list[Error])
@@ -56,7 +55,7 @@ class StillWrong(Struct):
 
 
 class Corrected(Struct):
-    """What a rule did. next: continue after this reject; None if it looked at all."""
+    """What a rule did. next: continue after this reject; None if no reject is left."""
 
     matched: int
     corrected: int
@@ -67,10 +66,7 @@ class Corrected(Struct):
 
 def rule_of(body: bytes) -> Rule:
     """The rule in a body; MalformedError."""
-    try:
-        return msgspec.json.decode(body, type=Rule)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(f"The body is not a rule: {error}.") from None
+    return decode_body(body, Rule, "a rule")
 
 
 async def correct_all(
@@ -82,14 +78,14 @@ async def correct_all(
     found, following = await _matching(transaction, table, rule)
     if not dry_run:
         found = await _locked(transaction, found)
-    batch = _batch(table, rule, field, list(found.values()))
+    batch, keys = _batch(table, rule, field, list(found.values())), list(found)
     await check_parents(transaction, batch)
     if not dry_run:
-        await _write(transaction, batch, list(found), rule, user)
+        rows = await write_corrected(transaction, batch)
+        await close(transaction, user, {keys[at]: row_id for at, row_id in rows.items()})
     elif rule.source == "loader":
         old = await find_among(transaction, table, [row[0] for row in batch.rows])
         batch.reject(decide(batch.rows, old, "reject").refused)
-    keys = list(found)
     failures = [StillWrong(keys[one.position], one.errors) for one in batch.rejects]
     corrected = len(found) - len(failures)
     return Corrected(len(found), corrected, len(failures), failures, following)
@@ -108,7 +104,7 @@ async def _matching(
     transaction: Transaction, table: Table, rule: Rule
 ) -> tuple[dict[int, Fields], int | None]:
     """The fields of the open rejects with the fault by id, and the id to continue after."""
-    fault = msgspec.json.encode({"field": rule.field, "code": rule.code}).decode()
+    fault = json_text({"field": rule.field, "code": rule.code})
     chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
     window = (table.name, rule.after, LOOKED_AT)
     ((end, looked_at),) = await transaction.fetch(SQL["window"], window)
@@ -130,14 +126,14 @@ def _has_value(rule: Rule, value: Any) -> bool:
     if rule.source == "loader":
         return bool(value == _text(rule.from_))
     # As JSON, because 1 and true are equal in Python.
-    return msgspec.json.encode(value) == msgspec.json.encode(rule.from_)
+    return exact_text(value) == exact_text(rule.from_)
 
 
 def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
-    """The fields of a record, with values in place of texts that were judged as texts.
+    """The fields of a record. A text that was validated as CSV becomes a value.
 
-    The console judges a CSV without ids as texts. A text that JSON does not allow in a field, and
-    that has no error, shows it.
+    The console validates a CSV without ids as texts. A record is from such a file if a field has a
+    text that JSON does not allow there, and the field has no error.
     """
     if rule.source == "loader":
         return fields
@@ -151,15 +147,15 @@ def _typed(table: Table, rule: Rule, fields: Fields, errors: str) -> Fields:
 
 
 async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[int, Fields]:
-    """Those that are still open; nobody else can close them before the transaction ends."""
-    locked = await among(transaction, "locked_among", found)
-    closed = await among(transaction, "closed_among", found)
+    """The rejects that are still open. They are locked until the transaction ends."""
+    locked = await fetch_among(transaction.fetch, SQL["locked_among"], found)
+    closed = await fetch_among(transaction.fetch, SQL["closed_among"], found)
     still_open = {key for (key,) in locked} - {key for key, _ in closed}
     return {key: fields for key, fields in found.items() if key in still_open}
 
 
 def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) -> Batch:
-    """The records with the right value, judged as they were, but without `--assume-utc`."""
+    """The records with the right value, validated as before, but without `--assume-utc`."""
     if rule.source == "loader":
         texts = [[*({**one, field.name: _text(rule.to)}).values()] for one in records]
         return from_texts(table, texts)
@@ -170,21 +166,4 @@ def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) ->
 
 def _text(value: Any) -> str:
     """A value as a field of a CSV file."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-async def _write(
-    transaction: Transaction, batch: Batch, keys: Sequence[int], rule: Rule, user: str
-) -> None:
-    """Insert the valid rows and close their rejects; others move to the rejects of the batch."""
-    if rule.source == "loader":
-        await put(transaction, batch, "reject")
-        rows = {at: row[0] for at, row in zip(batch.positions, batch.rows, strict=True)}
-    else:
-        ids = await insert(transaction, batch)
-        rows = {at: ids[at] for at in batch.positions}
-    outcomes = [(keys[at], "corrected", user, "", row_id) for at, row_id in rows.items()]
-    if outcomes:
-        await transaction.insert(SQL["insert"], outcomes)
+    return "" if value is None else value if isinstance(value, str) else exact_text(value)

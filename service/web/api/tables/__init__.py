@@ -1,1 +1,1 @@
-"""What the routes of a table do: lists, exports, changes of single rows, outcomes of rejects."""
+"""The routes of a table: lists and their files, batches, single rows and their changes."""

@@ -1,4 +1,4 @@
-"""`GET`, `PATCH` and `DELETE` of a single row; an ETag keeps people from overwriting each other."""
+"""`GET`, `PATCH` and `DELETE` of a single row. An ETag prevents lost updates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.datastructures import State
 
 from service.core.database.statements import Transaction
@@ -19,13 +19,14 @@ from service.core.tables import Table
 from service.core.writes import correct
 from service.core.writes.idempotency import Reply
 from service.web.api.batches import check_media_type, header_of, key_of, once, response
+from service.web.asgi import EncodedResponse
 
 MEDIA_TYPES = ("application/json", "application/merge-patch+json")
 FINGERPRINT_HEADERS = ("If-Match",)
 """Headers that must be equal if an idempotency key is used again."""
 
 
-def row_reply(table: Table, row: Row) -> Response[bytes]:
+def row_reply(table: Table, row: Row) -> EncodedResponse:
     """A row and its ETag."""
     return _response(Reply(200, _encoded(table, row)))
 
@@ -38,7 +39,7 @@ class Change:
     row_id: int
     request: Request[Any, Any, Any]
 
-    async def patch(self, state: State) -> Response[bytes]:
+    async def patch(self, state: State) -> EncodedResponse:
         """Change some fields; the row as it is afterwards."""
         check_media_type(self.request, *MEDIA_TYPES)
         encoding = header_of(self.request, "Content-Encoding")
@@ -52,7 +53,7 @@ class Change:
 
         return await self._done(state, work, body, "changed")
 
-    async def delete(self, state: State) -> Response[bytes]:
+    async def delete(self, state: State) -> EncodedResponse:
         """Delete the row; the row as it was."""
 
         async def work(transaction: Transaction) -> Row:
@@ -67,7 +68,7 @@ class Change:
         work: Callable[[Transaction], Awaitable[Row]],
         body: bytes,
         action: Literal["changed", "deleted"],
-    ) -> Response[bytes]:
+    ) -> EncodedResponse:
         async def write(transaction: Transaction) -> Reply:
             return Reply(200, _encoded(self.table, await work(transaction)))
 
@@ -79,9 +80,11 @@ class Change:
         return _response(reply)
 
     def _check(self, row: Row) -> None:
-        """ChangedError if the client expects another row."""
-        expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")} - {""}
-        if expected and not expected & {"*", etag_of(self.table, row)}:
+        """ChangedError if the client expects another row; one that names no ETag expects none."""
+        if "If-Match" not in self.request.headers:
+            return
+        expected = {one.strip() for one in header_of(self.request, "If-Match").split(",")}
+        if not expected & {"*", etag_of(self.table, row)}:
             raise ChangedError(
                 f"Row {self.row_id} of {self.table.path} has changed since it was read. Nothing "
                 "was changed. Read it again, and send its new ETag."
@@ -101,5 +104,5 @@ def _etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
-def _response(reply: Reply) -> Response[bytes]:
-    return response(reply, {"ETag": _etag(reply.body)})
+def _response(reply: Reply) -> EncodedResponse:
+    return response(reply, (b"etag", _etag(reply.body).encode()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast, get_args
 
 from litestar import Request
 from litestar.datastructures import State
+from litestar.datastructures.headers import Accept
 
 from service.core.errors import ParameterError
 from service.core.reads import exports
@@ -23,6 +25,7 @@ FORMATS: dict[str, str] = {"json": JSON} | {form: kind for kind, form in FORMS.i
 """The media type by the parameter `format`, for clients that cannot set a header, such as links."""
 OF_PAGES = ("limit", "count")
 FORMULAS = get_args(Formulas)
+_is_refused = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE).search
 
 
 def media_type_of(request: Request[Any, Any, Any], texts: Texts) -> str:
@@ -31,7 +34,9 @@ def media_type_of(request: Request[Any, Any, Any], texts: Texts) -> str:
         if texts["format"][0] not in FORMATS:
             raise ParameterError({"format": f"must be one of {', '.join(FORMATS)}"})
         return FORMATS[texts["format"][0]]
-    return str(request.accept.best_match([JSON, *FORMS], JSON))
+    ranges = ",".join(request.headers.getall("Accept", [])).split(",")
+    accepted = Accept(",".join(one for one in ranges if not _is_refused(one)))
+    return str(accepted.best_match([JSON, *FORMS], JSON))
 
 
 def form_of(media_type: str, texts: Texts) -> tuple[Form, Formulas]:
@@ -83,7 +88,7 @@ async def file(
 
 
 async def _limited(stream: AsyncGenerator[bytes], state: State, name: str) -> AsyncGenerator[bytes]:
-    """The chunks of an export, while it holds a place among the long work."""
+    """The chunks of an export. It counts as long work until its end."""
     with state.long_work.entered(), state.metrics.exporting(name):
         async with aclosing(stream):
             async for chunk in stream:
@@ -92,8 +97,10 @@ async def _limited(stream: AsyncGenerator[bytes], state: State, name: str) -> As
 
 
 def _accepts_gzip(request: Request[Any, Any, Any]) -> bool:
+    """Whether the client names gzip, or takes any coding but refuses plain text."""
+    accepted: dict[str, bool] = {}
     for one in ",".join(request.headers.getall("Accept-Encoding", [])).lower().split(","):
         coding, _, quality = one.replace(" ", "").partition(";q=")
-        if coding == "gzip":
-            return quality.strip("0.") != "" or not quality
-    return False
+        accepted[coding] = not quality or quality.strip("0.") != ""
+    others = accepted.get("*", False)
+    return accepted.get("gzip", others and not accepted.get("identity", True))

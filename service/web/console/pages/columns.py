@@ -1,4 +1,4 @@
-"""The columns of a table as pages show them: names of parents in place of their numbers."""
+"""The columns of a table as pages show them, with the names of parents instead of their ids."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from service.core.reads.parents import Parent, parents_of
 from service.core.tables import Field, Table, by_name
-from service.web.console.pages.inputs import Typed, label_of, typed
+from service.web.console.pages.inputs import InputType, input_type, label_of
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its field, and the parent whose name is shown in place of the number."""
+    """A column: its field, and the parent whose name is shown instead of its id."""
 
     field: Field
     parent: Parent | None
 
     @property
     def label(self) -> str:
-        """What the head says."""
+        """The text of its header."""
         return label_of(self.parent.name if self.parent else self.field.name)
 
     @property
@@ -27,9 +27,9 @@ class Column:
         return by_name(self.field.references).path if self.field.references else ""
 
     @property
-    def kind(self) -> Typed:
+    def kind(self) -> InputType:
         """How its values are shown."""
-        return "text" if self.path else typed(self.field.kind)
+        return "text" if self.path else input_type(self.field.kind)
 
 
 def columns_of(table: Table) -> list[Column]:

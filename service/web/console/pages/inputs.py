@@ -1,4 +1,4 @@
-"""Inputs of forms: how a value of a field is typed, by the type of the field."""
+"""Inputs of forms, chosen by the types of fields."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from service.core.rules.kind import Kind
 
 SUGGESTED = 20
 JSON = msgspec.json.Encoder(decimal_format="number")
-Typed = Literal["text", "number", "boolean", "date", "moment"]
+InputType = Literal["text", "number", "boolean", "date", "moment"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """An input: its name, its label, how a value is typed, the value, and what is wrong with it.
+    """An input: its name, its label, its type, its value, and what is wrong with the value.
 
     parent: whose names are suggested; note: what the value means.
     """
 
     name: str
     label: str
-    typed: Typed
+    type: InputType
     value: str = ""
     error: str = ""
     optional: bool = True
@@ -43,8 +43,8 @@ class Input:
         return f"/{self.parent.table.path}?limit={SUGGESTED}{order}"
 
 
-def typed(kind: Kind) -> Typed:
-    """How values of a type are typed."""
+def input_type(kind: Kind) -> InputType:
+    """The input for values of a type."""
     if isinstance(kind, Whole):
         return "number"
     if isinstance(kind, Boolean):
@@ -59,8 +59,8 @@ def label_of(name: str) -> str:
     return name.replace("_", " ")
 
 
-def text_of(value: Any) -> str:
-    """A value as a text that can be edited: texts as they are, others as JSON, null as empty."""
+def input_text(value: Any) -> str:
+    """A value as a user edits it: texts as they are, others as JSON, null as empty."""
     if value is None:
         return ""
     return value if isinstance(value, str) else JSON.encode(value).decode()

@@ -1,4 +1,4 @@
-"""The page of a job."""
+"""The pages on which a user chooses files to load, and follows a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from litestar.response import Template
 
-from service.web.console.html import AnyRequest, page
+from service.web.console.html import PAGE, AnyRequest, page
+from service.web.console.jobs import token
+from service.web.console.loads.uploads import MAX_FILES
+
+
+@get("/console/load")
+async def load(request: AnyRequest, state: State) -> Template:
+    jobs = await state.jobs.latest(PAGE)
+    loads = [job for job in jobs if job.kind == "load"]
+    return page(request, "load.html", jobs=loads, upload=token(), most=MAX_FILES)
 
 
 @get("/console/jobs/{job_id:str}")

@@ -1,4 +1,4 @@
-"""The overview: what is in the tables, what came in today, what is wrong, and what to do first."""
+"""The overview: the tables, the rows of today, the rejects, the servers, and the first steps."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from service.web.console.jobs import Job
 from service.web.console.pages.backups import RECENT, latest_backups
 from service.web.console.pages.rejects import COUNTED
 
-WAYS = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
+SOURCES = {"api": "API", "console": "Console", "loader": "Loader", "restore": "Restores"}
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
 class Today(Struct, frozen=True):
-    """The rows that came in today by one way, from one user."""
+    """The rows that one source and one user have added today."""
 
-    way: str
+    source: str
     user: str
     tables: dict[str, int]
 
@@ -43,7 +43,7 @@ class Today(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """What the database knows. rejects: by code, and the number of all of them under ""."""
+    """What the overview reads from the database. rejects: their number by code; "": all of them."""
 
     sizes: dict[str, Size]
     months: list[Month]
@@ -60,7 +60,7 @@ class Facts(Struct, frozen=True):
 @get("/")
 async def overview(request: AnyRequest, state: State) -> Template:
     """The facts, the backups and the servers; also while the database is not available."""
-    # At the same time: a server that is away takes a second.
+    # Concurrently, because the check of a server that is away takes a second.
     (facts, trouble), (newest, backup_trouble), servers = await asyncio.gather(
         _facts_or_trouble(state),
         _newest_backup(request, state),
@@ -89,7 +89,7 @@ async def _facts_or_trouble(state: State) -> tuple[Facts | None, str]:
 
 async def _facts(state: State) -> Facts:
     reader, fetch = await state.replicas.current(), state.database.fetch
-    # At the same time: counting takes most of it.
+    # Concurrently, because each query counts rows.
     months, sizes, rejects = await asyncio.gather(
         latest_months(reader.fetch),
         _sizes(reader),
@@ -99,7 +99,7 @@ async def _facts(state: State) -> Facts:
         sizes=sizes,
         months=months,
         rejects=rejects,
-        today=by_way(await rows_of_today(fetch)),
+        today=by_source(await rows_of_today(fetch)),
         jobs=await state.jobs.latest(RECENT),
     )
 
@@ -108,13 +108,13 @@ async def _sizes(reader: Database) -> dict[str, Size]:
     return {table.path: await size_of(reader.fetch, table) for table in TABLES}
 
 
-def by_way(added: Sequence[RowsAdded]) -> list[Today]:
-    """The rows of each way and user, with the tables by path."""
-    ways: dict[tuple[str, str], dict[str, int]] = {}
+def by_source(added: Sequence[RowsAdded]) -> list[Today]:
+    """The rows of each source and user, with the tables by path."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
     for one in added:
-        tables = ways.setdefault((WAYS.get(one.source, one.source), one.user), {})
+        tables = found.setdefault((SOURCES.get(one.source, one.source), one.user), {})
         tables[by_name(one.table).path] = one.added
-    return [Today(way, user, tables) for (way, user), tables in ways.items()]
+    return [Today(source, user, tables) for (source, user), tables in found.items()]
 
 
 async def _newest_backup(request: AnyRequest, state: State) -> tuple[Listed | None, str]:

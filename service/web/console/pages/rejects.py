@@ -1,11 +1,10 @@
-"""The page of rejected rows: a table by state, and what a user needs to correct each in place."""
+"""The page of rejected rows: rejects by state, with the fields that a user can correct."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlencode
 
-import msgspec
 from litestar import get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery, QueryParameter
@@ -15,23 +14,24 @@ from msgspec.structs import asdict
 
 from service.core.database.transactions import Database
 from service.core.reads.parents import parents_of
-from service.core.rules.fields import Code
+from service.core.rules.fields import MAX_LONG, Code
+from service.core.rules.raw_json import exact_text, json_text
 from service.core.tables import Field, Table, by_name, by_path
 from service.core.writes.corrections.records import fields_of, first_fields
 from service.core.writes.reject_outcomes import count_by_code
-from service.core.writes.rejects import REJECTS
-from service.web.api.parameters import MAX_AFTER, InjectedDatabase
-from service.web.api.rejects import SHOWN, as_object
+from service.core.writes.rejects import LOOKED_AT, REJECTS, end_of_page
+from service.web.api.parameters import InjectedDatabase
+from service.web.api.rejects.routes import SHOWN, as_object
 from service.web.console.html import PAGE, AnyRequest, page
-from service.web.console.pages.inputs import Input, label_of, text_of, typed
+from service.web.console.pages.inputs import Input, input_text, input_type, label_of
 
 Source = Literal["api", "loader", ""]
 State = Literal["open", "corrected", "dismissed"]
-Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_AFTER)]
+Before = Annotated[int | None, QueryParameter(ge=1, le=MAX_LONG)]
 Bad = dict[str, dict[str, Any]]
 """The first error of each field."""
 COUNTED = 10_000
-"""The most open rejects that the page counts, so that it takes at most 0.1 s to count them."""
+"""The most open rejects that the page counts, which takes at most 0.1 s."""
 
 
 class Filters(Struct, frozen=True):
@@ -79,7 +79,7 @@ async def rejects(
     filters: NamedDependency[Filters],
     before: Before = None,
 ) -> Template:
-    latest = await latest_rejects(database, before or MAX_AFTER, PAGE, filters)
+    latest, following = await latest_rejects(database, before or MAX_LONG, PAGE, filters)
     counts: dict[str, int] = {}
     if filters.state == "open":
         counts = await count_by_code(database.fetch, filters.place, COUNTED)
@@ -93,20 +93,24 @@ async def rejects(
         counts=counts,
         counted=COUNTED,
         before=before,
-        following=latest[-1]["id"] if len(latest) == PAGE else None,
+        following=following,
+        looked_at=LOOKED_AT,
     )
 
 
 async def latest_rejects(
     database: Database, before: int, limit: int, filters: Filters
-) -> list[dict[str, Any]]:
-    """The newest rejects below the number `before`."""
-    error = msgspec.json.encode({"code": filters.code}).decode() if filters.code else None
+) -> tuple[list[dict[str, Any]], int | None]:
+    """The newest rejects below the number `before`, and where the next page begins."""
+    table, *_ = filters.place
+    end = await end_of_page(database.fetch, table, before, newest_first=True)
+    error = json_text({"code": filters.code}) if filters.code else None
     each = (*filters.place, filters.state or None, error)
     twice = [value for value in each for _ in range(2)]
-    parameters = (SHOWN, SHOWN, before, *twice, limit)
+    parameters = (SHOWN, SHOWN, before, end or 0, *twice, limit)
     rows = await database.fetch(REJECTS["latest"], parameters)
-    return [as_object(row) | {"layout": layout} for *row, layout in rows]
+    found = [as_object(row) | {"layout": layout} for *row, layout in rows]
+    return found, found[-1]["id"] if len(found) == limit else end
 
 
 def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def as_shown(reject: dict[str, Any]) -> dict[str, Any]:
     fields = None if reject["truncated"] else fields_of(table, source, record, layout)
     in_csv = source == "loader"
     filled = first_fields(table, record, layout) if fields is None and in_csv else fields or {}
-    bad = {error["field"]: error for error in reject["errors"] if error["field"]}
+    bad = {error["field"]: error for error in reversed(reject["errors"]) if error["field"]}
     in_file = in_csv or reject["origin"].startswith("console: ")
     return reject | {
         "table": table,
@@ -132,28 +136,30 @@ def _cells(table: Table, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any
     """The fields of a record in the order of the table, then unknown ones."""
     names = [name for name in table.columns if name in fields or name in bad]
     names += [name for name in fields if name not in names]
-    return [{"name": name, "text": text_of(fields.get(name)), "bad": name in bad} for name in names]
+    return [
+        {"name": name, "text": input_text(fields.get(name)), "bad": name in bad} for name in names
+    ]
 
 
 def _inputs(table: Table, source: str, fields: dict[str, Any], bad: Bad) -> list[dict[str, Any]]:
-    """What a user can correct: a record of a file may have its id, others get one."""
+    """The inputs of a record. A record of a file may keep its id; others get a new one."""
     editable = table.stored_fields if source == "loader" else table.fields
     return [_input(table, one, fields.get(one.name), bad.get(one.name, {})) for one in editable]
 
 
 def _input(table: Table, field: Field, value: Any, error: dict[str, Any]) -> dict[str, Any]:
     """An input with the code of its error, and the value as it was sent, in JSON."""
-    kind, text = typed(field.kind), text_of(value)
+    kind, text = input_type(field.kind), input_text(value)
     is_choice = kind == "boolean" and text in {"true", "false"}
     shown = Input(
         field.name,
         label_of(field.name),
-        # The browser shows no date that is wrong.
+        # A browser does not show an invalid date.
         "text" if kind == "date" and error else kind,
         text,
         error.get("message", ""),
         optional=field.optional or (kind == "boolean" and not is_choice),
         parent=parents_of(table).get(field.singular) if field.references else None,
     )
-    sent = msgspec.json.encode(value).decode()
+    sent = exact_text(value)
     return {"input": shown, "code": error.get("code", ""), "sent": sent}

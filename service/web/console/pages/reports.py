@@ -55,12 +55,12 @@ async def _content(
 ) -> dict[str, Any]:
     rows = await reports.compared(reader, year)
     count = await _number_of_departments(reader)
-    # There can be a row for each department and job: it would block the event loop.
+    # In a thread: there can be a row for each department and job.
     return await in_thread(_summed, rows, order, department, count)
 
 
 def _summed(rows: list[Compared], order: str, department: int | None, count: int) -> dict[str, Any]:
-    """The rows of a year in the order, and what they sum up to. count: of departments."""
+    """The rows of a year in the order, and their sums. count: of departments."""
     departments = reports.by_department(rows)
     mean = sum(sum(one.hired) for one in departments) / count if count else 0.0
     jobs = [row for row in rows if department in (None, row.department_id)]

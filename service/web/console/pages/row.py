@@ -1,4 +1,4 @@
-"""The page of a row: its fields, the rows that refer to it, its corrections, and a form."""
+"""The page of a row: its fields, the rows that refer to it, its history, and a form."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from service.core.database.statements import Row
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
 from service.core.reads import pages
-from service.core.reads.pages import Counted
+from service.core.reads.pages import Counted, find_row
 from service.core.reads.parents import names_of
 from service.core.reads.query import query_of
-from service.core.rules.fields import MAX_ID
+from service.core.rules.fields import MAX_ID, MAX_LONG
 from service.core.tables import Table, by_path, children
 from service.core.writes.reject_outcomes import reject_of
-from service.core.writes.row_changes import NEWEST, RowChange, latest_changes
-from service.web.api.parameters import MAX_AFTER, InjectedDatabase
-from service.web.api.rows import find_row
+from service.core.writes.row_changes import RowChange, latest_changes
+from service.web.api.parameters import InjectedDatabase
 from service.web.api.tables.changes import etag_of
 from service.web.console.html import AnyRequest, page
 from service.web.console.pages.columns import Column, columns_of
-from service.web.console.pages.inputs import Input, label_of, text_of, typed
+from service.web.console.pages.inputs import Input, input_text, input_type, label_of
 
 CHANGES = 20
 """Changes on a page."""
-Before = Annotated[int, QueryParameter(ge=1, le=MAX_AFTER)]
+Before = Annotated[int, QueryParameter(ge=1, le=MAX_LONG)]
 Names = Mapping[str, Mapping[int, Any]]
 """The names of parents by id, by the name of the field that refers to them."""
 Shown = dict[str, Any]
@@ -50,7 +49,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Difference:
-    """A field that a change gave another value."""
+    """A field whose value a change replaced."""
 
     column: Column
     old: Any
@@ -74,7 +73,7 @@ async def row(
     database: InjectedDatabase,
     table: FromPath[str],
     row_id: FromPath[int],
-    before: Before = NEWEST,
+    before: Before = MAX_LONG,
 ) -> Template:
     owner = by_path(table)
     stored, changes = await _row_and_changes(database, owner, row_id, before)
@@ -96,7 +95,7 @@ async def row(
         reject=await reject_of(database.fetch, owner, row_id),
         changes=differing[:CHANGES],
         older=differing[CHANGES - 1].id if len(differing) > CHANGES else None,
-        is_newest=before == NEWEST,
+        is_newest=before == MAX_LONG,
     )
 
 
@@ -108,7 +107,7 @@ async def _row_and_changes(
     if row_id <= MAX_ID:
         changes = await latest_changes(database.fetch, table, row_id, CHANGES + 1, before)
     try:
-        return await find_row(database, table, row_id), changes
+        return await find_row(database.fetch, table, row_id), changes
     except NotFoundError:
         if not changes:
             raise
@@ -154,8 +153,8 @@ def _editor(column: Column, shown: Shown, names: Names) -> Input:
     return Input(
         field.name,
         label_of(field.name),
-        typed(field.kind),
-        text_of(value),
+        input_type(field.kind),
+        input_text(value),
         optional=field.optional,
         parent=column.parent,
         note=names.get(field.name, {}).get(value) or "",

@@ -1,4 +1,4 @@
-"""The search of a table: inputs by the types of its fields, and what they ask of the API."""
+"""The search of a table: its inputs, and the parameters of the API that they stand for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.core.reads.query import Query, Texts, query_of
 from service.core.rules.field_types import Moment
 from service.core.tables import TABLES, Table
 from service.web.api.tables.lists import repeatable
-from service.web.console.pages.inputs import Input, Typed, label_of, typed
+from service.web.console.pages.inputs import Input, InputType, input_type, label_of
 
 OF_PAGES = ("after", "order", "count")
 OF_ONE_PAGE = ("after", "count")
@@ -37,7 +37,7 @@ REPEATABLE = tuple(sorted({name for table in TABLES for name in repeatable(table
 
 @dataclass
 class Search:
-    """A search: its inputs, the parameters as the page got them, and as the API takes them.
+    """A search: its inputs, and its parameters as the page gets them and as the API takes them.
 
     invalid: a value breaks a rule. unmatched: no row can match, because no parent has the name.
     """
@@ -66,7 +66,7 @@ class Search:
         return bool(self.given.keys() - OF_PAGES)
 
     def link(self, **pager: str | int) -> str:
-        """The address of the same search with another order, or further on."""
+        """The address of the same search in another order, or on another page."""
         kept = {name: texts for name, texts in self.given.items() if name not in OF_ONE_PAGE}
         asked = urlencode({**kept, **pager}, doseq=True)
         return f"/console/tables/{self.table.path}{'?' if asked else ''}{asked}"
@@ -87,8 +87,7 @@ async def search_of(database: Database, table: Table, given: Texts) -> Search:
     """The search that the parameters of a page ask for; ParameterError if one is not known."""
     filled = {name: [text for text in texts if text] for name, texts in given.items()}
     search = Search(table, {name: texts for name, texts in filled.items() if texts})
-    for name in search.given.keys() - known_parameters(table):
-        raise ParameterError({name: f"is no filter of {table.path}"})
+    _check_names(search)
     parents = {parent.reference.name: parent for parent in parents_of(table).values()}
     for one in filters_of(table).values():
         if parent := parents.get(one.field.name):
@@ -99,16 +98,29 @@ async def search_of(database: Database, table: Table, given: Texts) -> Search:
     return search
 
 
+def _check_names(search: Search) -> None:
+    """ParameterError for a parameter of another table, or one that has several values only there.
+
+    The route knows the parameters of all tables.
+    """
+    table, several = search.table, repeatable(search.table)
+    for name, texts in search.given.items():
+        if name not in known_parameters(table):
+            raise ParameterError({name: f"is no filter of {table.path}"})
+        if len(texts) > 1 and name not in several:
+            raise ParameterError({name: "is sent more than once. Send it once"})
+
+
 def _by_value(search: Search, one: Filter) -> None:
     """Inputs of the values of a filter; an empty one if there are none."""
     error = _take(search, one)
     for text in search.given.get(one.name, [""]):
-        shown = Input(one.name, label_of(one.name), _typed(one, text), text, error)
+        shown = Input(one.name, label_of(one.name), _type_of(one, text), text, error)
         search.inputs.append(shown)
 
 
 async def _by_number(search: Search, database: Database, one: Filter, parent: Parent) -> None:
-    """Inputs of the numbers of parents, with their names; none if there are no numbers."""
+    """Inputs for the ids of parents, with their names; none without ids."""
     error = _take(search, one)
     numbers = search.given.get(one.name, [])
     rows = [] if error else [(int(text),) for text in numbers]
@@ -119,7 +131,7 @@ async def _by_number(search: Search, database: Database, one: Filter, parent: Pa
 
 
 async def _by_name(search: Search, database: Database, one: Filter, parent: Parent) -> None:
-    """The input of the name of a parent, which stands for the numbers of those that have it."""
+    """The input for the name of a parent. It stands for the ids of the parents with this name."""
     (text,), error = search.given.get(parent.name, [""]), ""
     try:
         found = await _ids(database, parent, text) if text else None
@@ -135,7 +147,7 @@ async def _by_name(search: Search, database: Database, one: Filter, parent: Pare
 
 
 def _take(search: Search, one: Filter) -> str:
-    """Take the values of a filter as the API takes them; what is wrong with them."""
+    """Convert the values of a filter for the API; the error, if a value is wrong."""
     values = search.given.get(one.name)
     if values is None:
         return ""
@@ -147,22 +159,22 @@ def _take(search: Search, one: Filter) -> str:
     return ""
 
 
-def _typed(one: Filter, text: str) -> Typed:
-    kind = typed(one.field.kind)
+def _type_of(one: Filter, text: str) -> InputType:
+    kind = input_type(one.field.kind)
     if kind not in ("moment", "date"):
         return kind
-    # A browser shows nothing but a day in an input for days.
+    # An input for dates shows only a date.
     return "date" if not text or DAY.fullmatch(text) else "text"
 
 
 def _as_sent(one: Filter, text: str) -> str:
-    """A value as the API takes it: a day of a moment is its beginning in UTC."""
+    """A value as the API takes it. For a moment, a day means its beginning in UTC."""
     is_day = isinstance(one.field.kind, Moment) and DAY.fullmatch(text)
     return f"{text}T00:00:00Z" if is_day else text
 
 
 async def _ids(database: Database, parent: Parent, text: str) -> Sequence[str]:
-    """The ids of the parents with this name, else of those whose names begin with it."""
+    """The ids of the parents with this name; without one, of those whose names begin with it."""
     name = parent.field.name
     # In the order of names, a name comes before those that begin with it.
     order = {"order": [name]} if name in orders_of(parent.table) else {}

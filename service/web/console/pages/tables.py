@@ -1,4 +1,4 @@
-"""The page of a table: search, sort, count, and take out what is shown."""
+"""The page of a table: search, sort, count and export its rows."""
 
 from __future__ import annotations
 

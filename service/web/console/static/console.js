@@ -73,7 +73,7 @@ function showBeside(form, { field, message }) {
   return true;
 }
 
-/** Say what succeeded, for some seconds. */
+/** Show a message for some seconds. */
 export function toast(text) {
   const box = find("#toast").content.firstElementChild.cloneNode(true);
   box.querySelector("span").textContent = text;
@@ -82,10 +82,10 @@ export function toast(text) {
   setTimeout(() => box.remove(), 8000);
 }
 
-/** Say it on the page that comes next. */
+/** Show a message on the next page. */
 export const toastNext = (text) => sessionStorage.setItem("toast", text);
 
-/** Ask before something is lost; true if the user presses the button that is named `action`. */
+/** Ask before something is lost; true if the user presses the button with the text `action`. */
 export function confirmed(text, action) {
   const dialog = find("#question");
   dialog.querySelector("p").textContent = text;

@@ -28,7 +28,7 @@ async function suggest(input) {
       gives === "id" ? new Option(row[by], row.id) : new Option("", row[by])));
 }
 
-/** Say which parent a number means. A name becomes the number of its parent, if there is one. */
+/** Show the name of the parent with this number. A name becomes the number of its parent. */
 async function explain(input) {
   const { parents, by } = input.dataset;
   const note = input.parentElement.querySelector(".note");
@@ -42,7 +42,7 @@ async function explain(input) {
     ({ id } = named[0]);
   }
   const reply = await send("GET", `${parents}?limit=1&id=${id}`);
-  if (input.value.trim() !== typed) return; // typed on meanwhile
+  if (input.value.trim() !== typed) return; // the user has typed more
   input.value = id;
   note.textContent = reply.ok ? reply.body.rows[0]?.[by] ?? "There is no such row." : "";
 }

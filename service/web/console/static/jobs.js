@@ -10,7 +10,7 @@ onSubmit("#confirm", (form, button) =>
 for (const button of document.querySelectorAll("[data-post]"))
   button.addEventListener("click", () => post(button.dataset.post, {}, button));
 
-// Until now they were disabled, because without this script they would do nothing.
+// Enable the buttons: they are disabled in the page, because they need this script.
 for (const button of document.querySelectorAll("#backup button, #confirm button, [data-post]"))
   button.disabled = false;
 

@@ -1,4 +1,4 @@
-// The page on which a user chooses files. Each is uploaded at once; the service says which table it is for.
+// The page on which a user chooses files. Each is uploaded at once, and the service detects its table.
 import { find, onSubmit, post, showError } from "./console.js";
 
 const form = find("#load");
@@ -29,7 +29,7 @@ function size(bytes) {
 }
 
 async function upload(item, file) {
-  if (!item.isConnected) return; // it was removed while it waited
+  if (!item.isConnected) return; // the user has removed it
   const progress = item.querySelector("progress");
   try {
     const { name, table, why } = await sent(item, file, (share) => { progress.value = share; });
@@ -77,12 +77,12 @@ function chosen(item) {
 
 function remove(item) {
   item.remove();
-  item.request?.abort(); // the next file need not wait for it
+  item.request?.abort(); // the next file must not wait for it
   refresh();
   find("#file").focus();
 }
 
-/** Parents first; files without a table are last. The files can be checked once all are there. */
+/** Parents first; files without a table are last. The check can start when all are uploaded. */
 function refresh() {
   const place = (item) => item.querySelector("select").selectedIndex || 99;
   const before = items();

@@ -2,8 +2,8 @@
 import { find, number, send, showProblem, toast, toastNext } from "./console.js";
 import { explained, jsonOf, suggestIn } from "./fields.js";
 
-const PAUSE = 400; // milliseconds after the last key, before the same value is looked for
-const NEAR = 10_000; // rejects before this one: a dry run looks at a limited number of them
+const PAUSE = 400; // milliseconds after the last key, before the dry run of a rule
+const NEAR = 10_000; // rejects before this one at which a rule starts: a dry run reads a limited number
 const table = find(".rejects");
 const rowOf = (element) => find(`#${element.closest(".editor").dataset.of}`);
 
@@ -55,7 +55,7 @@ function next(row) {
   else close();
 }
 
-/** Take away the row of a reject that is closed, and go to the next one. */
+/** Remove the row of a closed reject, and go to the next one. */
 function leave(row, text) {
   if (table.querySelectorAll("tr[data-reject]").length === 1) {
     toastNext(text);
@@ -103,7 +103,7 @@ let pause;
 table?.addEventListener("input", ({ target }) => {
   clearTimeout(pause);
   if (!isWrong(target)) return;
-  target.form.querySelector(".rule").hidden = true; // it has the value of before
+  target.form.querySelector(".rule").hidden = true; // it has the previous value
   pause = setTimeout(offer, PAUSE, target);
 });
 
@@ -132,7 +132,7 @@ async function offer(input) {
   Object.assign(line.querySelector("button"), { rule, textContent: "Correct all" });
 }
 
-/** The rule that corrects the value of a field as the user has, for the rejects after an id. */
+/** The rule that corrects the value of a field as the user did, for the rejects after an id. */
 function ruleOf(input) {
   const { table: path, source, origin } = input.form.dataset;
   const { code, sent } = input.parentElement.dataset;

@@ -4,7 +4,7 @@ import { explained, jsonOf, suggestIn } from "./fields.js";
 
 suggestIn(document);
 
-// Empty inputs would only make the address of a search long.
+// Leave empty inputs out of the address of a search.
 find(".search")?.addEventListener("formdata", ({ formData }) => {
   const pairs = [...formData];
   for (const [name] of pairs) formData.delete(name);
@@ -25,7 +25,7 @@ function done(text) {
   location.reload();
 }
 
-/** Say who changed the row meanwhile, and offer to reload it. */
+/** Show who has changed the row, and offer to reload it. */
 async function showConflict(what) {
   const { address, last } = form.dataset;
   const reply = await send("GET", `${address}/changes?after=${last}`);

@@ -1,4 +1,4 @@
-"""Recognises the table that a file belongs to: by the name of the file, or by its header."""
+"""Detects the table that a file belongs to: by the name of the file, or by its header."""
 
 from __future__ import annotations
 

@@ -11,17 +11,19 @@ from loader.loading.dry_run import shadow_tables
 from loader.reading.source import Source
 from loader.reporting.summary import SHOWN
 from service.core.threads import in_thread
-from service.web.console.file_batches import format_of, size_of
-from service.web.console.job_files import LoadOptions
 from service.web.console.jobs import Job
-from service.web.console.load_parts import COLUMNS, Part, WithIds, WithoutIds
+from service.web.console.loads.batches import format_of, size_of
+from service.web.console.loads.files import LoadOptions
+from service.web.console.loads.part import COLUMNS, Part
+from service.web.console.loads.with_ids import WithIds
+from service.web.console.loads.without_ids import WithoutIds
 
 LEAST_SHOWN = 20
-"""Rows that a page shows of each file, however many files there are."""
+"""The fewest rows that a page shows of each file."""
 
 
 async def load(job: Job, state: State) -> None:
-    """Load the files, or validate them in a preview. After one that fails, no other is loaded."""
+    """Load the files, or validate them in a preview. It stops at the first file that fails."""
     parts = await _parts(job, state)
     if job.preview:
         with shadow_tables() as pending:
@@ -34,12 +36,12 @@ async def load(job: Job, state: State) -> None:
             await part.load()
     for part in parts:
         await part.forget()
-    # A load that fails is counted when it is complete: its next run reports all rows again.
+    # A load that fails is not counted: its next run reports all rows again.
     state.metrics.count_load(job.rows)
 
 
 async def _parts(job: Job, state: State) -> list[Part]:
-    """The parts of a load: every file can be read, and has a header that fits, or none."""
+    """The parts of a load; InputError if a file cannot be read, or if its header is wrong."""
     options = LoadOptions.of(job)
     sources = options.sources(state.jobs, job)
     job.rows = [_row(source) for source in sources]

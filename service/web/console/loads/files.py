@@ -26,7 +26,7 @@ from service.core.writes.merge import OnConflict
 from service.web.console.jobs import Job, Jobs
 
 NAME_BYTES = 100
-"""File systems allow 255; the name of the rejects file is longer."""
+"""File systems allow 255. The name of the rejects file is longer than that of the file."""
 PARTIAL = ".partial"
 """The name of a file that is not complete."""
 GONE = (
@@ -91,8 +91,8 @@ def safe_name(name: str) -> str:
     return safe.lstrip(".") or "rows.csv"
 
 
-def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
-    """Copy a file into the folder of its upload, in place of the one with its number."""
+def store(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
+    """Copy a file into the folder of its upload. It replaces the file with the same number."""
     path = folder / str(number) / name
     with _storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
         try:
             _copy(upload, path)
         except BaseException:
-            forget(path.parent)
+            delete(path.parent)
             with suppress(OSError):  # it has other files
                 folder.rmdir()
             raise
@@ -108,7 +108,7 @@ def keep(upload: IO[bytes], folder: Path, number: int, name: str) -> Path:
 
 
 def _copy(upload: IO[bytes], path: Path) -> None:
-    forget(path.parent)
+    delete(path.parent)
     path.parent.mkdir()
     upload.seek(0)
     partial_file = path.with_name(PARTIAL)
@@ -117,12 +117,12 @@ def _copy(upload: IO[bytes], path: Path) -> None:
     partial_file.rename(path)
 
 
-def forget(folder: Path) -> None:
+def delete(folder: Path) -> None:
     """Delete a folder, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def uploaded(folder: Path, number: int) -> str:
+def uploaded_name(folder: Path, number: int) -> str:
     """The name of a file that was uploaded; NotFoundError."""
     with _storage_errors(), suppress(FileNotFoundError):
         for path in (folder / str(number)).iterdir():
@@ -131,8 +131,8 @@ def uploaded(folder: Path, number: int) -> str:
     raise NotFoundError(GONE)
 
 
-def take(upload: Path, folder: Path) -> None:
-    """Make the folder of an upload that of its job, which is new; NotFoundError, StorageError."""
+def move(upload: Path, folder: Path) -> None:
+    """Rename the folder of an upload to that of its new job; NotFoundError, StorageError."""
     with _storage_errors():
         try:
             upload.rename(folder)

@@ -19,8 +19,8 @@ from loader.reporting.rejects_file import quoted
 from service.core.errors import TooLargeError
 from service.core.rules import batch, formats
 from service.core.tables import Table, by_path
-from service.web.console import file_batches
-from service.web.console.file_batches import (
+from service.web.console.loads import batches as load_batches
+from service.web.console.loads.batches import (
     CSV,
     NDJSON,
     RECORDS,
@@ -49,9 +49,9 @@ LINES = st.lists(
 def small_limits() -> Iterator[None]:
     """Limits so low that examples reach them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_batches, "LONGEST", LONGEST)
-        patch.setattr(file_batches, "BYTES", BYTES)
-        patch.setattr(file_batches, "MAX_ROWS", ROWS)
+        patch.setattr(load_batches, "LONGEST", LONGEST)
+        patch.setattr(load_batches, "BYTES", BYTES)
+        patch.setattr(load_batches, "MAX_ROWS", ROWS)
         yield
 
 
@@ -149,7 +149,7 @@ def test_a_header_is_not_a_row_after_blank_lines_or_with_any_line_end(
 def test_a_file_has_a_limited_size_after_decompression(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: int
 ) -> None:
-    monkeypatch.setattr(file_batches, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(load_batches, "MAX_UNPACKED", 1 << 20)
     (tmp_path / "file").write_bytes(gzip.compress(b"x" * ((1 << 20) + over)))
     if over:
         with pytest.raises(TooLargeError, match="Decompressed"):
@@ -182,7 +182,7 @@ def test_only_the_rows_of_a_rejects_file_are_encoded(monkeypatch: pytest.MonkeyP
         made.append(text)
         return quoted(text)
 
-    monkeypatch.setattr(file_batches, "quoted", counting)
+    monkeypatch.setattr(load_batches, "quoted", counting)
     (one,) = split(NDJSON, b'{"job": "Clerk"}\n{"job": ""}\n')
     assert made == []
     assert one.text(1) == quoted('{"job": ""}')

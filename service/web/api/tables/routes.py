@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
 
-from service.core.database.statements import Row
 from service.core.database.transactions import Database
-from service.core.errors import NotFoundError
+from service.core.reads.pages import find_row
 from service.core.reads.query import PAGE
 from service.core.rules import formats
 from service.core.rules.fields import MAX_ID
@@ -31,6 +30,7 @@ from service.web.api.parameters import (
     RowId,
 )
 from service.web.api.tables import changes, lists
+from service.web.asgi import EncodedResponse
 from service.web.openapi import lists as listed
 from service.web.openapi import operations, rows
 
@@ -53,11 +53,10 @@ def _insert(table: Table) -> HTTPRouteHandler:
     )
     async def insert(
         request: Request[Any, Any, Any],
-        state: State,
         mode: FromQuery[Mode] = "partial",
         dry_run: DryRun = False,
-    ) -> Response[bytes]:
-        body = await request.body()
+    ) -> EncodedResponse:
+        body, state = await request.body(), request.app.state
         with state.batch_limiter.entered():
             return await Post(table, request, body, mode, dry_run).answer(state)
 
@@ -85,8 +84,8 @@ def _one(table: Table) -> HTTPRouteHandler:
         summary=f"One of {table.path}",
         operation_class=rows.shows(table),
     )
-    async def one(database: InjectedDatabase, row_id: RowId) -> Response[bytes]:
-        return changes.row_reply(table, await find_row(database, table, row_id))
+    async def one(database: InjectedDatabase, row_id: RowId) -> EncodedResponse:
+        return changes.row_reply(table, await find_row(database.fetch, table, row_id))
 
     return one
 
@@ -102,7 +101,7 @@ def _change(table: Table) -> HTTPRouteHandler:
     )
     async def change(
         request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).patch(state)
 
@@ -120,7 +119,7 @@ def _delete(table: Table) -> HTTPRouteHandler:
     )
     async def remove(
         request: Request[Any, Any, Any], state: State, row_id: RowId
-    ) -> Response[bytes]:
+    ) -> EncodedResponse:
         with state.batch_limiter.entered():
             return await changes.Change(table, row_id, request).delete(state)
 
@@ -156,13 +155,5 @@ async def _changes(
         found = await changes_after(database.fetch, table, row_id, after, limit)
         if found or after:
             return found
-    await find_row(database, table, row_id)
+    await find_row(database.fetch, table, row_id)
     return []
-
-
-async def find_row(database: Database, table: Table, row_id: int) -> Row:
-    """One row as it is stored; NotFoundError."""
-    found = await database.fetch(table.sql["find"], (row_id,)) if row_id <= MAX_ID else []
-    if not found:
-        raise NotFoundError(f"There is no row {row_id} in {table.path}.")
-    return found[0]

@@ -1,4 +1,4 @@
-"""The routes of the rejects: rows that were not inserted, from every source."""
+"""The routes of lists of rejects and of single ones: rows that were not inserted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
 from service.core.errors import NotFoundError
+from service.core.reads.lines import header_of
 from service.core.reads.query import PAGE
+from service.core.rules.fields import MAX_LONG
 from service.core.tables import by_path
-from service.core.writes.rejects import REJECTS
+from service.core.writes.rejects import REJECTS, end_of_page
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
-    MAX_AFTER,
     PARAMETERS,
     After,
     InjectedDatabase,
@@ -29,14 +30,15 @@ from service.web.api.parameters import (
     RowId,
     texts_of,
 )
-from service.web.api.tables import exports, lists, reject_lines
-from service.web.api.tables.reject_files import rejects_file
-from service.web.api.tables.reject_outcomes import (
+from service.web.api.rejects import lines
+from service.web.api.rejects.files import rejects_file
+from service.web.api.rejects.outcomes import (
     correction,
     corrections,
     dismissal,
     summary,
 )
+from service.web.api.tables import exports, lists
 from service.web.openapi import lists as listed
 from service.web.openapi import operations
 
@@ -47,8 +49,6 @@ SHOWN = 4096
 """Characters of a record, and of its errors in JSON, that a list shows."""
 PAGE_BYTES = 4 << 20
 """Bytes of rows in a page of the list."""
-FETCHED = 100
-"""Rows in one query of a page."""
 CHUNK = 1 << 18
 """Characters of a whole record in one query: at most 1 MiB."""
 
@@ -83,27 +83,48 @@ async def page(
     if media_type in exports.FORMS:
         form, formulas = exports.form_of(media_type, texts)
         columns = (*COLUMNS, "truncated")
-        reader = await state.replicas.current()
-        stream = reject_lines.stream(reader, select, as_object, columns, form, formulas, after)
+        stream = lines.stream(
+            await state.replicas.current(),
+            REJECTS["page"],
+            select,
+            header_of(columns, form),
+            lambda rows: lines.lines_of(map(as_object, rows), columns, form, formulas),
+            after,
+        )
         return await exports.file(request, state, stream, "rejects", media_type)
     exports.refuse_formulas(texts)
-    return lists.page_reply(request, await _page(state.database, select, after, limit))
+    # Each filter by itself has an index, or leaves most rejects.
+    end = None
+    if state_ or (name and source):
+        end = await end_of_page(state.database.fetch, name, after)
+    select = partial(select, end=end or MAX_LONG)
+    return lists.page_reply(request, await _page(state.database, select, after, limit, end))
 
 
 def _parameters(
-    name: str | None, source: str | None, outcome: str | None, after: int, count: int
+    name: str | None,
+    source: str | None,
+    outcome: str | None,
+    after: int,
+    count: int,
+    end: int = MAX_LONG,
 ) -> tuple[int | str | None, ...]:
-    """Those of the statement of a page."""
+    """Those of the statement of a page. end: the last reject that it looks at."""
     chosen = (name, name, source, source, outcome, outcome)
-    return (SHOWN, SHOWN, after, *chosen, count)
+    return (SHOWN, SHOWN, after, end, *chosen, count)
 
 
 async def _page(
-    database: Database, select: Callable[[int, int], tuple[Any, ...]], after: int, limit: int
+    database: Database,
+    select: Callable[[int, int], tuple[Any, ...]],
+    after: int,
+    limit: int,
+    end: int | None,
 ) -> dict[str, Any]:
+    """At most `limit` rejects; end: of those that the page looks at, None if it looks at all."""
     shown: list[msgspec.Raw] = []
     room = PAGE_BYTES
-    while count := min(FETCHED, limit - len(shown)):
+    while count := min(lines.FETCHED, limit - len(shown)):
         rows = await database.fetch(REJECTS["page"], select(after, count))
         for row in rows:
             encoded = msgspec.json.encode(as_object(row))
@@ -113,7 +134,7 @@ async def _page(
             shown.append(msgspec.Raw(encoded))
             after = row[0]
         if len(rows) < count:
-            return {"rows": shown, "next": None}
+            return {"rows": shown, "next": end}
     return {"rows": shown, "next": after}
 
 
@@ -124,7 +145,7 @@ async def _page(
     operation_class=operations.REJECT,
 )
 async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
-    fits = reject_id <= MAX_AFTER
+    fits = reject_id <= MAX_LONG
     rows = await database.fetch(REJECTS["find"], (reject_id,)) if fits else []
     if not rows:
         raise NotFoundError(f"There is no reject {reject_id}. It may have expired.")

@@ -14,7 +14,6 @@ from loader.reading.layout import layout_of
 from loader.reporting.rejects_file import header_of, line_of, quoted
 from service.core.database.statements import Row
 from service.core.database.transactions import Database
-from service.core.reads.exports import SECONDS
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Table, by_path
@@ -23,8 +22,8 @@ from service.core.writes.corrections.records import fields_of
 from service.core.writes.corrections.rule import LONGEST
 from service.core.writes.rejects import REJECTS
 from service.web.api.downloads import Download
+from service.web.api.rejects.lines import stream
 from service.web.api.tables import exports
-from service.web.api.tables.reject_lines import FETCHED
 from service.web.openapi import reject_outcomes as documented
 
 _errors = msgspec.json.Decoder(list[Error])
@@ -43,20 +42,19 @@ async def rejects_file(
     origin: FromQuery[str | None] = None,
 ) -> Download:
     chosen = by_path(table)
-    stream = _stream(await state.replicas.current(), chosen, origin)
-    return await exports.file(request, state, stream, f"{chosen.name}.rejects", "text/csv")
+    rejects = _stream(await state.replicas.current(), chosen, origin)
+    return await exports.file(request, state, rejects, f"{chosen.name}.rejects", "text/csv")
 
 
-async def _stream(database: Database, table: Table, origin: str | None) -> AsyncGenerator[bytes]:
+def _stream(database: Database, table: Table, origin: str | None) -> AsyncGenerator[bytes]:
     """The rejects that came from files with ids, from one snapshot."""
-    layout = layout_of(table, table.columns, ",")
-    after = 0
-    async with database.snapshot(SECONDS) as transaction:
-        yield header_of(layout).encode() + b"\n"
-        chosen = (table.name, origin, origin, LONGEST, FETCHED)
-        while rows := await transaction.fetch(REJECTS["of_files"], (after, *chosen)):
-            yield b"".join(line_of(",", _reject(table, row)) for row in rows)
-            after = rows[-1][0]
+    return stream(
+        database,
+        REJECTS["of_files"],
+        lambda after, count: (after, table.name, origin, origin, LONGEST, count),
+        header_of(layout_of(table, table.columns, ",")).encode() + b"\n",
+        lambda rows: b"".join(line_of(",", _reject(table, row)) for row in rows),
+    )
 
 
 def _reject(table: Table, row: Row) -> Reject:

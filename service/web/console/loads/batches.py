@@ -1,11 +1,13 @@
-"""Files of rows without ids, in batches: at most one batch of a file is in memory."""
+"""Reads files of rows without ids in batches. At most one batch of a file is in memory."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from copy import copy
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -19,6 +21,7 @@ from service.core.errors import MalformedError, TooLargeError
 from service.core.rules import batch, formats
 from service.core.rules.batch import MAX_ROWS, Batch, Records
 from service.core.rules.fields import Error
+from service.core.rules.raw_json import json_text
 from service.core.rules.reject import Reject
 from service.core.tables import Table
 from service.core.writes.checkpoint import Position
@@ -31,7 +34,7 @@ BYTES = 1 << 18
 LONGEST = blocks.LONGEST
 """Most bytes in a line."""
 CLIPPED = 100_000
-"""Characters of a rejected text that are logged; escaped, a batch of them still fits a reply."""
+"""Characters of a rejected text that are logged. A batch of such texts still fits a reply."""
 MAX_UNPACKED = 8 << 30
 """Most bytes in a file after decompression."""
 PIECE = 1 << 20
@@ -82,15 +85,10 @@ def size_of(source: Source) -> int:
 def format_of(source: Source) -> str | None:
     """The format of a file of rows without ids; None for a file with ids."""
     with source.open() as file:
-        start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
-        if start.startswith(b"{"):
+        if _is_ndjson(file):
             return NDJSON
-        if start.startswith(b"["):
-            raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
-        file.seek(0)
-        _, header = blocks.beginning(file, ",")
-    names = [name.strip().lower() for name in header]
-    if names == [*REASONS, KEY, *RECORD]:
+        _, names = _beginning(file)
+    if names == (*REASONS, KEY, *RECORD):
         return RECORDS
     given = {name for name in names if name not in (*REASONS, KEY)}
     return CSV if given == {field.name for field in source.table.fields} else None
@@ -105,24 +103,32 @@ def columns_of(source: Source, kind: str) -> Sequence[str]:
 
 
 def names_in(path: Path, name: str) -> Sequence[str]:
-    """The names in the header of a CSV file, or in the first row of NDJSON."""
+    """The names in the header of a CSV file, or in the first row of NDJSON; InputError."""
     with unpacked(path, name) as file:
-        start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
-        if start.startswith(b"{"):
-            return _keys(start.partition(b"\n")[0])
-        file.seek(0)
-        return blocks.beginning(file, ",")[1]
+        if not _is_ndjson(file):
+            return _beginning(file)[1]
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return tuple(msgspec.json.decode(next(_lines(file)).text, type=dict[str, Raw]))
+    return ()
 
 
-def _keys(line: bytes) -> Sequence[str]:
-    try:
-        return tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ()
+def _is_ndjson(file: BinaryIO) -> bool:
+    """Whether a file begins with a JSON object; MalformedError if with an array."""
+    start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
+    file.seek(0)
+    if start.startswith(b"["):
+        raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
+    return start.startswith(b"{")
+
+
+def _beginning(file: BinaryIO) -> tuple[Position, tuple[str, ...]]:
+    """Where the text of a CSV file starts, and the names in its header."""
+    start, header = blocks.beginning(file, ",")
+    return start, tuple(name.strip().lower() for name in header)
 
 
 def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator[FileBatch]:
-    """The batches of a file; where each ends depends on the content alone."""
+    """The batches of a file. Their ends depend only on the content of the file."""
     with source.open() as file:
         if kind == NDJSON:
             yield from _ndjson_batches(source.table, file)
@@ -132,7 +138,7 @@ def batches(source: Source, kind: str, *, assume_utc: bool = False) -> Generator
             yield from _csv_batches(source.table, file, assume_utc=assume_utc)
 
 
-def _ndjson_batches(table: Table, file: IO[bytes]) -> Iterator[FileBatch]:
+def _ndjson_batches(table: Table, file: BinaryIO) -> Iterator[FileBatch]:
     for lines in _groups(_lines(file), lambda line: len(line.text)):
         yield _ndjson_batch(table, lines, file.tell())
 
@@ -151,7 +157,7 @@ def _groups(items: Iterable[T], size_of_item: Callable[[T], int]) -> Iterator[li
         yield group
 
 
-def _lines(file: IO[bytes]) -> Iterator[Line]:
+def _lines(file: BinaryIO) -> Iterator[Line]:
     """The lines that are not blank."""
     if file.read(len(blocks.BOM)) != blocks.BOM:
         file.seek(0)
@@ -165,7 +171,7 @@ def _lines(file: IO[bytes]) -> Iterator[Line]:
             yield Line(number, text.rstrip(b"\n"), skipped)
 
 
-def _skip_line(file: IO[bytes]) -> int:
+def _skip_line(file: BinaryIO) -> int:
     skipped = 0
     while piece := file.readline(LONGEST):
         skipped += len(piece.rstrip(b"\n"))
@@ -175,7 +181,7 @@ def _skip_line(file: IO[bytes]) -> int:
 
 
 def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
-    # `null` is not a row: it keeps the place of a line that is too long.
+    # A line that is too long becomes `null`, which is not a row, so that the positions stay.
     body = b"\n".join(b"null" if _too_long(line) else line.text for line in lines)
     rows = formats.from_ndjson(table, body)
     errors = {at: _long_error(line) for at, line in enumerate(lines) if _too_long(line)}
@@ -187,7 +193,7 @@ def _ndjson_batch(table: Table, lines: list[Line], end: int) -> FileBatch:
     rows = _with_errors(rows, record, errors)
 
     def text(at: int) -> str:
-        return quoted(msgspec.json.encode(rows.records[at]).decode())
+        return quoted(json_text(rows.records[at]))
 
     return FileBatch(rows, [line.number for line in lines], body, end, text)
 
@@ -203,61 +209,58 @@ def _long_error(line: Line) -> Error:
 
 def _csv_batches(table: Table, file: BinaryIO, *, assume_utc: bool) -> Iterator[FileBatch]:
     start, layout = _layout_of(table, file)
-    for block in blocks.blocks(file, layout, start):
-        sizes = [len(text) for text in block.texts]
-        for indexes in _groups(range(len(sizes)), sizes.__getitem__):
-            yield _csv_batch(table, layout, block, indexes, assume_utc=assume_utc)
+    for block in _parts(file, layout, start):
+        yield _csv_batch(table, layout, block, assume_utc=assume_utc)
 
 
 def _layout_of(table: Table, file: BinaryIO) -> tuple[Position, CsvLayout]:
-    start, header = blocks.beginning(file, ",")
-    names = tuple(name.strip().lower() for name in header)
+    start, names = _beginning(file)
     return start, layout_with(table, names, tuple(field.name for field in table.fields))
 
 
-def _csv_batch(
-    table: Table, layout: CsvLayout, block: Block, indexes: list[int], *, assume_utc: bool
-) -> FileBatch:
-    records = [block.records[at] for at in indexes]
-    texts = [layout.original(block.texts[at]) for at in indexes]
-    malformed = ((index, block.malformed.get(at)) for index, at in enumerate(indexes))
-    errors = {index: error for index, error in malformed if error}
-    rows = batch.from_texts(table, records, with_id=False, assume_utc=assume_utc)
+def _parts(file: BinaryIO, layout: CsvLayout, start: Position) -> Iterator[Block]:
+    """The blocks of a file, in parts that fit a batch."""
+    for block in blocks.blocks(file, layout, start):
+        sizes = [len(text) for text in block.texts]
+        for indexes in _groups(range(len(sizes)), sizes.__getitem__):
+            part = copy(block)
+            part.keep(indexes)
+            part.keys = [block.keys[at] for at in indexes] if layout.keyed else []
+            yield part
+
+
+def _csv_batch(table: Table, layout: CsvLayout, block: Block, *, assume_utc: bool) -> FileBatch:
+    texts = [layout.original(text) for text in block.texts]
+    rows = batch.from_texts(table, block.records, with_id=False, assume_utc=assume_utc)
 
     def record(at: int) -> Any:
-        whole = len(records[at]) == len(layout.columns) and at not in errors
-        return dict(zip(layout.table_columns, records[at], strict=True)) if whole else texts[at]
+        fields = block.records[at]
+        is_whole = len(fields) == len(layout.columns)
+        return dict(zip(layout.table_columns, fields, strict=True)) if is_whole else texts[at]
 
-    lines = [block.lines[at] for at in indexes]
+    rows = _with_errors(rows, record, block.malformed)
     body = "\n".join(texts).encode()
-    keys = [block.keys[at] for at in indexes] if block.keys else ()
-    rows = _with_errors(rows, record, errors)
-    return FileBatch(rows, lines, body, block.end.byte, texts.__getitem__, keys)
+    return FileBatch(rows, block.lines, body, block.end.byte, texts.__getitem__, block.keys)
 
 
 def _record_batches(table: Table, file: BinaryIO) -> Iterator[FileBatch]:
     """The batches of a rejects file of NDJSON: the last field of each line is a row in JSON."""
-    start, _ = blocks.beginning(file, ",")
+    start, _ = _beginning(file)
     layout = CsvLayout(RECORD, RECORD, lead=len(REASONS) + 1, header=True, keyed=True)
-    for block in blocks.blocks(file, layout, start):
-        sizes = [len(text) for text in block.texts]
-        for indexes in _groups(range(len(sizes)), sizes.__getitem__):
-            yield _record_batch(table, block, indexes)
+    for block in _parts(file, layout, start):
+        yield _record_batch(table, block)
 
 
-def _record_batch(table: Table, block: Block, indexes: list[int]) -> FileBatch:
-    texts = [",".join(block.records[at]) for at in indexes]
-    malformed = ((index, block.malformed.get(at)) for index, at in enumerate(indexes))
-    errors = {index: error for index, error in malformed if error}
+def _record_batch(table: Table, block: Block) -> FileBatch:
+    texts = [",".join(fields) for fields in block.records]
     rows = batch.validate_json(table, Records(lambda: [text.encode() for text in texts]))
 
     def record(at: int) -> Any:
-        return block.texts[indexes[at]] if at in errors else Raw(texts[at].encode())
+        return block.texts[at] if at in block.malformed else Raw(texts[at].encode())
 
-    rows = _with_errors(rows, record, errors)
-    lines, keys = [block.lines[at] for at in indexes], [block.keys[at] for at in indexes]
-    body = "\n".join(texts).encode()
-    return FileBatch(rows, lines, body, block.end.byte, lambda at: quoted(texts[at]), keys)
+    rows = _with_errors(rows, record, block.malformed)
+    body, end = "\n".join(texts).encode(), block.end.byte
+    return FileBatch(rows, block.lines, body, end, lambda at: quoted(texts[at]), block.keys)
 
 
 def _with_errors(rows: Batch, record: Callable[[int], Any], errors: dict[int, Error]) -> Batch:

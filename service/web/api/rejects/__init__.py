@@ -1,0 +1,1 @@
+"""The routes of the rejects: lists, files to correct, corrections and dismissals."""
