@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from service.core.backups.format.binary import write_long
+from service.core.backups.format.binary import write_bytes, write_long
 from service.core.backups.format.container import MAGIC
 from service.core.backups.verify import _verify
 from service.core.errors import HirebaseError
@@ -56,8 +56,7 @@ def test_they_take_little_memory(tmp_path_factory: pytest.TempPathFactory) -> No
         paths[-1].write_bytes(hostile_files.content(name))
     paths.append(folder / "a header of 100 MB")
     with paths[-1].open("wb") as file:
-        file.write(MAGIC + write_long(1) + b"\x16avro.schema")
-        file.write(write_long(100 << 20))
+        file.write(MAGIC + write_long(1) + write_bytes(b"avro.schema") + write_long(100 << 20))
         file.truncate(100 << 20)
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, *map(str, paths)],
