@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from litestar import Request, Response
@@ -84,18 +85,27 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
     """An error of the framework: no such route or method, a body too large, a bad parameter."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_unexpected(request, error)
-    parameters = list(map(_as_sent, error.extra)) if isinstance(error.extra, list) else []
+    parameters = error.extra if isinstance(error.extra, list) else []
+    parameters = [_as_sent(_with_choices(request, one)) for one in parameters]
     extras = {"errors": [_shorten_values(one) for one in parameters]} if parameters else {}
-    return problem(error.status_code, _detail(error), dict(error.headers or {}), extras)
+    detail = _detail(error, parameters)
+    return problem(error.status_code, detail, dict(error.headers or {}), extras)
 
 
-def _detail(error: HTTPException) -> str:
+def _detail(error: HTTPException, parameters: Sequence[dict[str, Any]]) -> str:
     """The error's own text. The framework's text on bad parameters only repeats the URL."""
-    if not (isinstance(error.extra, list) and error.detail.startswith("Validation failed")):
+    if not (parameters and error.detail.startswith("Validation failed")):
         return error.detail
-    return " ".join(
-        f"Parameter {one['key']!r}: {one['message']}." for one in map(_as_sent, error.extra)
-    )
+    return " ".join(f"Parameter {one['key']!r}: {one['message']}." for one in parameters)
+
+
+def _with_choices(request: Request[Any, Any, Any], parameter: dict[str, Any]) -> dict[str, Any]:
+    """An error of a parameter. If only some texts are allowed, it names them."""
+    fields = request.route_handler.parsed_fn_signature.parameters
+    field = fields.get(str(parameter.get("key")))
+    kinds = [field.annotation, *field.args] if field else []
+    texts = [text for kind in kinds if get_origin(kind) is Literal for text in get_args(kind)]
+    return parameter | {"message": f"must be one of {', '.join(texts)}"} if texts else parameter
 
 
 def _shorten_values(fields: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,17 @@ async def test_rejects_are_filtered_by_table_and_source(
     assert len(await rejects(client, query)) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [("state", "open, corrected, dismissed"), ("source", "api, loader, restore")],
+)
+async def test_an_error_of_a_choice_names_the_texts(
+    client: AsyncClient, name: str, texts: str
+) -> None:
+    reply = await client.get("/rejects", params={name: "x"})
+    assert reply.json()["detail"] == f"Parameter '{name}': must be one of {texts}."
+
+
 @pytest.mark.parametrize("name", ["state", "source", "limit", "after"])
 async def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(
     client: AsyncClient, name: str
