@@ -128,13 +128,15 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
     `id_step` is the difference between consecutive generated ids, as it was when last asked for.
     `trusts_locks`: rows whose parents are locked need no check of foreign keys. `needs_begin`: a
-    transaction must not begin with its first statement.
+    transaction must not begin with its first statement. `commits_each`: whether each statement
+    commits by itself, as the connection has set it: a proxy may report another mode.
     read_only: a server that takes no writes is usable as well.
     """
 
     id_step = 1
     trusts_locks = False
     needs_begin = False
+    commits_each: bool | None = None
 
     def __init__(self, server: Server, *, read_only: bool = False, **options: Any):
         super().__init__(
@@ -196,11 +198,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
         A connection keeps the mode, so this is rarely a round trip.
         """
-        await super().autocommit(value or self.needs_begin)
+        self.autocommit_mode = value or self.needs_begin
+        if self.autocommit_mode != self.commits_each:
+            await self._send_autocommit_mode()
+            self.commits_each = self.autocommit_mode
 
     async def begin(self) -> None:
         """Begin a transaction. Without autocommit, its first statement begins it."""
-        if self.get_autocommit():
+        if self.commits_each:
             await super().begin()
 
     async def roll_back(self) -> None:

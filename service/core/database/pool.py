@@ -91,7 +91,7 @@ class Pool(aiomysql.pool.Pool):  # type: ignore[misc]
             in_transaction = connection.get_transaction_status()
             if self._closing or in_transaction or not self._is_usable(connection):
                 connection.close()
-            elif connection.get_autocommit():
+            elif connection.commits_each:
                 self._free.appendleft(connection)
             else:
                 self._free.append(connection)
