@@ -51,7 +51,7 @@ async def _into_an_empty_table(
             "rows/s",
             floor=bare,
             floor_name="bare executemany, one transaction",
-            wanted="≥ 0.90",
+            wanted="≥ 1.5",
         ),
         _dry_run("its dry run", dry, ours),
     ]
