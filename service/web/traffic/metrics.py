@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,10 +74,9 @@ class Metrics:
             "Requests by route template, method and status.",
             ["route", "method", "status"],
         )
-        batch = self._histogram(
+        self._batch = self._histogram(
             "batch_seconds", "Time to decode and validate a batch, or to write it.", ["part"]
         )
-        self.validated, self.written = batch.labels("validate"), batch.labels("write")
         self.inserted = self._counter("rows_inserted", "Rows written.", ["table"])
         self.rejected = self._counter(
             "rows_rejected", "Errors of rows that were not written.", ["table", "code"]
@@ -101,6 +101,16 @@ class Metrics:
             (Gauge(f"hirebase_{name}", text, registry=self.registry, multiprocess_mode=mode), read)
             for name, text, mode, read in GAUGES
         ]
+
+    @cached_property
+    def validated(self) -> Histogram:
+        """The time to decode and validate a batch."""
+        return self._batch.labels("validate")
+
+    @cached_property
+    def written(self) -> Histogram:
+        """The time to write a batch."""
+        return self._batch.labels("write")
 
     def update_gauges(self, databases: Replicas) -> None:
         """Update the gauges of the database and its replicas."""

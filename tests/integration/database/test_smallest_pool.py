@@ -32,7 +32,7 @@ def smallest(migrated: Settings) -> Settings:
 
 @pytest.mark.parametrize("size", range(SMALLEST))
 def test_a_smaller_pool_is_refused(size: int) -> None:
-    with pytest.raises(SettingsError, match=rf"^MYSQL_POOL_SIZE: .*>= {SMALLEST}"):
+    with pytest.raises(SettingsError, match=rf"^MYSQL_POOL_SIZE: .*at least {SMALLEST}"):
         Settings.from_environment({"MYSQL_POOL_SIZE": str(size)})
 
 
