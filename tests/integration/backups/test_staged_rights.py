@@ -17,7 +17,7 @@ from tests.support.backup_files import EMPLOYEES, records
 from tests.support.restores import contents, fill, put
 from tests.support.tcp_proxy import Proxy
 
-USER, PASSWORD = "without_a_right", "of-the-login"
+PASSWORD = "of-the-login"
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER"
 TRIGGER = "CREATE TRIGGER of_a_dba BEFORE INSERT ON hired_employees FOR EACH ROW SET NEW.name = 'A'"
 
@@ -29,17 +29,19 @@ async def login(
     """Settings of a login without rights; restores of more than 20 rows are staged."""
     monkeypatch.setattr(choice, "LARGE_ROWS", 20)
     await fill(database)
-    await database.fetch(f"DROP USER IF EXISTS {USER}")
-    await database.fetch(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
+    # Tests that run at the same time share the server, but not the database.
+    user = f"of_{migrated.mysql_database}"
+    await database.fetch(f"DROP USER IF EXISTS {user}")
+    await database.fetch(f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'")
     through = engine.through(proxy, migrated)
-    yield msgspec.structs.replace(through, mysql_user=USER, mysql_password=PASSWORD)
-    await database.fetch(f"DROP USER {USER}")
+    yield msgspec.structs.replace(through, mysql_user=user, mysql_password=PASSWORD)
+    await database.fetch(f"DROP USER {user}")
 
 
 async def restored(database: Database, login: Settings, *missing: str) -> list[str]:
     """The steps of a restore by a login that has all rights but these."""
     rights = ", ".join(right for right in RIGHTS.split(", ") if right not in missing)
-    await database.fetch(f"GRANT {rights} ON {login.mysql_database}.* TO {USER}")
+    await database.fetch(f"GRANT {rights} ON {login.mysql_database}.* TO {login.mysql_user}")
     steps = list[str]()
     async with connect(login) as own:
         await put(own, (EMPLOYEES, records(EMPLOYEES, 30)[:25]), steps=steps)
@@ -73,11 +75,12 @@ async def test_a_login_that_may_change_no_table_is_advised_to_run_doctor(
 
 async def test_grants_of_others_stay(database: Database, login: Settings) -> None:
     table = f"{login.mysql_database}.hired_employees"
-    await database.fetch(f"GRANT SELECT, UPDATE (name) ON {table} TO {USER}")
-    shown, steps = await database.fetch(f"SHOW GRANTS FOR {USER}"), list[str]()
+    await database.fetch(f"GRANT SELECT, UPDATE (name) ON {table} TO {login.mysql_user}")
+    grants, steps = f"SHOW GRANTS FOR {login.mysql_user}", list[str]()
+    before = await database.fetch(grants)
     await put(database, (EMPLOYEES, records(EMPLOYEES, 30)[:25]), steps=steps)
     assert "swap" in steps
-    assert await database.fetch(f"SHOW GRANTS FOR {USER}") == shown
+    assert await database.fetch(grants) == before
     async with connect(login) as own:
         assert await own.fetch("SELECT COUNT(*) FROM hired_employees") == [(25,)]
         await own.fetch("UPDATE hired_employees SET name = 'Ana' WHERE id = 1")

@@ -157,3 +157,6 @@ async function correctAll(button) {
   toastNext(`${number(corrected)} rejects were corrected.${failed ? ` ${number(failed)} are still wrong.` : ""}`);
   location.reload();
 }
+
+// Enable the buttons: they are disabled in the page, because they need this script.
+for (const button of document.querySelectorAll("[data-open]")) button.disabled = false;
