@@ -95,6 +95,7 @@ async def test_a_large_restore_is_killed_again_and_again(
             os.killpg(process.pid, signal.SIGKILL)
         _, error = await process.communicate()
         assert b"Traceback" not in error
+        await until_there(stocked)  # the program's group has the embedded server that it restarted
         assert await names(stocked) in ({}, {"New": MANY})
     ended = await program.run("service", "restore", str(path), **variables)
     assert (ended.code, "verified=True" in ended.out) == (0, True), ended.err
