@@ -23,11 +23,15 @@ Test = Literal["one_of", "starts_with", "from", "before"]
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a field, in SQL with its values."""
+    """A condition on a field, in SQL with its values.
+
+    either: conditions of which a row that matches meets exactly one, if there are several.
+    """
 
     field: Field
     text: str
     values: tuple[Any, ...]
+    either: tuple[Condition, ...] = ()
 
     @property
     def is_one_value(self) -> bool:
@@ -37,7 +41,7 @@ class Condition:
     @property
     def tested(self) -> Condition:
         """The same condition, which each row is tested by, and no index is read along."""
-        return replace(self, text=sql.with_parts(SQL["tested"], condition=self.text))
+        return replace(self, text=sql.with_parts(SQL["tested"], condition=self.text), either=())
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,10 @@ class Filter:
             raise ParameterError({self.name: few})
         values = tuple(dict.fromkeys(read_value(self.name, self.field, text) for text in texts))
         test = sql.with_names(SQL[self.test], column=self.field.name)
+        if isinstance(self.field.kind, field_types.Text):
+            return _any_prefix(self.field, test, values, self.field.kind.longest)
         if self.test == "one_of":
             test = sql.with_in_list(test, len(values))
-        elif len(values) > 1:
-            test = sql.any_of([test] * len(values))
-        if isinstance(self.field.kind, field_types.Text):
-            longest = self.field.kind.longest
-            values = tuple(part for prefix in values for part in _range(prefix, longest))
         return Condition(self.field, test, values)
 
 
@@ -93,6 +94,16 @@ def _hint(field: Field, text: str) -> str:
     """A hint for a moment with a space: in a URL, a bare `+` means a space."""
     of_time = isinstance(field.kind, field_types.Moment)
     return ". In a URL, write + as %2B" if of_time and " " in text else ""
+
+
+def _any_prefix(field: Field, test: str, prefixes: Sequence[str], longest: int) -> Condition:
+    """The condition of texts that begin with one of the prefixes."""
+    others = [one for one in prefixes if not one.startswith(tuple({*prefixes} - {one}))]
+    either = tuple(Condition(field, test, _range(prefix, longest)) for prefix in others)
+    if len(either) == 1:
+        return either[0]
+    text = sql.any_of(one.text for one in either)
+    return Condition(field, text, tuple(value for one in either for value in one.values), either)
 
 
 def _range(prefix: str, longest: int) -> tuple[str, str, str]:

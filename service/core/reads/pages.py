@@ -90,11 +90,9 @@ async def _count_some(database: Database, query: Query, path: Path) -> Counted:
     end = None
     if path.needs_window:
         end = await paths.end_of_window(database.fetch, query, path, None, paths.SCAN)
-    text, values = query.where(path.conditions, end=end)
-    statement = sql.with_names(SQL["count_up_to"], table=query.table.name, index=path.index)
-    statement = sql.with_parts(statement, conditions=text)
-    ((matches,),) = await database.fetch(statement, (*values, paths.SCAN + 1))
-    return Counted(min(matches, paths.SCAN), complete=end is None and matches <= paths.SCAN)
+    scan = paths.SCAN
+    matches = await paths.count_up_to(database.fetch, query, path, path.conditions, scan, end)
+    return Counted(min(matches, scan), complete=end is None and matches <= scan)
 
 
 async def _rows(

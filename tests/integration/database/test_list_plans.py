@@ -19,7 +19,7 @@ from service.core.reads.orders import orders_of
 from service.core.reads.query import Query, query_of
 from service.core.settings import Settings
 from service.core.tables import TABLES, by_path
-from tests.support.many_hires import FULL, ROWS, many_hires, searches
+from tests.support.many_hires import FULL, OF_MANY, ROWS, many_hires, searches
 
 EMPLOYEES = by_path("employees")
 SCAN = paths.SCAN if FULL else 200
@@ -32,7 +32,7 @@ WHERE table_schema = DATABASE() AND table_name = %s ORDER BY index_name, seq_in_
 
 QUERIES = [
     query_of(EMPLOYEES, {**texts, "order": [order]})
-    for texts in searches()
+    for texts in [*searches(), *OF_MANY]
     for order in orders_of(EMPLOYEES)
 ]
 
