@@ -30,9 +30,6 @@ from service.core.settings import Settings
 from service.core.tables import TABLES, by_name
 from service.core.writes.rows_by_day import counting_rows
 
-SWITCH_SECONDS = 0.0005
-"""The event loop waits so long for the thread that validates, at each answer of the database."""
-
 
 class Delimiter(click.ParamType[str]):
     """One character; \\t and tab mean a tab."""
@@ -136,7 +133,6 @@ def _options(
 def _run(settings: Settings, options: Options, progress: Progress) -> list[Summary]:
     collect_rarely()
     keep_free_memory()
-    sys.setswitchinterval(SWITCH_SECONDS)
     # Outside the event loop, so that one Ctrl-C ends the wait for a pipe.
     with open_sources(options.data_dir, options.files, options.table) as sources:
         return asyncio.run(_load(settings, options, sources, progress))

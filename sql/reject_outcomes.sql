@@ -29,11 +29,6 @@ SELECT reject_id, row_id FROM reject_outcomes WHERE reject_id IN (%s);
 -- name: at_lines
 SELECT id, position FROM rejects WHERE origin_key = %s AND position IN (%s);
 
--- The last of so many rejects of a table after an id, and how many there are.
--- name: window
-SELECT MAX(id), COUNT(*)
-FROM (SELECT id FROM rejects WHERE table_name = %s AND id > %s ORDER BY id LIMIT %s) AS looked_at;
-
 -- The open rejects of a file or a request that have an error, up to an id. The error is an object
 -- that the errors must contain.
 -- name: of_fault

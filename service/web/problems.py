@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Literal, get_args, get_origin
 
@@ -86,17 +85,12 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_unexpected(request, error)
     parameters = error.extra if isinstance(error.extra, list) else []
-    parameters = [_as_sent(_with_choices(request, one)) for one in parameters]
+    detail = error.detail
+    if parameters and detail.startswith("Validation failed"):  # it only repeats the URL
+        parameters = [_as_sent(_with_choices(request, one)) for one in parameters]
+        detail = " ".join(f"Parameter {one['key']!r}: {one['message']}." for one in parameters)
     extras = {"errors": [_shorten_values(one) for one in parameters]} if parameters else {}
-    detail = _detail(error, parameters)
     return problem(error.status_code, detail, dict(error.headers or {}), extras)
-
-
-def _detail(error: HTTPException, parameters: Sequence[dict[str, Any]]) -> str:
-    """The error's own text. The framework's text on bad parameters only repeats the URL."""
-    if not (parameters and error.detail.startswith("Validation failed")):
-        return error.detail
-    return " ".join(f"Parameter {one['key']!r}: {one['message']}." for one in parameters)
 
 
 def _with_choices(request: Request[Any, Any, Any], parameter: dict[str, Any]) -> dict[str, Any]:

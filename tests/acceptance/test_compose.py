@@ -52,6 +52,7 @@ async def test_the_documented_commands_run_in_its_container(project: Project) ->
 
 
 async def test_its_data_survive_a_new_start(project: Project) -> None:
+    await project.run("exec", "-T", "api", "python", "-m", "service", "backup")
     await project.run("down")
     await project.run("up", "--detach", "--no-build")
     await project.wait_ready()

@@ -126,6 +126,7 @@ async def _delete(page: Page, database: Database) -> None:
 async def _report(page: Page, database: Database) -> None:
     await page.get_by_role("link", name="Reports").click()
     rows = page.get_by_role("region", name="Hires by department", exact=True).locator("tbody tr")
+    await expect(rows).to_have_count(2)  # the page is there
     shown = [" ".join(text.split()) for text in await rows.all_inner_texts()]
     expected = {1: [0] * 4, 2: [0] * 4}
     for _, _, when, department, _ in await _stored(database):

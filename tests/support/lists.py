@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 from hypothesis import strategies as st
@@ -105,3 +106,29 @@ async def as_csv(client: httpx.AsyncClient, path: str, **parameters: Any) -> lis
     assert reply.status_code == 200, reply.text
     assert reply.headers["Content-Type"].startswith("text/csv")
     return list(csv.DictReader(io.StringIO(reply.text, newline=""), strict=True))
+
+
+async def walk(
+    client: httpx.AsyncClient, path: str, parameters: Parameters, limit: int
+) -> list[list[Row]]:
+    """All pages of a list, by `next` and by `Link`, which must agree."""
+    pages, after, link = [], parameters.get("after"), None
+    while True:
+        query = parameters | {"limit": limit} | ({} if after is None else {"after": after})
+        reply = await client.get(path, params=query)
+        assert reply.status_code == 200, reply.text
+        if link and len(pages) == 1:
+            assert (await client.get(link)).content == reply.content
+        pages.append(reply.json()["rows"])
+        assert len(pages[-1]) <= limit
+        after = reply.json()["next"]
+        link = reply.links.get("next", {}).get("url")
+        assert (after is None) == (link is None)
+        if after is None:
+            return pages
+        assert reply.links["next"]["rel"] == "next"
+        link = urljoin(path, link)
+
+
+async def listed(client: httpx.AsyncClient, path: str, limit: int, **parameters: Any) -> list[Row]:
+    return [row for page in await walk(client, path, parameters, limit) for row in page]

@@ -20,9 +20,9 @@ from service.core.errors import NoConnectionError, ReadOnlyError, UnavailableErr
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 0.2
+"""The time between two looks for a server that takes writes."""
 SNAPSHOT_SECONDS = 6 * 3600
 """The deadline of backups and exports. A billion rows take less than an hour."""
-"""The time between two looks for a server that takes writes."""
 
 
 class Database:

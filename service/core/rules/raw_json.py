@@ -42,6 +42,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
+def input_text(value: Any) -> str:
+    """A value as a user writes it: a text as it is, others as exact JSON, null as empty."""
+    return "" if value is None else value if isinstance(value, str) else exact_text(value)
+
+
 def decode_body(body: bytes, shape: type[T], what: str) -> T:
     """A JSON body of this shape; MalformedError if it is not `what` it has to be."""
     try:

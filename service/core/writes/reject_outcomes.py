@@ -12,15 +12,16 @@ from msgspec import Raw, Struct
 import sql
 from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
-from service.core.errors import ClosedRejectError, MalformedError, NotFoundError, RowsRefused
+from service.core.errors import ClosedRejectError, MalformedError, RowsRefused
 from service.core.rules.batch import Batch, from_json, from_records
-from service.core.rules.fields import MAX_LONG, Code
+from service.core.rules.fields import Code
 from service.core.rules.raw_json import decode_value
 from service.core.rules.reject import Reject
 from service.core.tables import Table, by_name
 from service.core.writes.insert import insert
 from service.core.writes.merge import put
 from service.core.writes.parents import check_parents
+from service.core.writes.rejects import find_reject
 
 SQL = sql.statements("reject_outcomes")
 CODES: tuple[Code, ...] = get_args(Code)
@@ -115,12 +116,9 @@ async def count_by_code(fetch: Fetch, chosen: Sequence[str | None], limit: int) 
 
 async def _locked(transaction: Transaction, key: int) -> tuple[str, Table]:
     """(source, table) of an open reject. It is locked, so that it is closed only once."""
-    rows = await transaction.fetch(SQL["locked"], (key,)) if key <= MAX_LONG else []
-    if not rows:
-        raise NotFoundError(f"There is no reject {key}. It may have expired.")
+    source, table = await find_reject(transaction.fetch, SQL["locked"], key)
     for state, when, user in await transaction.fetch(SQL["find"], (key,)):
         raise ClosedRejectError(f"Reject {key} was {state} by {user} at {when}Z.")
-    ((source, table),) = rows
     return source, by_name(table)
 
 

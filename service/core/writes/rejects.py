@@ -10,7 +10,9 @@ from msgspec import Struct
 import sql
 from service.core.database.replication.limits import Fetch
 from service.core.database.statements import Transaction
+from service.core.errors import NotFoundError
 from service.core.rules.batch import Row
+from service.core.rules.fields import MAX_LONG
 from service.core.rules.raw_json import json_text, text_of
 from service.core.rules.reject import Reject
 from service.core.tables import Table
@@ -51,6 +53,14 @@ async def end_of_page(
     statement = REJECTS["last_before" if newest_first else "last_after"]
     found = await fetch(statement, (start, table, table, LOOKED_AT - 1))
     return int(found[0][0]) if found else None
+
+
+async def find_reject(fetch: Fetch, statement: str, key: int) -> Row:
+    """The row of a statement about one reject; NotFoundError."""
+    rows = await fetch(statement, (key,)) if key <= MAX_LONG else []
+    if not rows:
+        raise NotFoundError(f"There is no reject {key}. It may have expired.")
+    return rows[0]
 
 
 async def purge_rejects(transaction: Transaction, days: int) -> int:

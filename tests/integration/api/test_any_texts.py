@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from service.core.database.transactions import Database
 from service.core.reads import paths
 from service.core.tables import by_path
 from tests.support.csv_files import Folder
-from tests.support.lists import CSV, Parameters, as_csv, as_lines
+from tests.support.lists import CSV, Parameters, as_csv, as_lines, listed
 
 JOBS = by_path("jobs")
 NOT_CONTROL = st.characters(exclude_categories=["Cc", "Cs"])
@@ -79,7 +78,7 @@ async def test_any_text_is_found_by_any_prefix_in_any_order(
     before, paths.SCAN = paths.SCAN, scan
     try:
         query: Parameters = {"job": prefixes, "order": order}
-        assert await _pages(api, query, limit) == expected
+        assert await listed(api, "/jobs", limit, **query) == expected
         assert await as_lines(api, "/jobs", **query) == expected
         assert await as_csv(api, "/jobs", **query) == [
             {"id": str(row["id"]), "job": row["job"]} for row in expected
@@ -111,17 +110,3 @@ async def _refill(database: Database, rows: list[tuple[int, str]]) -> None:
         await transaction.execute("DELETE FROM jobs")
         if rows:
             await transaction.insert(JOBS.sql["insert_with_id"], rows)
-
-
-async def _pages(
-    client: httpx.AsyncClient, query: Parameters, limit: int
-) -> list[dict[str, object]]:
-    rows, link = [], str(httpx.URL("/jobs", params={**query, "limit": limit}))
-    for _ in itertools.count():
-        reply = await client.get(link)
-        assert reply.status_code == 200, reply.text
-        rows += reply.json()["rows"]
-        if reply.json()["next"] is None:
-            return rows
-        link = "/jobs" + reply.links["next"]["url"]
-    raise AssertionError

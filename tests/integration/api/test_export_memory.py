@@ -14,7 +14,7 @@ from tests.support.load import PASSWORD, USER, started
 from tests.support.processes import peak
 from tests.support.program import Service
 
-ROWS = 1 << 16
+ROWS = 1 << 17
 LONGEST = 255 * len("😀".encode())
 PLAIN = {"Accept-Encoding": "identity"}
 LIMIT = 60
@@ -23,10 +23,10 @@ LIMIT = 60
 
 @pytest.fixture
 async def served(database: Database, migrated: Settings) -> AsyncIterator[Service]:
-    """The service in a separate process, with 65,536 jobs of the greatest length: 65 MiB."""
+    """The service in a separate process, with 131,072 jobs of the greatest length: 127 MiB."""
     async with database.transaction(120) as transaction:
         await transaction.execute("INSERT INTO jobs (id, job) VALUES (1, REPEAT('😀', 255))")
-        for power in range(16):
+        for power in range(17):
             await transaction.execute(
                 f"INSERT INTO jobs (id, job) SELECT id + {1 << power}, job FROM jobs"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -15,33 +14,7 @@ from service.core.reads import paths
 from service.core.reads.orders import orders_of
 from service.core.tables import TABLES, Table
 from tests.support.hires import hire
-from tests.support.lists import HIRES, Parameters, Row, as_lines, in_python, queries
-
-
-async def walk(
-    client: httpx.AsyncClient, path: str, parameters: Parameters, limit: int
-) -> list[list[Row]]:
-    """All pages of a list, by `next` and by `Link`, which must agree."""
-    pages, after, link = [], parameters.get("after"), None
-    while True:
-        query = parameters | {"limit": limit} | ({} if after is None else {"after": after})
-        reply = await client.get(path, params=query)
-        assert reply.status_code == 200, reply.text
-        if link and len(pages) == 1:
-            assert (await client.get(link)).content == reply.content
-        pages.append(reply.json()["rows"])
-        assert len(pages[-1]) <= limit
-        after = reply.json()["next"]
-        link = reply.links.get("next", {}).get("url")
-        assert (after is None) == (link is None)
-        if after is None:
-            return pages
-        assert reply.links["next"]["rel"] == "next"
-        link = urljoin(path, link)
-
-
-async def listed(client: httpx.AsyncClient, path: str, limit: int, **parameters: Any) -> list[Row]:
-    return [row for page in await walk(client, path, parameters, limit) for row in page]
+from tests.support.lists import HIRES, Parameters, as_lines, in_python, listed, queries, walk
 
 
 async def ids(client: httpx.AsyncClient, path: str, **parameters: Any) -> list[int]:

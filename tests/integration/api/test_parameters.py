@@ -44,6 +44,7 @@ async def test_a_repeated_parameter_is_refused(
         assert reply.status_code == 400
         assert name in reply.json()["detail"]
         assert "once" in reply.json()["detail"]
+        assert "once" in reply.json()["errors"][0]["message"]
 
 
 @every_endpoint

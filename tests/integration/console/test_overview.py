@@ -144,15 +144,18 @@ def test_an_age_has_one_unit(seconds: int, text: str) -> None:
 async def test_the_servers_are_asked_while_the_facts_are_counted(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = asyncio.Event()
+    met = asyncio.Barrier(2)
+
+    async def meet() -> None:
+        async with asyncio.timeout(5):
+            await met.wait()
 
     async def asking(*args: Any) -> Any:
-        asked.set()
+        await meet()
         return await health_of_servers(*args)
 
     async def counting(*args: Any) -> Any:
-        async with asyncio.timeout(5):
-            await asked.wait()
+        await meet()
         return await latest_months(*args)
 
     monkeypatch.setattr("service.web.console.pages.overview.health_of_servers", asking)

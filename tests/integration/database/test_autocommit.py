@@ -14,8 +14,8 @@ from service.core.database.driver import Connection
 from service.core.database.transactions import Database
 from service.core.errors import DuplicateError
 from service.core.settings import Settings
+from tests.support.departments import ADD
 
-ADD = "INSERT INTO departments (id, department) VALUES (%s, %s)"
 WRITTEN = "SELECT id FROM departments ORDER BY id"
 MARIADB = "SELECT VERSION() LIKE '%%MariaDB%%'"
 
@@ -85,9 +85,9 @@ async def test_a_later_transaction_sees_what_was_committed_meanwhile(
 async def test_connections_keep_their_mode(pair: Database, modes: list[bool]) -> None:
     async with pair.transaction(), pair.session(30):
         pass  # both connections are open
-    modes.clear()
     if (await pair.fetch(MARIADB))[0][0]:
         pytest.skip("MariaDB begins each transaction with BEGIN")
+    modes.clear()
     for _ in range(5):
         await pair.fetch("SELECT 1")
         async with pair.transaction() as transaction:

@@ -11,6 +11,7 @@ import pytest
 
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
+from service.core.writes import rejects as log
 from service.core.writes.corrections import rule as rules
 from tests.support.console import load as load_on_console
 from tests.support.csv_files import Folder, names
@@ -175,7 +176,7 @@ async def test_a_call_is_bounded_and_continues(
 ) -> None:
     monkeypatch.setattr(rules, "MATCHED", 4)
     monkeypatch.setattr(rules, "FETCHED", 3)
-    monkeypatch.setattr(rules, "LOOKED_AT", 6)
+    monkeypatch.setattr(log, "LOOKED_AT", 6)
     lines = [line_of(at, department="two" if at % 3 else "three") for at in range(1, 31)]
     await loaded(database, tmp_path, lines)
     after: int | None = 0
@@ -186,6 +187,7 @@ async def test_a_call_is_bounded_and_continues(
         after = done["next"]
     assert sum(corrected) == 20
     assert max(corrected) == 4
+    monkeypatch.undo()  # a page of rejects has the same limit
     assert await open_lines(api) == list(range(3, 31, 3))
 
 
@@ -193,7 +195,7 @@ async def test_rejects_of_other_files_are_looked_at_too(
     api: Client, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a call takes a limited time, wherever the rejects of its file are."""
-    monkeypatch.setattr(rules, "LOOKED_AT", 6)
+    monkeypatch.setattr(log, "LOOKED_AT", 6)
     for _ in range(8):
         await api.post("/employees", json={"name": "Ana"})
     await loaded(database, tmp_path, [line_of(1, department="two")])

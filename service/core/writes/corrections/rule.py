@@ -11,18 +11,17 @@ from msgspec import Struct
 from service.core.database.statements import Transaction, fetch_among
 from service.core.errors import MalformedError
 from service.core.rules.batch import Batch, Records, from_texts, validate_each
-from service.core.rules.fields import Code, Error
-from service.core.rules.raw_json import decode_body, exact_text, json_text
+from service.core.rules.fields import MAX_LONG, Code, Error
+from service.core.rules.raw_json import decode_body, exact_text, input_text, json_text
 from service.core.tables import Field, Table, by_path
 from service.core.writes.corrections.records import fields_of
 from service.core.writes.merge import decide, find_among
 from service.core.writes.parents import check_parents
 from service.core.writes.reject_outcomes import SQL, close, write_corrected
+from service.core.writes.rejects import end_of_page
 
 MATCHED = 500
 """The most rejects that one call corrects."""
-LOOKED_AT = 20_000
-"""The most rejects of a table that one call reads, of any file and in any state."""
 FETCHED = 500
 LONGEST = 4096
 """The most characters of a record. Longer records are skipped."""
@@ -106,12 +105,12 @@ async def _matching(
     """The fields of the open rejects with the fault by id, and the id to continue after."""
     fault = json_text({"field": rule.field, "code": rule.code})
     chosen = (table.name, rule.source, rule.origin, fault, LONGEST)
-    window = (table.name, rule.after, LOOKED_AT)
-    ((end, looked_at),) = await transaction.fetch(SQL["window"], window)
+    end = await end_of_page(transaction.fetch, table.name, rule.after)
+    last = MAX_LONG if end is None else end
     found: dict[int, Fields] = {}
-    after, more = rule.after, bool(looked_at)
+    after, more = rule.after, True
     while more:
-        rows = await transaction.fetch(SQL["of_fault"], (after, end, *chosen, FETCHED))
+        rows = await transaction.fetch(SQL["of_fault"], (after, last, *chosen, FETCHED))
         for after, record, errors, layout in rows:
             fields = fields_of(table, rule.source, record, layout)
             if fields is not None and _has_value(rule, fields.get(rule.field)):
@@ -119,12 +118,12 @@ async def _matching(
             if len(found) == MATCHED:
                 return found, after
         more = len(rows) == FETCHED
-    return found, end if looked_at == LOOKED_AT else None
+    return found, end
 
 
 def _has_value(rule: Rule, value: Any) -> bool:
     if rule.source == "loader":
-        return bool(value == _text(rule.from_))
+        return bool(value == input_text(rule.from_))
     # As JSON, because 1 and true are equal in Python.
     return exact_text(value) == exact_text(rule.from_)
 
@@ -157,13 +156,8 @@ async def _locked(transaction: Transaction, found: dict[int, Fields]) -> dict[in
 def _batch(table: Table, rule: Rule, field: Field, records: Sequence[Fields]) -> Batch:
     """The records with the right value, validated as before, but without `--assume-utc`."""
     if rule.source == "loader":
-        texts = [[*({**one, field.name: _text(rule.to)}).values()] for one in records]
+        texts = [[*({**one, field.name: input_text(rule.to)}).values()] for one in records]
         return from_texts(table, texts)
     objects = [{**one, field.name: rule.to} for one in records]
     records_sent = Records(lambda: objects)
     return validate_each(table, table.fields, table.row, records_sent, lambda record: record)
-
-
-def _text(value: Any) -> str:
-    """A value as a field of a CSV file."""
-    return "" if value is None else value if isinstance(value, str) else exact_text(value)

@@ -55,8 +55,7 @@ async def correction(
 ) -> EncodedResponse:
     body = await _body(request)
     work = partial(reject_outcomes.correct, key=reject_id, body=body, user=request.user)
-    with state.batch_limiter.entered():
-        return await _closed(request, state, work, 201, body)
+    return await _closed(request, state, work, 201, body)
 
 
 @post(
@@ -74,8 +73,7 @@ async def dismissal(
     body = await _body(request)
     reason = _reason(body)
     work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
-    with state.batch_limiter.entered():
-        return await _closed(request, state, work, 200, body)
+    return await _closed(request, state, work, 200, body)
 
 
 @post(
@@ -119,7 +117,8 @@ async def _closed(
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
     key = key_of(request, f"POST {request.url.path.rstrip('/')}", (), body)
-    reply = await once(state, key, write)
+    with state.batch_limiter.entered():
+        reply = await once(state, key, write)
     if not reply.replayed:
         outcome = msgspec.json.decode(reply.body, type=Outcome)
         state.metrics.closed_rejects.labels(outcome.state).inc()

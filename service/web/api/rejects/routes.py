@@ -15,12 +15,11 @@ from litestar.params import FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from service.core.database.transactions import Database
-from service.core.errors import NotFoundError
 from service.core.reads.lines import header_of
 from service.core.reads.query import PAGE
 from service.core.rules.fields import MAX_LONG
 from service.core.tables import by_path
-from service.core.writes.rejects import REJECTS, end_of_page
+from service.core.writes.rejects import REJECTS, end_of_page, find_reject
 from service.web.api.downloads import Download
 from service.web.api.parameters import (
     PARAMETERS,
@@ -145,11 +144,8 @@ async def _page(
     operation_class=operations.REJECT,
 )
 async def one(database: InjectedDatabase, reject_id: RowId) -> Download:
-    fits = reject_id <= MAX_LONG
-    rows = await database.fetch(REJECTS["find"], (reject_id,)) if fits else []
-    if not rows:
-        raise NotFoundError(f"There is no reject {reject_id}. It may have expired.")
-    return Download(iterator=_whole(database, rows[0]), media_type="application/json")
+    row = await find_reject(database.fetch, REJECTS["find"], reject_id)
+    return Download(iterator=_whole(database, row), media_type="application/json")
 
 
 def as_object(row: Iterable[Any]) -> dict[str, Any]:

@@ -62,10 +62,10 @@ class Part:
     async def forget(self) -> None:
         """Delete what only a repeated run needs."""
 
-    def show(self, summary: Summary, done: int, **more: Any) -> None:
+    def show(self, summary: Summary, done: int) -> None:
         """Show a summary in the row of the file, and how many of its bytes are done."""
         facts = summary.as_object()
-        self.job.rows[self.at] |= {name: facts[name] for name in COLUMNS} | more
+        self.job.rows[self.at] |= {name: facts[name] for name in COLUMNS}
         self.job.done = self.before + done
         self._replace(self.job.failures, [(one.position, one) for one in summary.first])
 
@@ -79,11 +79,11 @@ class Part:
         own = [row_verdict(line, one.record, one.errors) for line, one in rows[: self.shown]]
         shown[:] = others + [{"file": self.at, **one} for one in own]
 
-    def publish(self, summary: Summary, rejects: Path | None, advice: str) -> None:
+    def publish(self, summary: Summary, rejects: Path | None = None) -> None:
         """Show the end of the file, its rejects file, and what to do with it."""
         notes = [f"{note}." for note in summary.notes]
         if rejects:
-            notes.append(advice)
+            notes.append(CORRECT)
             self.job.rows[self.at] |= {"rejects_file": rejects.name, "origin": self.origin}
         self.job.rows[self.at]["note"] = " ".join(notes)
 

@@ -12,7 +12,7 @@ from loader.reading.file import CsvFile
 from loader.reporting.rejects_file import check_folder
 from loader.reporting.summary import Summary
 from service.core.threads import in_thread
-from service.web.console.loads.part import CORRECT, Part
+from service.web.console.loads.part import Part
 
 WORKERS = 1
 """A load has one slot of the limiter for long work, so it uses one connection."""
@@ -49,7 +49,7 @@ class WithIds(Part):
             self.database, pending, self._file, self.options.on_conflict, self._progress
         )
         self.show(summary, self._file.size)
-        self.publish(summary, None, "")
+        self.publish(summary)
         errors = {one.position: one.errors for one in summary.first}
         self.show_first(await in_thread(_first_records, self._file), errors)
 
@@ -59,7 +59,7 @@ class WithIds(Part):
         )
         summary = await self._load.run(self._progress)
         self.show(summary, self._file.size)
-        self.publish(summary, summary.rejects_file, CORRECT)
+        self.publish(summary, summary.rejects_file)
 
     async def forget(self) -> None:
         await self._load.checkpoint.forget()

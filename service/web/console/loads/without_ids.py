@@ -28,7 +28,7 @@ from service.core.writes.merge import Counts
 from service.core.writes.parents import Pending, no_ids
 from service.core.writes.rejects import RejectOrigin
 from service.web.console.loads.batches import FileBatch, batches, columns_of
-from service.web.console.loads.part import CORRECT, Part
+from service.web.console.loads.part import Part
 
 KEY_HOURS = 24 * 30
 """A job is kept for a day after its last run, so its keys outlive it."""
@@ -84,7 +84,7 @@ class WithoutIds(Part):
                 summary.add(batch.rows.received, written.counts, list(map(_as_text, refused)))
                 self.show(summary, batch.end)
             published = await in_thread(rejects.publish)
-        self.publish(summary, published, CORRECT)
+        self.publish(summary, published)
 
     async def _write(self, batch: FileBatch, before: int, pending: Pending) -> _Written:
         """Write a batch; before: the number of rows in earlier batches."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from service.core.reads.orders import orders_of
 from service.core.reads.parents import Parent
@@ -13,7 +11,6 @@ from service.core.rules.field_types import Boolean, Date, Moment, Whole
 from service.core.rules.kind import Kind
 
 SUGGESTED = 20
-JSON = msgspec.json.Encoder(decimal_format="number")
 InputType = Literal["text", "number", "boolean", "date", "moment"]
 
 
@@ -57,10 +54,3 @@ def input_type(kind: Kind) -> InputType:
 def label_of(name: str) -> str:
     """A name for people."""
     return name.replace("_", " ")
-
-
-def input_text(value: Any) -> str:
-    """A value as a user edits it: texts as they are, others as JSON, null as empty."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else JSON.encode(value).decode()

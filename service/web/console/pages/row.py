@@ -19,6 +19,7 @@ from service.core.reads.pages import Counted, find_row
 from service.core.reads.parents import names_of
 from service.core.reads.query import query_of
 from service.core.rules.fields import MAX_ID, MAX_LONG
+from service.core.rules.raw_json import input_text
 from service.core.tables import Table, by_path, children
 from service.core.writes.reject_outcomes import reject_of
 from service.core.writes.row_changes import RowChange, latest_changes
@@ -26,7 +27,7 @@ from service.web.api.parameters import InjectedDatabase
 from service.web.api.tables.changes import etag_of
 from service.web.console.html import AnyRequest, page
 from service.web.console.pages.columns import Column, columns_of
-from service.web.console.pages.inputs import Input, input_text, input_type, label_of
+from service.web.console.pages.inputs import Input, input_type, label_of
 
 CHANGES = 20
 """Changes on a page."""

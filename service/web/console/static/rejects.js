@@ -119,6 +119,7 @@ const isWrong = (input) => Boolean(input.closest("[data-code]")?.dataset.code);
 
 /** Offer to correct the other rejects of the file that have the same value. */
 async function offer(input) {
+  if (!input.isConnected) return; // its reject was closed meanwhile
   const line = input.form.querySelector(".rule");
   const rule = ruleOf(input);
   const first = Math.max(0, rowOf(input).dataset.reject - NEAR);

@@ -1,4 +1,4 @@
-"""The inputs of forms: each value is shown as a user types it."""
+"""Values as users write them, in forms and in CSV files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.web.console.pages.inputs import input_text
+from service.core.rules.raw_json import input_text
 
 
 @pytest.mark.parametrize(
