@@ -98,7 +98,9 @@ async def as_lines(client: httpx.AsyncClient, path: str, **parameters: Any) -> l
     reply = await client.get(path, params=parameters, headers=NDJSON)
     assert reply.status_code == 200, reply.text
     assert reply.headers["Content-Type"].startswith("application/x-ndjson")
-    return [json.loads(line) for line in reply.text.splitlines() if line] if reply.text else []
+    *lines, end = reply.content.split(b"\n")  # not splitlines(): a text may hold U+2028
+    assert end == b""
+    return [json.loads(line) for line in lines]
 
 
 async def as_csv(client: httpx.AsyncClient, path: str, **parameters: Any) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import httpx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loader.loading.pipeline import load
@@ -53,6 +53,7 @@ def texts_and_prefixes(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     limit=st.integers(1, 9),
     scan=st.sampled_from([3, 10_000]),
 )
+@example(found=(["0\u2028", "0"], ["0"]), order="id", limit=1, scan=3)
 async def test_any_text_is_found_by_any_prefix_in_any_order(
     api: httpx.AsyncClient,
     database: Database,
