@@ -48,6 +48,7 @@ from service.web.traffic import log_format
 from service.web.traffic.draining import Draining
 from service.web.traffic.limiter import Limiter, batch_limiter
 from service.web.traffic.load_shedding import shedding
+from service.web.traffic.methods import answering_head, naming_methods
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
@@ -88,7 +89,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     )
     spec.complete(app)
     routed: Any = app.asgi_handler
-    checked = with_valid_host(shedding(hiding_routes(routed), limiter))
+    hidden = answering_head(hiding_routes(naming_methods(routed, app.routes)))
+    checked = with_valid_host(shedding(hidden, limiter))
     # Outside of the framework, because its middleware runs only after routing. The types differ:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
     logged = draining.closing_connections(RequestLog(checked, metrics))
