@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ ROWS = 1_000_000 if FULL else 60_000
 MIDDLE = ROWS // 4 + 1
 """The id of a good row, with which the load is held."""
 ROUNDS = 3
+FIRST, TWENTY_YEARS = datetime(2002, 1, 1, tzinfo=UTC), 20 * 365 * 24 * 60 * 60
 MILLISECONDS = 300
 WAITING_MILLISECONDS = 1000
 """In the short form, for the median of each kind of page. A busy machine delays some requests by
@@ -51,8 +53,8 @@ def hires(numbers: range, *, ids: bool = True) -> Iterator[str]:
     """Lines of hires of twenty years; each 40th row is bad."""
     for n in numbers:
         name = f"{chr(65 + n * 7 % 26)}{('da', 'lma', 'rlo', 'vi', 'ko')[n % 5]} {n % 997}"
-        day = f"{2002 + n * 7919 % 20}-{1 + n * 5 % 12:02}-{1 + n * 11 % 28:02}"
-        moment, department = f"{day}T{n % 24:02}:{n % 60:02}:{n * 31 % 60:02}Z", 1 + n * 5 % 12
+        second = timedelta(seconds=n * 104_729_041 % TWENTY_YEARS)
+        moment, department = f"{(FIRST + second).isoformat()}", 1 + n * 5 % 12
         if n % 40 == 0:
             name, moment, department = FAULTS[n // 40 % 3]
         line = f"{name},{moment},{department},{1 + n * 13 % 183}\n"
