@@ -6,10 +6,8 @@ import asyncio
 import html
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
-from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +16,7 @@ import msgspec
 from service.core.reads.orders import orders_of
 from service.core.tables import by_path
 from tests.support.load import Line, request
-from tests.support.many_hires import searches
+from tests.support.many_hires import FULL, searches
 from tests.support.routes import ENDPOINTS
 
 EMPLOYEES = "/console/tables/employees"
@@ -69,6 +67,8 @@ SEARCHES = [
 STEP = 41
 """A round has each 41st search, the next round those after them. It has no factor in common with
 the number of orders, so each round has all orders."""
+JOBS = re.compile(r'href="(/console/jobs/[^"/]*)"')
+NEXT = re.compile(r'rel="next" href="([^"]*)"')
 NO_PAGES = ("/static/", "/events", "/rejects", "/backups/")
 """In the routes of the console: files and streams that take as long as their work."""
 
@@ -84,85 +84,73 @@ def routes_of_pages() -> set[str]:
     }
 
 
-def clicks(number: int) -> Iterator[tuple[str, str]]:
+def pages(number: int) -> Iterator[tuple[str, str]]:
     """(kind, address) of the pages of a round."""
     for kind, addresses in PAGES.items():
         yield from ((kind, address) for address in addresses)
-    yield from (("search", address) for address in SEARCHES[number % STEP :: STEP])
+    # In the short form, all rounds have the same pages.
+    yield from (("search", address) for address in SEARCHES[number % STEP if FULL else 0 :: STEP])
+
+
+@dataclass
+class Click:
+    """A click on a page in a round; seconds: until the user had it, milliseconds: in the service.
+
+    A page that follows another one has its address and another kind.
+    """
+
+    kind: str
+    address: str
+    round: int
+    seconds: float = 0.0
+    milliseconds: float = 0.0
+    route: str = ""
 
 
 class User:
     """Clicks through all pages again and again, one page after the other.
 
-    rounds: how often all pages were seen; addresses: those that were clicked, by the id of their
-    request.
+    rounds: how often all pages were seen; clicks: by the ids of their requests.
     """
 
     def __init__(self, port: int):
         self.rounds = 0
-        self.addresses: dict[str, str] = {}
+        self.clicks: dict[str, Click] = {}
         self._line = Line(port)
-        self._numbers = count()
 
     async def click_until(self, stop: asyncio.Task[Any]) -> None:
         """Click until a task has ended; AssertionError if a page is not there."""
         while not stop.done():
-            for kind, address in clicks(self.rounds):
-                await self._click(kind, address)
+            for kind, address in pages(self.rounds):
+                text = await self._click(kind, address, address)
+                for job in set(JOBS.findall(text)) if kind == "load" else ():
+                    await self._click("job", job, job)
+                for following in NEXT.findall(text):
+                    await self._click("next page", address, html.unescape(following))
             self.rounds += 1
         self._line.close()
 
-    async def _click(self, kind: str, address: str) -> None:
-        """Click on a page, on its next page, and on the jobs that it lists."""
-        name = f"{kind.replace(' ', '-')}/{next(self._numbers)}"
-        self.addresses[name] = address
-        message = request("GET", address, accept="text/html,*/*", x_request_id=name)
+    async def _click(self, kind: str, name: str, address: str) -> str:
+        """The page at an address."""
+        number = f"click-{len(self.clicks)}"
+        click = self.clicks[number] = Click(kind, name, self.rounds)
+        message = request("GET", address, accept="text/html,*/*", x_request_id=number)
         reply = await self._line.send(message)
+        click.seconds = reply.seconds
         text = reply.body.decode()
         assert reply.status == 200, (address, text)
-        if kind == "load":
-            for job in set(re.findall(r'href="(/console/jobs/[^"/]*)"', text)):
-                await self._click("job", job)
-        following = re.search(r'rel="next" href="([^"]*)"', text)
-        if following and kind != "next page":
-            await self._click("next page", html.unescape(following[1]))
+        return text
+
+    def add_log(self, log: str) -> None:
+        """Take the service's own times from its log in JSON."""
+        for line in log.splitlines():
+            if '"milliseconds"' in line and '"click-' in line:
+                entry = msgspec.json.decode(line)
+                click = self.clicks[entry["request_id"]]
+                click.milliseconds, click.route = entry["milliseconds"], entry["route"]
 
 
-@dataclass(frozen=True)
-class Times:
-    """The milliseconds that the service took for pages of one kind, by the ids of requests."""
-
-    by_request: dict[str, float]
-
-    @property
-    def median(self) -> float:
-        return median(self.by_request.values())
-
-    @property
-    def p99(self) -> float:
-        ordered = sorted(self.by_request.values())
-        return ordered[math.ceil(0.99 * len(ordered)) - 1]
-
-    @property
-    def longest(self) -> float:
-        return max(self.by_request.values())
-
-
-def times_of(log: str) -> tuple[dict[str, Times], set[str]]:
-    """The times of each kind of page in the log of a service, and the routes of these pages."""
-    found: dict[str, dict[str, float]] = {}
-    routes = set()
-    for line in log.splitlines():
-        name = _request_id(line)
-        kind = name.partition("/")[0].replace("-", " ")
-        if "/" in name:
-            entry = msgspec.json.decode(line)
-            found.setdefault(kind, {})[name] = entry["milliseconds"]
-            routes.add(entry["route"])
-    return {kind: Times(times) for kind, times in found.items()}, routes
-
-
-def _request_id(line: str) -> str:
-    """The id of a request that has ended; empty if the line is about something else."""
-    found = re.search(r'"request_id": ?"([^"]*)"', line)
-    return found[1] if found and '"milliseconds"' in line else ""
+def percentile(times: Iterable[float], percent: int) -> float:
+    """The least of the times that so many percent of them do not exceed."""
+    ordered = sorted(times)
+    return ordered[math.ceil(percent / 100 * len(ordered)) - 1]
