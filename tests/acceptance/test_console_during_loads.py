@@ -6,6 +6,7 @@ With LISTS=full, a million hires are loaded, and the service has 300 ms for each
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ import pytest
 from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support import console, engine, program
-from tests.support.clicks import COUNT_ALL, ROW, User, percentile, routes_of_pages
+from tests.support.clicks import COUNT_ALL, LIMIT, ROW, User, percentile, routes_of_pages
 from tests.support.hires import add_hire_7, add_parents, count
 from tests.support.load import PASSWORD, USER, report, started
 from tests.support.many_hires import FULL
@@ -29,7 +30,6 @@ MIDDLE = ROWS // 4 + 1
 """The id of a good row, with which the load is held."""
 ROUNDS = 3
 FIRST, TWENTY_YEARS = datetime(2002, 1, 1, tzinfo=UTC), 20 * 365 * 24 * 60 * 60
-MILLISECONDS = 300
 SLOW_SECONDS = 1
 """A page that waits for the load waits for seconds: for a lock, a connection or the event loop. On
 a busy machine some pages take so long, but not most of the time."""
@@ -153,7 +153,7 @@ async def test_no_page_waits_for_a_load(
     assert waiting(user, holding.result()) == {}
     assert share_of_slow_pages(user) < 0.5
     if FULL:
-        assert slow(user) == []
+        assert slow(user) == {}
 
 
 def show(way: str, user: User) -> None:
@@ -181,10 +181,14 @@ def share_of_slow_pages(user: User) -> float:
     return sum(one for one in times if one > SLOW_SECONDS) / sum(times)
 
 
-def slow(user: User) -> list[tuple[float, str, str]]:
-    """The pages that took the service longer than MILLISECONDS."""
-    return [
-        (click.milliseconds, click.kind, click.address)
-        for click in user.clicks.values()
-        if click.milliseconds > MILLISECONDS and click.kind != COUNT_ALL
-    ]
+def slow(user: User) -> dict[tuple[str, str, int], float]:
+    """The milliseconds of visits that took the service longer than LIMIT in each attempt."""
+    visits: dict[tuple[str, str, int], float] = {}
+    for click in user.clicks.values():
+        visit = (click.kind, click.address, click.round)
+        visits[visit] = min(click.milliseconds, visits.get(visit, math.inf))
+    return {
+        visit: took
+        for visit, took in visits.items()
+        if took > LIMIT * 1000 and visit[0] != COUNT_ALL
+    }
