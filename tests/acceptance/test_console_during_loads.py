@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,7 @@ async def has_begun(database: Database) -> bool:
 
 @pytest.mark.parametrize("load", [with_the_loader, on_the_console])
 async def test_no_page_waits_for_a_load(
-    load: Callable[[Service, Settings, Path], Awaitable[None]],
+    load: Callable[[Service, Settings, Path], Coroutine[Any, Any, None]],
     migrated: Settings,
     database: Database,
     files: Path,

@@ -135,10 +135,10 @@ class User:
 
     async def _visit(self, kind: str, name: str, address: str) -> str:
         """The page at an address, in the full form again if it took too long."""
-        for _ in range(ATTEMPTS if FULL else 1):
-            click, text = await self._click(Click(kind, name, self.rounds), address)
-            if click.seconds <= LIMIT:
-                break
+        click, text = await self._click(Click(kind, name, self.rounds), address)
+        for _ in range(1, ATTEMPTS if FULL else 1):
+            if click.seconds > LIMIT:
+                click, text = await self._click(Click(kind, name, self.rounds), address)
         return text
 
     async def _click(self, click: Click, address: str) -> tuple[Click, str]:

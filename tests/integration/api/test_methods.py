@@ -127,7 +127,7 @@ async def test_head_of_an_unknown_path_is_404(caller: httpx.AsyncClient) -> None
 @pytest.mark.parametrize("path", ["/departments", "/", EXPORT, "/nothing", "/avro/verify"])
 async def test_head_requires_credentials(caller: httpx.AsyncClient, path: str) -> None:
     for auth in (None, ("admin", "wrong")):
-        reply = await caller.head(path, auth=auth)
+        reply = await caller.request("HEAD", path, auth=auth)
         assert (reply.status_code, reply.content) == (401, b"")
         assert reply.headers["WWW-Authenticate"]
 
