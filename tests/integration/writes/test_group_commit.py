@@ -24,7 +24,7 @@ from service.core.writes.ingest import ingest
 from service.core.writes.rejects import RejectOrigin
 from tests.integration.database.test_commit_unknown import several
 from tests.support.commit_faults import LATE_SECONDS, Fault, faulty_commits
-from tests.support.hires import add_parents, count, hire
+from tests.support.hires import add_parents, count, hire, names
 
 pytestmark = pytest.mark.usefixtures("parents")
 
@@ -85,8 +85,8 @@ async def find_rows(database: Database, path: str, ids: list[int]) -> list[Row]:
 
 async def names_of(database: Database, reply: Reply) -> list[str]:
     """The names under the ids of a reply, in their order."""
-    names = dict(await database.fetch("SELECT id, name FROM hired_employees"))
-    return [names[key] for key in ids_of(reply)]
+    found = await names(database)
+    return [found[key] for key in ids_of(reply)]
 
 
 @pytest.fixture
