@@ -18,6 +18,7 @@ from service.core.errors import (
     OrphansError,
     RowsRefused,
     StaleParentError,
+    UnavailableError,
 )
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
@@ -67,6 +68,28 @@ async def test_a_statement_of_a_lost_attempt_that_ends_late_does_no_harm(
     assert late
     assert (done.restored, done.removed, done.verified) == (55, 5, True)
     assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(55,)]
+    assert await engine.definitions_without_ids(filled) == before
+
+
+async def test_indexes_keep_their_order_if_only_some_were_added(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """seekdb adds the indexes of a statement one after the other, and may be killed meanwhile."""
+    execute, killed = changes._execute, list[str]()
+
+    async def partly(database: Database, statement: str) -> None:
+        if "ADD KEY" in statement and not killed:
+            start, *_, last = statement.split("ADD KEY")
+            killed.append(f"{start}ADD KEY{last}")
+            await execute(database, killed[0])
+            raise UnavailableError
+        await execute(database, statement)
+
+    monkeypatch.setattr(changes, "_execute", partly)
+    monkeypatch.setattr(restoration, "PAUSE", 0.01)
+    before = await engine.definitions_without_ids(filled)
+    await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
+    assert killed
     assert await engine.definitions_without_ids(filled) == before
 
 
