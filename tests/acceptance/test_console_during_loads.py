@@ -35,7 +35,7 @@ SLOW_SECONDS = 1
 """A page that waits for the load waits for seconds: for a lock, a connection or the event loop. On
 a busy machine some pages take so long, but not most of the time."""
 JOB = "/console/jobs/{job_id}"
-SECONDS = 1500 if FULL else 110
+SECONDS = 1500 if FULL else 300
 
 pytestmark = pytest.mark.timeout(SECONDS)
 FAULTS = {
