@@ -85,16 +85,17 @@ SELECT EXISTS (
         AND grantee = CONCAT('\'', REPLACE(CURRENT_USER(), '@', '\'@\''), '\'')
 );
 
--- The tables that a table refers to, and its triggers. The last query has no rows: it keeps others
--- from changing the table before the transaction ends.
+-- The tables that a table refers to, and its triggers, each after a zero: in a union with the queries
+-- `count_existing` of its parents. The last query has no rows: it keeps others from changing the table
+-- before the transaction ends.
 -- name: constraints
-SELECT referenced_table_name FROM information_schema.referential_constraints
+SELECT 0, referenced_table_name FROM information_schema.referential_constraints
 WHERE constraint_schema = DATABASE() AND table_name = %s
 UNION ALL
-SELECT trigger_name FROM information_schema.triggers
+SELECT 0, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table = %s
 UNION ALL
-(SELECT '' FROM {name} LIMIT 0);
+(SELECT 0, '' FROM {name} LIMIT 0);
 
 -- name: id_step
 SELECT @@auto_increment_increment;

@@ -20,8 +20,9 @@ SELECT id FROM departments WHERE id > %s ORDER BY id LIMIT %s;
 SELECT id, department FROM departments WHERE id IN (%s);
 
 -- Names the index, because `sql.locking` must lock the rows themselves, not entries of another index.
+-- The second column is for a union with `constraints` of database.sql.
 -- name: count_existing
-SELECT COUNT(*) FROM departments FORCE INDEX (PRIMARY) WHERE id IN (%s);
+SELECT COUNT(*), '' FROM departments FORCE INDEX (PRIMARY) WHERE id IN (%s);
 
 -- name: existing
 SELECT id FROM departments WHERE id IN (%s);

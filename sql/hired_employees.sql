@@ -27,8 +27,9 @@ SELECT id FROM hired_employees FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id L
 SELECT id, name, `datetime`, department_id, job_id FROM hired_employees WHERE id IN (%s);
 
 -- Names the index, because `sql.locking` must lock the rows themselves, not entries of another index.
+-- The second column is for a union with `constraints` of database.sql.
 -- name: count_existing
-SELECT COUNT(*) FROM hired_employees FORCE INDEX (PRIMARY) WHERE id IN (%s);
+SELECT COUNT(*), '' FROM hired_employees FORCE INDEX (PRIMARY) WHERE id IN (%s);
 
 -- name: existing
 SELECT id FROM hired_employees WHERE id IN (%s);

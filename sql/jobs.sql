@@ -20,8 +20,9 @@ SELECT id FROM jobs WHERE id > %s ORDER BY id LIMIT %s;
 SELECT id, job FROM jobs WHERE id IN (%s);
 
 -- Names the index, because `sql.locking` must lock the rows themselves, not entries of another index.
+-- The second column is for a union with `constraints` of database.sql.
 -- name: count_existing
-SELECT COUNT(*) FROM jobs FORCE INDEX (PRIMARY) WHERE id IN (%s);
+SELECT COUNT(*), '' FROM jobs FORCE INDEX (PRIMARY) WHERE id IN (%s);
 
 -- name: existing
 SELECT id FROM jobs WHERE id IN (%s);

@@ -41,7 +41,7 @@ SELECT
 FROM contracts WHERE id IN (%s);
 
 -- name: count_existing
-SELECT COUNT(*) FROM contracts FORCE INDEX (PRIMARY) WHERE id IN (%s);
+SELECT COUNT(*), '' FROM contracts FORCE INDEX (PRIMARY) WHERE id IN (%s);
 
 -- name: existing
 SELECT id FROM contracts WHERE id IN (%s);

@@ -7,13 +7,13 @@ the rows need no check by the server (docs/decisions/0006-writes.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import sql
 from service.core.database.statements import Transaction, fetch_among
-from service.core.rules.batch import Batch
+from service.core.rules.batch import Batch, Row
 from service.core.rules.fields import Error
 from service.core.rules.reject import Reject
 from service.core.tables import Field, Table, by_name
@@ -44,9 +44,7 @@ async def check_parents(
     One query if all parents exist, else one more for each parent table.
     """
     references = [Reference.of(batch, at, field) for at, field in batch.table.parents]
-    lock = transaction.trusts_locks and len(batch.rows) >= LOCKED_ROWS
-    if await _all_exist(transaction, references, lock=lock):
-        batch.parents_locked = lock and await _has_no_other_constraints(transaction, batch.table)
+    if await _all_exist(transaction, batch, references):
         return
     errors: dict[int, list[Error]] = {}
     for reference in references:
@@ -103,32 +101,37 @@ def _with_error(reject: Reject, error: Error) -> Reject:
     return Reject(reject.position, reject.record, [*reject.errors, error])
 
 
-async def _has_no_other_constraints(transaction: Transaction, table: Table) -> bool:
+async def _all_exist(transaction: Transaction, batch: Batch, references: list[Reference]) -> bool:
+    """Whether all parents exist, as in most batches: one round trip.
+
+    For a large batch, the query locks them, and asks which constraints the server checks.
+    """
+    tables_and_ids = [(one.table, ids) for one in references for ids in one.chunks]
+    if not tables_and_ids:
+        return True
+    queries = [
+        sql.with_in_list(table.sql["count_existing"], len(ids)) for table, ids in tables_and_ids
+    ]
+    keys = [key for _, ids in tables_and_ids for key in ids]
+    names: list[str] = []
+    lock = transaction.trusts_locks and len(batch.rows) >= LOCKED_ROWS
+    if lock:
+        names = [batch.table.name] * 2
+        constraints = sql.with_name(SQL["constraints"], batch.table.name)
+        queries = [*map(sql.locking, queries), constraints]
+    found = await transaction.fetch(sql.union_all(queries), [*keys, *names])
+    all_exist: bool = sum(count for count, _ in found) == len(keys)
+    batch.parents_locked = lock and all_exist and _are_only_parents(batch.table, found)
+    return all_exist
+
+
+def _are_only_parents(table: Table, found: Iterable[Row]) -> bool:
     """Whether the parents are all that the server checks: no other foreign key, and no trigger.
 
     A trigger may write to tables that have foreign keys of their own.
     """
-    statement = sql.with_name(SQL["constraints"], table.name)
-    found = await transaction.fetch(statement, (table.name, table.name))
-    return sorted(name for (name,) in found) == sorted(
-        field.references or "" for _, field in table.parents
-    )
-
-
-async def _all_exist(transaction: Transaction, references: list[Reference], *, lock: bool) -> bool:
-    """Whether all parents exist, as in most batches: one round trip, which can lock them."""
-    tables_and_ids = [(one.table, ids) for one in references for ids in one.chunks]
-    if not tables_and_ids:
-        return True
-    counts = [
-        sql.with_in_list(table.sql["count_existing"], len(ids)) for table, ids in tables_and_ids
-    ]
-    if lock:
-        counts = list(map(sql.locking, counts))
-    parameters = [key for _, ids in tables_and_ids for key in ids]
-    found = await transaction.fetch(sql.union_all(counts), parameters)
-    existing: int = sum(count for (count,) in found)
-    return existing == len(parameters)
+    names = sorted(name for _, name in found if name)
+    return names == sorted(field.references or "" for _, field in table.parents)
 
 
 async def _missing(transaction: Transaction, reference: Reference) -> set[int]:
