@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import repeat
 from types import NoneType
 from typing import Any
 
@@ -32,17 +32,19 @@ def render(
 
     first: the format of the first row, if it is not `values`.
     """
-    formats, columns = [], []
-    for column in zip(*rows, strict=True):
+    columns = list(zip(*rows, strict=True))
+    formats: list[str] = []
+    parameters: list[Any] = [None] * (len(rows) * len(columns))
+    for at, column in enumerate(columns):
         literals = _literals(column, escape)
         if literals is None:
             return None
         formats.append(literals[0])
-        columns.append(literals[1])
+        parameters[at :: len(columns)] = literals[1]
     row, first_row = values % tuple(formats), (first or values) % tuple(formats)
-    literals_of_rows = zip(*columns, strict=True)
-    texts = chain([first_row % next(literals_of_rows)], map(row.__mod__, literals_of_rows))
-    return ",".join(texts).encode()
+    # Formatting all rows at once creates no text for each row.
+    whole = ",".join([first_row, *repeat(row, len(rows) - 1)])
+    return (whole % tuple(parameters)).encode()
 
 
 def _literals(column: Column, escape: Callable[[str], str]) -> tuple[str, Column] | None:
