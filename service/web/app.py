@@ -75,10 +75,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             "database": Provide(_database, sync_to_thread=False),
             "reader": Provide(_reader),
         },
-        middleware=[
-            with_credentials,
-            StrictQuery(),
-        ],
+        middleware=[with_credentials, StrictQuery()],
         exception_handlers=problems.HANDLERS,
         openapi_config=spec.config(),
         template_config=html.engine(),
@@ -86,11 +83,11 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     spec.complete(app)
-    errors_handled: Any = app.asgi_handler
-    errors_handled.app = hiding_routes(app.asgi_router)
-    checked = with_valid_host(shedding(errors_handled, limiter))
     # Outside of the framework, because its middleware runs only after routing. The types differ:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
+    answering_errors: Any = app.asgi_handler
+    answering_errors.app = hiding_routes(app.asgi_router)
+    checked = with_valid_host(shedding(answering_errors, limiter))
     logged = draining.closing_connections(RequestLog(checked, metrics))
     app.asgi_handler = traces.around(logged)  # type: ignore[assignment]
     return app
