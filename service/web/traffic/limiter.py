@@ -12,7 +12,7 @@ WINDOW = float(RETRY_SECONDS)
 
 
 class Limiter:
-    """Admits `places` at a time, or only `narrow` during an overload.
+    """Admits `places` at a time, or only `narrow` during an overload: `with limiter:` holds one.
 
     An overload is a window with more refusals than places. With fewer at a time, each one ends
     sooner, and a busy worker completes as many in a second. So the first refusal narrows the limit.
