@@ -45,6 +45,12 @@ def with_in_list(statement: str, count: int) -> str:
     return _IN_LIST.sub(lambda found: f"IN ({', '.join([found[1]] * count)})", statement)
 
 
+def with_rows(insert: str, count: int) -> str:
+    """An INSERT with as many rows of values."""
+    start, values, row = insert.partition("VALUES ")
+    return start + values + ", ".join([row] * count)
+
+
 def union_all(queries: Iterable[str]) -> str:
     """Queries with the same columns as one query."""
     return " UNION ALL ".join(queries)

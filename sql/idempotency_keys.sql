@@ -2,6 +2,9 @@
 SELECT fingerprint, status, reply, expires_at > CURRENT_TIMESTAMP(6)
 FROM idempotency_keys WHERE digest = %s;
 
+-- name: stored
+SELECT digest FROM idempotency_keys WHERE digest IN (%s);
+
 -- name: insert
 INSERT INTO idempotency_keys
     (digest, fingerprint, user_name, route, request_key, status, reply, expires_at)

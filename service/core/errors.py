@@ -33,7 +33,7 @@ HirebaseError
     ├── DataError           the server refused a value
     │   └── DuplicateError  the id is taken
     ├── MissingTableError   the tables do not exist yet
-    └── DuplicateIndexError the index exists already
+    └── SchemaChangedError  what is created exists already, or what is dropped is gone
 """
 
 from __future__ import annotations
@@ -216,5 +216,5 @@ class MissingTableError(DatabaseError):
     """The tables do not exist yet."""
 
 
-class DuplicateIndexError(DatabaseError):
-    """The table has an index of this name already."""
+class SchemaChangedError(DatabaseError):
+    """What a statement creates exists already, or what it drops is gone."""

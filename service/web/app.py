@@ -20,6 +20,7 @@ from service.core.database.transactions import Database
 from service.core.garbage_collection import collect_rarely
 from service.core.settings import Settings
 from service.core.tables import TABLES
+from service.core.writes.group_commit import GroupCommit
 from service.core.writes.idempotency import PURGE_LIMIT, Keys
 from service.core.writes.rejects import REJECTS_PURGE_LIMIT, purge_rejects
 from service.core.writes.rows_by_day import counting_rows
@@ -126,6 +127,7 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     ):
         app.state.database = database
         app.state.idempotency = Keys(database, settings.idempotency_hours)
+        app.state.group_commit = GroupCommit(database, app.state.idempotency)
         app.state.jobs = Jobs(database, heartbeats, settings.rejects_dir / ".console")
         app.state.runs = Runs(app.state.jobs)
         app.state.summaries = Summaries(app.state.jobs)
@@ -137,6 +139,7 @@ async def _lifespan(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         ):
             yield
         await app.state.runs.close()
+        await app.state.group_commit.close()
 
 
 async def _purge(app: Litestar, database: Database) -> bool:

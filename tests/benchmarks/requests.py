@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import count, cycle
@@ -23,7 +24,7 @@ RUNS = 5
 PERCENTILES = (50, 90, 99)
 SHARES = (50, 80)
 """Percent of the maximum rate at which requests are timed."""
-KEY = count()
+KEYS = count()
 
 
 async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
@@ -37,8 +38,9 @@ async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
             bench = Bench(settings, port, pid, workers)
             for size in BATCHES:
                 part, runs = (20, 2) if short else (1, RUNS)
-                for figure in await bench.beside_bare_loop(size, part, runs):
-                    yield figure
+                for keyed in (False, True):
+                    for figure in await bench.beside_bare_loop(size, part, runs, keyed=keyed):
+                        yield figure
             if workers == 1:
                 async for figure in bench.times(1 if short else 15):
                     yield figure
@@ -52,7 +54,9 @@ class Bench:
     def __init__(self, settings: Settings, port: int, pid: int, workers: int):
         self._settings, self._port, self._pid, self._workers = settings, port, pid, workers
 
-    async def beside_bare_loop(self, size: int, part: int, runs: int) -> list[Figure]:
+    async def beside_bare_loop(
+        self, size: int, part: int, runs: int, *, keyed: bool = False
+    ) -> list[Figure]:
         """Requests per second, and the CPU time of one: of the service and of the database."""
         batches, wanted = BATCHES[size][0] // part, BATCHES[size][1]
         ours, floor, service_cpu, database_cpu, bare_cpu = [], [], [], [], []
@@ -63,11 +67,12 @@ class Bench:
             middle = server.database_cpu(self._settings)
             await asyncio.to_thread(empty, self._settings)
             start, cpu = server.database_cpu(self._settings), server.cpu_seconds(*self._pids())
-            ours.append(await self._post(size, batches))
+            ours.append(await self._post(size, batches, keyed=keyed))
             service_cpu.append((server.cpu_seconds(*self._pids()) - cpu) / batches * 1e6)
             database_cpu.append((server.database_cpu(self._settings) - start) / batches * 1e6)
             bare_cpu.append((middle - before) / batches * 1e6)
-        name = f"batches of {size}, {self._workers} worker{'s' if self._workers > 1 else ''}"
+        keys, plural = " with keys" if keyed else "", "s" if self._workers > 1 else ""
+        name = f"batches of {size}{keys}, {self._workers} worker{plural}"
         return [
             beside(
                 f"{name}, {CLIENTS} clients",
@@ -75,7 +80,7 @@ class Bench:
                 "requests/s",
                 floor=floor,
                 floor_name="bare begin, insert, commit",
-                wanted=f"≥ {wanted}" if self._workers == 1 else None,
+                wanted=f"≥ {wanted}" if self._workers == 1 and not keyed else None,
             ),
             single(f"{name}, CPU of the service", service_cpu, "µs/request"),
             beside(
@@ -101,8 +106,8 @@ class Bench:
                     name = f"batch of {size} at {share} % of {most:,.0f}/s, p{percent}"
                     yield single(name, [load.percentile(replies, percent)], "ms")
 
-    async def _post(self, size: int, batches: int) -> float:
-        message, left = _messages(size), iter(range(batches))
+    async def _post(self, size: int, batches: int, *, keyed: bool) -> float:
+        message, left = _messages(size, keyed=keyed), iter(range(batches))
 
         async def client() -> None:
             line = load.Line(self._port)
@@ -120,16 +125,19 @@ class Bench:
         yield from server.children(self._pid)
 
 
-def _messages(size: int) -> Callable[[int], bytes]:
-    """Requests with different bodies, as clients send them."""
-    given, login = rows(max(1000, size)), server.CREDENTIALS
+def _messages(size: int, *, keyed: bool = False) -> Callable[[int], bytes]:
+    """Requests with different bodies, as clients send them; keyed: each with a new key."""
+    headers = {"authorization": server.CREDENTIALS} | (
+        {"idempotency_key": "{key}"} if keyed else {}
+    )
+    given = rows(max(1000, size))
     made = cycle(
         [
-            load.request("POST", "/employees", body(given[at : at + size]), authorization=login)
+            load.request("POST", "/employees", body(given[at : at + size]), **headers)
             for at in range(0, len(given), size)
         ]
     )
-    return lambda _: next(made)
+    return lambda _: next(made).replace(b"{key}", b"%d-%d" % (os.getpid(), next(KEYS)))
 
 
 async def _bare(settings: Settings, size: int, batches: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -76,13 +77,15 @@ def several(migrated: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+def tiny_disk() -> Iterator[Path]:
     """A file system of 1 MiB."""
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False)
-    if made.returncode:
-        pytest.skip("mounting a file system needs root")
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    # Not in tmp_path: if a run is killed, the next ones could not delete it.
+    with tempfile.TemporaryDirectory(prefix="hirebase-disk-") as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+        if subprocess.run(mount, check=False).returncode:
+            pytest.skip("mounting a file system needs root")
+        yield Path(folder)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture

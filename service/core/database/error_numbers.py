@@ -9,10 +9,10 @@ from service.core.errors import (
     DatabaseError,
     DataError,
     DuplicateError,
-    DuplicateIndexError,
     HirebaseError,
     MissingTableError,
     ReadOnlyError,
+    SchemaChangedError,
     StaleParentError,
     TableBusyError,
     TransactionTooLarge,
@@ -78,7 +78,8 @@ _KINDS: dict[type[HirebaseError], set[int]] = {
     StaleParentError: {1452},
     DuplicateError: {1062},
     MissingTableError: {1146},
-    DuplicateIndexError: {1061},
+    # A table, column, index or foreign key exists already, or is gone.
+    SchemaChangedError: {1022, 1050, 1060, 1061, 1091, 1826},
     # A value that is missing, out of range, malformed or too long; no id left (167: MariaDB); a
     # violation that a CHECK or a trigger reports; another step of ids than expected (1690).
     DataError: {167, 1048, 1264, 1265, 1292, 1366, 1406, 1467, 1644, 1690, 3819, 4025},
@@ -87,6 +88,7 @@ ERRORS = {number: kind for kind, numbers in _KINDS.items() for number in numbers
 
 _TEXTS: list[tuple[int, str, type[HirebaseError]]] = [
     (1364, "'restore_in_progress'", TableBusyError),  # the guard of a staged restore
+    (1005, "errno: 121", SchemaChangedError),  # MariaDB: the foreign key exists
     (1105, "Maximum writeset size exceeded", TransactionTooLarge),
     (1180, "wsrep_max_ws_rows exceeded", TransactionTooLarge),
     (1180, "Got error 149 ", ContentionError),  # another primary of the group changed the same rows

@@ -15,9 +15,9 @@ from service.core.database.statements import SQL, Transaction
 from service.core.database.transactions import Database
 from service.core.errors import (
     ContentionError,
-    DuplicateIndexError,
     MissingTableError,
     NewerSchemaError,
+    SchemaChangedError,
 )
 
 WAIT_SECONDS = 300
@@ -71,6 +71,6 @@ async def _apply(database: Database, version: int, name: str, statements: tuple[
     async with database.transaction(WAIT_SECONDS) as transaction:
         for statement in statements:
             # Not every server has CREATE INDEX IF NOT EXISTS, and a crash may repeat the statement.
-            with suppress(DuplicateIndexError):
+            with suppress(SchemaChangedError):
                 await transaction.execute(statement)
         await transaction.execute(SQL["record_migration"], (version, name))

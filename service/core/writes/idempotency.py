@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
+from typing import TypeVar
 
 from msgspec import Struct
 
 import sql
 from service.core.database.retry import FAILOVER_SECONDS, backoff
-from service.core.database.statements import Transaction
+from service.core.database.statements import Transaction, fetch_among
 from service.core.database.transactions import Database
 from service.core.errors import (
     CommitUnknownError,
@@ -23,6 +25,8 @@ from service.core.errors import (
     MalformedError,
     UnavailableError,
 )
+
+T = TypeVar("T")
 
 MAX_CHARACTERS = 255
 PURGE_LIMIT = 1000
@@ -91,14 +95,37 @@ class Keys:
 
     async def once(self, key: Key, work: Work) -> Reply:
         """Run `work` in a transaction, or return its stored reply; KeyReusedError, KeyBusyError."""
-        digest = key.digest
+        with self.running(key):
+            return await self._find_or_run(key, work)
+
+    @contextmanager
+    def running(self, key: Key | None) -> Iterator[None]:
+        """Keep other requests with this key away; KeyBusyError if one is running."""
+        digest = key.digest if key else ""
         if digest in self._running:
             raise KeyBusyError("The first request with this Idempotency-Key is still running.")
-        self._running.add(digest)
+        if key:
+            self._running.add(digest)
         try:
-            return await self._find_or_run(key, work)
+            yield
         finally:
             self._running.discard(digest)
+
+    async def stored(self, transaction: Transaction, keys: Sequence[Key]) -> set[str]:
+        """The digests of those keys that are stored, also of expired ones."""
+        digests = [key.digest for key in keys]
+        return {
+            digest for (digest,) in await fetch_among(transaction.fetch, SQL["stored"], digests)
+        }
+
+    async def store(self, transaction: Transaction, replies: Sequence[tuple[Key, Reply]]) -> None:
+        """Store new keys and the replies; ContentionError if another process stored one first."""
+
+        def row(key: Key, reply: Reply) -> tuple[str | int, ...]:
+            request = (key.digest, key.fingerprint, key.user, key.route, key.text)
+            return (*request, reply.status, reply.body.decode(), self._hours * 60)
+
+        await _insert(transaction, [row(key, reply) for key, reply in replies])
 
     async def purge(self) -> int:
         """Delete some of the expired keys and return their number."""
@@ -108,20 +135,20 @@ class Keys:
 
         return await self._database.run(purge, idempotent=True)
 
-    async def confirmed(self, work: Work) -> Reply:
+    async def confirmed(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a transaction. If its COMMIT is unconfirmed, find out whether it was done.
 
         The transaction also writes a short row that names the attempt. Its reply stays in memory.
         """
-        digest, replies = hash_of(secrets.token_bytes(16)), list[Reply]()
+        digest, replies = hash_of(secrets.token_bytes(16)), list[T]()
 
-        async def attempt(transaction: Transaction) -> Reply:
+        async def attempt(transaction: Transaction) -> T:
             if replies:
                 for _, number, _, _ in await transaction.fetch(SQL["find"], (digest,)):
                     return replies[number]
             replies.append(await work(transaction))
             row = (digest, "", "", "", "", len(replies) - 1, "", MINUTES)
-            await _insert(transaction, row)
+            await _insert(transaction, [row])
             return replies[-1]
 
         return await self._certain(attempt)
@@ -133,7 +160,7 @@ class Keys:
 
         return await self._certain(attempt)
 
-    async def _certain(self, attempt: Work) -> Reply:
+    async def _certain(self, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `attempt`, which finds what an earlier one did, until it is certain what was done.
 
         The next attempt finds the key exactly if the COMMIT was done: while the first transaction
@@ -149,7 +176,7 @@ class Keys:
             except (TimeoutError, UnavailableError):
                 raise unknown from None
 
-    async def _rerun(self, attempt: Work) -> Reply:
+    async def _rerun(self, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
         for number in count():
             try:
                 return await self._database.run(attempt)
@@ -171,14 +198,16 @@ class Keys:
 
     async def _run(self, transaction: Transaction, key: Key, work: Work) -> Reply:
         reply = await work(transaction)
-        row = (key.digest, key.fingerprint, key.user, key.route, key.text)
-        await _insert(transaction, (*row, reply.status, reply.body.decode(), self._hours * 60))
+        await self.store(transaction, [(key, reply)])
         return reply
 
 
-async def _insert(transaction: Transaction, row: tuple[str | int, ...]) -> None:
+async def _insert(transaction: Transaction, rows: Sequence[tuple[str | int, ...]]) -> None:
+    if not rows:
+        return
+    parameters = [value for row in rows for value in row]
     try:
-        await transaction.execute(SQL["insert"], row)
+        await transaction.execute(sql.with_rows(SQL["insert"], len(rows)), parameters)
     except DuplicateError as error:
         # Another process or attempt stored the key first: roll back, and return its reply.
         raise ContentionError("Another process stored this key.") from error

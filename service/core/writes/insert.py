@@ -13,14 +13,23 @@ from service.core.tables import Table
 from service.core.writes import parents
 
 
+def small_rows(table: Table) -> int:
+    """The most rows of a small batch: they fit in a statement, and the server checks each."""
+    return min(parents.LOCKED_ROWS, _rows_of_statement(table)) - 1
+
+
+def is_small(batch: Batch) -> bool:
+    """Whether the batch is small and has no rejects."""
+    return len(batch.rows) == batch.received <= small_rows(batch.table)
+
+
 async def insert_whole(transaction: Transaction, batch: Batch) -> Sequence[int]:
     """Write a small batch without rejects in one statement; its ids, or none if that fails.
 
     The server checks the parents. A statement that fails undoes only itself, so that the batch can
     be written row by row in the same transaction.
     """
-    small = min(parents.LOCKED_ROWS, _rows_of_statement(batch.table))
-    if len(batch.rows) < batch.received or len(batch.rows) >= small:
+    if not is_small(batch):
         return ()
     try:
         return await transaction.insert_new(batch.table.sql["insert"], batch.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -18,8 +18,10 @@ from service.core.rules import formats
 from service.core.rules.batch import Batch
 from service.core.tables import Table
 from service.core.writes import ingest
+from service.core.writes.group_commit import GroupCommit
 from service.core.writes.idempotency import Key, Keys, Reply, Work, check_key, hash_of
 from service.core.writes.ingest import Mode, Verdict
+from service.core.writes.insert import is_small
 from service.core.writes.rejects import RejectOrigin
 from service.web.asgi import EncodedResponse
 
@@ -45,13 +47,23 @@ class Post:
         with state.metrics.validated.time():
             plain = formats.decompress(header_of(self.request, "Content-Encoding"), self.body)
             batch = formats.parse_body(self.table, header_of(self.request, "Content-Type"), plain)
-        key, write = self._key(plain), partial(self._write, batch)
         with state.metrics.written.time():
-            reply = await once(state, key, write, dry_run=self.dry_run)
+            reply = await self._once(state, self._key(plain), batch)
         if not reply.replayed:
             state.metrics.count(self.table, self._verdict)
             state.row_counts.add("api", self.request.user, self.table, self._verdict.inserted)
         return self._response(reply)
+
+    async def _once(self, state: State, key: Key | None, batch: Batch) -> Reply:
+        alone = partial(once, state, key, partial(self._write, batch), dry_run=self.dry_run)
+        if self.dry_run or not is_small(batch):
+            return await alone()
+        group_commit: GroupCommit = state.group_commit
+        return await group_commit.write(batch, key, self._written, alone)
+
+    def _written(self, ids: Sequence[int]) -> Reply:
+        self._verdict = Verdict(len(ids), len(ids), list(ids), [])
+        return self._reply(self._verdict)
 
     async def _write(self, batch: Batch, transaction: Transaction) -> Reply:
         origin = RejectOrigin("api", f"POST /{self.table.path}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from litestar.openapi.spec import OpenAPIType, Schema
 
 from service.core.tables import TABLES
+from service.core.writes.corrections.outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.core.writes.corrections.rule import LONGEST, MATCHED, Corrected, Rule
-from service.core.writes.reject_outcomes import LONGEST_REASON, OpenRejects, Outcome, Summary
 from service.web.openapi.operations import (
     ENCODING,
     KEY,

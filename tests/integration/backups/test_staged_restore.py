@@ -10,6 +10,7 @@ from httpx import AsyncClient as Client
 
 from service.core.backups.format import avro_schema
 from service.core.backups.restore import restore
+from service.core.backups.staged import changes, restoration
 from service.core.backups.staged.definition import definition_of
 from service.core.database.transactions import Database
 from service.core.errors import (
@@ -17,6 +18,7 @@ from service.core.errors import (
     OrphansError,
     RowsRefused,
     StaleParentError,
+    UnavailableError,
 )
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
@@ -38,6 +40,57 @@ async def test_a_table_is_swapped(filled: Database) -> None:
     assert stored == [(row["id"], row["name"]) for row in rows]
     assert await engine.definitions_without_ids(filled) == before
     assert (await definition_of(filled, "hired_employees")).next_id >= 61
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("CREATE TABLE", "DROP INDEX", "ADD COLUMN", "ADD KEY", "ADD CONSTRAINT `restore_"),
+        *("RENAME TABLE", "ADD CONSTRAINT `hired_", "DROP FOREIGN KEY"),
+    ],
+)
+async def test_a_statement_of_a_lost_attempt_that_ends_late_does_no_harm(
+    filled: Database, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """It changes the table just before the same statement of the next attempt."""
+    execute, late = changes._execute, list[str]()
+
+    async def twice(database: Database, statement: str) -> None:
+        if text in statement and not late:
+            late.append(statement)
+            await execute(database, statement)
+        await execute(database, statement)
+
+    monkeypatch.setattr(changes, "_execute", twice)
+    monkeypatch.setattr(restoration, "PAUSE", 0.01)
+    before, rows = await engine.definitions_without_ids(filled), records(EMPLOYEES, 60)[5:]
+    (done,) = await put(filled, (EMPLOYEES, rows))
+    assert late
+    assert (done.restored, done.removed, done.verified) == (55, 5, True)
+    assert await filled.fetch("SELECT COUNT(*) FROM hired_employees") == [(55,)]
+    assert await engine.definitions_without_ids(filled) == before
+
+
+async def test_indexes_keep_their_order_if_only_some_were_added(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """seekdb adds the indexes of a statement one after the other, and may be killed meanwhile."""
+    execute, killed = changes._execute, list[str]()
+
+    async def partly(database: Database, statement: str) -> None:
+        if "ADD KEY" in statement and not killed:
+            start, *_, last = statement.split("ADD KEY")
+            killed.append(f"{start}ADD KEY{last}")
+            await execute(database, killed[0])
+            raise UnavailableError
+        await execute(database, statement)
+
+    monkeypatch.setattr(changes, "_execute", partly)
+    monkeypatch.setattr(restoration, "PAUSE", 0.01)
+    before = await engine.definitions_without_ids(filled)
+    await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
+    assert killed
+    assert await engine.definitions_without_ids(filled) == before
 
 
 async def test_all_tables_are_swapped(filled: Database) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from loader.loading.pipeline import load
 from service.core.database.transactions import Database
-from service.core.writes.reject_outcomes import CODES, SQL
+from service.core.writes.corrections.outcomes import CODES, SQL
 from tests.support.csv_files import Folder, names
 from tests.support.hires import add_parents, codes, count, hire
 

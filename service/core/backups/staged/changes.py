@@ -9,7 +9,13 @@ from service.core.backups.staged.definition import SQL
 from service.core.database.retry import backoff
 from service.core.database.statements import SQL as SESSION
 from service.core.database.transactions import Database
-from service.core.errors import ContentionError, DatabaseError, TableBusyError
+from service.core.errors import (
+    ContentionError,
+    DatabaseError,
+    SchemaChangedError,
+    TableBusyError,
+    UnavailableError,
+)
 
 LOCK_SECONDS = 60
 """How long a change is repeated. Between two attempts, the statements of others run."""
@@ -23,11 +29,16 @@ BUSY = (
     "reading it. The rows are as before. Try again when that has ended."
 )
 
+CHANGED = "Another statement changed the table {name} at the same time. Try again shortly."
+
 
 async def change(
     database: Database, name: str, statement: str, seconds: float | None = None
 ) -> None:
-    """Run a statement that changes a table; TableBusyError if others use the table for too long."""
+    """Run a statement that changes a table; TableBusyError if others use the table for too long.
+
+    UnavailableError if the table has changed since the statement was chosen.
+    """
     clock = asyncio.get_running_loop().time
     end = clock() + (LOCK_SECONDS if seconds is None else seconds)
     attempt = 0
@@ -37,6 +48,9 @@ async def change(
         except ContentionError as error:
             if clock() >= end:
                 raise TableBusyError(BUSY.format(name=name)) from error
+        except SchemaChangedError as error:
+            # The statement of an attempt that lost its connection has ended only now.
+            raise UnavailableError(CHANGED.format(name=name)) from error
         await asyncio.sleep(PAUSE_SECONDS + backoff(attempt))
         attempt += 1
 

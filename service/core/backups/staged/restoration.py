@@ -35,7 +35,8 @@ from service.core.writes.checkpoint import wait_for_database
 log = logging.getLogger("hirebase.backups")
 
 ATTEMPTS = 20
-CONTENTION_SECONDS = 2
+PAUSE = 2.0
+"""Seconds between two attempts. The swap of a lost one waits for a lock for at most one second."""
 SECONDS = 24 * 3600
 """The deadline of a check, which reads a table once."""
 
@@ -72,10 +73,11 @@ class StagedRestore:
             except ContentionError as error:
                 if attempt == ATTEMPTS:
                     raise UnavailableError(LOCKED) from error
-                await asyncio.sleep(CONTENTION_SECONDS)
+                await asyncio.sleep(PAUSE)
             except UnavailableError as error:
                 if attempt == ATTEMPTS:
                     raise
+                await asyncio.sleep(PAUSE)
                 await wait_for_database(self._database, RECONNECT_SECONDS, error)
         raise AssertionError
 

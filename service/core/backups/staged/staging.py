@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sql
@@ -74,17 +74,19 @@ class Staging:
     async def _create(self) -> None:
         statement = sql.with_names(SQL["create"], name=self.name, live=self.table.name)
         await change(self.database, self.name, statement)
-        indexes = (await definition_of(self.database, self.name)).indexes
-        if indexes:
-            dropped = ", ".join(f"DROP INDEX {name}" for name in indexes)
+        await self._drop((await definition_of(self.database, self.name)).indexes)
+
+    async def _drop(self, indexes: Iterable[str]) -> None:
+        if dropped := ", ".join(f"DROP INDEX {name}" for name in indexes):
             await change(self.database, self.name, f"ALTER TABLE `{self.name}` {dropped}")
 
     async def add_indexes(self) -> None:
-        """Add the indexes of the live table that it does not have yet, in one pass."""
+        """Add the indexes of the live table in one pass, unless it has them."""
         live, own = await self._definitions()
-        missing = [text for name, text in live.indexes.items() if name not in own.indexes]
-        if missing:
-            added = ", ".join(f"ADD {text}" for text in missing)
+        if list(own.indexes) != list(live.indexes):
+            # seekdb adds one after the other. If it was killed meanwhile, it has some of them.
+            await self._drop(own.indexes)
+            added = ", ".join(f"ADD {text}" for text in live.indexes.values())
             await change(self.database, self.name, f"ALTER TABLE `{self.name}` {added}")
         if own.next_id < live.next_id:
             statement = sql.with_parts(SQL["auto_increment"], next=str(live.next_id))

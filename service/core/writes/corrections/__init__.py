@@ -1,1 +1,1 @@
-"""Corrections of rejected records: read from the log, by one rule, or from a corrected file."""
+"""Corrections of rejected records: by one rule or from a file; and how rejects are closed."""

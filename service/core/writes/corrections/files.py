@@ -16,7 +16,7 @@ from service.core.database.statements import Transaction, fetch_among
 from service.core.rules.batch import Batch, Row
 from service.core.tables import Table
 from service.core.writes import merge
-from service.core.writes.reject_outcomes import SQL, close
+from service.core.writes.corrections.outcomes import SQL, close
 
 REPEATS = "Repeats reject "
 """The reason of a dismissed reject: its row names an earlier reject, which stays open."""

@@ -14,10 +14,10 @@ from service.core.rules.batch import Batch, Records, from_texts, validate_each
 from service.core.rules.fields import MAX_LONG, Code, Error
 from service.core.rules.raw_json import decode_body, exact_text, input_text, json_text
 from service.core.tables import Field, Table, by_path
+from service.core.writes.corrections.outcomes import SQL, close, write_corrected
 from service.core.writes.corrections.records import fields_of
 from service.core.writes.merge import decide, find_among
 from service.core.writes.parents import check_parents
-from service.core.writes.reject_outcomes import SQL, close, write_corrected
 from service.core.writes.rejects import end_of_page
 
 MATCHED = 500

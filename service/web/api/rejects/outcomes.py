@@ -15,10 +15,10 @@ from service.core.errors import MalformedError
 from service.core.rules import formats
 from service.core.rules.fields import CONTROL
 from service.core.tables import Table, by_name, by_path
-from service.core.writes import reject_outcomes
+from service.core.writes.corrections import outcomes
+from service.core.writes.corrections.outcomes import LONGEST_REASON, Outcome, Summary
 from service.core.writes.corrections.rule import Corrected, correct_all, rule_of
 from service.core.writes.idempotency import Reply
-from service.core.writes.reject_outcomes import LONGEST_REASON, Outcome, Summary
 from service.web.access.basic_auth import ROLE
 from service.web.api.batches import check_media_type, header_of, key_of, once, response
 from service.web.api.parameters import DryRun, InjectedReader, RowId
@@ -39,7 +39,7 @@ Work = Callable[[Transaction], Awaitable[Outcome]]
 async def summary(reader: InjectedReader, state: State) -> Summary:
     with state.long_work:
         async with reader.snapshot(SECONDS) as snapshot:
-            return await reject_outcomes.summary(snapshot.fetch)
+            return await outcomes.summary(snapshot.fetch)
 
 
 @post(
@@ -54,7 +54,7 @@ async def correction(
     request: Request[Any, Any, Any], state: State, reject_id: RowId
 ) -> EncodedResponse:
     body = await _body(request)
-    work = partial(reject_outcomes.correct, key=reject_id, body=body, user=request.user)
+    work = partial(outcomes.correct, key=reject_id, body=body, user=request.user)
     return await _closed(request, state, work, 201, body)
 
 
@@ -72,7 +72,7 @@ async def dismissal(
 ) -> EncodedResponse:
     body = await _body(request)
     reason = _reason(body)
-    work = partial(reject_outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
+    work = partial(outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
     return await _closed(request, state, work, 200, body)
 
 

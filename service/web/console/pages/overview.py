@@ -18,7 +18,7 @@ from service.core.errors import StorageError, UnavailableError
 from service.core.monthly_hires import Month, latest_months
 from service.core.reads.sizes import Size, size_of
 from service.core.tables import TABLES, by_name
-from service.core.writes.reject_outcomes import count_by_code
+from service.core.writes.corrections.outcomes import count_by_code
 from service.core.writes.rows_by_day import RowsAdded, rows_of_today
 from service.web.console.html import AnyRequest, page
 from service.web.console.jobs import Job

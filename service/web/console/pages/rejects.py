@@ -17,8 +17,8 @@ from service.core.reads.parents import parents_of
 from service.core.rules.fields import MAX_LONG, Code
 from service.core.rules.raw_json import exact_text, input_text, json_text
 from service.core.tables import Field, Table, by_name, by_path
+from service.core.writes.corrections.outcomes import count_by_code
 from service.core.writes.corrections.records import fields_of, first_fields
-from service.core.writes.reject_outcomes import count_by_code
 from service.core.writes.rejects import LOOKED_AT, REJECTS, end_of_page
 from service.web.api.parameters import InjectedDatabase
 from service.web.api.rejects.routes import SHOWN, as_object

@@ -21,7 +21,7 @@ from service.core.reads.query import query_of
 from service.core.rules.fields import MAX_ID, MAX_LONG
 from service.core.rules.raw_json import input_text
 from service.core.tables import Table, by_path, children
-from service.core.writes.reject_outcomes import reject_of
+from service.core.writes.corrections.outcomes import reject_of
 from service.core.writes.row_changes import RowChange, latest_changes
 from service.web.api.parameters import InjectedDatabase
 from service.web.api.tables.changes import etag_of

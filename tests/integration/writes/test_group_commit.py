@@ -1,0 +1,311 @@
+"""Small batches that share a transaction: each gets what it would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from service.core.database.connect import connect
+from service.core.database.statements import Row, Transaction, fetch_among
+from service.core.database.transactions import Database
+from service.core.errors import CommitUnknownError, KeyBusyError, UnavailableError
+from service.core.rules import batch
+from service.core.settings import Settings
+from service.core.tables import by_path
+from service.core.writes import group_commit
+from service.core.writes.group_commit import TRANSACTIONS, GroupCommit
+from service.core.writes.idempotency import Key, Keys, Reply
+from service.core.writes.ingest import ingest
+from service.core.writes.rejects import RejectOrigin
+from tests.integration.database.test_commit_unknown import several
+from tests.support.commit_faults import LATE_SECONDS, Fault, faulty_commits
+from tests.support.hires import add_parents, count, hire, names
+
+pytestmark = pytest.mark.usefixtures("parents")
+
+LOCK = "SELECT id FROM departments WHERE id = 2 FOR UPDATE"
+
+
+class Writer:
+    """Writes batches as a request does. `alone`: the names of those that were written alone."""
+
+    def __init__(self, database: Database):
+        self.keys = Keys(database, 1)
+        self.group_commit = GroupCommit(database, self.keys)
+        self.alone: list[str] = []
+        self._database = database
+
+    async def write(
+        self, *names: str, key: str | None = None, department_id: int = 1, path: str = "employees"
+    ) -> Reply:
+        """The reply has the ids as JSON; a batch that was written alone has the status 1."""
+        rows = [hire(name=name, department_id=department_id) for name in names]
+        if path != "employees":
+            rows = [{path.removesuffix("s"): name} for name in names]
+        validated = batch.from_json(by_path(path), msgspec.json.encode(rows))
+        known = Key("user", "POST", key, str(names)) if key else None
+
+        async def work(transaction: Transaction) -> Reply:
+            verdict = await ingest(transaction, validated, RejectOrigin("api", "test"))
+            return Reply(1, msgspec.json.encode(verdict.ids))
+
+        async def alone() -> Reply:
+            self.alone.extend(names)
+            once = self.keys.once(known, work) if known else self._database.run(work)
+            return await once
+
+        return await self.group_commit.write(validated, known, _answer, alone)
+
+    async def fill(self) -> list[asyncio.Task[Reply]]:
+        """Begin as many transactions as run at a time: what follows waits."""
+        first = [asyncio.create_task(self.write(f"first {n}")) for n in range(TRANSACTIONS)]
+        await asyncio.sleep(0)
+        return first
+
+
+def _answer(ids: Sequence[int]) -> Reply:
+    return Reply(2, msgspec.json.encode(list(ids)))
+
+
+def ids_of(reply: Reply) -> list[int]:
+    return msgspec.json.decode(reply.body, type=list[int])
+
+
+async def find_rows(database: Database, path: str, ids: list[int]) -> list[Row]:
+    """The rows of a table with these ids."""
+    return await fetch_among(
+        database.fetch, f"SELECT * FROM {by_path(path).name} WHERE id IN (%s)", ids
+    )
+
+
+async def names_of(database: Database, reply: Reply) -> list[str]:
+    """The names under the ids of a reply, in their order."""
+    found = await names(database)
+    return [found[key] for key in ids_of(reply)]
+
+
+@pytest.fixture
+def writer(database: Database) -> Writer:
+    return Writer(database)
+
+
+@asynccontextmanager
+async def failing(settings: Settings, *faults: Fault | None) -> AsyncIterator[Writer]:
+    """A writer whose COMMITs fail so, after those of the first transactions."""
+    async with faulty_commits(settings) as (through, commits), connect(through) as database:
+        commits.faults = [*[None] * TRANSACTIONS, *faults]
+        yield Writer(database)
+
+
+@pytest.mark.parametrize("with_keys", [False, True])
+async def test_batches_that_wait_are_written_in_one_transaction(
+    writer: Writer, database: Database, with_keys: bool
+) -> None:
+    sizes = [1 + at % 7 for at in range(60)]
+    texts = [[f"{at}.{n}" for n in range(size)] for at, size in enumerate(sizes)]
+    replies = await asyncio.gather(
+        *(writer.write(*t, key=t[0] if with_keys else None) for t in texts)
+    )
+    for given, reply in zip(texts, replies, strict=True):
+        assert await names_of(database, reply) == given
+    assert await count(database, "hired_employees") == sum(sizes)
+    assert [reply.status for reply in replies] == [1] * TRANSACTIONS + [2] * (60 - TRANSACTIONS)
+    assert await count(database, "idempotency_keys") == (60 if with_keys else 0)
+
+
+async def test_a_key_of_a_group_has_its_reply(writer: Writer, database: Database) -> None:
+    first = await writer.fill()
+    old = await asyncio.gather(*(writer.write(f"n{at}", key=f"k{at}") for at in range(5)))
+    await asyncio.gather(*first)
+    first = await writer.fill()
+    again = await asyncio.gather(*(writer.write(f"n{at}", key=f"k{at}") for at in range(9)))
+    await asyncio.gather(*first)
+    assert [(one.status, one.replayed) for one in again] == [(2, True)] * 5 + [(2, False)] * 4
+    assert [one.body for one in again[:5]] == [one.body for one in old]
+    assert await count(database, "hired_employees") == 2 * TRANSACTIONS + 9
+
+
+async def test_a_key_is_busy_while_its_batch_waits(writer: Writer, database: Database) -> None:
+    first = await writer.fill()
+    one = asyncio.create_task(writer.write("n", key="k"))
+    await asyncio.sleep(0)
+    with pytest.raises(KeyBusyError):
+        await writer.write("n", key="k")
+    with pytest.raises(KeyBusyError):
+        await writer.keys.once(Key("user", "POST", "k", "['n']"), _fail)
+    await asyncio.gather(one, *first)
+    assert (await writer.write("n", key="k")).replayed
+    assert await count(database, "hired_employees") == TRANSACTIONS + 1
+
+
+async def _fail(_transaction: Transaction) -> Reply:
+    raise AssertionError
+
+
+async def test_a_row_that_is_refused_affects_only_its_batch(
+    writer: Writer, database: Database
+) -> None:
+    first = await writer.fill()
+    good = [writer.write(f"n{at}", key=f"k{at}") for at in range(4)]
+    bad = writer.write("x", "y", department_id=99, key="bad")
+    *replies, refused = await asyncio.gather(*good, bad)
+    await asyncio.gather(*first)
+    assert msgspec.json.decode(refused.body) == [None, None]
+    assert [await names_of(database, reply) for reply in replies] == [[f"n{n}"] for n in range(4)]
+    assert await count(database, "rejects") == 2
+    assert await count(database, "hired_employees") == TRANSACTIONS + 4
+    assert await count(database, "idempotency_keys") == 5
+
+
+async def test_a_key_that_another_process_stores_meanwhile_is_replayed(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, stored = Writer(database), writer.keys.stored
+
+    async def overtaken(transaction: Transaction, keys: Sequence[Key]) -> set[str]:
+        found = await stored(transaction, keys)
+        await other.write("n2", key="k2")
+        return found
+
+    monkeypatch.setattr(writer.keys, "stored", overtaken)
+    first = await writer.fill()
+    replies = await asyncio.gather(*(writer.write(f"n{at}", key=f"k{at}") for at in range(4)))
+    await asyncio.gather(*first)
+    assert [one.replayed for one in replies] == [False, False, True, False]
+    assert await count(database, "hired_employees") == TRANSACTIONS + 4
+
+
+async def test_tables_take_turns(writer: Writer, database: Database) -> None:
+    first = await writer.fill()
+    paths = ["employees", "jobs", "departments"] * 5
+    replies = await asyncio.gather(
+        *(writer.write(f"{path} {at}", path=path) for at, path in enumerate(paths))
+    )
+    await asyncio.gather(*first)
+    for at, (path, reply) in enumerate(zip(paths, replies, strict=True)):
+        (row,) = await find_rows(database, path, ids_of(reply))
+        assert f"{path} {at}" in row
+
+
+async def test_a_group_has_few_enough_rows_for_a_statement(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "small_rows", lambda _table: 5)
+    sizes = list[int]()
+    insert_new = Transaction.insert_new
+
+    async def counted(self: Transaction, statement: str, rows: Sequence[tuple[object]]) -> range:
+        sizes.append(len(rows))
+        return await insert_new(self, statement, rows)
+
+    monkeypatch.setattr(Transaction, "insert_new", counted)
+    texts = [[f"{at}.{n}" for n in range(1 + at % 5)] for at in range(20)]
+    replies = await asyncio.gather(*(writer.write(*some) for some in texts))
+    for given, reply in zip(texts, replies, strict=True):
+        assert await names_of(database, reply) == given
+    assert max(sizes) == 5
+    assert len(sizes) < len(texts)
+
+
+async def test_a_cancelled_batch_leaves_the_others(writer: Writer, database: Database) -> None:
+    first = await writer.fill()
+    tasks = [asyncio.create_task(writer.write(f"n{at}", key=f"k{at}")) for at in range(6)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    replies = await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*first)
+    assert isinstance(replies.pop(2), asyncio.CancelledError)
+    assert {one.status for one in replies if isinstance(one, Reply)} == {2}
+    await writer.write("n2", key="k2")
+    assert await count(database, "hired_employees") == TRANSACTIONS + 6
+
+
+@pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "read_only"])
+async def test_keys_survive_a_lost_commit_of_a_group(
+    migrated: Settings, database: Database, fault: Fault
+) -> None:
+    async with failing(migrated, fault) as writer:
+        first = await writer.fill()
+        tasks = [writer.write(f"n{at}", key=f"k{at}") for at in range(8)]
+        replies = await asyncio.gather(*tasks)
+        await asyncio.gather(*first)
+        await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
+        for at, reply in enumerate(replies):
+            assert await names_of(database, reply) == [f"n{at}"]
+        assert await count(database, "hired_employees") == TRANSACTIONS + 8
+    assert set(writer.alone) - {f"first {n}" for n in range(TRANSACTIONS)} == (
+        {f"n{at}" for at in range(8)} if fault in ("committed", "lost", "late") else set()
+    )
+
+
+async def test_without_keys_a_lost_commit_is_reported_to_each(
+    migrated: Settings, database: Database
+) -> None:
+    async with failing(migrated, "committed") as writer:
+        first = await writer.fill()
+        tasks = [writer.write(f"n{at}") for at in range(8)]
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*first)
+    assert {type(error) for error in errors} == {CommitUnknownError}
+    assert await count(database, "hired_employees") == TRANSACTIONS + 8
+
+
+@pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "left_group"])
+async def test_several_servers_confirm_the_commit_of_a_group(
+    migrated: Settings, database: Database, fault: Fault
+) -> None:
+    async with (
+        faulty_commits(migrated) as (through, commits),
+        connect(several(through)) as both,
+    ):
+        commits.faults = [*[None] * TRANSACTIONS, fault]
+        writer = Writer(both)
+        first = await writer.fill()
+        replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(8)))
+        await asyncio.gather(*first)
+        await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
+    assert commits.faults == []
+    for at, reply in enumerate(replies):
+        assert await names_of(database, reply) == [f"n{at}"]
+    assert await count(database, "hired_employees") == TRANSACTIONS + 8
+
+
+async def test_a_lock_delays_only_batches_that_need_it(
+    migrated: Settings, database: Database
+) -> None:
+    """Transactions that wait for a lock make no others wait."""
+    await add_parents(database, range(3, 4))
+    async with connect(migrated) as other:
+        writer = Writer(other)
+        async with database.transaction() as transaction:
+            await transaction.execute(LOCK)
+            blocked = [
+                asyncio.create_task(writer.write(f"b{n}", department_id=2))
+                for n in range(TRANSACTIONS)
+            ]
+            await asyncio.sleep(0)
+            began = time.monotonic()
+            replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(20)))
+            assert time.monotonic() - began < 2
+            assert not any(task.done() for task in blocked)
+        await asyncio.gather(*blocked)
+    assert [await names_of(database, reply) for reply in replies] == [[f"n{n}"] for n in range(20)]
+    assert await count(database, "hired_employees") == TRANSACTIONS + 20
+
+
+async def test_an_unreachable_server_is_an_error_of_each_batch(
+    migrated: Settings, database: Database
+) -> None:
+    async with connect(migrated) as other:
+        writer = Writer(other)
+        other.pool.terminate()
+        errors = await asyncio.gather(
+            *(writer.write(f"n{at}") for at in range(10)), return_exceptions=True
+        )
+    assert all(isinstance(error, UnavailableError) for error in errors)
+    assert await count(database, "hired_employees") == 0
