@@ -28,6 +28,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.access import users
 from tests.support import browser, engine, servers
+from tests.support.load import FIGURES
 from tests.support.servers import Server
 from tests.support.serving import serving
 from tests.support.tcp_proxy import Proxy
@@ -76,6 +77,14 @@ def pytest_unconfigure() -> None:
 def pytest_report_header() -> list[str]:
     server = os.environ.get("TEST_SERVER", "none: only collecting")
     return [f"database: {engine.describe(server)}", f"browser: {browser.describe()}"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured, if they ran in this process (`-n 0`)."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
@@ -152,12 +153,13 @@ NO_HIRES = (0,) * len(QUARTERS)
 async def compared(database: Database, year: int) -> list[Compared]:
     """Departments and jobs with hires in the year or in the year before, in alphabetical order."""
     statement = SQL[HIRES_BY_QUARTER.name]
-    hired = await database.fetch(statement, _bounds(year))
-    before = await database.fetch(statement, _bounds(year - 1)) if year > FIRST_YEAR else []
-    return await in_thread(_compare, hired, before)
+    asked = [_bounds(one) for one in (year, year - 1) if one >= FIRST_YEAR]
+    # Concurrently, because each counts the rows of a year.
+    found = await asyncio.gather(*(database.fetch(statement, one) for one in asked))
+    return await in_thread(_compare, *found)
 
 
-def _compare(hired: list[Row], before: list[Row]) -> list[Compared]:
+def _compare(hired: list[Row], before: Sequence[Row] = ()) -> list[Compared]:
     rows = list({row[:2]: row[:4] for row in (*before, *hired)}.values())
     _sort(rows)
     now, then = ({row[:2]: row[4:] for row in counted} for counted in (hired, before))

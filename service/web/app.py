@@ -48,6 +48,7 @@ from service.web.traffic import log_format
 from service.web.traffic.draining import Draining
 from service.web.traffic.limiter import Limiter, batch_limiter
 from service.web.traffic.load_shedding import shedding
+from service.web.traffic.methods import answering_head, naming_methods
 from service.web.traffic.metrics import Metrics
 from service.web.traffic.request_log import RequestLog
 from service.web.traffic.tracing import Traces
@@ -88,7 +89,8 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
     answering_errors: Any = app.asgi_handler
     answering_errors.app = hiding_routes(app.asgi_router)
-    checked = with_valid_host(shedding(answering_errors, limiter))
+    answering = answering_head(naming_methods(answering_errors, app.routes))
+    checked = with_valid_host(shedding(answering, limiter))
     logged = draining.closing_connections(RequestLog(checked, metrics))
     app.asgi_handler = traces.around(logged)  # type: ignore[assignment]
     return app

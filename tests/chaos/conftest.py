@@ -11,15 +11,7 @@ from service.core.database.migrations import migrate
 from service.core.database.transactions import Database
 from tests.support import engine
 from tests.support.hires import add_parents
-from tests.support.load import FIGURES
 from tests.support.servers import Server
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FIGURES:
-        terminalreporter.section("figures")
-        for line in FIGURES:
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from service.core.reads.parents import names_of
 from service.core.reads.paths import Path
 from service.core.reads.query import Query
 from service.core.rules.fields import MAX_ID
-from service.core.tables import Table
+from service.core.tables import ID, Table
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,9 @@ async def page_and_count(database: Database, query: Query, limit: int) -> tuple[
 
 async def _count_some(database: Database, query: Query, path: Path) -> Counted:
     end = None
+    if not query.conditions:
+        # While rows are loaded, MySQL looks up each row of another index: 10 µs instead of 0.5.
+        path = Path.of(query, ID, in_order=True)
     if path.needs_window:
         end = await paths.end_of_window(database.fetch, query, path, None, paths.SCAN)
     scan = paths.SCAN

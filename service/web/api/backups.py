@@ -45,7 +45,11 @@ Keep = Annotated[
     operation_class=operations.BACKUP,
 )
 async def send(
-    reader: InjectedReader, state: State, table: TableName, codec: FromQuery[Codec] = "deflate"
+    request: Request[Any, Any, Any],
+    reader: InjectedReader,
+    state: State,
+    table: TableName,
+    codec: FromQuery[Codec] = "deflate",
 ) -> Download:
     stream: Callable[[Progress], AsyncGenerator[bytes]]
     if table == "all":
@@ -56,7 +60,7 @@ async def send(
         stream = partial(backup.stream_table, reader, one, codec)
         kind, name = "application/avro", f"{one.name}.avro"
     idle_timeout = state.settings.api_download_idle_timeout
-    return await download(_limited(stream, state), kind, name, idle_timeout)
+    return await download(request, _limited(stream, state), kind, name, idle_timeout)
 
 
 async def _limited(

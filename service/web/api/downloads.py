@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from litestar import Request
 from litestar.response.streaming import ASGIStreamingResponse
 
 from service.core.prefetch import buffered
 from service.core.threads import in_thread
+from service.web.traffic.methods import is_head
 
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
@@ -46,6 +48,7 @@ class Download(ASGIStreamingResponse):
 
 
 async def download(
+    request: Request[Any, Any, Any],
     source: AsyncGenerator[bytes],
     media_type: str,
     name: str,
@@ -56,6 +59,8 @@ async def download(
 
     idle_timeout: seconds after which the download ends if the client reads nothing.
     """
+    if is_head(request.scope):
+        await source.aclose()  # before its first step, so it reads nothing
     chunks = buffered(source, idle_timeout)
     first = await anext(chunks, b"")
     return Download(

@@ -41,6 +41,7 @@ from service.web.console.loads.files import (
 )
 from service.web.console.runs import Work, slot
 from service.web.console.summaries import WATCH_SECONDS, Summaries
+from service.web.traffic.methods import is_head
 
 SENT = "what this page sends"
 At = Annotated[int, QueryParameter(ge=0)]
@@ -200,10 +201,14 @@ async def rejects_file(state: State, job_id: FromPath[str], file: At = 0) -> Fil
 
 
 @get("/backups/{name:str}", opt={ROLE: "operator"})
-async def backup_file(state: State, name: FromPath[str]) -> Download:
+async def backup_file(
+    request: Request[Any, Any, Any], state: State, name: FromPath[str]
+) -> Download:
     file = await in_thread(state.backup_store.open, name)
+    if is_head(request.scope):
+        file.close()
     idle_timeout = state.settings.api_download_idle_timeout
-    return await download(_chunks(file), "application/octet-stream", name, idle_timeout)
+    return await download(request, _chunks(file), "application/octet-stream", name, idle_timeout)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from litestar import Response, Router, route
+from litestar import Response, Router, get
 from litestar.params import FromPath
 from litestar.response import File
 from litestar.status_codes import HTTP_304_NOT_MODIFIED
@@ -19,7 +19,7 @@ STATIC_FILES = {path.name: path for path in STATIC.iterdir()}
 TAGS = {name: f'"{sha256(path.read_bytes()).hexdigest()}"' for name, path in STATIC_FILES.items()}
 
 
-@route("/static/{name:str}", http_method=["GET", "HEAD"], name="static")
+@get("/static/{name:str}", name="static")
 async def static(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
     """A file that the pages load. An unknown name never reaches the disk.
 

@@ -6,8 +6,11 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
+from litestar import Request
 
 from service.web.api.downloads import download
+
+REQUEST = Request[Any, Any, Any](cast("Any", {"type": "http"}))
 
 
 class Left(Exception):
@@ -39,7 +42,7 @@ async def test_the_source_is_closed_whenever_the_client_leaves(first: bytes, sen
 
         await asyncio.sleep(60)
 
-    response = await download(source(), "application/avro", "x.avro", 60)
+    response = await download(REQUEST, source(), "application/avro", "x.avro", 60)
     with pytest.raises(BaseException):  # noqa: B017, PT011 - a task group wraps it
         await response(cast("Any", {"type": "http"}), receive, send)
     assert closed
@@ -50,5 +53,5 @@ async def test_an_empty_source_is_an_empty_download() -> None:
         return
         yield b""
 
-    response = await download(source(), "application/avro", "x.avro", 60)
+    response = await download(REQUEST, source(), "application/avro", "x.avro", 60)
     assert [chunk async for chunk in response.iterator] == []

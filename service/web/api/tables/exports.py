@@ -84,7 +84,7 @@ async def file(
         limited, headers["Content-Encoding"] = gzipped(limited), "gzip"
     idle_timeout = state.settings.api_download_idle_timeout
     file_name = f"{name}.{FORMS[media_type]}"
-    return await download(limited, media_type, file_name, idle_timeout, headers)
+    return await download(request, limited, media_type, file_name, idle_timeout, headers)
 
 
 async def _limited(stream: AsyncGenerator[bytes], state: State, name: str) -> AsyncGenerator[bytes]:
