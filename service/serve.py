@@ -8,7 +8,13 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -48,7 +54,10 @@ def serve(*, load_first: bool, workers: int) -> None:
         os.environ["API_PASS"] = settings.api_pass  # workers read the environment again
     _check_address(settings.api_host, settings.api_port)
     tls = _tls(settings)
-    with suppress(KeyboardInterrupt), _metrics_folder():
+    # Files take longer to write than memory. One process needs them for what it loads at its start,
+    # before there is an application.
+    shared = _metrics_folder() if workers > 1 or load_first else nullcontext()
+    with suppress(KeyboardInterrupt), shared:
         if workers == 1:
             _import_app()
         with _kept_open(_prepared_database(settings, load_first=load_first)):

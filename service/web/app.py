@@ -11,7 +11,6 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.middleware import DefineMiddleware
 
 from service.core.backups.backup_store import BackupStore
 from service.core.backups.staged.leftovers import tidy
@@ -26,7 +25,7 @@ from service.core.writes.idempotency import PURGE_LIMIT, Keys
 from service.core.writes.rejects import REJECTS_PURGE_LIMIT, purge_rejects
 from service.core.writes.rows_by_day import counting_rows
 from service.web import problems
-from service.web.access.basic_auth import PUBLIC, BasicAuth
+from service.web.access.basic_auth import with_credentials
 from service.web.access.hidden_routes import hiding_routes
 from service.web.access.host_header import with_valid_host
 from service.web.access.users import Users
@@ -78,10 +77,7 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
             "database": Provide(_database, sync_to_thread=False),
             "reader": Provide(_reader),
         },
-        middleware=[
-            DefineMiddleware(BasicAuth, exclude_from_auth_key=PUBLIC, exclude_http_methods=()),
-            StrictQuery(),
-        ],
+        middleware=[with_credentials, StrictQuery()],
         exception_handlers=problems.HANDLERS,
         openapi_config=spec.config(),
         template_config=html.engine(),
@@ -89,11 +85,12 @@ def create_app(settings: Settings, *, debug: bool = False) -> Litestar:
         debug=debug,
     )
     spec.complete(app)
-    routed: Any = app.asgi_handler
-    hidden = answering_head(hiding_routes(naming_methods(routed, app.routes)))
-    checked = with_valid_host(shedding(hidden, limiter))
     # Outside of the framework, because its middleware runs only after routing. The types differ:
     # Litestar's ASGI types are stricter than those of `asgi.py`.
+    answering_errors: Any = app.asgi_handler
+    answering_errors.app = hiding_routes(app.asgi_router)
+    answering = answering_head(naming_methods(answering_errors, app.routes))
+    checked = with_valid_host(shedding(answering, limiter))
     logged = draining.closing_connections(RequestLog(checked, metrics))
     app.asgi_handler = traces.around(logged)  # type: ignore[assignment]
     return app

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from typing import Any
 
-from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
 from litestar.exceptions import (
     NotAuthorizedException,
     PermissionDeniedException,
     TooManyRequestsException,
 )
-from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.web.access.cross_site import refuse_other_sites
-from service.web.access.users import TooManyAttempts, User, Users
+from service.web.access.users import Role, TooManyAttempts, User, Users
 
 PUBLIC = "public"
 """The opt key of routes that need no credentials."""
@@ -23,26 +22,26 @@ ROLE = "role"
 """The opt key of the role that a route needs. The default is reader."""
 
 
-class BasicAuth(AbstractAuthenticationMiddleware):
-    """Accepts requests of users that have the role of the route."""
+def with_credentials(app: ASGIApp) -> ASGIApp:
+    """A handler that only users with the role of its route can call; else 401, 403 or 429."""
 
-    async def authenticate_request(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
-    ) -> AuthenticationResult:
-        """The name and roles of the user; else 401, 403 or 429."""
-        user = await user_of(connection)
-        role = connection.route_handler.opt.get(ROLE, "reader")
-        if role not in user.roles:
-            raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
-        refuse_other_sites(connection)
-        return AuthenticationResult(user=user.name, auth=user.roles)
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
+        opt = scope["route_handler"].opt
+        if not opt.get(PUBLIC):
+            user = await user_of(scope)
+            _check_role(user, opt.get(ROLE, "reader"))
+            refuse_other_sites(scope)
+            scope["user"], scope["auth"] = user.name, user.roles
+        await app(scope, receive, send)
+
+    return check
 
 
-async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
+async def user_of(scope: Scope) -> User:
     """The user that sent the request; 401 or 429 without valid credentials."""
-    users: Users = connection.app.state.users
-    sent = credentials(connection.headers.get("Authorization", ""))
-    address = connection.client.host if connection.client else ""
+    users: Users = scope["litestar_app"].state.users
+    sent = credentials(Headers.from_scope(scope).get("Authorization", ""))
+    address, _ = scope["client"] or ("", 0)
     name, _, password = sent.partition(b":")
     try:
         # Missing credentials are not an attempt: a browser sends its first request without them.
@@ -56,6 +55,11 @@ async def user_of(connection: ASGIConnection[Any, Any, Any, Any]) -> User:
             headers={"WWW-Authenticate": 'Basic realm="hirebase", charset="UTF-8"'},
         )
     return user
+
+
+def _check_role(user: User, role: Role) -> None:
+    if role not in user.roles:
+        raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
 
 
 def credentials(header: str) -> bytes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from hashlib import sha256
-from typing import Any
 
-from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
 from litestar.exceptions import PermissionDeniedException
+from litestar.types import Scope
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 CONSOLE_POLICY = (
@@ -26,15 +26,15 @@ HEADERS = {
 _inline = re.compile(rb"<(script|style)\b[^>]*>(.+?)</\1>", re.DOTALL)
 
 
-def refuse_other_sites(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+def refuse_other_sites(scope: Scope) -> None:
     """403 for a change that a page of another site requests.
 
     A browser sends the credentials of this service with every request, and headers that name the
     requesting site. Other clients do not send these headers, and are accepted.
     """
-    if connection.scope.get("method") in SAFE:
+    if scope.get("method") in SAFE:
         return
-    headers = connection.headers
+    headers = Headers.from_scope(scope)
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     ours = (
         site in ("same-origin", "none")

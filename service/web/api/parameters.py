@@ -11,10 +11,8 @@ from typing import Annotated, Any
 
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.enums import ScopeType
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
-from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath, QueryParameter
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -49,22 +47,24 @@ def texts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, list[s
     return texts
 
 
-class StrictQuery(ASGIMiddleware):
+class StrictQuery:
     """Answers 400 if a query parameter is unknown to the handler, or is sent twice.
 
     A handler knows the parameters of its signature, of its dependencies, and those of its opt.
     """
 
-    scopes = (ScopeType.HTTP,)
-
     def __init__(self) -> None:
         self._known: dict[HTTPRouteHandler, tuple[str, ...]] = {}
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Check the query, and pass the request on."""
-        if scope["query_string"]:
-            self._check(ASGIConnection(scope))
-        await next_app(scope, receive, send)
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """A handler behind the check."""
+
+        async def check(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["query_string"]:
+                self._check(ASGIConnection(scope))
+            await app(scope, receive, send)
+
+        return check
 
     def _check(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         if not connection.scope["query_string"].isascii():

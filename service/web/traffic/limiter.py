@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from service.core.errors import UnavailableError
 from service.web.problems import RETRY_SECONDS
@@ -14,7 +12,7 @@ WINDOW = float(RETRY_SECONDS)
 
 
 class Limiter:
-    """Admits `places` at a time, or only `narrow` during an overload.
+    """Admits `places` at a time, or only `narrow` during an overload: `with limiter:` holds one.
 
     An overload is a window with more refusals than places. With fewer at a time, each one ends
     sooner, and a busy worker completes as many in a second. So the first refusal narrows the limit.
@@ -45,16 +43,14 @@ class Limiter:
     def refusal(self) -> UnavailableError:
         return UnavailableError(f"Too many {self._what}. Try again shortly.")
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Hold a place; UnavailableError if there is none."""
         if self.refuses():
             raise self.refusal
         self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
 
 
 def batch_limiter(places: int) -> Limiter:

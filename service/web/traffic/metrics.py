@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: a registry for each application, a shared folder for its workers."""
+"""Metrics for Prometheus: a registry for each application, a shared folder for several workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.core.database.replication.replicas import Replicas
@@ -68,6 +75,7 @@ class Metrics:
     """The metrics of a process since its start."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # the shared folder has no times of creation
         self.registry = CollectorRegistry()
         self.requests = self._histogram(
             "request_seconds",

@@ -34,7 +34,7 @@ def admitted(limiter: Limiter, count: int) -> int:
     with ExitStack() as stack:
         for _ in range(count):
             try:
-                stack.enter_context(limiter.entered())
+                stack.enter_context(limiter)
                 inside += 1
             except UnavailableError:
                 pass
@@ -44,7 +44,7 @@ def admitted(limiter: Limiter, count: int) -> int:
 def test_a_place_is_free_again_after_an_error() -> None:
     limiter = Limiter(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), limiter.entered():
+        with pytest.raises(ZeroDivisionError), limiter:
             raise ZeroDivisionError
 
 

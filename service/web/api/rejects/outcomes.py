@@ -37,7 +37,7 @@ Work = Callable[[Transaction], Awaitable[Outcome]]
     operation_class=documented.SUMMARY,
 )
 async def summary(reader: InjectedReader, state: State) -> Summary:
-    with state.long_work.entered():
+    with state.long_work:
         async with reader.snapshot(SECONDS) as snapshot:
             return await outcomes.summary(snapshot.fetch)
 
@@ -96,7 +96,7 @@ async def corrections(
         return Reply(200, msgspec.json.encode(done))
 
     key = None if dry_run else key_of(request, "POST /rejects/corrections", (), body)
-    with state.batch_limiter.entered():
+    with state.batch_limiter:
         reply = await once(state, key, write, dry_run=dry_run)
     if not (reply.replayed or dry_run):
         done = msgspec.json.decode(reply.body, type=Corrected)
@@ -117,7 +117,7 @@ async def _closed(
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
     key = key_of(request, f"POST {request.url.path.rstrip('/')}", (), body)
-    with state.batch_limiter.entered():
+    with state.batch_limiter:
         reply = await once(state, key, write)
     if not reply.replayed:
         outcome = msgspec.json.decode(reply.body, type=Outcome)

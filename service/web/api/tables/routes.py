@@ -57,7 +57,7 @@ def _insert(table: Table) -> HTTPRouteHandler:
         dry_run: DryRun = False,
     ) -> EncodedResponse:
         body, state = await request.body(), request.app.state
-        with state.batch_limiter.entered():
+        with state.batch_limiter:
             return await Post(table, request, body, mode, dry_run).answer(state)
 
     return insert
@@ -102,7 +102,7 @@ def _change(table: Table) -> HTTPRouteHandler:
     async def change(
         request: Request[Any, Any, Any], state: State, row_id: RowId
     ) -> EncodedResponse:
-        with state.batch_limiter.entered():
+        with state.batch_limiter:
             return await changes.Change(table, row_id, request).patch(state)
 
     return change
@@ -120,7 +120,7 @@ def _delete(table: Table) -> HTTPRouteHandler:
     async def remove(
         request: Request[Any, Any, Any], state: State, row_id: RowId
     ) -> EncodedResponse:
-        with state.batch_limiter.entered():
+        with state.batch_limiter:
             return await changes.Change(table, row_id, request).delete(state)
 
     return remove
