@@ -68,8 +68,8 @@ async def test_a_restore_continues_after_its_server_is_killed(
     async with connect(server.settings) as database:
         (done,) = await restore(database, [(EMPLOYEES, content)], "replace", progress=kill)
         ended = time.monotonic()
-        # The restore only has to remove some tables after its last report.
-        assert await kill.moment() < ended or point[0] == "finish"
+        # After its last reports, the restore may end before the server is killed.
+        assert await kill.moment() < ended or point[0] in ("swap", "finish")
         assert (done.restored, done.added, done.verified) == (ROWS, ROWS, True)
         assert await names(database) == {"New": ROWS}
         assert await engine.definitions_without_ids(database) == shown

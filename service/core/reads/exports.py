@@ -8,6 +8,7 @@ from contextlib import aclosing
 import sql
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
+from service.core.errors import DatabaseError
 from service.core.prefetch import prefetch
 from service.core.reads import paths
 from service.core.reads.filters import SQL
@@ -47,9 +48,22 @@ class _Windows:
         while not lines and not self._ended:
             path = await self._along()
             end = await self._end(path)
-            lines = await self._lines(path, end)
-            self._after, self._ended = end, end is None
+            count, lines = await self._lines(path, end)
+            if lines.count(b"\n") < count:
+                lines = b""
+                self._halve(count)
+            else:
+                self._after, self._ended = end, end is None
         return lines or None
+
+    def _halve(self, count: int) -> None:
+        """Make windows smaller. seekdb returns no text for some sizes, such as 6.2 MB."""
+        if self._rows == 1:
+            raise DatabaseError(
+                f"The database counted {count} rows of {self._query.table.path} for a file, but "
+                "did not return all of them."
+            )
+        self._rows, self._path = self._rows // 2, None
 
     async def _along(self) -> paths.Path:
         if self._path is None:
@@ -63,7 +77,8 @@ class _Windows:
         fetch = self._transaction.fetch
         return await paths.end_of_window(fetch, self._query, path, self._after, self._rows)
 
-    async def _lines(self, path: paths.Path, end: Key | None) -> bytes:
+    async def _lines(self, path: paths.Path, end: Key | None) -> tuple[int, bytes]:
+        """The number of rows, and their lines."""
         query = self._query
         text, values = query.where(path.conditions, self._after, end)
         table = query.table
@@ -77,6 +92,6 @@ class _Windows:
             conditions=text,
             joins=self._joins,
         )
-        ((lines,),) = await self._transaction.fetch(statement, values)
+        ((count, lines),) = await self._transaction.fetch(statement, values)
         encoded = lines.encode() if isinstance(lines, str) else lines
-        return encoded + b"\n" if encoded else b""
+        return count, encoded + b"\n" if encoded else b""

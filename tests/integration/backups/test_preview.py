@@ -10,7 +10,6 @@ from random import Random
 from typing import Any, get_args
 
 import fastavro
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -30,6 +29,7 @@ from service.core.settings import Settings
 from service.core.tables import TABLES, Field, Table, by_name
 from tests.support import engine
 from tests.support.backup_files import DEPARTMENTS, EMPLOYEES, JOBS, avro_file, records
+from tests.support.logins import new_login
 from tests.support.restores import contents
 from tests.support.tcp_proxy import Proxy
 
@@ -226,26 +226,18 @@ def test_a_dry_run_reports_what_the_restore_does(
 async def test_it_needs_only_select(
     migrated: Settings, filled: Database, proxy: Proxy, mode: Mode
 ) -> None:
-    own = msgspec.structs.replace(
-        engine.through(proxy, migrated),
-        mysql_user=f"{migrated.mysql_database}_reader",
-        mysql_password="of-the-reader",
-    )
-    name = f"{own.mysql_user} IDENTIFIED BY '{own.mysql_password}'"
-    await filled.fetch(f"DROP USER IF EXISTS {own.mysql_user}")
-    await filled.fetch(f"CREATE USER {name}")
-    await filled.fetch(f"GRANT SELECT ON {own.mysql_database}.* TO {own.mysql_user}")
     rows = records(EMPLOYEES, 40)[5:]
     rows[0] |= {"name": "Changed"}
     sources: list[Source] = [(EMPLOYEES, io.BytesIO(avro_file(EMPLOYEES, rows, page=7)))]
-    async with connect(own) as database:
-        (told,) = await preview(database, sources, mode)
-        with pytest.raises(DatabaseError):
-            await restore(database, sources, mode)
+    async with new_login(filled, engine.through(proxy, migrated)) as own:
+        await filled.fetch(f"GRANT SELECT ON {own.mysql_database}.* TO {own.mysql_user}")
+        async with connect(own) as database:
+            (told,) = await preview(database, sources, mode)
+            with pytest.raises(DatabaseError):
+                await restore(database, sources, mode)
     (done,) = await restore(filled, sources, mode)
     assert (told, told.added, told.changed) == (done, 10, 1)
     assert told.removed == (5 if mode == "replace" else 0)
-    await filled.fetch(f"DROP USER {own.mysql_user}")
 
 
 async def test_memory_stays_flat_for_files_of_ours(database: Database) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from service.core.backups.staged import choice
@@ -14,10 +13,10 @@ from service.core.errors import DatabaseError
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.backup_files import EMPLOYEES, records
+from tests.support.logins import new_login
 from tests.support.restores import contents, fill, put
 from tests.support.tcp_proxy import Proxy
 
-PASSWORD = "of-the-login"
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER"
 TRIGGER = "CREATE TRIGGER of_a_dba BEFORE INSERT ON hired_employees FOR EACH ROW SET NEW.name = 'A'"
 
@@ -29,13 +28,8 @@ async def login(
     """Settings of a login without rights; restores of more than 20 rows are staged."""
     monkeypatch.setattr(choice, "LARGE_ROWS", 20)
     await fill(database)
-    # Tests that run at the same time share the server, but not the database.
-    user = f"of_{migrated.mysql_database}"
-    await database.fetch(f"DROP USER IF EXISTS {user}")
-    await database.fetch(f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'")
-    through = engine.through(proxy, migrated)
-    yield msgspec.structs.replace(through, mysql_user=user, mysql_password=PASSWORD)
-    await database.fetch(f"DROP USER {user}")
+    async with new_login(database, engine.through(proxy, migrated)) as own:
+        yield own
 
 
 async def restored(database: Database, login: Settings, *missing: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from loader.loading.pipeline import load
@@ -19,23 +18,18 @@ from service.core.database.migrations import migrate
 from service.core.settings import Settings
 from tests.integration.doctor.conftest import Doctor, execute, found, wrong
 from tests.support import engine
+from tests.support.logins import new_login
 from tests.support.tcp_proxy import Proxy
-
-PASSWORD = "of-the-login"
 
 
 @pytest.fixture
 async def login(scratch: Settings, proxy: Proxy) -> AsyncIterator[Settings]:
     """Settings of a login without any privilege, for an empty database."""
-    user = f"{scratch.mysql_database}_user"
-    await execute(
-        scratch, f"DROP USER IF EXISTS {user}", f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'"
-    )
-    own = msgspec.structs.replace(
-        engine.through(proxy, scratch), mysql_user=user, mysql_password=PASSWORD
-    )
-    yield own
-    await execute(scratch, f"DROP USER {user}")
+    async with (
+        connect(scratch) as database,
+        new_login(database, engine.through(proxy, scratch)) as own,
+    ):
+        yield own
 
 
 def allowing(settings: Settings, *privileges: str) -> str:
