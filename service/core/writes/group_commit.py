@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,7 +48,7 @@ class NotTogether(Exception):
 
 
 class GroupCommit:
-    """Writes small batches: the first ones alone, and those that wait meanwhile in one transaction.
+    """Writes small batches: the first ones alone, and those that wait meanwhile together.
 
     If the server refuses a group, each of its batches is written alone.
     """
@@ -58,7 +57,7 @@ class GroupCommit:
         self._database = database
         self._keys = keys
         self._running: set[object] = set()
-        self._waiting: dict[Table, deque[Member]] = {}
+        self._waiting: dict[Table, list[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def write(
@@ -75,9 +74,9 @@ class GroupCommit:
         if len(self._running) < TRANSACTIONS:
             with self._transaction():
                 return await alone()
-        with self._keys.running(key):
+        with self._keys.running(key) if key else nullcontext():
             member = Member(batch, key, answer, asyncio.get_running_loop().create_future())
-            self._waiting.setdefault(batch.table, deque()).append(member)
+            self._waiting.setdefault(batch.table, []).append(member)
             reply = await member.reply
         return reply or await alone()
 
@@ -98,24 +97,28 @@ class GroupCommit:
 
     def _ended(self, running: object) -> None:
         self._running.discard(running)
-        while self._waiting and len(self._running) < TRANSACTIONS:
+        if len(self._running) >= TRANSACTIONS:
+            return
+        for group in self._groups():
             # An empty context, because the group belongs to several requests.
             task = asyncio.get_running_loop().create_task(
-                self._write(self._next_group()), context=contextvars.Context()
+                self._write(group), context=contextvars.Context()
             )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _next_group(self) -> list[Member]:
-        """The batches of one table that fit in a statement; the tables take turns."""
-        table = next(iter(self._waiting))
-        waiting, group, left = self._waiting.pop(table), list[Member](), small_rows(table)
-        while waiting and len(waiting[0].batch.rows) <= left:
-            group.append(waiting.popleft())
-            left -= len(group[-1].batch.rows)
-        if waiting:
-            self._waiting[table] = waiting
-        return group
+    def _groups(self) -> Iterator[list[Member]]:
+        """All that wait, in as few groups as there are tables and statements."""
+        waiting, self._waiting = self._waiting, {}
+        for table, members in waiting.items():
+            most, group, rows = small_rows(table), list[Member](), 0
+            for member in members:
+                rows += len(member.batch.rows)
+                if rows > most:
+                    yield group
+                    group, rows = [], len(member.batch.rows)
+                group.append(member)
+            yield group
 
     async def _write(self, group: list[Member]) -> None:
         written = dict[Member, Reply]()

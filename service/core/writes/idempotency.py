@@ -99,13 +99,12 @@ class Keys:
             return await self._find_or_run(key, work)
 
     @contextmanager
-    def running(self, key: Key | None) -> Iterator[None]:
+    def running(self, key: Key) -> Iterator[None]:
         """Keep other requests with this key away; KeyBusyError if one is running."""
-        digest = key.digest if key else ""
+        digest = key.digest
         if digest in self._running:
             raise KeyBusyError("The first request with this Idempotency-Key is still running.")
-        if key:
-            self._running.add(digest)
+        self._running.add(digest)
         try:
             yield
         finally:

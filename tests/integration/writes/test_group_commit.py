@@ -4,102 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from service.core.database.connect import connect
-from service.core.database.statements import Row, Transaction, fetch_among
+from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
-from service.core.errors import CommitUnknownError, KeyBusyError, UnavailableError
-from service.core.rules import batch
+from service.core.errors import KeyBusyError
 from service.core.settings import Settings
-from service.core.tables import by_path
 from service.core.writes import group_commit
-from service.core.writes.group_commit import TRANSACTIONS, GroupCommit
-from service.core.writes.idempotency import Key, Keys, Reply
-from service.core.writes.ingest import ingest
-from service.core.writes.rejects import RejectOrigin
-from tests.integration.database.test_commit_unknown import several
-from tests.support.commit_faults import LATE_SECONDS, Fault, faulty_commits
-from tests.support.hires import add_parents, count, hire, names
+from service.core.writes.group_commit import TRANSACTIONS
+from service.core.writes.idempotency import Key, Reply
+from tests.support.hires import add_parents, count
+from tests.support.small_batches import Writer, find_rows, ids_of, names_of
 
 pytestmark = pytest.mark.usefixtures("parents")
 
 LOCK = "SELECT id FROM departments WHERE id = 2 FOR UPDATE"
 
 
-class Writer:
-    """Writes batches as a request does. `alone`: the names of those that were written alone."""
-
-    def __init__(self, database: Database):
-        self.keys = Keys(database, 1)
-        self.group_commit = GroupCommit(database, self.keys)
-        self.alone: list[str] = []
-        self._database = database
-
-    async def write(
-        self, *names: str, key: str | None = None, department_id: int = 1, path: str = "employees"
-    ) -> Reply:
-        """The reply has the ids as JSON; a batch that was written alone has the status 1."""
-        rows = [hire(name=name, department_id=department_id) for name in names]
-        if path != "employees":
-            rows = [{path.removesuffix("s"): name} for name in names]
-        validated = batch.from_json(by_path(path), msgspec.json.encode(rows))
-        known = Key("user", "POST", key, str(names)) if key else None
-
-        async def work(transaction: Transaction) -> Reply:
-            verdict = await ingest(transaction, validated, RejectOrigin("api", "test"))
-            return Reply(1, msgspec.json.encode(verdict.ids))
-
-        async def alone() -> Reply:
-            self.alone.extend(names)
-            once = self.keys.once(known, work) if known else self._database.run(work)
-            return await once
-
-        return await self.group_commit.write(validated, known, _answer, alone)
-
-    async def fill(self) -> list[asyncio.Task[Reply]]:
-        """Begin as many transactions as run at a time: what follows waits."""
-        first = [asyncio.create_task(self.write(f"first {n}")) for n in range(TRANSACTIONS)]
-        await asyncio.sleep(0)
-        return first
-
-
-def _answer(ids: Sequence[int]) -> Reply:
-    return Reply(2, msgspec.json.encode(list(ids)))
-
-
-def ids_of(reply: Reply) -> list[int]:
-    return msgspec.json.decode(reply.body, type=list[int])
-
-
-async def find_rows(database: Database, path: str, ids: list[int]) -> list[Row]:
-    """The rows of a table with these ids."""
-    return await fetch_among(
-        database.fetch, f"SELECT * FROM {by_path(path).name} WHERE id IN (%s)", ids
-    )
-
-
-async def names_of(database: Database, reply: Reply) -> list[str]:
-    """The names under the ids of a reply, in their order."""
-    found = await names(database)
-    return [found[key] for key in ids_of(reply)]
-
-
 @pytest.fixture
 def writer(database: Database) -> Writer:
     return Writer(database)
-
-
-@asynccontextmanager
-async def failing(settings: Settings, *faults: Fault | None) -> AsyncIterator[Writer]:
-    """A writer whose COMMITs fail so, after those of the first transactions."""
-    async with faulty_commits(settings) as (through, commits), connect(through) as database:
-        commits.faults = [*[None] * TRANSACTIONS, *faults]
-        yield Writer(database)
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
@@ -180,7 +108,7 @@ async def test_a_key_that_another_process_stores_meanwhile_is_replayed(
     assert await count(database, "hired_employees") == TRANSACTIONS + 4
 
 
-async def test_tables_take_turns(writer: Writer, database: Database) -> None:
+async def test_each_table_has_its_own_group(writer: Writer, database: Database) -> None:
     first = await writer.fill()
     paths = ["employees", "jobs", "departments"] * 5
     replies = await asyncio.gather(
@@ -225,56 +153,6 @@ async def test_a_cancelled_batch_leaves_the_others(writer: Writer, database: Dat
     assert await count(database, "hired_employees") == TRANSACTIONS + 6
 
 
-@pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "read_only"])
-async def test_keys_survive_a_lost_commit_of_a_group(
-    migrated: Settings, database: Database, fault: Fault
-) -> None:
-    async with failing(migrated, fault) as writer:
-        first = await writer.fill()
-        tasks = [writer.write(f"n{at}", key=f"k{at}") for at in range(8)]
-        replies = await asyncio.gather(*tasks)
-        await asyncio.gather(*first)
-        await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
-        for at, reply in enumerate(replies):
-            assert await names_of(database, reply) == [f"n{at}"]
-        assert await count(database, "hired_employees") == TRANSACTIONS + 8
-    assert set(writer.alone) - {f"first {n}" for n in range(TRANSACTIONS)} == (
-        {f"n{at}" for at in range(8)} if fault in ("committed", "lost", "late") else set()
-    )
-
-
-async def test_without_keys_a_lost_commit_is_reported_to_each(
-    migrated: Settings, database: Database
-) -> None:
-    async with failing(migrated, "committed") as writer:
-        first = await writer.fill()
-        tasks = [writer.write(f"n{at}") for at in range(8)]
-        errors = await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*first)
-    assert {type(error) for error in errors} == {CommitUnknownError}
-    assert await count(database, "hired_employees") == TRANSACTIONS + 8
-
-
-@pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "left_group"])
-async def test_several_servers_confirm_the_commit_of_a_group(
-    migrated: Settings, database: Database, fault: Fault
-) -> None:
-    async with (
-        faulty_commits(migrated) as (through, commits),
-        connect(several(through)) as both,
-    ):
-        commits.faults = [*[None] * TRANSACTIONS, fault]
-        writer = Writer(both)
-        first = await writer.fill()
-        replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(8)))
-        await asyncio.gather(*first)
-        await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
-    assert commits.faults == []
-    for at, reply in enumerate(replies):
-        assert await names_of(database, reply) == [f"n{at}"]
-    assert await count(database, "hired_employees") == TRANSACTIONS + 8
-
-
 async def test_a_lock_delays_only_batches_that_need_it(
     migrated: Settings, database: Database
 ) -> None:
@@ -296,16 +174,3 @@ async def test_a_lock_delays_only_batches_that_need_it(
         await asyncio.gather(*blocked)
     assert [await names_of(database, reply) for reply in replies] == [[f"n{n}"] for n in range(20)]
     assert await count(database, "hired_employees") == TRANSACTIONS + 20
-
-
-async def test_an_unreachable_server_is_an_error_of_each_batch(
-    migrated: Settings, database: Database
-) -> None:
-    async with connect(migrated) as other:
-        writer = Writer(other)
-        other.pool.terminate()
-        errors = await asyncio.gather(
-            *(writer.write(f"n{at}") for at in range(10)), return_exceptions=True
-        )
-    assert all(isinstance(error, UnavailableError) for error in errors)
-    assert await count(database, "hired_employees") == 0
