@@ -128,7 +128,7 @@ async def test_a_row_is_corrected_after_an_error(
     await form.get_by_label("job").fill("jobs 2")
     await form.get_by_label("job").blur()
     await expect(form.get_by_label("job")).to_have_value("2")
-    await expect(form.get_by_text("jobs 2")).to_be_visible()
+    await expect(form.locator("small", has_text="jobs 2")).to_be_visible()
     await form.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("The row was corrected.")).to_be_visible()
     assert (await names(database))[1] == "Ana Ruiz-Gómez"
