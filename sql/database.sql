@@ -161,7 +161,14 @@ ON DUPLICATE KEY UPDATE version = VALUES(version);
 SELECT version FROM schema_migrations WHERE version = 0 FOR UPDATE;
 
 -- Row -1 is the lock of restores: they run one at a time. Each changes the row, so that OceanBase
--- and seekdb refuse it to a transaction whose snapshot is older than the last restore.
+-- and seekdb refuse it to a transaction whose snapshot is older than the last restore. It is there
+-- before the first restore, because they do not show a row to FOR UPDATE before its COMMIT. A
+-- restore that is running is not waited for.
+-- name: seed_restores
+INSERT IGNORE INTO schema_migrations (version, name)
+SELECT -1, 'restore' FROM DUAL
+WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE version = -1);
+
 -- name: lock_restores
 INSERT INTO schema_migrations (version, name) VALUES (-1, 'restore')
 ON DUPLICATE KEY UPDATE applied_at = CURRENT_TIMESTAMP(6);

@@ -50,6 +50,7 @@ async def applied_migrations(fetch: Fetch) -> set[int]:
 async def _prepare(transaction: Transaction) -> None:
     try:
         await transaction.execute(SQL["seed_migrations"])
+        await transaction.execute(SQL["seed_restores"])
     except MissingTableError as error:
         # Only if needed, because a restarted seekdb sometimes executes no DDL.
         await transaction.execute(SQL["create_migrations"])

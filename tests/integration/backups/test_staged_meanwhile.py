@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,12 +13,16 @@ from httpx import AsyncClient as Client
 from service.core.backups.restore import restore
 from service.core.backups.staged import changes
 from service.core.backups.staged.definition import SQL as LEFTOVERS
-from service.core.backups.staged.guard import add_guards, guarded
+from service.core.backups.staged.guard import add_guards, guarded, remove_guards
 from service.core.backups.staged.leftovers import tidy
+from service.core.backups.staged.lock import unless_held
+from service.core.database.connect import connect
+from service.core.database.migrations import migrate
 from service.core.database.statements import SQL
 from service.core.database.transactions import Database
-from service.core.errors import TableBusyError
+from service.core.errors import ContentionError, TableBusyError
 from service.core.progress import Step
+from service.core.settings import Settings
 from tests.support.backup_files import EMPLOYEES, avro_file, records
 from tests.support.restores import contents, left, put
 
@@ -90,6 +95,16 @@ async def test_a_guard_of_a_running_restore_stays(filled: Database) -> None:
         await tidy(filled)
         assert await guarded(filled) == {"jobs"}
     await tidy(filled)
+
+
+async def test_the_first_restore_of_a_database_is_noticed(scratch: Settings) -> None:
+    async with connect(scratch) as database:
+        await migrate(database)
+        async with database.transaction() as other:
+            await other.execute(SQL["lock_restores"])
+            assert await migrate(database) == []  # does not wait
+            with pytest.raises(ContentionError):
+                await unless_held(database, partial(remove_guards, database, ["jobs"]))
 
 
 async def test_a_table_that_is_being_read_is_not_changed(
