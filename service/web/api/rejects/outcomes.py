@@ -56,7 +56,7 @@ async def correction(
 ) -> EncodedResponse:
     body = await _body(request)
     work = partial(outcomes.correct, key=reject_id, body=body, user=request.user)
-    return await _closed(request, state, work, 201, body)
+    return await _closed(request, state, work, 201, f"{reject_id}/correction", body)
 
 
 @post(
@@ -74,7 +74,7 @@ async def dismissal(
     body = await _body(request)
     reason = _reason(body)
     work = partial(outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
-    return await _closed(request, state, work, 200, body)
+    return await _closed(request, state, work, 200, f"{reject_id}/dismissal", body)
 
 
 @post(
@@ -112,12 +112,17 @@ async def _body(request: Request[Any, Any, Any]) -> bytes:
 
 
 async def _closed(
-    request: Request[Any, Any, Any], state: State, work: Work, status: int, body: bytes
+    request: Request[Any, Any, Any],
+    state: State,
+    work: Work,
+    status: int,
+    path: str,
+    body: bytes,
 ) -> EncodedResponse:
     async def write(transaction: Transaction) -> Reply:
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
-    key = key_of(request, f"POST {request.url.path.rstrip('/')}", (), body)
+    key = key_of(request, f"POST /rejects/{path}", (), body)
     with state.batch_limiter.place(size_of(request.scope["headers"])):
         reply = await once(state, key, write)
     if not reply.replayed:

@@ -103,8 +103,9 @@ def _change(table: Table) -> HTTPRouteHandler:
     async def change(
         request: Request[Any, Any, Any], state: State, row_id: RowId
     ) -> EncodedResponse:
+        body = await request.body()
         with state.batch_limiter.place(size_of(request.scope["headers"])):
-            return await changes.Change(table, row_id, request).patch(state)
+            return await changes.Change(table, row_id, request).patch(state, body)
 
     return change
 
