@@ -12,6 +12,7 @@ from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import CommitUnknownError, UnavailableError
 from service.core.settings import Settings
+from service.core.writes import group_commit
 from service.core.writes.group_commit import TRANSACTIONS
 from tests.integration.database.test_commit_unknown import several
 from tests.support.commit_faults import LATE_SECONDS, Fault, faulty_commits
@@ -19,6 +20,12 @@ from tests.support.hires import count
 from tests.support.small_batches import Writer, names_of
 
 pytestmark = pytest.mark.usefixtures("parents")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No group overtakes the first transactions, so that the fault hits its COMMIT, not theirs."""
+    monkeypatch.setattr(group_commit, "SLOW_SECONDS", 60)
 
 
 @asynccontextmanager
