@@ -20,19 +20,13 @@ READY_SECONDS = 90
 
 
 def free_port() -> int:
-    """A loopback port that no process uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that is still free when a server starts there, or starts again.
 
-
-def lasting_port() -> int:
-    """A loopback port that is still free when a killed server starts again.
-
-    Systems give outgoing connections higher ports than these.
+    Systems give higher ports to outgoing connections and to servers that ask for any port.
     """
     while True:
-        port = random.randrange(10_000, 32_768)
+        # Hypothesis seeds the other generator, so that two processes would choose the same port.
+        port = random.SystemRandom().randrange(10_000, 32_768)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
