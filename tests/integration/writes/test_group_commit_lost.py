@@ -12,7 +12,6 @@ from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.errors import CommitUnknownError, UnavailableError
 from service.core.settings import Settings
-from service.core.writes import group_commit
 from service.core.writes.group_commit import TRANSACTIONS
 from tests.integration.database.test_commit_unknown import several
 from tests.support.commit_faults import LATE_SECONDS, Fault, faulty_commits
@@ -22,18 +21,17 @@ from tests.support.small_batches import Writer, names_of
 pytestmark = pytest.mark.usefixtures("parents")
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No group overtakes the first transactions, so that the fault hits its COMMIT, not theirs."""
-    monkeypatch.setattr(group_commit, "SLOW_SECONDS", 60)
+OF_GROUP = [b"'n0'"]
+"""A text of the group's transaction, which may overtake those that are written alone."""
 
 
 @asynccontextmanager
-async def failing(settings: Settings, *faults: Fault | None) -> AsyncIterator[Writer]:
-    """A writer whose COMMITs fail so, after those of the first transactions."""
+async def failing(settings: Settings, fault: Fault) -> AsyncIterator[Writer]:
+    """A writer whose COMMIT of the first group fails so."""
     async with faulty_commits(settings) as (through, commits), connect(through) as database:
-        commits.faults = [*[None] * TRANSACTIONS, *faults]
+        commits.faults, commits.texts = [fault], OF_GROUP
         yield Writer(database)
+        assert commits.faults == []
 
 
 @pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "read_only"])
@@ -74,7 +72,7 @@ async def test_several_servers_confirm_the_commit_of_a_group(
         faulty_commits(migrated) as (through, commits),
         connect(several(through)) as both,
     ):
-        commits.faults = [*[None] * TRANSACTIONS, fault]
+        commits.faults, commits.texts = [fault], OF_GROUP
         writer = Writer(both)
         first = await writer.fill()
         replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(8)))
