@@ -6,7 +6,6 @@ import asyncio
 import re
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 
 from service.core.settings import Settings
 from tests.support import engine
-from tests.support.processes import servers_of
+from tests.support.processes import database_folder, servers_of
 from tests.support.program import ROOT, Ended, Service, environment, run
 from tests.support.tcp_proxy import Proxy
 
@@ -56,8 +55,8 @@ class Story:
 
 @pytest.fixture(scope="module")
 async def story() -> AsyncIterator[Story]:
-    with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
-        yield await run_twice(Path(folder))
+    with database_folder() as folder:
+        yield await run_twice(folder)
 
 
 async def run_twice(folder: Path) -> Story:

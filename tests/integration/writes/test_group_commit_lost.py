@@ -21,12 +21,17 @@ from tests.support.small_batches import Writer, names_of
 pytestmark = pytest.mark.usefixtures("parents")
 
 
+OF_GROUP = [b"'n0'"]
+"""A text of the group's transaction, which may overtake those that are written alone."""
+
+
 @asynccontextmanager
-async def failing(settings: Settings, *faults: Fault | None) -> AsyncIterator[Writer]:
-    """A writer whose COMMITs fail so, after those of the first transactions."""
+async def failing(settings: Settings, fault: Fault) -> AsyncIterator[Writer]:
+    """A writer whose COMMIT of the first group fails so."""
     async with faulty_commits(settings) as (through, commits), connect(through) as database:
-        commits.faults = [*[None] * TRANSACTIONS, *faults]
+        commits.faults, commits.texts = [fault], OF_GROUP
         yield Writer(database)
+        assert commits.faults == []
 
 
 @pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "read_only"])
@@ -68,7 +73,7 @@ async def test_several_servers_confirm_the_commit_of_a_group(
         faulty_commits(migrated) as (through, commits),
         connect(several(through)) as both,
     ):
-        commits.faults = [*[None] * TRANSACTIONS, fault]
+        commits.faults, commits.texts = [fault], OF_GROUP
         writer = Writer(both)
         first = await writer.fill()
         texts = [key and f"{key}{at}" for at, key in enumerate(keys)]
