@@ -12,7 +12,7 @@ from service.core.backups.restored import Restored
 from service.core.backups.sources import Source, readers
 from service.core.backups.staged import leftovers
 from service.core.backups.staged.changes import BUSY, PAUSE_SECONDS, SWAP_SECONDS, change
-from service.core.backups.staged.check import compare, refuse_orphans, verify
+from service.core.backups.staged.check import compare, refuse_orphans, verify, wait_for_deletions
 from service.core.backups.staged.choice import rows_in_chunk
 from service.core.backups.staged.definition import SQL
 from service.core.backups.staged.fill import RECONNECT_SECONDS, WORKERS, Fill
@@ -122,6 +122,7 @@ class StagedRestore:
         self._report("references")
         for staging in self._stagings:
             await staging.add_foreign_keys(self._names)
+        await wait_for_deletions(self._database, self._stagings)
         return await self._check()
 
     async def _fill(self) -> None:
