@@ -49,8 +49,8 @@ RETRY_AFTER: dict[type[Exception], str] = {
     errors.TableBusyError: "10",  # a restore takes longer than a lock
 }
 INTERNAL = (
-    "Something went wrong in the service. Try again. If it fails again, tell the operator the id of "
-    "this request, {request_id}: the log has the reason."
+    "Something went wrong in the service. Try again. If it fails again, tell the operator the id "
+    "of this request, {request_id}: the log has the reason."
 )
 MAX_TEXT = 1000
 """Characters of a text in a problem: it may repeat what the client sent."""
