@@ -154,10 +154,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("table", help="departments, jobs or employees")
     parser.add_argument("file", type=Path, help="a CSV file, or one in gzip (.gz)")
     parser.add_argument("--columns", help="names of the columns, if the file has no header")
-    parser.add_argument("--delimiter", default=",")
+    parser.add_argument("--delimiter", default=",", help="character between fields")
     parser.add_argument("--in-flight", type=int, default=16, help="most batches at a time")
     parser.add_argument("--rejects", type=Path, help="file for rejected rows (default: stderr)")
-    parser.add_argument("--url", default=os.environ.get("API_URL", "http://127.0.0.1:8000"))
+    url = os.environ.get("API_URL", "http://127.0.0.1:8000")
+    parser.add_argument("--url", default=url, help="address of the service (default: API_URL)")
     return parser.parse_args()
 
 

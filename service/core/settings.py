@@ -160,7 +160,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.api_pass or self.api_pass_hash or self.api_users:
             return self
         if not self.embedded:
-            raise SettingsError("API_PASS: set it, API_PASS_HASH or API_USERS, because MYSQL_HOST is set")
+            raise SettingsError(
+                "API_PASS: set it, API_PASS_HASH or API_USERS, because MYSQL_HOST is set"
+            )
         return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
 
 
