@@ -54,7 +54,7 @@ class Delimiter(click.ParamType[str]):
     "whose id exists is compared with the row in the database. Rows that break a rule are written "
     "to <file>.rejects.csv, which you can correct and load. An interrupted load continues where it "
     "stopped.",
-    epilog="Exit codes: 0 done (rejects are reported), 1 stopped, 2 usage or input is wrong.",
+    epilog="Exit codes: 0 done (rejects are reported), 1 stopped, 2 wrong usage or input.",
 )
 @click.argument("files", nargs=-1)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the files [DATA_DIR].")
