@@ -10,13 +10,13 @@ HirebaseError
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
 │   ├── ParameterError      query parameters have values that they do not take
-│   └── BackupError         not a backup, or a backup of another table
+│   └── BackupError         not a backup, damaged, or a backup of another table
 ├── RowsRefused             all or nothing, and some rows break a rule
 │   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
-├── NotFoundError           no such table, row or backup
+├── NotFoundError           no such table, row, reject or backup
 ├── ChangedError            the row is not as the client has seen it
 ├── ClosedRejectError       the reject was corrected or dismissed before
 ├── KeyBusyError            the first request with this idempotency key is running
@@ -108,7 +108,7 @@ class ParameterError(InputError):
 
 
 class BackupError(InputError):
-    """The file is not a backup, or is a backup of another table."""
+    """The file is not a backup, is damaged, or is a backup of another table."""
 
 
 class RowsRefused(HirebaseError):
@@ -149,7 +149,7 @@ class StorageError(HirebaseError):
 
 
 class NotFoundError(HirebaseError):
-    """The table, row or backup does not exist."""
+    """The table, row, reject or backup does not exist."""
 
 
 class ChangedError(HirebaseError):
