@@ -173,7 +173,8 @@ def main(chosen: argparse.Namespace) -> int:
         except* (Refused, Unavailable) as group:
             stopped += group.exceptions
     for error in stopped:
-        print(error, "Run the same command again to go on.", file=sys.stderr)
+        cause = "Correct the cause, then run" if isinstance(error, Refused) else "Run"
+        print(error, f"{cause} the same command again to continue.", file=sys.stderr)
     sent, rejected = counts["sent"], counts["rejected"]
     rate = sent / (time.monotonic() - began)
     print(f"{sent} rows sent, {sent - rejected} written, {rejected} rejected, {rate:.0f} rows/s")
