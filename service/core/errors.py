@@ -10,7 +10,8 @@ HirebaseError
 │   ├── UnsupportedError    a format or an encoding that is not supported
 │   ├── KeyReusedError      an idempotency key of a different request
 │   ├── ParameterError      query parameters have values that they do not take
-│   └── BackupError         not a backup, damaged, or a backup of another table
+│   └── BackupError         not a backup, or a backup of another table
+│       └── DamagedError    damaged or incomplete
 ├── RowsRefused             all or nothing, and some rows break a rule
 │   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
@@ -108,7 +109,14 @@ class ParameterError(InputError):
 
 
 class BackupError(InputError):
-    """The file is not a backup, is damaged, or is a backup of another table."""
+    """The file is not a backup, or is a backup of another table."""
+
+
+class DamagedError(BackupError):
+    """The backup is damaged or incomplete."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} Use another backup, or copy this one again.")
 
 
 class RowsRefused(HirebaseError):
