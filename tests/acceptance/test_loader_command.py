@@ -48,7 +48,7 @@ async def test_the_sample_is_loaded(variables: dict[str, str]) -> None:
     assert first.code == 0, first.err
     assert "hired_employees: 1999 read, 1929 added, 70 rejected" in first.out
     again = await load(variables)
-    assert again.out.endswith("Everything was there already: nothing changed.\n")
+    assert again.out.endswith("No row was added or changed.\n")
 
 
 async def test_json_prints_only_the_summary(variables: dict[str, str]) -> None:
