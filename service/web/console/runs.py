@@ -151,7 +151,7 @@ async def slot(limiter: Limiter, job: Job) -> AsyncIterator[None]:
 
 def _entered(limiter: Limiter, stack: ExitStack) -> bool:
     try:
-        stack.enter_context(limiter)
+        stack.enter_context(limiter.place())
     except UnavailableError:
         return False
     return True
