@@ -106,7 +106,9 @@ class Keys:
         """Keep other requests with this key away; KeyBusyError if one is running."""
         digest = key.digest
         if digest in self._running:
-            raise KeyBusyError("The first request with this Idempotency-Key is still running.")
+            raise KeyBusyError(
+                "The first request with this Idempotency-Key is still running. Try again shortly."
+            )
         self._running.add(digest)
         try:
             yield

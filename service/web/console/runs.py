@@ -33,7 +33,7 @@ BROKEN = (
     "The service failed unexpectedly. Try again. If it fails again, tell the operator the time "
     "of the failure: the log has the reason."
 )
-WAITING = "Waiting for other backups, restores, verifications or loads to end."
+WAITING = "Waiting for other backups, restores, verifications, loads or exports to end."
 
 Work = Callable[[Job], Awaitable[None]]
 
