@@ -171,9 +171,7 @@ class Keys:
                 raise
             return stored
 
-    async def _certain(
-        self, digest: str, attempt: Callable[[Transaction], Awaitable[T]]
-    ) -> T:
+    async def _certain(self, digest: str, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `attempt`, which finds what an earlier one did, until it is certain what was done.
 
         The next attempt finds the key exactly if the COMMIT was done: while the first transaction
