@@ -40,7 +40,7 @@ SHORT = 1024
 """Bytes of a row of MessagePack that is decoded whole.
 
 A key may be an array. Many arrays with the same hash are easy to find, and a map of them takes
-quadratic time. So of a longer row, only a map with other keys is decoded, and no map or array in it.
+quadratic time. So of a longer row, only a map with other keys is decoded, and nothing inside.
 """
 
 
