@@ -1,4 +1,4 @@
-"""MessagePack maps whose keys have the same hash: pairs of integers, which Python hashes without a key."""
+"""MessagePack maps whose keys have the same hash: pairs of integers, hashed without a secret."""
 
 from __future__ import annotations
 

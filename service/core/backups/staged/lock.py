@@ -114,7 +114,8 @@ async def _beat(lock: Transaction, lease: Lease | None, ended: asyncio.Event) ->
                 await ended.wait()
         try:
             async with asyncio.timeout(LOST_SECONDS):
-                # A read of a table, because seekdb answers others when it has ended the transaction.
+                # It reads a table: seekdb answers other queries also after it has ended the
+                # transaction.
                 await lock.fetch(SQL["applied_migrations"])
                 if lease and not ended.is_set():
                     await lease.renew()
