@@ -54,10 +54,11 @@ ORDER BY counted.hired DESC, departments.id;
 SELECT COUNT(*), (SELECT COUNT(*) FROM departments)
 FROM hired_employees WHERE `datetime` >= %s AND `datetime` <= %s;
 
--- The month of the latest hire up to a moment. Each question is one look at the index.
--- name: latest_month
-SELECT YEAR(MAX(`datetime`)), MONTH(MAX(`datetime`)) FROM hired_employees WHERE `datetime` <= %s;
+-- name: latest_hire
+SELECT MAX(`datetime`) FROM hired_employees;
 
--- name: hires_between
-SELECT COUNT(*) FROM hired_employees FORCE INDEX (hired_employees_datetime)
+-- The hires of a month, and the latest hire before the month, which is one look at the index.
+-- name: hires_of_month
+SELECT COUNT(*), (SELECT MAX(`datetime`) FROM hired_employees WHERE `datetime` < %s)
+FROM hired_employees FORCE INDEX (hired_employees_datetime)
 WHERE `datetime` >= %s AND `datetime` <= %s;

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 import sql
 from service.core.database.replication.limits import Fetch
-from service.core.reports import LAST_YEAR, moments
+from service.core.reports import moments
 
 SQL = sql.statements("reports")
 MONTHS = 12
@@ -30,12 +30,10 @@ class Month(Struct, frozen=True):
 async def latest_months(fetch: Fetch) -> list[Month]:
     """The latest months that have hires, the oldest of them first; at most MONTHS."""
     months: list[Month] = []
-    _, end = moments(LAST_YEAR)
-    while len(months) < MONTHS and sum(month.hired for month in months) < COUNTED:
-        ((year, month),) = await fetch(SQL["latest_month"], (end,))
-        if year is None:
-            break
-        ((hired,),) = await fetch(SQL["hires_between"], moments(year, month, month))
+    ((latest,),) = await fetch(SQL["latest_hire"])
+    while latest and len(months) < MONTHS and sum(month.hired for month in months) < COUNTED:
+        year, month = int(latest[:4]), int(latest[5:7])
+        first, last = moments(year, month, month)
+        ((hired, latest),) = await fetch(SQL["hires_of_month"], (first, first, last))
         months.append(Month(year, month, hired))
-        _, end = moments(year, 1, month - 1) if month > 1 else moments(year - 1)
     return months[::-1]

@@ -12,10 +12,7 @@ from tests.support import browser as browsers
 from tests.support.browser import HIRES_CSV, Seen, checked
 from tests.support.hires import add_parents, count, names
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 
 
 async def done(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""MessagePack maps whose keys have the same hash: pairs of integers, hashed without a secret."""
+"""MessagePack maps whose keys have the same hash: Python hashes pairs of integers without a key."""
 
 from __future__ import annotations
 

@@ -194,13 +194,14 @@ class Keys:
             try:
                 return await self._database.run(attempt)
             except CommitUnknownError:
-                await asyncio.sleep(backoff(number))
-            except UnavailableError:
+                pass
+            except (UnavailableError, KeyReusedError):
                 raise
             except Exception:  # any error: it may come from what the first attempt has changed
                 if await self._is_ruled_out(digest):
                     raise
-                return await self._database.run(attempt)
+            # seekdb shows a row a moment after it has refused another one with the same key.
+            await asyncio.sleep(backoff(number))
         raise AssertionError
 
     async def _is_ruled_out(self, digest: str) -> bool:
@@ -209,8 +210,9 @@ class Keys:
         It writes an expired record under their key, and waits for a COMMIT that is running.
         """
 
-        async def write(transaction: Transaction) -> int:
-            return await transaction.execute(SQL["insert"], (digest, "", "", "", "", 0, "", 0))
+        async def write(transaction: Transaction) -> None:
+            await transaction.execute(SQL["delete_expired"], (digest,))
+            await transaction.execute(SQL["insert"], (digest, "", "", "", "", 0, "", 0))
 
         try:
             await self._database.run(write)

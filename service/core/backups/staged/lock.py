@@ -114,8 +114,7 @@ async def _beat(lock: Transaction, lease: Lease | None, ended: asyncio.Event) ->
                 await ended.wait()
         try:
             async with asyncio.timeout(LOST_SECONDS):
-                # It reads a table: seekdb answers other queries also after it has ended the
-                # transaction.
+                # This reads a table: seekdb answers SELECT 1 even if it has ended the transaction.
                 await lock.fetch(SQL["applied_migrations"])
                 if lease and not ended.is_set():
                     await lease.renew()

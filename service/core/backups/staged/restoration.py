@@ -21,6 +21,7 @@ from service.core.backups.staged.lock import locked
 from service.core.backups.staged.staging import Staging, key_of
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.retry import LOCKED
+from service.core.database.statements import SQL as SESSION
 from service.core.database.transactions import Database
 from service.core.errors import (
     ContentionError,
@@ -108,8 +109,12 @@ class StagedRestore:
     async def _prepare(self) -> None:
         """Create the staging tables, then guard the live ones."""
         self._report("create")
+        # While a node of Galera adds indexes, the cluster commits nothing: not even the lease.
+        on_galera = await self._database.fetch(SESSION["galera_is_on"])
         for staging in self._stagings:
             await staging.create()
+            if on_galera:
+                await staging.add_indexes()
         self._report("guard")
         await add_guards(self._database, self._names)
 
