@@ -133,7 +133,7 @@ async def test_of_the_same_change_in_two_processes_one_is_done_and_one_replayed(
         headers = KEY | {"If-Match": (await api.get(URL)).headers["ETag"]}
         async with database.transaction() as transaction:
             await transaction.execute("SELECT id FROM hired_employees WHERE id = 7 FOR UPDATE")
-            both = [asyncio.create_task(send(client, headers)) for client in (api, other)]
+            both = [asyncio.ensure_future(send(client, headers)) for client in (api, other)]
             await asyncio.sleep(0.5)
         first, second = await asyncio.gather(*both)
     assert (first.status_code, second.status_code) == (200, 200), (first.text, second.text)
