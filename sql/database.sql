@@ -166,9 +166,10 @@ SELECT version FROM schema_migrations WHERE version = 0 FOR UPDATE;
 -- before the first restore, because they do not show a row to FOR UPDATE before its COMMIT. A
 -- restore that is running is not waited for.
 -- name: seed_restores
-INSERT IGNORE INTO schema_migrations (version, name)
+INSERT INTO schema_migrations (version, name)
 SELECT -1, 'restore' FROM DUAL
-WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE version = -1);
+WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE version = -1)
+ON DUPLICATE KEY UPDATE version = VALUES(version);
 
 -- name: lock_restores
 INSERT INTO schema_migrations (version, name) VALUES (-1, 'restore')

@@ -17,7 +17,6 @@ from tests.support.program import Service
 
 pytestmark = [
     pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
     pytest.mark.usefixtures("database"),
 ]
 

@@ -16,10 +16,7 @@ from tests.support import browser as browsers
 from tests.support.browser import dropped
 from tests.support.hires import count, names
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 FILES = {
     "hired_employees.csv": """\
 id,name,datetime,department_id,job_id

@@ -26,7 +26,6 @@ from tests.support.processes import peak, resident
 from tests.support.program import Service
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
 ROWS = 200_000
 KEY = 900_000
 """A job without an id gets a smaller one."""

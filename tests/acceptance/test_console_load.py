@@ -13,10 +13,7 @@ from tests.support import browser as browsers
 from tests.support.browser import HIRES_CSV, Seen, checked, dropped
 from tests.support.hires import count
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 PARENTS = "1,One\n2,Two\n3,Three\n"
 FILES = {
     "hired_employees.csv": HIRES_CSV,

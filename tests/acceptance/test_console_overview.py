@@ -15,10 +15,7 @@ from tests.support import browser as browsers
 from tests.support import engine, program
 from tests.support.program import Service
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 
 
 @pytest.fixture

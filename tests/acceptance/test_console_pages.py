@@ -24,10 +24,7 @@ from tests.support import sample
 from tests.support.browser import HIRES_CSV, Seen, checked
 from tests.support.program import Service
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """The folder for screenshots of every page; none by default."""
 PAGES = {

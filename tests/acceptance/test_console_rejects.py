@@ -13,10 +13,7 @@ from tests.support import browser as browsers
 from tests.support.browser import Seen, checked
 from tests.support.csv_files import Folder, hire, names
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 
 DIRTY = [
     hire(1),

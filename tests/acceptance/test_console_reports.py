@@ -16,10 +16,7 @@ from tests.support import browser as browsers
 from tests.support.browser import Seen
 from tests.support.program import Service
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 A4 = {"width": 680, "height": 1000}
 """The text area of a page, in CSS pixels."""
 DEPARTMENTS = {1: "Sales", 2: "Art", 3: "Law", 4: "Tax"}

@@ -17,10 +17,7 @@ from tests.support.browser import Seen
 from tests.support.hires import add_parents, count, names
 from tests.support.program import Service
 
-pytestmark = [
-    pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(browsers.chromium() is None, reason="no Chromium was found")
 EMPLOYEES = "/console/tables/employees"
 HIRES = [
     (1, "Ana Ruiz", "2021-01-05T10:00:00", 1, 1),

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.core.database.transactions import Database
 from service.core.settings import Settings
 from tests.support.hires import add_parents, count
 from tests.support.load import Line, batch, request, started
+from tests.support.waiting import until
 
 DELAY = 3
 READY, LIVE = request("GET", "/health/ready"), request("GET", "/health/live")
@@ -27,6 +29,10 @@ async def status(port: int, message: bytes) -> int | None:
     return None
 
 
+async def is_unready(port: int) -> bool:
+    return await status(port, READY) == 503
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_it_is_not_ready_at_once_and_answers_until_the_delay_is_over(
     migrated: Settings, database: Database, workers: str
@@ -37,7 +43,7 @@ async def test_it_is_not_ready_at_once_and_answers_until_the_delay_is_over(
     kept = await idle.send(READY)
     ending = asyncio.create_task(service.end(signal.SIGTERM))
     began = time.monotonic()
-    await asyncio.sleep(0.7)  # the parent of workers looks twice a second
+    await until(partial(is_unready, service.port), DELAY / 2)
     statuses = [await status(service.port, READY) for _ in range(6)]
     live, written = await status(service.port, LIVE), await status(service.port, message)
     last = await idle.send(message)
@@ -54,7 +60,7 @@ async def test_it_is_not_ready_at_once_and_answers_until_the_delay_is_over(
 async def test_the_reply_that_is_not_ready_says_what_to_do(migrated: Settings) -> None:
     service = await started(migrated, API_SHUTDOWN_DELAY="2")
     ending = asyncio.create_task(service.end(signal.SIGTERM))
-    await asyncio.sleep(0.1)
+    await until(partial(is_unready, service.port), 2)
     reply = await Line(service.port).send(READY)
     await ending
     assert reply.sheds

@@ -18,7 +18,7 @@ from service import __version__
 from service.core.settings import Settings
 from tests.support import engine
 from tests.support.certificates import Authority
-from tests.support.processes import lasting_port
+from tests.support.processes import free_port
 from tests.support.program import ROOT
 
 pytestmark = pytest.mark.timeout(600)  # the first build installs the packages
@@ -139,7 +139,7 @@ def container(
     if migrated.embedded:
         pytest.skip("the image has no embedded database")
     settings = msgspec.structs.replace(
-        migrated, api_port=lasting_port(), rejects_dir=Path("/rejects"), backup_dir=Path("/backups")
+        migrated, api_port=free_port(), rejects_dir=Path("/rejects"), backup_dir=Path("/backups")
     )
     variables = engine.environment(settings) | {"API_HOST": "0.0.0.0"}
     if request.param == "https":

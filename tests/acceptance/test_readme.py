@@ -15,7 +15,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.processes import free_port, wait_until_ready
+from tests.support.processes import database_folder, free_port, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -120,8 +119,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 @pytest.fixture
 def checkout() -> Iterator[Checkout]:
     """The service as `make run` starts it, with the sample and a new embedded database."""
-    with tempfile.TemporaryDirectory(prefix="docs-") as name:
-        folder = Path(name)
+    with database_folder() as folder:
         for part in ("loader", "service", "sql"):
             (folder / part).symlink_to(ROOT / part)
         (folder / ".curlrc").write_text("silent\nshow-error\n")

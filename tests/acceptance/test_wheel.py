@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from email import message_from_string
@@ -22,7 +21,7 @@ import pytest
 from service import __version__
 from service.__main__ import main
 from tests.support.installed import Installed
-from tests.support.processes import free_port
+from tests.support.processes import database_folder, free_port
 from tests.support.program import ROOT
 
 PACKAGES = ("loader", "service", "sql")
@@ -110,9 +109,9 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, port: int) -> Iterator[Installed]:
     # Not below the folder of pytest: the socket of the embedded database has a short path.
-    with tempfile.TemporaryDirectory(prefix="hirebase-") as place:
+    with database_folder() as place:
         variables = {"API_PASS": "secret", "API_PORT": str(port)}
-        yield Installed(Path(place), wheel, "embedded", variables)
+        yield Installed(place, wheel, "embedded", variables)
 
 
 def test_an_installed_program_loads_serves_backs_up_and_restores(
@@ -124,7 +123,7 @@ def test_an_installed_program_loads_serves_backs_up_and_restores(
     with installed.serving(port, "hirebase", "serve") as output:
         assert run("hirebase", "migrate") == run("python", "-m", "service", "migrate")
         assert "1929 added, 70 rejected" in run("hirebase", "load")
-        assert "nothing changed" in run("python", "-m", "loader")
+        assert "No row was added or changed" in run("python", "-m", "loader")
         saved = run("hirebase", "backup")
         assert "2124 rows" in saved
         backup = f"var/backups/{saved.partition(':')[0]}"

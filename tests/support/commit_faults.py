@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -65,18 +65,18 @@ class _Reader(asyncio.StreamReader):
 class _Writer:
     """Passes on the bytes to the server, and applies a fault to each COMMIT of a request."""
 
-    def __init__(
-        self, sink: asyncio.StreamWriter, reader: _Reader, next_fault: Callable[[], Fault | None]
-    ):
+    def __init__(self, sink: asyncio.StreamWriter, reader: _Reader, commits: Commits):
         self._sink = sink
         self._reader = reader
-        self._next_fault = next_fault
+        self._commits = commits
         self._counts = self._held = False
         self.transport = sink.transport
 
     def write(self, data: bytes) -> None:
-        self._counts |= any(text in data for text in OF_REQUESTS)
-        fault = self._next_fault() if self._counts and b"\x03COMMIT" in data else None
+        self._counts |= any(text in data for text in self._commits.texts)
+        is_commit = b"\x03COMMIT" in data
+        fault = self._commits.next() if self._counts and is_commit else None
+        self._counts &= not is_commit  # the next transaction on the connection may be another's
         if fault is None:
             self._sink.write(data)
         elif fault == "committed":
@@ -109,10 +109,14 @@ class _Writer:
 
 
 class Commits:
-    """The faults of the next COMMITs, in order; None: no fault. Later COMMITs are normal."""
+    """The faults of the next COMMITs, in order; None: no fault. Later COMMITs are normal.
+
+    texts: those in a statement of the transactions that count.
+    """
 
     def __init__(self) -> None:
         self.faults: list[Fault | None] = []
+        self.texts: Sequence[bytes] = OF_REQUESTS
 
     def reach(self, inner: Reach) -> Reach:
         """A connection to the server on which the faults happen."""
@@ -120,11 +124,11 @@ class Commits:
         async def reach() -> Streams:
             there, back = await inner()
             reader = _Reader(there)
-            return reader, _Writer(back, reader, self._next)  # type: ignore[return-value]
+            return reader, _Writer(back, reader, self)  # type: ignore[return-value]
 
         return reach
 
-    def _next(self) -> Fault | None:
+    def next(self) -> Fault | None:
         return self.faults.pop(0) if self.faults else None
 
 

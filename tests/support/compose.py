@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.load import PASSWORD, USER, Line, request
-from tests.support.processes import lasting_port
+from tests.support.processes import free_port
 from tests.support.program import Ended
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ class Project:
     """The services of a file; `port` is the one on this machine."""
 
     def __init__(self, file: str, env_file: Path):
-        self.port = lasting_port()
+        self.port = free_port()
         self._file = ROOT / file
         self._name = f"hirebase-test-{self.port}"
         self._env_file = env_file

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +19,7 @@ from service.core.database import embedded
 from service.core.database.connect import connect
 from service.core.database.transactions import Database
 from service.core.settings import Settings
+from tests.support.processes import database_folder
 from tests.support.tcp_proxy import Proxy
 
 IMAGE = "mysql:9.7"
@@ -41,8 +41,8 @@ def start() -> Iterator[str]:
         with container() as url:
             yield url
     else:
-        with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
-            yield from _embedded(Path(folder) / "seekdb")
+        with database_folder() as folder:
+            yield from _embedded(folder / "seekdb")
 
 
 def describe(server: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.waiting import until
@@ -20,19 +22,13 @@ READY_SECONDS = 90
 
 
 def free_port() -> int:
-    """A loopback port that no process uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that is still free when a server starts there, or starts again.
 
-
-def lasting_port() -> int:
-    """A loopback port that is still free when a killed server starts again.
-
-    Systems give outgoing connections higher ports than these.
+    Systems give higher ports to outgoing connections and to servers that ask for any port.
     """
     while True:
-        port = random.randrange(10_000, 32_768)
+        # Hypothesis seeds the other generator, so that two processes would choose the same port.
+        port = random.SystemRandom().randrange(10_000, 32_768)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
@@ -61,9 +57,24 @@ def peak(pid: int | str) -> float:
 
 
 def servers_of(folder: Path) -> list[int]:
-    """The processes that serve the embedded database in a folder."""
-    argument = f"--base-dir={folder}"
-    return [pid for pid in _running() if argument in read(pid, "cmdline").split("\0")]
+    """The processes that serve an embedded database in a folder, or in a folder within."""
+    argument = re.compile(rf"--base-dir={re.escape(str(folder))}[/\0]")
+    return [pid for pid in _running() if argument.search(read(pid, "cmdline"))]
+
+
+@contextmanager
+def database_folder() -> Iterator[Path]:
+    """A temporary folder for embedded databases.
+
+    It is removed when their servers have ended: after their last program, they still write.
+    """
+    with tempfile.TemporaryDirectory(prefix="hirebase-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            end = time.monotonic() + READY_SECONDS
+            while servers_of(Path(folder)) and time.monotonic() < end:
+                time.sleep(0.05)
 
 
 def kill_servers_of(folder: Path) -> None:

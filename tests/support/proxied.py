@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.load import Line, request
-from tests.support.processes import lasting_port
+from tests.support.processes import free_port
 from tests.support.waiting import until
 
 CONFIGURATION = Path(__file__).parents[2] / "cluster" / "haproxy.cfg"
@@ -46,7 +46,7 @@ def configuration(port: int, replicas: list[int]) -> str:
 @asynccontextmanager
 async def proxied(folder: Path, replicas: list[int]) -> AsyncIterator[int]:
     """The port of a proxy in front of two services, when one of them is ready behind it."""
-    port = lasting_port()
+    port = free_port()
     file = folder / "haproxy.cfg"
     file.write_text(configuration(port, replicas), encoding="utf-8")
     file.chmod(0o644)

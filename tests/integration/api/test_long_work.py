@@ -87,7 +87,7 @@ async def test_a_third_is_refused_while_two_run_and_batches_go_on(
     async with restoring(small, database) as tasks:
         refused = await small.request(method, path)
         assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
-        assert "backups, restores, verifications or loads" in refused.json()["detail"]
+        assert "backups, restores, verifications, loads or exports" in refused.json()["detail"]
         posted = await asyncio.gather(
             *(small.post("/jobs", json={"job": f"{n}"}) for n in range(8))
         )
@@ -102,9 +102,12 @@ async def test_a_console_job_waits_for_a_slot(small: httpx.AsyncClient, database
             await start(small, "/console/backups?table=jobs"),
             await begin(small, "j.csv", b"1,Clerk\n"),
         ]
-        await asyncio.sleep(1.5)
-        for job in jobs:
-            assert "Waiting for other backups" in await page(small, job)
+
+        async def all_wait() -> bool:
+            texts = [await page(small, job) for job in jobs]
+            return all("Waiting for other backups" in text for text in texts)
+
+        await until(all_wait, 30)
     assert [(await events(small, job))[-1]["state"] for job in jobs] == ["done", "ready"]
 
 

@@ -16,6 +16,7 @@ from service.core.database.connect import connect
 from service.core.errors import HirebaseError, SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.processes import free_port
 from tests.support.tcp_proxy import Proxy, babble, mute
 
 
@@ -115,9 +116,7 @@ async def test_a_port_that_speaks_no_mysql_names_the_variables(
 
 
 async def test_the_start_waits_for_a_server_that_is_late(proxy: Proxy, migrated: Settings) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = free_port()
     settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_port=port)
     start = asyncio.create_task(_answers(settings))
     await asyncio.sleep(0.7)

@@ -161,7 +161,8 @@ async def test_all_attempts_share_one_deadline(migrated: Settings) -> None:
     settings = msgspec.structs.replace(migrated, mysql_timeout=1)
     async with connect(settings) as database:
         with pytest.raises(UnavailableError, match="in time"):
-            async with asyncio.timeout(1.3):
+            # Attempts measure the time: this only ends a test that would not end.
+            async with asyncio.timeout(30):
                 await database.run(work)
     assert 1 < len(attempts) <= 3
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from service.core.database.servers import failover
 from service.core.errors import SettingsError, UnavailableError
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.processes import free_port
 from tests.support.tcp_proxy import Proxy, swallowing
 from tests.support.waiting import until, until_idle
 
@@ -37,12 +37,6 @@ def two(proxy: Proxy, other: Proxy, migrated: Settings) -> Settings:
     """Settings with both addresses."""
     hosts = f"127.0.0.1:{proxy.port}, 127.0.0.1:{other.port}"
     return msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
-
-
-def closed_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 def test_each_host_may_have_a_port() -> None:
@@ -68,7 +62,7 @@ async def test_a_server_has_an_ipv6_address(proxy: Proxy, migrated: Settings) ->
 
 
 async def test_a_server_that_is_down_is_skipped(proxy: Proxy, migrated: Settings) -> None:
-    hosts = f"127.0.0.1:{closed_port()},127.0.0.1:{proxy.port}"
+    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{proxy.port}"
     settings = msgspec.structs.replace(engine.through(proxy, migrated), mysql_host=hosts)
     async with connect(settings) as database:
         await database.ping()
@@ -216,7 +210,7 @@ def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
 async def test_if_all_servers_are_down_the_error_names_all(
     proxy: Proxy, migrated: Settings
 ) -> None:
-    first, second = closed_port(), closed_port()
+    first, second = free_port(), free_port()
     hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
     settings = msgspec.structs.replace(migrated, mysql_host=hosts, mysql_wait=0)
     with pytest.raises(UnavailableError, match=f"127.0.0.1:{first}, 127.0.0.1:{second}"):

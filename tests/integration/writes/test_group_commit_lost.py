@@ -21,12 +21,17 @@ from tests.support.small_batches import Writer, names_of
 pytestmark = pytest.mark.usefixtures("parents")
 
 
+OF_GROUP = [b"'n0'"]
+"""A text of the group's transaction, which may overtake those that are written alone."""
+
+
 @asynccontextmanager
-async def failing(settings: Settings, *faults: Fault | None) -> AsyncIterator[Writer]:
-    """A writer whose COMMITs fail so, after those of the first transactions."""
+async def failing(settings: Settings, fault: Fault) -> AsyncIterator[Writer]:
+    """A writer whose COMMIT of the first group fails so."""
     async with faulty_commits(settings) as (through, commits), connect(through) as database:
-        commits.faults = [*[None] * TRANSACTIONS, *faults]
+        commits.faults, commits.texts = [fault], OF_GROUP
         yield Writer(database)
+        assert commits.faults == []
 
 
 @pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "read_only"])
@@ -60,17 +65,20 @@ async def test_without_keys_a_lost_commit_is_reported_to_each(
 
 
 @pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "left_group"])
+@pytest.mark.parametrize("keys", [[None] * 8, [None, "k"] * 4])
 async def test_several_servers_confirm_the_commit_of_a_group(
-    migrated: Settings, database: Database, fault: Fault
+    migrated: Settings, database: Database, fault: Fault, keys: list[str | None]
 ) -> None:
     async with (
         faulty_commits(migrated) as (through, commits),
         connect(several(through)) as both,
     ):
-        commits.faults = [*[None] * TRANSACTIONS, fault]
+        commits.faults, commits.texts = [fault], OF_GROUP
         writer = Writer(both)
         first = await writer.fill()
-        replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(8)))
+        texts = [key and f"{key}{at}" for at, key in enumerate(keys)]
+        tasks = [writer.write(f"n{at}", key=text) for at, text in enumerate(texts)]
+        replies = await asyncio.gather(*tasks)
         await asyncio.gather(*first)
         await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
     assert commits.faults == []

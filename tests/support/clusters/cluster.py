@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, Self
 import pymysql
 
 from service.core.settings import Settings
-from tests.support.processes import lasting_port
+from tests.support.processes import free_port
 
 NODES = (1, 2, 3)
 DATABASE, USER, PASSWORD = "hirebase", "hirebase", "hirebase-password"
@@ -50,8 +50,8 @@ class Cluster(ABC):
 
     def __init__(self, flags: tuple[str, ...] = ()):
         self.flags = flags
-        self.ports = {n: lasting_port() for n in NODES}
-        self.group_ports = {n: lasting_port() for n in NODES}
+        self.ports = {n: free_port() for n in NODES}
+        self.group_ports = {n: free_port() for n in NODES}
         self._nodes: dict[int, Node] = {}
         self._paused: set[int] = set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.clusters.cluster import AWAY, CREATE_USER, EMPTY, NODES, Cluster
-from tests.support.processes import lasting_port
+from tests.support.processes import free_port
 
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 PROGRAMS = ("mariadbd", "mariadb-install-db", "rsync", "lsof")
@@ -35,7 +35,7 @@ class Galera(Cluster):
 
     def __init__(self, flags: tuple[str, ...] = ()):
         super().__init__(flags)
-        self._transfer_ports = {n: (lasting_port(), lasting_port()) for n in NODES}
+        self._transfer_ports = {n: (free_port(), free_port()) for n in NODES}
         self._folder = Path(tempfile.mkdtemp(prefix="galera-"))
         shutil.chown(self._folder, USER)
 
