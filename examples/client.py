@@ -1,7 +1,7 @@
 """An async client: posts batches of rows, so that each row is written once.
 
-It sends each batch with an Idempotency-Key and in gzip, repeats it after a lost connection or a
-503, and waits as long as Retry-After says.
+It sends each batch with an Idempotency-Key and in gzip. After a lost connection, or a status of
+BUSY, it waits at least as long as Retry-After says, and sends the batch again.
 
     API_PASS=secret python -m examples.client employees < rows.json
 """
@@ -28,9 +28,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 BUSY = {
     409: "the first request with this key is still running",
     429: "too many passwords are being checked",
+    502: "the proxy lost the replica that worked on it",
     503: "the database is away, too busy or too late",
+    504: "the proxy got no answer in time",
 }
-"""Statuses after which the same request can succeed."""
+"""Statuses after which the same request can succeed. 502 and 504 come only from a proxy."""
 
 
 @dataclass(frozen=True)

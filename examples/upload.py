@@ -154,10 +154,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("table", help="departments, jobs or employees")
     parser.add_argument("file", type=Path, help="a CSV file, or one in gzip (.gz)")
     parser.add_argument("--columns", help="names of the columns, if the file has no header")
-    parser.add_argument("--delimiter", default=",")
+    parser.add_argument("--delimiter", default=",", help="character between fields")
     parser.add_argument("--in-flight", type=int, default=16, help="most batches at a time")
     parser.add_argument("--rejects", type=Path, help="file for rejected rows (default: stderr)")
-    parser.add_argument("--url", default=os.environ.get("API_URL", "http://127.0.0.1:8000"))
+    url = os.environ.get("API_URL", "http://127.0.0.1:8000")
+    parser.add_argument("--url", default=url, help="address of the service (default: API_URL)")
     return parser.parse_args()
 
 
@@ -172,7 +173,8 @@ def main(chosen: argparse.Namespace) -> int:
         except* (Refused, Unavailable) as group:
             stopped += group.exceptions
     for error in stopped:
-        print(error, "Run the same command again to go on.", file=sys.stderr)
+        cause = "Correct the cause, then run" if isinstance(error, Refused) else "Run"
+        print(error, f"{cause} the same command again to continue.", file=sys.stderr)
     sent, rejected = counts["sent"], counts["rejected"]
     rate = sent / (time.monotonic() - began)
     print(f"{sent} rows sent, {sent - rejected} written, {rejected} rejected, {rate:.0f} rows/s")

@@ -49,10 +49,10 @@ class Delimiter(click.ParamType[str]):
 
 
 @click.command(
-    help="Load CSV files into the database: FILES, or the files of a folder that are named after "
-    f"the tables: {', '.join(table.name for table in TABLES)} (.csv or .csv.gz). A row whose id "
-    "exists is compared with the row in the database. Rows that break a rule are written to "
-    "<file>.rejects.csv, which you can correct and load. An interrupted load continues where it "
+    help="Load CSV files into the database. Without FILES, load the files of a folder that are "
+    f"named after the tables: {', '.join(table.name for table in TABLES)} (.csv or .csv.gz). A row "
+    "whose id exists is compared with the row in the database. Rows that break a rule are written "
+    "to <file>.rejects.csv, which you can correct and load. An interrupted load continues where it "
     "stopped.",
     epilog="Exit codes: 0 done (rejects are reported), 1 stopped, 2 wrong usage or input.",
 )
@@ -67,7 +67,11 @@ class Delimiter(click.ParamType[str]):
     help="The table of FILES with other names, and of - (standard input).",
 )
 @click.option(
-    "--delimiter", type=Delimiter(), default=",", show_default=True, help="Separates fields."
+    "--delimiter",
+    type=Delimiter(),
+    default=",",
+    show_default=True,
+    help="The character between fields.",
 )
 @click.option(
     "--on-conflict",

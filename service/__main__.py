@@ -70,7 +70,13 @@ def main() -> None:
 
 @main.command(name="serve", help="Migrate the database, then serve the API (the default).")
 @click.option("--load", "load_first", is_flag=True, help="Load the files of DATA_DIR first.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that serve. Each uses one core.",
+)
 def serve_command(load_first: bool, workers: int) -> None:
     serve(load_first=load_first, workers=workers)
 
@@ -79,8 +85,8 @@ def serve_command(load_first: bool, workers: int) -> None:
 @click.option(
     "--check",
     is_flag=True,
-    help="Change nothing; list what is pending, its locks and its time. The exit code is 1 if "
-    "something is pending, 2 if that cannot be found out.",
+    help="Change nothing. List what is pending, its locks and its time. The exit code is 1 if "
+    "something is pending, and 2 if the check fails.",
 )
 def migrate_command(check: bool) -> None:
     settings = Settings.from_environment(os.environ)

@@ -38,7 +38,13 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--all", "all_tables", is_flag=True, help="All tables at one moment, as ZIP (default)."
 )
-@click.option("--codec", type=click.Choice(CODECS), default="deflate", show_default=True)
+@click.option(
+    "--codec",
+    type=click.Choice(CODECS),
+    default="deflate",
+    show_default=True,
+    help="Compression of the file.",
+)
 @click.option(
     "--keep",
     type=click.IntRange(1),
@@ -59,8 +65,15 @@ def backup_command(
     click.echo(f"{saved.name}: {rows} rows, {saved.size} bytes, verified")
 
 
-@click.command(name="restore", help="Restore tables from a backup, all or none.")
-@click.option("--mode", type=click.Choice(get_args(Mode)), default="replace", show_default=True)
+@click.command(name="restore", help="Restore tables from a backup: all rows or none.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default="replace",
+    show_default=True,
+    help="replace: the tables then have exactly the rows of the backup. merge: rows are added and "
+    "changed, and none is removed.",
+)
 @click.option("--dry-run", is_flag=True, help="Report what would change, without changing it.")
 @click.argument("file", type=EXISTING)
 def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
@@ -73,7 +86,7 @@ def restore_command(mode: Mode, dry_run: bool, file: Path) -> None:
 
 
 @click.command(
-    name="verify", help="Read a whole backup; the exit code is 1 unless its checksums match."
+    name="verify", help="Read a whole backup. The exit code is 1 unless its checksums match."
 )
 @click.argument("file", type=EXISTING)
 def verify_command(file: Path) -> None:

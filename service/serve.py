@@ -175,11 +175,23 @@ def _describe_database(settings: Settings) -> str:
     return f"{settings.mysql_database} at {names}"
 
 
+def credentials(settings: Settings, *, generated: bool) -> tuple[str, str]:
+    """(user, password) as the start prints them: a generated password, or where it is set."""
+    if generated:
+        return settings.api_user, settings.api_pass
+    if settings.api_pass:
+        return settings.api_user, "as set in API_PASS"
+    if settings.api_pass_hash:
+        return settings.api_user, "as hashed in API_PASS_HASH"
+    return "as listed in API_USERS", "as hashed in API_USERS"
+
+
 def _print_address(settings: Settings, *, generated: bool) -> None:
     scheme = "https" if settings.api_tls_cert else "http"
     click.echo(f"API: {scheme}://{settings.api_host}:{settings.api_port}")
-    click.echo(f"User: {settings.api_user}")
-    click.echo(f"Password: {settings.api_pass if generated else 'as set in API_PASS'}")
+    user, password = credentials(settings, generated=generated)
+    click.echo(f"User: {user}")
+    click.echo(f"Password: {password}")
     if scheme == "http" and settings.api_host not in ("127.0.0.1", "::1", "localhost"):
         click.echo(
             "Passwords cross the network in plain text: set API_TLS_CERT and API_TLS_KEY, or use a "

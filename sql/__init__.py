@@ -6,7 +6,8 @@ insert does not accept them.
 Only this module changes the text of a statement, where SQL allows no parameter: the length of an
 IN list, the names of tables, columns and indexes, the name of a database, the definition of a key,
 the number of queries in a union, the conditions of a list, the step of ids that an insert expects,
-locks on rows that are read, and an insert without the check of foreign keys.
+locks on rows that are read, and an insert without the check of foreign keys. Staged restores also
+make statements of their own: ALTER TABLE and RENAME TABLE.
 """
 
 from __future__ import annotations

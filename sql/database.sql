@@ -17,10 +17,11 @@ SET time_zone = '+00:00',
 -- name: isolation
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
--- seekdb and OceanBase end a statement after 10 s by default (the values are microseconds). They
--- accept the lock wait limits of MySQL and ignore them; they have a separate one.
+-- seekdb and OceanBase end a statement after 10 s by default, and a transaction after a day. The
+-- values are microseconds; no deadline of ours is longer. They accept the lock wait limits of MySQL
+-- and ignore them; they have a separate one.
 -- name: oceanbase_session
-SET ob_query_timeout = 3600000000, ob_trx_timeout = 3600000000, ob_trx_lock_timeout = 5000000;
+SET ob_query_timeout = 86400000000, ob_trx_timeout = 86400000000, ob_trx_lock_timeout = 5000000;
 
 -- A node of Galera applies the rows of other nodes a little later. With this setting, a transaction
 -- first waits for all that was committed before it began, on any node. Without it, rows are refused

@@ -66,11 +66,16 @@ WHERE event_object_schema = DATABASE();
 -- name: ddl_session
 SET foreign_key_checks = 0, lock_wait_timeout = 1;
 
--- Parents that rows refer to and that do not exist.
+-- Parents that rows refer to and that do not exist. In a join of the tables themselves, seekdb would
+-- trust the foreign key, and read no parents.
 -- name: missing_parents
 SELECT parent FROM (SELECT DISTINCT {field} AS parent FROM {name}) AS referred
 LEFT JOIN {parents} ON {parents}.id = parent
 WHERE parent IS NOT NULL AND {parents}.id IS NULL ORDER BY parent;
+
+-- Waits for the transactions that have deleted some of these rows. The locks end with the statement.
+-- name: wait_for_deletions
+SELECT COUNT(*) FROM {name} FORCE INDEX (PRIMARY) WHERE id > {first} AND id <= {last} FOR UPDATE;
 
 -- The rows of a range of ids that both tables have, and how many of them differ.
 -- name: compare

@@ -122,8 +122,8 @@ async def _dry_run(
     if options.max_rejects is not None and rejected > options.max_rejects:
         details = "\n".join(map(str, summaries))
         raise StoppedError(
-            f"{rejected} rows break a rule, --max-rejects allows {options.max_rejects}: "
-            f"nothing was loaded.\n{details}"
+            f"{rejected} rows break a rule, and --max-rejects allows {options.max_rejects}. "
+            f"Nothing was loaded.\n{details}"
         )
     return summaries
 

@@ -100,6 +100,6 @@ def _check_header(table: Table, names: tuple[str, ...], columns: tuple[str, ...]
     for fault, found in faults.items():
         if found:
             raise InputError(
-                f"The header of the file for {table.name} {fault} {', '.join(map(repr, found))}; "
-                f"its columns are {', '.join(columns)}."
+                f"The header of the file for {table.name} {fault} {', '.join(map(repr, found))}. "
+                f"It must name {', '.join(columns)}."
             )

@@ -78,7 +78,7 @@ class Source:
             same = False
         if not same:
             raise StoppedError(
-                f"{self.name} was changed during its load. The rows loaded so far stay; load the "
+                f"{self.name} was changed during its load. The rows loaded so far stay. Load the "
                 "file again."
             )
 
@@ -91,7 +91,7 @@ def unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
             packed = path.suffix == ".gz" or raw.peek(len(GZIP)).startswith(GZIP)
             yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{name} is not a complete gzip file: {error}.") from error
+        raise InputError(f"{name} is not a complete gzip file: {error}. Copy it again.") from error
     except OSError as error:
         raise _unreadable(name, error) from error
 
@@ -152,7 +152,7 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
         raise InputError(
             f"{printable(folder)} holds {', '.join(map(printable, misspelt[:10]))}, which is not "
             f"the name of a table ({_table_names()}) with .csv or .csv.gz in lower case. Rename "
-            "such a file or move it elsewhere; --table loads a file of any name."
+            "such a file, or move it elsewhere. --table loads a file of any name."
         )
 
 
@@ -164,7 +164,7 @@ def _csv_files(folder: Path) -> list[str]:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise InputError(f"{_unreadable(printable(folder), error)} Check DATA_DIR.") from error
+        raise _unreadable(printable(folder), error, "DATA_DIR") from error
     return [name for name in names if name.lower().endswith(SUFFIXES)]
 
 
@@ -208,7 +208,8 @@ def _copied(file: str) -> Iterator[Path]:
         except OSError as error:
             where = f"TMPDIR, {tempfile.gettempdir()}"
             raise InputError(
-                f"{printable(file)} cannot be copied into {where}: {error.strerror}."
+                f"{printable(file)} cannot be copied into {where}: {error.strerror}. Make room "
+                "there, or set TMPDIR to another folder."
             ) from error
         yield Path(copy.name)
 
@@ -222,5 +223,7 @@ def _table_of(file: str) -> Table:
     )
 
 
-def _unreadable(name: str, error: OSError) -> InputError:
-    return InputError(f"{name} cannot be read: {error.strerror}.")
+def _unreadable(
+    name: str, error: OSError, cause: str = "its path and its permissions"
+) -> InputError:
+    return InputError(f"{name} cannot be read: {error.strerror}. Check {cause}.")

@@ -111,10 +111,10 @@ def render(summaries: list[Summary]) -> str:
     if any(summary.dry_run for summary in summaries):
         lines.append("Dry run: nothing was written.")
     elif changed_nothing(summaries):
-        lines.append("Everything was there already: nothing changed.")
+        lines.append("No row was added or changed.")
     return "\n".join(lines)
 
 
 def changed_nothing(summaries: Iterable[Summary]) -> bool:
-    """Whether all rows were in the database already."""
+    """Whether no row was added or changed."""
     return not any(summary.counts.added or summary.counts.changed for summary in summaries)

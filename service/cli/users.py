@@ -28,7 +28,7 @@ def users_command() -> None:
     "roles",
     multiple=True,
     type=click.Choice(sorted(ROLES)),
-    help="A role of the user; repeat the option for several.",
+    help="A role of the user. Repeat the option for several.",
 )
 def hash_command(name: str | None, roles: Sequence[Role]) -> None:
     """Print the argon2id hash of a password, for API_PASS_HASH.
@@ -38,7 +38,9 @@ def hash_command(name: str | None, roles: Sequence[Role]) -> None:
     if bool(name) != bool(roles):
         raise click.UsageError("Use --name and --role together, or neither.")
     if name is not None and not _is_name(name):
-        raise click.UsageError("--name: no colon, no # at the start, no spaces around it.")
+        raise click.UsageError(
+            "--name: write it without a colon, without # at its start and without spaces around it."
+        )
     phc = User.with_password("", _password()).phc
     click.echo(f"{name}:{','.join(roles)}:{phc}" if name else phc)
 
@@ -46,7 +48,7 @@ def hash_command(name: str | None, roles: Sequence[Role]) -> None:
 @users_command.command(name="check")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def check_command(file: Path | None) -> None:
-    """List the users of FILE (default: API_USERS); end with 2 if a line cannot be used."""
+    """List the users of FILE (default: API_USERS). End with 2 if a line cannot be used."""
     path = file or Settings.from_environment(os.environ).api_users
     if path is None:
         raise click.UsageError("Name a file, or set API_USERS.")

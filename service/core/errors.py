@@ -11,12 +11,13 @@ HirebaseError
 │   ├── KeyReusedError      an idempotency key of a different request
 │   ├── ParameterError      query parameters have values that they do not take
 │   └── BackupError         not a backup, or a backup of another table
+│       └── DamagedError    damaged or incomplete
 ├── RowsRefused             all or nothing, and some rows break a rule
 │   └── MissingParentsError     the only rule that they break: their parents do not exist
 ├── OrphansError            the change would leave rows without a parent
 ├── StoppedError            a load ended early: too many rejects, its file changed, a full disk
 ├── StorageError            a folder of the service cannot be read or written
-├── NotFoundError           no such table, row or backup
+├── NotFoundError           no such table, row, reject or backup
 ├── ChangedError            the row is not as the client has seen it
 ├── ClosedRejectError       the reject was corrected or dismissed before
 ├── KeyBusyError            the first request with this idempotency key is running
@@ -111,6 +112,13 @@ class BackupError(InputError):
     """The file is not a backup, or is a backup of another table."""
 
 
+class DamagedError(BackupError):
+    """The backup is damaged or incomplete."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} Use another backup, or copy this one again.")
+
+
 class RowsRefused(HirebaseError):
     """The request was all or nothing, and some rows break a rule."""
 
@@ -149,7 +157,7 @@ class StorageError(HirebaseError):
 
 
 class NotFoundError(HirebaseError):
-    """The table, row or backup does not exist."""
+    """The table, row, reject or backup does not exist."""
 
 
 class ChangedError(HirebaseError):

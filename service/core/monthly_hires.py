@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-
 from msgspec import Struct
 
 import sql
 from service.core.database.replication.limits import Fetch
+from service.core.reports import moments
 
 SQL = sql.statements("reports")
 MONTHS = 12
@@ -31,18 +30,10 @@ class Month(Struct, frozen=True):
 async def latest_months(fetch: Fetch) -> list[Month]:
     """The latest months that have hires, the oldest of them first; at most MONTHS."""
     months: list[Month] = []
-    end = _end_of(9999, 12)
-    while len(months) < MONTHS and sum(month.hired for month in months) < COUNTED:
-        ((year, month),) = await fetch(SQL["latest_month"], (end,))
-        if year is None:
-            break
-        bounds = f"{year:04}-{month:02}-01", _end_of(year, month)
-        ((hired,),) = await fetch(SQL["hires_between"], bounds)
+    ((latest,),) = await fetch(SQL["latest_hire"])
+    while latest and len(months) < MONTHS and sum(month.hired for month in months) < COUNTED:
+        year, month = int(latest[:4]), int(latest[5:7])
+        first, last = moments(year, month, month)
+        ((hired, latest),) = await fetch(SQL["hires_of_month"], (first, first, last))
         months.append(Month(year, month, hired))
-        end = _end_of(year, month - 1) if month > 1 else _end_of(year - 1, 12)
     return months[::-1]
-
-
-def _end_of(year: int, month: int) -> str:
-    """The last moment of a month."""
-    return f"{year:04}-{month:02}-{monthrange(year, month)[1]} 23:59:59.999999"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -47,14 +48,16 @@ R = TypeVar("R", QuarterlyHires, DepartmentHires)
 
 
 class Report(Struct, Generic[R], frozen=True):
-    """A report: its name in paths, the struct of its rows, its title and its order.
+    """A report: its name in paths, the struct of its rows, its title, its periods and its order.
 
+    periods: returns the first and the last moment of each period of a year that the query counts.
     ordered: returns the rows of the query in the order of the report, as the columns of `row`.
     """
 
     path: str
     row: type[R]
     title: str
+    periods: Callable[[int], Sequence[str]]
     ordered: Callable[[list[Row]], list[Row]]
 
     @property
@@ -74,11 +77,15 @@ class Report(Struct, Generic[R], frozen=True):
         year = year or await latest_year(database)
         if year is None:
             return []
-        rows = await database.fetch(SQL[self.name], _bounds(year))
+        rows = await self.counted(database, year)
         if department is not None:
             rows = [row for row in rows if row[0] == department]
         # There can be a row for each department and job. Sorting them would block the event loop.
         return await in_thread(self._in_order, rows)
+
+    async def counted(self, database: Database, year: int) -> list[Row]:
+        """The rows of the query for a year, in no order."""
+        return await database.fetch(SQL[self.name], self.periods(year))
 
     def _in_order(self, rows: list[Row]) -> list[R]:
         return [self.row(*row) for row in self.ordered(rows)]
@@ -110,12 +117,18 @@ async def years(database: Database) -> list[int]:
 
 async def mean(database: Database, year: int) -> float:
     """The mean number of hires of a department in a year; 0 without departments."""
-    ((hired, departments),) = await database.fetch(SQL["mean"], _bounds(year))
+    ((hired, departments),) = await database.fetch(SQL["mean"], moments(year))
     return hired / departments if departments else 0.0
 
 
-def _bounds(year: int) -> tuple[str, str]:
-    return f"{year:04}-01-01", f"{year:04}-12-31 23:59:59.999999"
+def moments(year: int, first: int = 1, last: int = 12) -> tuple[str, str]:
+    """The first and the last moment (UTC) of a period from one month of a year to another."""
+    days = monthrange(year, last)[1]
+    return f"{year:04}-{first:02}-01", f"{year:04}-{last:02}-{days} 23:59:59.999999"
+
+
+def _quarters(year: int) -> list[str]:
+    return [moment for first in (1, 4, 7, 10) for moment in moments(year, first, first + 2)]
 
 
 def _alphabetical(rows: list[Row]) -> list[Row]:
@@ -152,10 +165,9 @@ NO_HIRES = (0,) * len(QUARTERS)
 
 async def compared(database: Database, year: int) -> list[Compared]:
     """Departments and jobs with hires in the year or in the year before, in alphabetical order."""
-    statement = SQL[HIRES_BY_QUARTER.name]
-    asked = [_bounds(one) for one in (year, year - 1) if one >= FIRST_YEAR]
+    asked = [one for one in (year, year - 1) if one >= FIRST_YEAR]
     # Concurrently, because each counts the rows of a year.
-    found = await asyncio.gather(*(database.fetch(statement, one) for one in asked))
+    found = await asyncio.gather(*(HIRES_BY_QUARTER.counted(database, one) for one in asked))
     return await in_thread(_compare, *found)
 
 
@@ -186,12 +198,17 @@ def total(rows: Sequence[Compared], department_id: int = 0, department: str = ""
 
 
 HIRES_BY_QUARTER = Report(
-    "hires-by-quarter", QuarterlyHires, "Hires by quarter", ordered=_alphabetical
+    "hires-by-quarter",
+    QuarterlyHires,
+    "Hires by quarter",
+    periods=_quarters,
+    ordered=_alphabetical,
 )
 DEPARTMENTS_ABOVE_MEAN = Report(
     "departments-above-mean",
     DepartmentHires,
     "Departments that hired more than the mean",
+    periods=moments,
     ordered=list,
 )
 REPORTS: tuple[Report[Any], ...] = (HIRES_BY_QUARTER, DEPARTMENTS_ABOVE_MEAN)

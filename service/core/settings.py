@@ -156,11 +156,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     def with_password(self) -> Settings:
         """Add a generated password for the embedded database; other servers require a password."""
         if self.api_pass and self.api_pass_hash:
-            raise SettingsError("API_PASS: set API_PASS or API_PASS_HASH, not both")
+            raise SettingsError("API_PASS: set it or API_PASS_HASH, not both")
         if self.api_pass or self.api_pass_hash or self.api_users:
             return self
         if not self.embedded:
-            raise SettingsError("API_PASS: set a password; it is required if MYSQL_HOST is set")
+            raise SettingsError(
+                "API_PASS: set it, API_PASS_HASH or API_USERS, because MYSQL_HOST is set"
+            )
         return msgspec.structs.replace(self, api_pass=secrets.token_urlsafe(12))
 
 

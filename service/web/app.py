@@ -57,7 +57,7 @@ PURGE_SECONDS = 60
 METRICS_SECONDS = 1
 TIDY_RESTORES_SECONDS = 10
 """How long a killed restore may keep writers away."""
-LONG_WORK = "backups, restores, verifications or loads are running"
+LONG_WORK = "backups, restores, verifications, loads or exports are running"
 
 
 def create_app(settings: Settings, *, debug: bool = False) -> Litestar:

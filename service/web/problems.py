@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
 from service.core import errors
 
@@ -48,7 +49,8 @@ RETRY_AFTER: dict[type[Exception], str] = {
     errors.TableBusyError: "10",  # a restore takes longer than a lock
 }
 INTERNAL = (
-    "Something went wrong in the service. Try again. If it fails again, tell the operator when."
+    "Something went wrong in the service. Try again. If it fails again, tell the operator the id "
+    "of this request, {request_id}: the log has the reason."
 )
 MAX_TEXT = 1000
 """Characters of a text in a problem: it may repeat what the client sent."""
@@ -120,7 +122,8 @@ def of_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     """An error in the service itself. The log has the reason, the reply does not."""
     # The path as a literal: it may hold line ends and escape sequences.
     log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
-    return problem(500, INTERNAL, {}, {})
+    request_id = get_contextvars().get("request_id", "unknown")
+    return problem(500, INTERNAL.format(request_id=request_id), {}, {})
 
 
 def of_client_gone(_request: Request[Any, Any, Any], _error: ClientGone) -> Response[bytes]:

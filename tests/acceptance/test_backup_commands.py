@@ -79,6 +79,7 @@ async def test_a_damaged_file_ends_in_one_line_and_1(
         ended = await run("service", command, str(path), **variables)
         assert (ended.code, ended.err.count("\n")) == (1, 1)
         assert "cut short or damaged" in ended.err
+        assert "Use another backup" in ended.err
     assert await names_of(database) == {"Old"}
 
 

@@ -57,7 +57,7 @@ async def test_its_data_survive_a_new_start(project: Project) -> None:
     await project.run("up", "--detach", "--no-build")
     await project.wait_ready()
     assert await totals(project) == SAMPLE
-    assert "nothing changed" in await project.run("logs", "--no-log-prefix", "loader")
+    assert "No row was added or changed" in await project.run("logs", "--no-log-prefix", "loader")
     listed = await project.run(
         "exec", "-T", "api", "python", "-c", "import os; print(os.listdir('/backups'))"
     )

@@ -119,7 +119,7 @@ async def test_a_file_that_cannot_be_read_gets_advice(page: Page, database: Data
         {"name": "jobs.csv", "mimeType": "text/csv", "buffer": b"id,nonsense\n1,a\n"}
     )
     await page.get_by_role("button", name="Check the files").click()
-    await expect(page.get_by_role("alert").filter(has_text="its columns are")).to_be_visible()
+    await expect(page.get_by_role("alert").filter(has_text="It must name id, ")).to_be_visible()
 
 
 async def test_by_keyboard_alone(page: Page, database: Database) -> None:

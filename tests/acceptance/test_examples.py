@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,32 @@ async def test_refused_batches_are_repeated_until_they_are_written(
         assert client.refusals > 0
     found = await names(parents)
     assert {name: found.count(name) for name in set(found)} == {str(at): 500 for at in range(12)}
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_batch_that_a_proxy_lost_is_repeated(
+    parents: Database, service: Service, status: int
+) -> None:
+    """As HAProxy answers if it loses the replica that works on the request."""
+
+    async def lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length
+        await reader.readexactly(int(length[1]))
+        writer.write(b"HTTP/1.1 %d Lost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(lose, "127.0.0.1", 0) as losing:
+        ports = chain([losing.sockets[0].getsockname()[1]], repeat(service.port))
+        async with (
+            Proxy.to(lambda: asyncio.open_connection("127.0.0.1", next(ports))) as proxy,
+            connected(proxy.port) as client,
+        ):
+            await client.post("employees", named("Ada"))
+    assert await names(parents) == ["Ada"]
+    assert proxy.accepted == 2
 
 
 async def test_a_client_gives_up_after_its_patience() -> None:

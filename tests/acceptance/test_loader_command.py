@@ -48,7 +48,7 @@ async def test_the_sample_is_loaded(variables: dict[str, str]) -> None:
     assert first.code == 0, first.err
     assert "hired_employees: 1999 read, 1929 added, 70 rejected" in first.out
     again = await load(variables)
-    assert again.out.endswith("Everything was there already: nothing changed.\n")
+    assert again.out.endswith("No row was added or changed.\n")
 
 
 async def test_json_prints_only_the_summary(variables: dict[str, str]) -> None:
@@ -175,7 +175,7 @@ async def test_a_dry_run_writes_nothing(variables: dict[str, str], database: Dat
 async def test_too_many_rejects_stop_it(variables: dict[str, str], database: Database) -> None:
     ended = await load(variables, "--max-rejects", "69")
     assert ended.code == 1
-    assert "70 rows break a rule, --max-rejects allows 69: nothing was loaded." in ended.err
+    assert "70 rows break a rule, and --max-rejects allows 69. Nothing was loaded." in ended.err
     assert await database.fetch("SELECT COUNT(*) FROM departments") == [(0,)]
 
 

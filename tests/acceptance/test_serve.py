@@ -15,6 +15,7 @@ import pytest
 
 from service.core.settings import Settings
 from tests.support import engine
+from tests.support.passwords import hashed
 from tests.support.processes import database_folder, servers_of
 from tests.support.program import ROOT, Ended, Service, environment, run
 from tests.support.tcp_proxy import Proxy
@@ -147,7 +148,7 @@ def test_only_the_first_start_migrates(story: Story) -> None:
 
 def test_the_second_start_finds_its_data_and_is_quick(story: Story) -> None:
     assert story.counts_again == story.counts
-    assert "nothing changed" in story.second
+    assert "No row was added or changed" in story.second
     # A busy machine needs more time.
     assert story.seconds < max(10, 2 * story.first_seconds)
 
@@ -177,6 +178,21 @@ async def test_with_mysql_host_the_service_uses_that_server(
 
 def _without_port(variables: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name != "API_PORT"}
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("API_PASS_HASH", "admin"), ("API_USERS", "as listed in API_USERS")]
+)
+async def test_the_start_says_where_the_password_is_set(
+    migrated: Settings, tmp_path: Path, name: str, user: str
+) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"etl:reader:{hashed('x')}")
+    values = {"API_PASS_HASH": hashed("x"), "API_USERS": str(file)}
+    variables = _without_port(engine.environment(migrated)) | {"API_PASS": "", name: values[name]}
+    service = await Service.started(**variables)
+    await service.end()
+    assert (service.printed("User"), service.printed("Password")) == (user, f"as hashed in {name}")
 
 
 async def test_a_password_is_required_with_mysql_host() -> None:

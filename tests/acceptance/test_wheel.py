@@ -123,7 +123,7 @@ def test_an_installed_program_loads_serves_backs_up_and_restores(
     with installed.serving(port, "hirebase", "serve") as output:
         assert run("hirebase", "migrate") == run("python", "-m", "service", "migrate")
         assert "1929 added, 70 rejected" in run("hirebase", "load")
-        assert "nothing changed" in run("python", "-m", "loader")
+        assert "No row was added or changed" in run("python", "-m", "loader")
         saved = run("hirebase", "backup")
         assert "2124 rows" in saved
         backup = f"var/backups/{saved.partition(':')[0]}"

@@ -1,17 +1,22 @@
-"""On clusters, a lock on one node binds no other node, so the servers check each row's parents."""
+"""On clusters, a lock on one node binds no other node, and a node may know less than another."""
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
+import pymysql
 import pytest
 
+from service.core.backups.staged.definition import definition_of
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.statements import Transaction
 from service.core.rules import batch
 from service.core.tables import by_path
 from service.core.writes.parents import LOCKED_ROWS, check_parents
-from tests.support.clusters import Cluster
+from tests.cluster.loaded import in_turn
+from tests.support.clusters import Cluster, Galera
 from tests.support.hires import add_parents, hire
 
 pytestmark = [pytest.mark.cluster, pytest.mark.short, pytest.mark.timeout(300)]
@@ -30,3 +35,17 @@ async def test_a_cluster_checks_the_parents_of_each_row(cluster: Cluster) -> Non
         await database.run(check)
     assert validated.rejects == []
     assert not validated.parents_locked
+
+
+async def test_a_node_that_is_behind_shows_no_old_definition(galera: Galera) -> None:
+    """A restore that continues there would take its table for missing, and forget its chunks."""
+    here, there = in_turn(galera.settings, 2)
+    async with connect(here) as database, connect(there) as other:
+        with pymysql.connect(**galera._root(2), autocommit=True) as root:
+            # Nothing can be applied while this lock is held.
+            root.cursor().execute("FLUSH TABLES WITH READ LOCK")
+            await database.fetch("CREATE TABLE made_here (id INT PRIMARY KEY)")
+            asking = asyncio.create_task(definition_of(other, "made_here"))
+            await asyncio.wait([asking], timeout=1)
+            assert not asking.done()
+        assert (await asking).next_id == 1

@@ -15,18 +15,19 @@ import pytest
 from service.core.backups.format.avro import Writer
 from service.core.backups.format.checksum import TableChecksum
 from service.core.backups.restore import restore
-from service.core.backups.staged import choice
+from service.core.backups.staged import changes, choice, staging
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
+from service.core.database.transactions import Database
 from service.core.threads import in_thread
 from tests.cluster.figures import FIGURES, Figures
 from tests.cluster.loaded import STORED, stock
 from tests.support import engine, program
 from tests.support.backup_files import EMPLOYEES, ORIGIN, records, values
-from tests.support.clusters import Cluster
+from tests.support.clusters import Cluster, Galera
 from tests.support.csv_files import Folder, hire
 from tests.support.history import Attempt, Batch, anomalies, counts
-from tests.support.restores import POINTS, KillAt, Point, left
+from tests.support.restores import POINTS, KillAt, Point, left, put
 from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
@@ -74,10 +75,31 @@ async def _half_loaded(cluster: Cluster) -> int:
 @pytest.mark.short
 async def test_a_restore_of_any_size_survives_the_loss_of_its_node(cluster: Cluster) -> None:
     """The group keeps its default limit, which one transaction would exceed."""
-    seconds = await restored_although_killed(cluster, RESTORED, ("fill", 0.5))
-    outcome = f"verified after {seconds:.0f} s"
+    killed, ended = await restored_although_killed(cluster, RESTORED, ("fill", 0.5))
+    outcome = f"killed after {killed:.0f} s, verified after {ended:.0f} s"
     name = f"{cluster.NAME}: node killed during a restore of {RESTORED:,} rows"
     FIGURES.append(Figures(name, None, None, outcome, None, RESTORED, Counter()))
+
+
+@pytest.mark.short
+async def test_a_restore_adds_no_index_to_a_full_table(
+    galera: Galera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile no node would commit anything. With millions of rows, the restore lost its lock."""
+    monkeypatch.setattr(choice, "LARGE_ROWS", 1)
+    await stock(galera.settings)
+    added, run = list[str](), changes.change
+
+    async def recorded(database: Database, name: str, statement: str, *seconds: float) -> None:
+        if "ADD KEY" in statement:
+            added.append(steps[-1])
+        await run(database, name, statement, *seconds)
+
+    monkeypatch.setattr(staging, "change", recorded)
+    steps: list[str] = []
+    async with connect(galera.settings) as database:
+        await put(database, (EMPLOYEES, records(EMPLOYEES, 60)), steps=steps)
+    assert added == ["create"]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -89,8 +111,10 @@ async def test_a_restore_survives_the_loss_of_its_node_at_twenty_points(
     await restored_although_killed(cluster, FEW, point)
 
 
-async def restored_although_killed(cluster: Cluster, rows: int, point: Point) -> float:
-    """The seconds of a restore whose node is killed at a point."""
+async def restored_although_killed(
+    cluster: Cluster, rows: int, point: Point
+) -> tuple[float, float]:
+    """When the node of a restore was killed, and when the restore ended, in seconds."""
     await stock(cluster.settings)
 
     async def kill_node() -> None:
@@ -105,11 +129,12 @@ async def restored_although_killed(cluster: Cluster, rows: int, point: Point) ->
             (done,) = await restore(database, [(EMPLOYEES, file)], "replace", kill)
             ended = time.monotonic()
             # The restore only has to remove some tables after its last report.
-            assert await kill.moment() < ended or point[0] == "finish"
+            killed = await kill.moment()
+            assert killed < ended or point[0] == "finish"
             assert await engine.definitions_without_ids(database) == shown
             assert await left(database) == set()
     assert (done.restored, done.added, done.verified) == (rows, rows, True)
-    return ended - began
+    return killed - began, ended - began
 
 
 def write_backup(file: IO[bytes], count: int) -> None:

@@ -16,10 +16,11 @@ REMOVE_HIRES = "DELETE FROM hired_employees WHERE department_id = %s"
 ADD = "INSERT INTO departments (id, department) VALUES (%s, 'again')"
 ORPHANS = """
     SELECT COUNT(*) FROM hired_employees AS hires
-    LEFT JOIN departments ON departments.id = hires.department_id
-    LEFT JOIN jobs ON jobs.id = hires.job_id
+    LEFT JOIN departments ON departments.id = hires.department_id + 0
+    LEFT JOIN jobs ON jobs.id = hires.job_id + 0
     WHERE departments.id IS NULL OR jobs.id IS NULL
 """
+"""Without `+ 0`, seekdb trusts the foreign keys: it reads no parents, and finds no orphan ever."""
 PARENTS = 8
 FIRST = 1_000_000_000
 PAUSE = 0.005

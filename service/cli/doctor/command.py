@@ -20,7 +20,7 @@ FAILED = 1
 
 @click.command(
     name="doctor",
-    help="Check settings, folders, database, backups and the service; change nothing.",
+    help="Check settings, folders, database, backups and service. Change nothing.",
     epilog="Exit codes: 0 healthy (there may be warnings), 1 something is wrong.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

@@ -50,13 +50,12 @@ def read(environment: Mapping[str, str]) -> tuple[Settings | None, list[Finding]
 def credentials(settings: Settings) -> list[Finding]:
     """Check who may use the API."""
     try:
-        is_generated = settings.with_password() != settings
+        generated = settings.with_password() != settings
         users = list(read_users(settings.api_users)) if settings.api_users else []
     except SettingsError as problem:
         return [_wrong("users", str(problem))]
     findings = [*_file_of_users(settings.api_users, users), *_example_passwords(settings)]
-    own = f"{settings.api_user} with a generated password" if is_generated else settings.api_user
-    return findings or [ok("users", f"{own}, and {len(users)} in API_USERS")]
+    return findings or [ok("users", f"{_own_user(settings, generated)}{len(users)} in API_USERS")]
 
 
 def packages(settings: Settings) -> Iterator[Finding]:
@@ -81,6 +80,13 @@ def packages(settings: Settings) -> Iterator[Finding]:
 def without_user(text: str) -> str:
     """A text without the user and the password of URLs in it."""
     return re.sub(r"[^\s'\"]+@", "…@", text)
+
+
+def _own_user(settings: Settings, generated: bool) -> str:
+    """API_USER, which is no user without a password."""
+    if generated:
+        return f"{settings.api_user} with a generated password, and "
+    return f"{settings.api_user}, and " if settings.api_pass or settings.api_pass_hash else ""
 
 
 def _file_of_users(path: Path | None, users: Sequence[User]) -> Iterator[Finding]:

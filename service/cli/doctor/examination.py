@@ -15,8 +15,9 @@ from service.cli.doctor.backups import backups
 from service.cli.doctor.findings import Finding, Report, error, ok, skipped
 from service.cli.doctor.folders import folders
 from service.cli.doctor.server_checks import server_checks
-from service.cli.doctor.servers import Reached, Unreached, reached, reached_embedded, reason
+from service.cli.doctor.servers import Reached, Unreached, reached, reached_embedded
 from service.cli.doctor.tables import table_checks
+from service.core.database.connect import reason
 from service.core.errors import DatabaseError, SettingsError
 from service.core.settings import Settings
 from service.core.threads import in_thread

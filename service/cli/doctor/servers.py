@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sql
 from service.cli.doctor.findings import Finding, error
 from service.core.database import embedded
-from service.core.database.connect import close_pool, open_pool
+from service.core.database.connect import close_pool, open_pool, reason
 from service.core.database.pool import Pool
 from service.core.database.replication.limits import Fetch
 from service.core.database.servers.addresses import Address, format_address
@@ -95,12 +95,6 @@ async def _asked(
             yield Reached(name, session.fetch, version, variables, writes)
     finally:
         await close_pool(pool)
-
-
-def reason(problem: DatabaseError) -> str:
-    """What the server or the client library said, without the number."""
-    cause = problem.__cause__
-    return str(cause.args[-1]) if cause and cause.args else "it did not answer in time"
 
 
 def _refused(settings: Settings, name: str, problem: DatabaseError) -> Finding:

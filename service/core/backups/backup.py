@@ -141,8 +141,8 @@ class _Snapshot:
     async def chunks(self, writer: Writer) -> AsyncGenerator[bytes]:
         """The chunks of a file.
 
-        The server builds a page, while the one before it is encoded and compressed, while the one
-        before that is sent.
+        Three pages are in work at the same time: the server builds one, the page before it is
+        encoded and compressed, and the page before that is sent.
         """
         yield writer.header
         table, rows = writer.table, 0

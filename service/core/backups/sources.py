@@ -15,7 +15,7 @@ from service.core.backups.format import avro
 from service.core.backups.format.avro import Reader
 from service.core.backups.format.window import window
 from service.core.backups.format.zip_archive import CHUNK, MANIFEST, Archive
-from service.core.errors import BackupError
+from service.core.errors import BackupError, DamagedError
 from service.core.tables import TABLES, Table
 from service.core.threads import in_thread
 
@@ -112,7 +112,7 @@ def _compare_names(archive: Archive, manifest: Manifest) -> None:
     named = {part.file for part in manifest.tables.values()} | {MANIFEST}
     expected = {f"{name}.avro" for name in manifest.tables} | {MANIFEST}
     if not archive.names == named == expected:
-        raise BackupError(
+        raise DamagedError(
             f"This ZIP is incomplete: it holds {', '.join(sorted(archive.names))}, "
             f"its {MANIFEST} names {', '.join(sorted(named))[:SHOWN]}."
         )
@@ -130,7 +130,7 @@ def _compare(file: IO[bytes], digest: str, table: Table, part: Part) -> None:
         ("schema", reader.schema, part.schema),
     ):
         if actual != expected:
-            raise BackupError(
+            raise DamagedError(
                 f"{part.file} differs from the {MANIFEST}: its {fact} is {str(actual)[:SHOWN]}, "
                 f"not {str(expected)[:SHOWN]}."
             )

@@ -130,8 +130,8 @@ async def _repeat_until_reachable(work: Callable[[], Awaitable[None]], settings:
                 raise UnavailableError(_explain(settings, error)) from error
         except DatabaseError as error:
             raise SettingsError(
-                "MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE or MYSQL_SSL_CA: "
-                f"the database refuses the connection: {error.__cause__}"
+                "MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE or MYSQL_SSL_CA: the database refuses "
+                f"the connection: {reason(error)}. `hirebase doctor` says what to do"
             ) from error
         await asyncio.sleep(0.5)
 
@@ -148,11 +148,17 @@ async def _check_grant(database: Database) -> None:
 
 
 def _explain(settings: Settings, error: UnavailableError) -> str:
-    reason = str(error.__cause__) or "it took too long"
     if settings.embedded:
-        return f"The embedded database in {settings.embedded_dir} does not answer ({reason})."
+        folder = settings.embedded_dir
+        return f"The embedded database in {folder} does not answer: {reason(error)}."
     names = ", ".join(addresses.format_address(*server) for server in settings.servers)
     return (
-        f"No database answers at {names} "
-        f"({reason}). Check MYSQL_HOST and MYSQL_PORT, and check that the server runs."
+        f"No database answers at {names}: {reason(error)}. Check MYSQL_HOST and MYSQL_PORT, and "
+        "check that the server runs."
     )
+
+
+def reason(problem: DatabaseError) -> str:
+    """What the server or the client library said, without the number."""
+    cause = problem.__cause__
+    return str(cause.args[-1]) if cause and cause.args else "it did not answer in time"

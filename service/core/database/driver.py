@@ -65,7 +65,7 @@ TEXT_DECODERS = {
 class Cursor(aiomysql.Cursor):  # type: ignore[misc]
     """A cursor that sends a batch as one statement.
 
-    1,000 rows of the longest names, escaped, are 2 MiB; servers accept 16 MiB by default.
+    1,000 rows of the longest names, escaped, are 2 MiB. Servers accept 16 MiB or more by default.
     """
 
     max_stmt_length = 8 << 20

@@ -2,8 +2,8 @@
 
 It listens on a private Unix socket only. Processes that open the same folder share one server,
 which ends with the last of these processes. A server that ends earlier is restarted. It has a lower
-priority than the program: else, under overload, its threads take the processor from the program,
-which then cannot even refuse requests in time.
+priority than the program. Otherwise its threads take the processor from the program under overload,
+and the program cannot even refuse requests in time.
 """
 
 from __future__ import annotations

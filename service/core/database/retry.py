@@ -33,9 +33,9 @@ async def repeat(
 ) -> T:
     """Call `once` with the seconds that are left, until it succeeds or cannot be repeated.
 
-    It is repeated until the deadline after a ContentionError, and for FAILOVER_SECONDS after the
-    first UnavailableError, because the transaction was rolled back. After a CommitUnknownError that
-    is not certain, so it is repeated only if it is idempotent.
+    After a ContentionError it is repeated until the deadline, and after an UnavailableError for
+    FAILOVER_SECONDS from the first one, because the transaction was rolled back. A
+    CommitUnknownError leaves that open, so only an idempotent call is repeated after it.
     """
     clock = asyncio.get_running_loop().time
     end, lost_at = clock() + timeout, 0.0

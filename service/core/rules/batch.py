@@ -233,7 +233,7 @@ def _validate(fields: Iterable[Field], struct: type[Struct], value: Any) -> Row 
     try:
         row = _row(struct, value)
         errors = [] if row else explain(fields, value)
-    except Exception:  # any error: the row is a reject, the batch goes on
+    except Exception:  # any error: the row is a reject, the batch continues
         log.exception("a row could not be validated")
         return [NOT_VALIDATED]
     return row or errors or [NOT_VALIDATED]

@@ -36,6 +36,13 @@ BLANK = " \t"
 
 _GZIP = 16 + zlib.MAX_WBITS
 
+SHORT = 1024
+"""Bytes of a row of MessagePack that is decoded whole.
+
+A key may be an array. Many arrays with the same hash are easy to find, and a map of them takes
+quadratic time. So of a longer row, only a map with other keys is decoded, and nothing inside.
+"""
+
 
 def parse_body(table: Table, content_type: str, body: bytes) -> Batch:
     """The batch in a body; UnsupportedError, MalformedError, BatchSizeError."""
@@ -90,7 +97,7 @@ def from_csv(table: Table, body: bytes) -> Batch:
 
 def from_msgpack(table: Table, body: bytes) -> Batch:
     """An array of maps, or one map."""
-    if body[:1] and (0x80 <= body[0] <= 0x8F or body[0] in (0xDE, 0xDF)):
+    if _is_map(body):
         body = b"\x91" + body
     records = Records(lambda: _msgpack_raws(body), _msgpack_record)
     rows = decode_rows(table, _msgpack_decoder(table).decode, body)
@@ -167,19 +174,47 @@ def _msgpack_raws(body: bytes) -> list[Raw]:
         raise MalformedError(f"The body is not valid MessagePack: {reason(error)}") from None
 
 
+def _is_map(data: bytes) -> bool:
+    return bool(data) and (0x80 <= data[0] <= 0x8F or data[0] in (0xDE, 0xDF))
+
+
+def _is_array(data: bytes) -> bool:
+    return bool(data) and (0x90 <= data[0] <= 0x9F or data[0] in (0xDC, 0xDD))
+
+
 def _decode_msgpack(raw: Raw) -> Any:
+    data = bytes(raw)
     try:
-        return msgspec.msgpack.decode(raw)
+        if len(data) > SHORT and _is_map(data):
+            return {key: _shallow(bytes(value)) for key, value in _outer_map(data).items()}
+        return msgspec.msgpack.decode(data) if len(data) <= SHORT else _shallow(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is not valid MessagePack: {reason(error)}") from None
 
 
+_outer_map = msgspec.msgpack.Decoder(dict[str | int | float | bool | None, Raw]).decode
+
+
+def _shallow(data: bytes) -> Any:
+    """A value; of a map or an array only the type, because no field has one."""
+    return {} if _is_map(data) else [] if _is_array(data) else msgspec.msgpack.decode(data)
+
+
+def _is_shown_as_bytes(data: bytes, value: Any) -> bool:
+    """Whether a part of the row is not decoded."""
+    inner = value.values() if isinstance(value, dict) else [value]
+    return len(data) > SHORT and any(isinstance(one, dict | list) for one in inner)
+
+
 def _msgpack_record(raw: Raw) -> Any:
     """A MessagePack value as JSON, or as text if JSON has no such value."""
+    data = bytes(raw)
     try:
-        value = msgspec.msgpack.decode(raw)
-    except (ValueError, RecursionError):
-        return bytes(raw).decode(errors="backslashreplace")
+        value = _decode_msgpack(raw)
+    except ValueError:
+        return data.decode(errors="backslashreplace")
+    if _is_shown_as_bytes(data, value):
+        return data.decode(errors="backslashreplace")
     try:
         return Raw(msgspec.json.encode(value))
     except (TypeError, ValueError, RecursionError):

@@ -24,7 +24,8 @@ _half_pair = re.compile(rb"\\u[dD][89a-fA-F]").search
 _array_start = re.compile(f"\\[[{_SPACE}]*").match
 _comma = re.compile(f"[{_SPACE}]*,[{_SPACE}]*").match
 _MAX_DIGITS = 4000
-_many_digits = re.compile(f"[0-9]{{{_MAX_DIGITS}}}").search
+# Only from the first digit of a number, so that the search takes linear time.
+_many_digits = re.compile(f"(?<![0-9])[0-9]{{{_MAX_DIGITS}}}").search
 
 
 def json_text(value: Any) -> str:

@@ -61,7 +61,7 @@ def _validate_one(
 ) -> ValidatedRows:
     try:
         return _validate(fields, [record], assume_utc=assume_utc)
-    except Exception as error:  # any error: the row is a reject, the load goes on
+    except Exception as error:  # any error: the row is a reject, the load continues
         log.error("a row of text could not be validated: %s", type(error).__name__)
         return ValidatedRows([], [], {0: [NOT_VALIDATED]}, {})
 

@@ -13,9 +13,9 @@ from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
 from service.core.errors import (
     CommitUnknownError,
-    ContentionError,
-    DataError,
+    DatabaseError,
     TransactionTooLarge,
+    UnavailableError,
 )
 from service.core.rules.batch import Batch
 from service.core.tables import Table
@@ -150,7 +150,9 @@ class GroupCommit:
             await self._keys.store(
                 transaction, [(one.key, reply) for one, reply in replies.items() if one.key]
             )
-        except (DataError, ContentionError) as error:
+        except UnavailableError:
+            raise
+        except DatabaseError as error:  # any other: it may come from one row, by a trigger
             raise NotTogether from error
         return replies
 

@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -19,7 +20,9 @@ from service.core.database.transactions import Database
 from service.core.errors import (
     CommitUnknownError,
     ContentionError,
+    DatabaseError,
     DuplicateError,
+    HirebaseError,
     KeyBusyError,
     KeyReusedError,
     MalformedError,
@@ -103,7 +106,9 @@ class Keys:
         """Keep other requests with this key away; KeyBusyError if one is running."""
         digest = key.digest
         if digest in self._running:
-            raise KeyBusyError("The first request with this Idempotency-Key is still running.")
+            raise KeyBusyError(
+                "The first request with this Idempotency-Key is still running. Try again shortly."
+            )
         self._running.add(digest)
         try:
             yield
@@ -150,16 +155,25 @@ class Keys:
             await _insert(transaction, [row])
             return replies[-1]
 
-        return await self._certain(attempt)
+        return await self._certain(digest, attempt)
 
     async def _find_or_run(self, key: Key, work: Work) -> Reply:
         async def attempt(transaction: Transaction) -> Reply:
             stored = await self._find(transaction, key)
             return stored or await self._run(transaction, key, work)
 
-        return await self._certain(attempt)
+        try:
+            return await self._certain(key.digest, attempt)
+        except (DatabaseError, KeyReusedError):
+            raise
+        except HirebaseError:
+            # It may fail because another process has done it since the look for the key.
+            stored = await self._database.run(partial(self._find, key=key))
+            if stored is None:
+                raise
+            return stored
 
-    async def _certain(self, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _certain(self, digest: str, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `attempt`, which finds what an earlier one did, until it is certain what was done.
 
         The next attempt finds the key exactly if the COMMIT was done: while the first transaction
@@ -171,17 +185,40 @@ class Keys:
             seconds = FAILOVER_SECONDS if self._database.several else RECHECK_SECONDS
             try:
                 async with asyncio.timeout(seconds):
-                    return await self._rerun(attempt)
+                    return await self._rerun(digest, attempt)
             except (TimeoutError, UnavailableError):
                 raise unknown from None
 
-    async def _rerun(self, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _rerun(self, digest: str, attempt: Callable[[Transaction], Awaitable[T]]) -> T:
         for number in count():
             try:
                 return await self._database.run(attempt)
             except CommitUnknownError:
-                await asyncio.sleep(backoff(number))
+                pass
+            except (UnavailableError, KeyReusedError):
+                raise
+            except Exception:  # any error: it may come from what the first attempt has changed
+                if await self._is_ruled_out(digest):
+                    raise
+            # seekdb shows a row a moment after it has refused another one with the same key.
+            await asyncio.sleep(backoff(number))
         raise AssertionError
+
+    async def _is_ruled_out(self, digest: str) -> bool:
+        """Whether no earlier attempt was committed. From now on, none can be.
+
+        It writes an expired record under their key, and waits for a COMMIT that is running.
+        """
+
+        async def write(transaction: Transaction) -> None:
+            await transaction.execute(SQL["delete_expired"], (digest,))
+            await transaction.execute(SQL["insert"], (digest, "", "", "", "", 0, "", 0))
+
+        try:
+            await self._database.run(write)
+        except DuplicateError:
+            return False
+        return True
 
     async def _find(self, transaction: Transaction, key: Key) -> Reply | None:
         for fingerprint, status, body, alive in await transaction.fetch(SQL["find"], (key.digest,)):

@@ -59,7 +59,9 @@ async def user_of(scope: Scope) -> User:
 
 def _check_role(user: User, role: Role) -> None:
     if role not in user.roles:
-        raise PermissionDeniedException(f"This needs the role {role}, which {user.name} lacks.")
+        raise PermissionDeniedException(
+            f"This needs the role {role}, which {user.name} lacks. Ask the operator for it."
+        )
 
 
 def credentials(header: str) -> bytes:

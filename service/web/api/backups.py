@@ -67,7 +67,7 @@ async def _limited(
     stream: Callable[[Progress], AsyncGenerator[bytes]], state: State
 ) -> AsyncGenerator[bytes]:
     """The chunks of a backup. It counts as long work until its end."""
-    with state.long_work, state.metrics.counting("backup"), in_log() as progress:
+    with state.long_work.place(), state.metrics.counting("backup"), in_log() as progress:
         async with aclosing(stream(progress)) as chunks:
             async for chunk in chunks:
                 state.metrics.backup_bytes.inc(len(chunk))
@@ -88,7 +88,7 @@ async def save(
     keep: Keep = None,
 ) -> Saved:
     one = None if table == "all" else by_path(table)
-    with state.long_work, state.metrics.counting("backup"), in_log() as progress:
+    with state.long_work.place(), state.metrics.counting("backup"), in_log() as progress:
         saved: Saved = await state.backup_store.save(reader, one, codec, keep, progress)
     state.metrics.backup_bytes.inc(saved.size)
     return saved
@@ -157,7 +157,7 @@ async def _restore(
     """Restore a complete upload. While the upload arrives, it does not count as long work."""
     work = preview if dry_run else restore
     counting = state.metrics.counting("restore", dry_run=dry_run)
-    with state.long_work, counting, in_log() as progress:
+    with state.long_work.place(), counting, in_log() as progress:
         async with opening as sources:
             tables = await work(state.database, sources, mode, progress)
     if not dry_run:
@@ -177,7 +177,7 @@ async def check(
     request: Request[Any, Any, Any], state: State, backup: BackupName = None
 ) -> Verification:
     async with _file(request, state, backup) as file:
-        with state.long_work, state.metrics.counting("verify"), in_log() as progress:
+        with state.long_work.place(), state.metrics.counting("verify"), in_log() as progress:
             return await verify(file, progress)
 
 

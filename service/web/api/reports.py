@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -113,8 +114,12 @@ async def _by_quarter(database: Database, year: int | None, department: int | No
 
 
 async def _above_mean(database: Database, year: int | None, department: int | None) -> bytes:
-    rows = await DEPARTMENTS_ABOVE_MEAN.rows(database, year, department)
-    mean_hires = await mean(database, year) if year else 0.0
+    if year is None:
+        return charts.departments_above_mean([], None, 0)
+    # Concurrently, because each counts the rows of the year.
+    rows, mean_hires = await asyncio.gather(
+        DEPARTMENTS_ABOVE_MEAN.rows(database, year, department), mean(database, year)
+    )
     return await in_thread(charts.departments_above_mean, rows, year, mean_hires)
 
 

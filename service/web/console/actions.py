@@ -135,7 +135,9 @@ async def confirm(
     typed = decode_body(await request.body(), dict[str, str], SENT)
     job: Job = await state.jobs.find(job_id)
     if job.role not in request.auth:
-        raise PermissionDeniedException(f"This job needs the role {job.role}.")
+        raise PermissionDeniedException(
+            f"This job needs the role {job.role}. Ask the operator for it."
+        )
     if job.state == "ready" and typed.get("word", "").strip() != job.word:
         raise MalformedError(f"Type {job.word} to confirm. Nothing was changed.")
     if job.kind == "load":

@@ -33,7 +33,7 @@ BROKEN = (
     "The service failed unexpectedly. Try again. If it fails again, tell the operator the time "
     "of the failure: the log has the reason."
 )
-WAITING = "Waiting for other backups, restores, verifications or loads to end."
+WAITING = "Waiting for other backups, restores, verifications, loads or exports to end."
 
 Work = Callable[[Job], Awaitable[None]]
 
@@ -151,7 +151,7 @@ async def slot(limiter: Limiter, job: Job) -> AsyncIterator[None]:
 
 def _entered(limiter: Limiter, stack: ExitStack) -> bool:
     try:
-        stack.enter_context(limiter)
+        stack.enter_context(limiter.place())
     except UnavailableError:
         return False
     return True

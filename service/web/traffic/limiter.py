@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.core.errors import UnavailableError
 from service.web.problems import RETRY_SECONDS
@@ -12,7 +14,7 @@ WINDOW = float(RETRY_SECONDS)
 
 
 class Limiter:
-    """Admits `places` at a time, or only `narrow` during an overload: `with limiter:` holds one.
+    """Admits `places` at a time, or only `narrow` during an overload.
 
     An overload is a window with more refusals than places. With fewer at a time, each one ends
     sooner, and a busy worker completes as many in a second. So the first refusal narrows the limit.
@@ -24,18 +26,18 @@ class Limiter:
         self._places = self._open = places
         self._narrow = min(narrow or places, places)
         self._what = what
-        self._inside = self._refused = 0
+        self._inside = self._refused = 0.0
         self._counted_until = 0.0
 
-    def refuses(self) -> bool:
-        """Whether there is no place. True counts as a refusal."""
+    def refuses(self, size: float = 1.0) -> bool:
+        """Whether there is no place for work of a size, in places. True counts as a refusal."""
         now = time.monotonic()
         if now >= self._counted_until:
             self._open = self._narrow if self._refused > self._places else self._places
-            self._refused, self._counted_until = 0, now + WINDOW
-        if self._inside < self._open:
+            self._refused, self._counted_until = 0.0, now + WINDOW
+        if self._inside + size <= self._open:
             return False
-        self._refused += 1
+        self._refused += size
         self._open = self._narrow
         return True
 
@@ -43,14 +45,16 @@ class Limiter:
     def refusal(self) -> UnavailableError:
         return UnavailableError(f"Too many {self._what}. Try again shortly.")
 
-    def __enter__(self) -> None:
-        """Hold a place; UnavailableError if there is none."""
-        if self.refuses():
+    @contextmanager
+    def place(self, size: float = 1.0) -> Iterator[None]:
+        """Hold a place, or a part of one for small work; UnavailableError if there is none."""
+        if self.refuses(size):
             raise self.refusal
-        self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._inside -= 1
+        self._inside += size
+        try:
+            yield
+        finally:
+            self._inside -= size
 
 
 def batch_limiter(places: int) -> Limiter:

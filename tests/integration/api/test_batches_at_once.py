@@ -28,6 +28,13 @@ async def many(migrated: Settings, database: Database) -> AsyncIterator[httpx.As
         yield client
 
 
+async def test_by_default_32_clients_can_post_rows_at_the_same_time(
+    client: httpx.AsyncClient,
+) -> None:
+    sent = (client.post("/employees", json=[hire()]) for _ in range(32))
+    assert {reply.status_code for reply in await asyncio.gather(*sent)} == {201}
+
+
 class Posted:
     """A batch of 1 to 6 rows, some of them wrong, and what its reply must be."""
 

@@ -87,7 +87,7 @@ async def test_a_third_is_refused_while_two_run_and_batches_go_on(
     async with restoring(small, database) as tasks:
         refused = await small.request(method, path)
         assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
-        assert "backups, restores, verifications or loads" in refused.json()["detail"]
+        assert "backups, restores, verifications, loads or exports" in refused.json()["detail"]
         posted = await asyncio.gather(
             *(small.post("/jobs", json={"job": f"{n}"}) for n in range(8))
         )

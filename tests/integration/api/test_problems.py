@@ -233,6 +233,7 @@ async def test_an_internal_error_is_reported_only_in_the_log(
         content = msgspec.json.encode(row) if row else None
         reply = await broken.request(method, path, content=content, headers=JSON)
     assert_problem(reply, 500)
+    assert f"the id of this request, {reply.headers['X-Request-ID']}:" in reply.json()["detail"]
     assert "job" not in reply.text
     assert "hired_employees" not in reply.text
     assert path in caplog.text

@@ -16,15 +16,18 @@ from service.core.backups.staged.definition import SQL as LEFTOVERS
 from service.core.backups.staged.guard import add_guards, guarded, remove_guards
 from service.core.backups.staged.leftovers import tidy
 from service.core.backups.staged.lock import unless_held
+from service.core.backups.staged.staging import Staging
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.statements import SQL
 from service.core.database.transactions import Database
-from service.core.errors import ContentionError, TableBusyError
+from service.core.errors import ContentionError, OrphansError, TableBusyError
 from service.core.progress import Step
 from service.core.settings import Settings
 from tests.support.backup_files import EMPLOYEES, avro_file, records
+from tests.support.orphans import ORPHANS
 from tests.support.restores import contents, left, put
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("small", "nothing_left")
 
@@ -105,6 +108,45 @@ async def test_the_first_restore_of_a_database_is_noticed(scratch: Settings) -> 
             assert await migrate(database) == []  # does not wait
             with pytest.raises(ContentionError):
                 await unless_held(database, partial(remove_guards, database, ["jobs"]))
+
+
+async def test_a_parent_that_is_being_deleted_is_waited_for(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its COMMIT leaves orphans."""
+    async with filled.transaction() as other:
+        await other.execute("INSERT INTO departments (id, department) VALUES (90, 'Other')")
+    rows = [{**row, "department_id": 90} for row in records(EMPLOYEES, 60)]
+    add_indexes, steps = Staging.add_indexes, list[str]()
+    async with filled.transaction(60) as other:
+
+        async def delete_meanwhile(staging: Staging) -> None:
+            await other.execute("DELETE FROM departments WHERE id = 90")
+            await add_indexes(staging)
+
+        async def are_references_added() -> bool:
+            return "references" in steps
+
+        monkeypatch.setattr(Staging, "add_indexes", delete_meanwhile)
+        running = asyncio.create_task(put(filled, (EMPLOYEES, rows), steps=steps))
+        await until(are_references_added, 30)
+        await asyncio.wait([running], timeout=2)
+        assert steps[-1] == "references"
+    with pytest.raises(OrphansError, match="60 rows would lose their parent"):
+        await running
+    assert await filled.fetch(ORPHANS) == [(0,)]
+
+
+async def test_a_parent_is_waited_for_only_so_long(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "LOCK_SECONDS", 1)
+    async with filled.transaction(60) as other:
+        await other.execute("UPDATE departments SET department = 'Other' WHERE id = 3")
+        with pytest.raises(TableBusyError, match="The rows are as before"):
+            await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
+    assert await guarded(filled) == set()
+    await put(filled, (EMPLOYEES, records(EMPLOYEES, 60)))
 
 
 async def test_a_table_that_is_being_read_is_not_changed(

@@ -159,7 +159,7 @@ async def test_a_file_name_cannot_leave_the_folder_of_its_job(
     ("body", "advice"),
     [
         (b'[{"job": "Clerk"}]', "NDJSON"),
-        (b"id,nonsense\n1,a\n", "its columns are"),
+        (b"id,nonsense\n1,a\n", "It must name id, job."),
         (b"job\n\xff\n", "UTF-8"),
         (gzip.compress(b"1,Clerk\n", mtime=0)[:-9], "jobs.csv is not a complete gzip file"),
     ],

@@ -172,7 +172,7 @@ async def test_a_job_is_alive_while_its_work_uses_every_connection(
 async def test_many_pages_that_follow_a_job_share_its_queries(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    summary, asked = Jobs.summary, []
+    summary, asked = Jobs.summary, list[str]()
 
     async def is_asked_again() -> bool:
         return len(asked) > pages + seconds

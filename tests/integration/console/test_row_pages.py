@@ -83,7 +83,7 @@ async def test_the_rows_that_refer_to_a_row_are_counted(
 
 
 async def test_corrections_show_old_and_new_values(api: Client, hired: int) -> None:
-    assert "No corrections so far." in await text(api, f"employees/{hired}")
+    assert "No corrections yet." in await text(api, f"employees/{hired}")
     await api.patch(f"/employees/{hired}", json={"name": "Ada", "department_id": 3})
     await api.patch(f"/employees/{hired}", json={"datetime": "2020-01-01T00:00:00Z"})
     found = await text(api, f"employees/{hired}")

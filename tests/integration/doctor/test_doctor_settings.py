@@ -146,6 +146,16 @@ async def test_a_group_may_read_the_file_of_users(tmp_path: Path, mode: int, sta
     assert found(report, "users").status == status
 
 
+async def test_api_user_is_no_user_without_a_password(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"etl:reader:{hashed('x')}")
+    file.chmod(0o600)
+    variables = {"API_USERS": str(file)}
+    assert found(await examined(variables), "users").text == "admin, and 1 in API_USERS"
+    report = await examined(variables | {"API_PASS": ""})
+    assert found(report, "users").text == "1 in API_USERS"
+
+
 async def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "find_spec", {}.get)
     report = await examined({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})

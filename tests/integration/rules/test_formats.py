@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ import msgspec
 import pytest
 
 from service.core.database.transactions import Database
+from service.core.rules import formats
+from service.core.tables import by_path
+from tests.support.equal_hashes import map_of_equal_hashes
 from tests.support.hires import codes, count, hire, names
 
 pytestmark = pytest.mark.usefixtures("parents")
@@ -239,6 +243,36 @@ async def test_other_formats_and_encodings_are_unsupported(
     reply = await post(api, b'{"job":"A"}', kind, encoding, "/jobs")
     assert reply.status_code == 415
     assert "gzip" in reply.json()["detail"] or "application/msgpack" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("around", [b"", b"\x81\xa3job", b"\x81\xa1x\x91", b"\x92\x01"])
+def test_keys_of_messagepack_with_equal_hashes_take_linear_time(around: bytes) -> None:
+    flood = around + map_of_equal_hashes(30_000)
+    began = time.process_time()
+    batch = formats.from_msgpack(by_path("jobs"), b"\x92" + JOB + flood)
+    (reject,) = batch.rejects
+    assert time.process_time() - began < 2
+    assert len(batch.rows) == 1
+    assert reject.record.startswith("\\x")
+
+
+async def test_a_long_row_of_messagepack_has_its_errors_and_its_record(api: Client) -> None:
+    rows = [
+        {"job": "x" * 2000, "more": [1] * 1000, 7: None},
+        {"job": {"a": [1] * 2000}},
+        ["x" * 2000],
+        {"job": "x" * 2000, "other": True},
+    ]
+    body = msgspec.msgpack.encode(rows)
+    failures = (await post(api, body, "application/msgpack", url="/jobs")).json()["failures"]
+    assert [codes(failure) for failure in failures] == [
+        {("job", "too_long"), ("more", "unknown_field"), ("7", "unknown_field")},
+        {("job", "type")},
+        {(None, "type")},
+        {("job", "too_long"), ("other", "unknown_field")},
+    ]
+    assert [type(failure["record"]) for failure in failures] == [str, str, str, dict]
+    assert failures[-1]["record"] == rows[-1]
 
 
 async def test_a_timestamp_of_messagepack_is_refused_not_rounded(api: Client) -> None:

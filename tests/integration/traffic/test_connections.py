@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator
 
 import httpx
 import msgspec
 import pytest
 
 from service.core.database.transactions import Database
+from service.core.settings import Settings
 from service.web.asgi import Receive, Scope, Send
 from service.web.traffic import http_protocol
 from service.web.traffic.http_protocol import MAX_HEAD, MAX_PIPELINED
 from tests.support.hires import count
 from tests.support.raw_http import CHUNKED, CREDENTIALS, HEAD, POST, ROW, exchange, padded, statuses
-from tests.support.serving import on_a_port
+from tests.support.serving import listening, on_a_port
 
 MIB = 1 << 20
 GOOD = POST + b"Content-Length: %d\r\n\r\n" % len(ROW) + ROW
@@ -145,3 +147,36 @@ async def test_a_websocket_request_gets_a_normal_reply(server: httpx.AsyncClient
     upgrade = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     upgrade += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     assert statuses(await exchange(server, HEAD + upgrade)) == [200]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/departments"),
+        ("PATCH", "/departments/1"),
+        ("POST", "/rejects/1/correction"),
+        ("POST", "/rejects/1/dismissal"),
+        ("POST", "/rejects/corrections"),
+    ],
+)
+async def test_a_body_that_arrives_slowly_keeps_no_batch_away(
+    migrated: Settings, database: Database, method: str, path: str
+) -> None:
+    one_at_a_time = msgspec.structs.replace(migrated, api_max_batches=1)
+    arriving, last = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        arriving.set()
+        await last.wait()
+        yield b"}"
+
+    async with listening(one_at_a_time) as client:
+        slow = asyncio.create_task(client.request(method, path, content=body()))
+        await arriving.wait()
+        await asyncio.sleep(0.3)
+        posted = [await client.post("/departments", content=ROW) for _ in range(2)]
+        last.set()
+        assert (await slow).status_code in (400, 404, 422)
+    assert [reply.status_code for reply in posted] == [201, 201], posted[0].text
+    assert await count(database, "departments") == 2

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.core.backups.staged.guard import add_guards, remove_guards
 from service.core.database.transactions import Database
 from tests.support.hires import add_hire_7, add_parents, codes, count, hire
+from tests.support.orphans import ORPHANS
 
 Client = httpx.AsyncClient
 URL = "/employees/7"
@@ -240,11 +241,7 @@ async def test_no_hire_loses_a_department_that_is_deleted_meanwhile(
             api.post("/employees", json=hire(department_id=key)), api.delete(f"/departments/{key}")
         )
         assert (posted.status_code, deleted.status_code) in [(201, 409), (422, 200)]
-    orphans = await database.fetch(
-        "SELECT COUNT(*) FROM hired_employees LEFT JOIN departments "
-        "ON departments.id = department_id WHERE departments.id IS NULL"
-    )
-    assert orphans == [(0,)]
+    assert await database.fetch(ORPHANS) == [(0,)]
 
 
 async def test_a_row_is_kept_while_its_table_is_restored(api: Client, database: Database) -> None:

@@ -12,7 +12,7 @@ import pytest
 from service.core.database.connect import connect
 from service.core.database.statements import Transaction
 from service.core.database.transactions import Database
-from service.core.errors import KeyBusyError
+from service.core.errors import DatabaseError, KeyBusyError
 from service.core.settings import Settings
 from service.core.writes import group_commit
 from service.core.writes.group_commit import TRANSACTIONS
@@ -88,6 +88,33 @@ async def test_a_row_that_is_refused_affects_only_its_batch(
     assert await count(database, "rejects") == 2
     assert await count(database, "hired_employees") == TRANSACTIONS + 4
     assert await count(database, "idempotency_keys") == 5
+
+
+async def test_an_error_that_one_row_causes_is_only_that_of_its_batch(
+    writer: Writer, database: Database
+) -> None:
+    """An operator's trigger fails for one name, with a number that the service does not know."""
+    await _execute(
+        database,
+        "CREATE TRIGGER of_a_dba BEFORE INSERT ON hired_employees FOR EACH ROW "
+        "IF NEW.name = 'bad' THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1365; END IF",
+    )
+    try:
+        first = await writer.fill()
+        tasks = [writer.write(name) for name in ("a", "bad", "b")]
+        a, bad, b = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*first)
+    finally:
+        await _execute(database, "DROP TRIGGER of_a_dba")
+    assert type(bad) is DatabaseError
+    assert isinstance(a, Reply)
+    assert isinstance(b, Reply)
+    assert await count(database, "hired_employees") == TRANSACTIONS + 2
+
+
+async def _execute(database: Database, statement: str) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(statement)
 
 
 async def test_a_key_that_another_process_stores_meanwhile_is_replayed(

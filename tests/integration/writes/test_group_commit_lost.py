@@ -65,8 +65,9 @@ async def test_without_keys_a_lost_commit_is_reported_to_each(
 
 
 @pytest.mark.parametrize("fault", ["committed", "lost", "late", "deadlock", "left_group"])
+@pytest.mark.parametrize("keys", [[None] * 8, [None, "k"] * 4])
 async def test_several_servers_confirm_the_commit_of_a_group(
-    migrated: Settings, database: Database, fault: Fault
+    migrated: Settings, database: Database, fault: Fault, keys: list[str | None]
 ) -> None:
     async with (
         faulty_commits(migrated) as (through, commits),
@@ -75,7 +76,9 @@ async def test_several_servers_confirm_the_commit_of_a_group(
         commits.faults, commits.texts = [fault], OF_GROUP
         writer = Writer(both)
         first = await writer.fill()
-        replies = await asyncio.gather(*(writer.write(f"n{at}") for at in range(8)))
+        texts = [key and f"{key}{at}" for at, key in enumerate(keys)]
+        tasks = [writer.write(f"n{at}", key=text) for at, text in enumerate(texts)]
+        replies = await asyncio.gather(*tasks)
         await asyncio.gather(*first)
         await asyncio.sleep(LATE_SECONDS if fault == "late" else 0)
     assert commits.faults == []

@@ -175,6 +175,14 @@ async def test_a_locked_parent_cannot_be_deleted(own: Database) -> None:
     assert await own.fetch(ORPHANS) == [(0,)]
 
 
+async def test_an_orphan_would_be_found(filled: Database) -> None:
+    async with filled.session(10) as session:
+        await session.execute("SET foreign_key_checks = 0")
+        await session.insert(EMPLOYEES.sql["insert_with_id"], [ORPHAN])
+        await session.execute("SET foreign_key_checks = 1")
+    assert await filled.fetch(ORPHANS) == [(1,)]
+
+
 @pytest.mark.parametrize("rows", [20, MAX_ROWS])
 async def test_batches_while_parents_are_deleted_leave_no_orphans(
     filled: Database, monkeypatch: pytest.MonkeyPatch, rows: int

@@ -99,6 +99,21 @@ async def test_a_repeated_request_gets_the_first_reply(api: Client, database: Da
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
+async def test_a_key_belongs_to_a_reject_however_its_number_is_written(
+    api: Client, database: Database
+) -> None:
+    await add_parents(database, range(1, 3))
+    key = await rejected(api, name=" ")
+    replies = [
+        await api.post(
+            f"/rejects/{number}/correction", json=hire(), headers={"Idempotency-Key": "k"}
+        )
+        for number in (f"{key:0300}", key)
+    ]
+    assert [reply.status_code for reply in replies] == [201, 201], replies[1].text
+    assert replies[1].headers["Idempotency-Replayed"] == "true"
+
+
 async def test_a_record_of_a_file_keeps_its_id(
     api: Client, database: Database, tmp_path: Path
 ) -> None:

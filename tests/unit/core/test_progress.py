@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from functools import partial
 
 import pytest
@@ -63,7 +63,7 @@ async def test_a_line_is_written_every_few_seconds(monkeypatch: pytest.MonkeyPat
         display("verify jobs", "5 rows", 5, 10, 1.0)
         await until(partial(is_repeated, verify), 10)
     count = len(written)
-    time.sleep(0.1)
+    await asyncio.sleep(0.1)
     assert count == len(written)
     assert (written[0], written[-1]) == ("index jobs", verify)
 

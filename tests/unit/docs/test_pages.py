@@ -18,6 +18,7 @@ from service.core.errors import __doc__ as hierarchy
 from service.core.settings import Settings
 from service.core.tables import TABLES
 from service.web.app import create_app
+from service.web.traffic.metrics import Metrics
 from tests.support import site, tree
 
 ROOT = Path(__file__).parents[3]
@@ -128,6 +129,15 @@ def test_every_file_that_the_documentation_names_exists() -> None:
     names = set(re.findall(r"`((?:service|loader|sql|examples|tests|docs)/[\w./-]+)`", TEXT))
     assert names
     assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
+
+
+def test_every_metric_is_documented() -> None:
+    names = [
+        f"{metric.name}_total" if metric.type == "counter" else metric.name
+        for metric in Metrics().registry.collect()
+    ]
+    assert names
+    assert [name for name in names if not named(name)] == []
 
 
 def settings_table() -> str:

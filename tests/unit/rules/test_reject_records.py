@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,13 @@ def test_a_line_has_the_fields_that_the_loader_read_or_none(line: str) -> None:
 def test_a_quoted_field_after_a_blank_has_no_quotes() -> None:
     assert fields_of(JOBS, "loader", '1, "Cook"') == {"id": "1", "job": "Cook"}
     assert fields_of(JOBS, "loader", '1,\t"Cook"') is None
+    assert fields_of(JOBS, "loader", '1, \t \t"Cook"') is None
+
+
+def test_blanks_are_read_in_linear_time() -> None:
+    began = time.process_time()
+    assert fields_of(JOBS, "loader", "1," + "\t" * 100_000) == {"id": "1", "job": ""}
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

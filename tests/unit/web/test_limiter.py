@@ -10,6 +10,7 @@ import pytest
 from service.core.errors import UnavailableError
 from service.web.traffic import limiter as limiter_module
 from service.web.traffic.limiter import WINDOW, Limiter, batch_limiter
+from service.web.traffic.load_shedding import SMALL, size_of
 
 
 class Clock:
@@ -28,13 +29,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def admitted(limiter: Limiter, count: int) -> int:
+def admitted(limiter: Limiter, count: int, size: float = 1.0) -> int:
     """How many of `count` concurrent requests are admitted."""
     inside = 0
     with ExitStack() as stack:
         for _ in range(count):
             try:
-                stack.enter_context(limiter)
+                stack.enter_context(limiter.place(size))
                 inside += 1
             except UnavailableError:
                 pass
@@ -44,7 +45,7 @@ def admitted(limiter: Limiter, count: int) -> int:
 def test_a_place_is_free_again_after_an_error() -> None:
     limiter = Limiter(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), limiter:
+        with pytest.raises(ZeroDivisionError), limiter.place():
             raise ZeroDivisionError
 
 
@@ -90,3 +91,28 @@ def test_the_limit_on_batches_narrows_on_any_number_of_cores(
 def test_a_limit_without_a_narrow_width_never_narrows() -> None:
     limiter = Limiter(3)
     assert [admitted(limiter, 5) for _ in range(3)] == [3, 3, 3]
+
+
+def test_small_batches_take_a_part_of_a_place(clock: Clock) -> None:
+    limiter = batch_limiter(8)
+    assert admitted(limiter, 32, SMALL) == 32
+    with limiter.place(SMALL):
+        assert admitted(limiter, 8) == 7
+    clock.now += WINDOW
+    assert admitted(limiter, 65, SMALL) == 32
+    clock.now += WINDOW
+    assert admitted(limiter, 65, SMALL) == 8
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"),
+    [
+        ([], SMALL),
+        ([(b"content-length", b"4096")], SMALL),
+        ([(b"content-length", b"4097")], 1),
+        ([(b"content-length", b"100"), (b"content-encoding", b"gzip")], 1),
+        ([(b"transfer-encoding", b"chunked")], 1),
+    ],
+)
+def test_the_headers_tell_the_size(headers: list[tuple[bytes, bytes]], size: float) -> None:
+    assert size_of(headers) == size

@@ -24,7 +24,7 @@ from service.core.backups.format.checksum import Checksum, TableChecksum
 from service.core.backups.format.codecs import Codec
 from service.core.backups.format.container import Block, Container
 from service.core.backups.format.row_encoder import END, RowEncoder
-from service.core.errors import BackupError
+from service.core.errors import BackupError, DamagedError
 from service.core.tables import TABLES, Table
 
 DECODED_ROWS = 10_000
@@ -68,7 +68,7 @@ class BackupMetadata(Struct, frozen=True):
         try:
             return msgspec.convert(texts, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise BackupError(f"This Avro file is damaged: its header has {error}.") from None
+            raise DamagedError(f"This Avro file is damaged: its header has {error}.") from None
 
 
 class Writer:
@@ -115,7 +115,7 @@ class Reader:
         self.table, self.codec = table, self._container.codec
         self.origin = BackupMetadata.of(self._container) if self._container.ours else None
         if self.origin and written.fields["id"].optional:
-            raise BackupError("This Avro file is damaged: its schema allows rows without an id.")
+            raise DamagedError("This Avro file is damaged: its schema allows rows without an id.")
         self.total = _total(self._container) if self.origin else None
         self.rows = 0
         self.checksum = Checksum()
@@ -131,7 +131,7 @@ class Reader:
         """Count the rows and check the frame of every block, without decoding any."""
         self.rows = sum(block.count for block in self._container.blocks())
         if self.total and self.rows != self.total.rows:
-            raise BackupError(
+            raise DamagedError(
                 f"This backup of {self.table.path} is cut short or damaged: it holds {self.rows} "
                 f"rows, its totals say {self.total.rows}."
             )
@@ -160,7 +160,7 @@ class Reader:
     def check(self) -> None:
         """Call it after the last record: BackupError if the checksum of the rows is wrong."""
         if self.total and self.checksum != self.total:
-            raise BackupError(
+            raise DamagedError(
                 f"This backup of {self.table.path} is damaged: its {self.checksum.rows} rows have "
                 f"the checksum {self.checksum}, its totals say {self.total.rows} rows with "
                 f"{self.total}."
@@ -233,6 +233,6 @@ def table_of(file: IO[bytes]) -> Table:
 
 
 def _damaged(block: Block, reason: str) -> BackupError:
-    return BackupError(
+    return DamagedError(
         f"This Avro file is damaged in block {block.number}, at byte {block.offset}: {reason}."
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.core.errors import BackupError
+from service.core.errors import DamagedError
 from service.core.rules.field_types import Boolean
 from service.core.tables import Table
 
@@ -34,7 +34,7 @@ class Checksum(Struct, frozen=True):
         try:
             return cls(int(rows), int(value, 16))
         except ValueError:
-            raise BackupError("This Avro file is damaged: its totals are no numbers.") from None
+            raise DamagedError("This Avro file is damaged: its totals are not numbers.") from None
 
     def __str__(self) -> str:
         return f"{self.value:016x}"

@@ -59,7 +59,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
     if len(rows) > limit:
         raise _too_large(limit)
     if not decompressor.eof or len(decompressor.unused_data) > ADLER:
-        raise BackupError("its deflate stream is cut short, or goes on after its end")
+        raise BackupError("its deflate stream is cut short, or has bytes after its end")
     return rows
 
 
@@ -83,7 +83,7 @@ def _from_zstd(data: bytes, limit: int) -> bytes:
     rows = decompressor.decompress(data, max_length=limit + 1)
     rest = decompressor.unused_data
     if len(rows) <= limit and (not decompressor.eof or (rest and not rest.startswith(_SKIPPABLE))):
-        raise BackupError("its zstandard frame is cut short, or goes on after its end")
+        raise BackupError("its zstandard frame is cut short, or has bytes after its end")
     return rows
 
 

@@ -17,7 +17,7 @@ from service.core.backups.format import codecs, totals
 from service.core.backups.format.binary import Bytes, write_bytes, write_long
 from service.core.backups.format.checksum import Checksum
 from service.core.backups.format.codecs import CODECS, Codec
-from service.core.errors import BackupError
+from service.core.errors import BackupError, DamagedError
 
 MAGIC = b"Obj\x01"
 SYNC = 16
@@ -87,9 +87,9 @@ class Container:
         try:
             return self.metadata[key].decode()
         except KeyError:
-            raise BackupError(f"This Avro file is damaged: its header has no {key}.") from None
+            raise DamagedError(f"This Avro file is damaged: its header has no {key}.") from None
         except UnicodeDecodeError:
-            raise BackupError(f"This Avro file is damaged: its {key} is not UTF-8.") from None
+            raise DamagedError(f"This Avro file is damaged: its {key} is not UTF-8.") from None
 
     def take_totals(self) -> Checksum:
         """The totals of a file of ours, from its last block. `blocks` then ends before it."""
@@ -101,7 +101,7 @@ class Container:
             self._check_end(block)
             total = totals.read(codecs.inflate(self.codec, self._data(block), MAX_TOTALS))
         except BackupError:
-            raise BackupError(
+            raise DamagedError(
                 "This backup is cut short or damaged: it does not end in the totals of its rows."
             ) from None
         self._end = offset
@@ -150,16 +150,16 @@ class Container:
                 raise BackupError("This is not an Avro file: it does not begin with Obj 1.")
             return dict(_entries(self._head))
         except (EOFError, UnicodeDecodeError):
-            raise BackupError("This Avro file is damaged: its header cannot be read.") from None
+            raise DamagedError("This Avro file is damaged: its header cannot be read.") from None
 
     def _read_sync(self) -> bytes:
         head = self._head.consumed()
         try:
             sync = self._head.read(SYNC)
         except EOFError:
-            raise BackupError("This Avro file is damaged: its header is cut short.") from None
+            raise DamagedError("This Avro file is damaged: its header is cut short.") from None
         if self.ours and sync != _sync_marker(head):
-            raise BackupError("This Avro file is damaged: its header was changed.")
+            raise DamagedError("This Avro file is damaged: its header was changed.")
         return sync
 
     def _codec(self) -> Codec:
@@ -223,4 +223,4 @@ def _sync_marker(head: bytes) -> bytes:
 
 
 def _damaged(number: int, offset: int, reason: str) -> BackupError:
-    return BackupError(f"This Avro file is damaged in block {number}, at byte {offset}: {reason}.")
+    return DamagedError(f"This Avro file is damaged in block {number}, at byte {offset}: {reason}.")

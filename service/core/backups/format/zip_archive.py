@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import IO, Any, Self
 
 from service.core.backups.format.window import window
-from service.core.errors import BackupError, StorageError
+from service.core.errors import BackupError, DamagedError, StorageError
 from service.core.tables import TABLES
 from service.core.temporary_files import storage_errors, temporary_file
 
@@ -101,7 +101,7 @@ class Archive:
         except BackupError:
             raise
         except Exception as error:  # zipfile raises many errors for a broken directory
-            raise BackupError(f"This ZIP is damaged: {error}") from None
+            raise DamagedError(f"This ZIP is damaged: {error}.") from None
         self._infos = {info.filename: info for info in self._zip.infolist()}
         self._check_entries()
 
@@ -182,7 +182,7 @@ class _InChunks:
 
     def read(self, size: int = -1, /) -> bytes:
         if size > CHUNK:
-            raise BackupError(
+            raise DamagedError(
                 f"This ZIP is damaged, or is not a backup: its directory has {size} bytes, "
                 f"the limit is {CHUNK}."
             )
@@ -206,4 +206,4 @@ def _digest(entry: IO[bytes], size: int, copy: IO[bytes] | None) -> str:
 
 
 def _damaged(info: zipfile.ZipInfo, reason: str) -> BackupError:
-    return BackupError(f"The entry {info.filename} of this ZIP is damaged: {reason}")
+    return DamagedError(f"The entry {info.filename} of this ZIP is damaged: {reason}.")

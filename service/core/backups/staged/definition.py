@@ -47,7 +47,9 @@ class Definition:
 
 async def definition_of(database: Database, name: str) -> Definition:
     """The definition of a table; MissingTableError."""
-    ((_, text),) = await database.fetch(sql.with_names(SQL["definition"], name=name))
+    statement = sql.with_names(SQL["definition"], name=name)
+    # In a transaction: at BEGIN, Galera waits for what other nodes committed, but not at SHOW.
+    ((_, text),) = await database.run(lambda transaction: transaction.fetch(statement))
     return Definition.parse(text)
 
 

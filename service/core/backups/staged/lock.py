@@ -45,7 +45,8 @@ async def locked(database: Database, work: Callable[[], Awaitable[T]]) -> T:
 async def unless_held(database: Database, work: Callable[[], Awaitable[None]]) -> None:
     """Run `work` under the lock; ContentionError at once if a restore has it."""
     async with database.reserved() as own, own.transaction(SECONDS) as lock:
-        await lock.fetch(RESTORES["lock_unless_held"])
+        if not await lock.fetch(RESTORES["lock_unless_held"]):
+            raise ContentionError("The row of the lock is not there, or not committed yet.")
         if lease := await _lease(database):
             await lease.check()
         await _while_held(lock, None, work)
@@ -113,7 +114,8 @@ async def _beat(lock: Transaction, lease: Lease | None, ended: asyncio.Event) ->
                 await ended.wait()
         try:
             async with asyncio.timeout(LOST_SECONDS):
-                await lock.fetch(SQL["ping"])
+                # This reads a table: seekdb answers SELECT 1 even if it has ended the transaction.
+                await lock.fetch(SQL["applied_migrations"])
                 if lease and not ended.is_set():
                     await lease.renew()
         except TimeoutError as error:

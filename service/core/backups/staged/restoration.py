@@ -12,7 +12,7 @@ from service.core.backups.restored import Restored
 from service.core.backups.sources import Source, readers
 from service.core.backups.staged import leftovers
 from service.core.backups.staged.changes import BUSY, PAUSE_SECONDS, SWAP_SECONDS, change
-from service.core.backups.staged.check import compare, refuse_orphans, verify
+from service.core.backups.staged.check import compare, refuse_orphans, verify, wait_for_deletions
 from service.core.backups.staged.choice import rows_in_chunk
 from service.core.backups.staged.definition import SQL
 from service.core.backups.staged.fill import RECONNECT_SECONDS, WORKERS, Fill
@@ -21,6 +21,7 @@ from service.core.backups.staged.lock import locked
 from service.core.backups.staged.staging import Staging, key_of
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.retry import LOCKED
+from service.core.database.statements import SQL as SESSION
 from service.core.database.transactions import Database
 from service.core.errors import (
     ContentionError,
@@ -108,8 +109,12 @@ class StagedRestore:
     async def _prepare(self) -> None:
         """Create the staging tables, then guard the live ones."""
         self._report("create")
+        # While a node of Galera adds indexes, the cluster commits nothing: not even the lease.
+        on_galera = await self._database.fetch(SESSION["galera_is_on"])
         for staging in self._stagings:
             await staging.create()
+            if on_galera:
+                await staging.add_indexes()
         self._report("guard")
         await add_guards(self._database, self._names)
 
@@ -122,6 +127,7 @@ class StagedRestore:
         self._report("references")
         for staging in self._stagings:
             await staging.add_foreign_keys(self._names)
+        await wait_for_deletions(self._database, self._stagings)
         return await self._check()
 
     async def _fill(self) -> None:

@@ -25,7 +25,7 @@ log = logging.getLogger("hirebase.replicas")
 
 
 class Replicas:
-    """Servers for reads that decide about no write: backups and reports.
+    """Servers for reads that decide about no write: backups, reports and lists as files.
 
     Each has a pool. Without one that is usable, the writer is read.
     """

@@ -13,7 +13,7 @@ from service.core.rules.raw_json import decode_value
 from service.core.tables import Table
 
 _delimiter = re.compile(r"\W").search
-_tab_and_quote = re.compile(r"[ \t]*\t[ \t]*\"").match
+_tab_and_quote = re.compile(r" *+\t[ \t]*+\"").match
 
 
 def fields_of(

@@ -24,6 +24,7 @@ from service.web.api.batches import check_media_type, header_of, key_of, once, r
 from service.web.api.parameters import DryRun, InjectedReader, RowId
 from service.web.asgi import EncodedResponse
 from service.web.openapi import reject_outcomes as documented
+from service.web.traffic.load_shedding import size_of
 
 SECONDS = 600
 """The deadline of a summary. MySQL needs about 12 s of processor time for a million rejects."""
@@ -37,7 +38,7 @@ Work = Callable[[Transaction], Awaitable[Outcome]]
     operation_class=documented.SUMMARY,
 )
 async def summary(reader: InjectedReader, state: State) -> Summary:
-    with state.long_work:
+    with state.long_work.place():
         async with reader.snapshot(SECONDS) as snapshot:
             return await outcomes.summary(snapshot.fetch)
 
@@ -55,7 +56,7 @@ async def correction(
 ) -> EncodedResponse:
     body = await _body(request)
     work = partial(outcomes.correct, key=reject_id, body=body, user=request.user)
-    return await _closed(request, state, work, 201, body)
+    return await _closed(request, state, work, 201, f"{reject_id}/correction", body)
 
 
 @post(
@@ -73,7 +74,7 @@ async def dismissal(
     body = await _body(request)
     reason = _reason(body)
     work = partial(outcomes.dismiss, key=reject_id, reason=reason, user=request.user)
-    return await _closed(request, state, work, 200, body)
+    return await _closed(request, state, work, 200, f"{reject_id}/dismissal", body)
 
 
 @post(
@@ -96,7 +97,7 @@ async def corrections(
         return Reply(200, msgspec.json.encode(done))
 
     key = None if dry_run else key_of(request, "POST /rejects/corrections", (), body)
-    with state.batch_limiter:
+    with state.batch_limiter.place():
         reply = await once(state, key, write, dry_run=dry_run)
     if not (reply.replayed or dry_run):
         done = msgspec.json.decode(reply.body, type=Corrected)
@@ -111,13 +112,18 @@ async def _body(request: Request[Any, Any, Any]) -> bytes:
 
 
 async def _closed(
-    request: Request[Any, Any, Any], state: State, work: Work, status: int, body: bytes
+    request: Request[Any, Any, Any],
+    state: State,
+    work: Work,
+    status: int,
+    path: str,
+    body: bytes,
 ) -> EncodedResponse:
     async def write(transaction: Transaction) -> Reply:
         return Reply(status, msgspec.json.encode(await work(transaction)))
 
-    key = key_of(request, f"POST {request.url.path.rstrip('/')}", (), body)
-    with state.batch_limiter:
+    key = key_of(request, f"POST /rejects/{path}", (), body)
+    with state.batch_limiter.place(size_of(request.scope["headers"])):
         reply = await once(state, key, write)
     if not reply.replayed:
         outcome = msgspec.json.decode(reply.body, type=Outcome)

@@ -39,11 +39,10 @@ class Change:
     row_id: int
     request: Request[Any, Any, Any]
 
-    async def patch(self, state: State) -> EncodedResponse:
-        """Change some fields; the row as it is afterwards."""
+    async def patch(self, state: State, sent: bytes) -> EncodedResponse:
+        """Change some fields; the row as it is afterwards. sent: the body, maybe compressed."""
         check_media_type(self.request, *MEDIA_TYPES)
-        encoding = header_of(self.request, "Content-Encoding")
-        body = formats.decompress(encoding, await self.request.body())
+        body = formats.decompress(header_of(self.request, "Content-Encoding"), sent)
 
         async def work(transaction: Transaction) -> Row:
             user = self.request.user

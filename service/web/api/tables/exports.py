@@ -89,7 +89,7 @@ async def file(
 
 async def _limited(stream: AsyncGenerator[bytes], state: State, name: str) -> AsyncGenerator[bytes]:
     """The chunks of an export. It counts as long work until its end."""
-    with state.long_work, state.metrics.exporting(name):
+    with state.long_work.place(), state.metrics.exporting(name):
         async with aclosing(stream):
             async for chunk in stream:
                 state.metrics.export_bytes.inc(len(chunk))

@@ -33,6 +33,7 @@ from service.web.api.tables import changes, lists
 from service.web.asgi import EncodedResponse
 from service.web.openapi import lists as listed
 from service.web.openapi import operations, rows
+from service.web.traffic.load_shedding import size_of
 
 
 def routes(table: Table) -> Router:
@@ -57,7 +58,7 @@ def _insert(table: Table) -> HTTPRouteHandler:
         dry_run: DryRun = False,
     ) -> EncodedResponse:
         body, state = await request.body(), request.app.state
-        with state.batch_limiter:
+        with state.batch_limiter.place(size_of(request.scope["headers"])):
             return await Post(table, request, body, mode, dry_run).answer(state)
 
     return insert
@@ -102,8 +103,9 @@ def _change(table: Table) -> HTTPRouteHandler:
     async def change(
         request: Request[Any, Any, Any], state: State, row_id: RowId
     ) -> EncodedResponse:
-        with state.batch_limiter:
-            return await changes.Change(table, row_id, request).patch(state)
+        body = await request.body()
+        with state.batch_limiter.place(size_of(request.scope["headers"])):
+            return await changes.Change(table, row_id, request).patch(state, body)
 
     return change
 
@@ -120,7 +122,7 @@ def _delete(table: Table) -> HTTPRouteHandler:
     async def remove(
         request: Request[Any, Any, Any], state: State, row_id: RowId
     ) -> EncodedResponse:
-        with state.batch_limiter:
+        with state.batch_limiter.place(size_of(request.scope["headers"])):
             return await changes.Change(table, row_id, request).delete(state)
 
     return remove

@@ -117,7 +117,10 @@ def _is_ndjson(file: BinaryIO) -> bool:
     start = file.read(PIECE).removeprefix(blocks.BOM).lstrip()
     file.seek(0)
     if start.startswith(b"["):
-        raise MalformedError("Send JSON as NDJSON, a row a line, or POST it to the API.")
+        raise MalformedError(
+            "The file is a JSON array. Load NDJSON, with one row in each line, or post the array "
+            "to the API."
+        )
     return start.startswith(b"{")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -41,20 +42,26 @@ async def report_page(
     if order not in ORDERS:
         text = f"must be one of {', '.join(COLUMNS)}, or one with - before"
         raise ParameterError({"order": text})
-    years = await reports.years(reader)
-    year = year or next(iter(years), None)
+    year = year or await reports.latest_year(reader)
     # A form sends "" for all departments.
     department = read_value("department_id", ID, department_id) if department_id else None
     chosen = {"year": year, "department_id": department, "order": order}
-    content = await _content(reader, order, year, department) if year else {}
+    # Concurrently, because each is a query for each year or more.
+    years, content = await asyncio.gather(
+        reports.years(reader), _content(reader, order, year, department)
+    )
     return page(request, "reports.html", years=years, link=_links(chosen), **chosen, **content)
 
 
 async def _content(
-    reader: Database, order: str, year: int, department: int | None
+    reader: Database, order: str, year: int | None, department: int | None
 ) -> dict[str, Any]:
-    rows = await reports.compared(reader, year)
-    count = await _number_of_departments(reader)
+    """The counts of a year, for the template; none without a year."""
+    if year is None:
+        return {}
+    rows, count = await asyncio.gather(
+        reports.compared(reader, year), _number_of_departments(reader)
+    )
     # In a thread: there can be a row for each department and job.
     return await in_thread(_summed, rows, order, department, count)
 
