@@ -17,7 +17,7 @@ from tests.support import engine
 
 HIRES, YEAR, RUNS = 1_000_000, 2021, 5
 STATEMENT = 10_000
-FLOOR = "SELECT COUNT(*) FROM hired_employees WHERE `datetime` BETWEEN %s AND %s"
+FLOOR = "SELECT COUNT(*) FROM hired_employees WHERE `datetime` >= %s AND `datetime` <= %s"
 
 
 async def figures(url: str, *, short: bool = False) -> AsyncGenerator[Figure]:
