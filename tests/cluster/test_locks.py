@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 import pymysql
 import pytest
 
 from service.core.backups.staged.definition import definition_of
+from service.core.backups.staged.lock import locked
 from service.core.database.connect import connect
 from service.core.database.migrations import migrate
 from service.core.database.statements import Transaction
+from service.core.errors import ContentionError, UnavailableError
 from service.core.rules import batch
 from service.core.tables import by_path
 from service.core.writes.parents import LOCKED_ROWS, check_parents
@@ -47,5 +50,20 @@ async def test_a_node_that_is_behind_shows_no_old_definition(galera: Galera) -> 
             await database.fetch("CREATE TABLE made_here (id INT PRIMARY KEY)")
             asking = asyncio.create_task(definition_of(other, "made_here"))
             await asyncio.wait([asking], timeout=1)
-            assert not asking.done()
         assert (await asking).next_id == 1
+
+
+async def test_a_restore_does_not_wait_for_the_lease_of_its_last_attempt(galera: Galera) -> None:
+    """Its node was lost. The lease of another restore is waited for."""
+
+    async def lost() -> None:
+        raise UnavailableError("lost")
+
+    async with connect(galera.settings) as database:
+        await migrate(database)
+        with pytest.raises(UnavailableError):
+            await locked(database, lost, "own")
+        with pytest.raises(ContentionError):
+            await locked(database, partial(asyncio.sleep, 0), "other")
+        await locked(database, partial(asyncio.sleep, 0), "own")
+        await locked(database, partial(asyncio.sleep, 0), "other")

@@ -122,9 +122,9 @@ def key_of(
 
     headers: those that must be equal if the key is used again; plain: the decompressed body.
     """
-    text = request.headers.get("Idempotency-Key")
-    if text is None:
+    if "Idempotency-Key" not in request.headers:
         return None
+    text = header_of(request, "Idempotency-Key")
     check_key(text)
     values = (header_of(request, name) for name in headers)
     return Key(request.user, route, text, hash_of(request.url.query, *values, plain))

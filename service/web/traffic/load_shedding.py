@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from service.core.tables import TABLES
@@ -14,6 +15,8 @@ SMALL_BYTES = 4096
 """The largest body of a small batch. A row takes about 100 bytes."""
 SMALL = 0.25
 """The part of a place that a small batch takes, because small batches share transactions."""
+
+_few_digits = re.compile(rb"[0-9]{1,9}").fullmatch
 
 
 def shedding(app: App, limiter: Limiter) -> App:
@@ -38,7 +41,9 @@ def size_of(headers: Iterable[tuple[bytes, bytes]]) -> float:
     # The size of a body that is compressed or sent in chunks is not known yet.
     unknown = b"content-encoding" in given or b"transfer-encoding" in given
     length = given.get(b"content-length", b"0")
-    return 1.0 if unknown or int(length) > SMALL_BYTES else SMALL
+    if unknown or not _few_digits(length):
+        return 1.0
+    return SMALL if int(length) <= SMALL_BYTES else 1.0
 
 
 def _is_batch(scope: Scope) -> bool:

@@ -34,7 +34,7 @@ async def test_a_lock_that_the_server_ended_ends_the_restore(
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.5)
     async with connect(migrated) as database:
         with pytest.raises(UnavailableError):
-            await locked(database, partial(asyncio.sleep, 10))
+            await locked(database, partial(asyncio.sleep, 10), "own")
 
 
 @pytest.mark.usefixtures("seekdb")
@@ -48,5 +48,5 @@ async def test_without_its_row_the_lock_may_be_held(database: Database) -> None:
         await transaction.execute("DELETE FROM schema_migrations WHERE version = -1")
     with pytest.raises(ContentionError):
         await unless_held(database, partial(remove_guards, database, ["jobs"]))
-    await locked(database, partial(asyncio.sleep, 0))
+    await locked(database, partial(asyncio.sleep, 0), "own")
     await unless_held(database, partial(remove_guards, database, ["jobs"]))

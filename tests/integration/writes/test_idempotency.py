@@ -134,6 +134,20 @@ async def test_other_keys_are_refused_and_write_nothing(
     assert await count(database, "hired_employees") == 0
 
 
+async def test_a_key_in_several_lines_is_not_the_key_of_one_of_them(
+    api: Client, database: Database
+) -> None:
+    """A program that adds a line of its own to each request must not get replies to others."""
+    sent = [["own", "a"], ["own", "b"], ["own", "a"], ["own"], ["a"]]
+    replies = [
+        await api.post("/employees", json=ROWS, headers=[("Idempotency-Key", key) for key in keys])
+        for keys in sent
+    ]
+    replayed = ["Idempotency-Replayed" in reply.headers for reply in replies]
+    assert replayed == [False, False, True, False, False]
+    assert await count(database, "hired_employees") == 8
+
+
 @pytest.mark.parametrize("body", [b"[", b"[]", b"\xff"])
 async def test_an_invalid_batch_does_not_use_up_its_key(api: Client, body: bytes) -> None:
     headers = {"Idempotency-Key": "key"}

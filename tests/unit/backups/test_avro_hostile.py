@@ -41,10 +41,10 @@ print(int(peak("self") - idle))
 @pytest.mark.parametrize("name", [*hostile_files.AVRO, *hostile_files.ZIPS])
 def test_it_is_refused_in_time(name: str) -> None:
     content = hostile_files.content(name)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(HirebaseError) as refused:
         _verify(io.BytesIO(content))
-    assert time.perf_counter() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert len(str(refused.value)) < LONGEST
 
 

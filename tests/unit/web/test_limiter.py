@@ -112,6 +112,7 @@ def test_small_batches_take_a_part_of_a_place(clock: Clock) -> None:
         ([(b"content-length", b"4097")], 1),
         ([(b"content-length", b"100"), (b"content-encoding", b"gzip")], 1),
         ([(b"transfer-encoding", b"chunked")], 1),
+        *([[(b"content-length", odd)], 1] for odd in (b"", b"x", b"-1", b"1_0", b"9" * 5000)),
     ],
 )
 def test_the_headers_tell_the_size(headers: list[tuple[bytes, bytes]], size: float) -> None:

@@ -23,15 +23,16 @@ LOST_SECONDS = 10
 LOST = "The connection that holds the lock of restores was lost. Try again shortly."
 
 
-async def locked(database: Database, work: Callable[[], Awaitable[T]]) -> T:
+async def locked(database: Database, work: Callable[[], Awaitable[T]], owner: str) -> T:
     """Run `work` while a separate transaction holds the lock; ContentionError if another has it.
 
+    owner: the same in all attempts of a restore, so that none waits for the lease of the last one.
     UnavailableError as soon as the transaction is lost: then another restore may run.
     """
     async with database.reserved() as own, own.session(SECONDS) as lock:
         await lock.begin()
         await lock.execute(SQL["lock_restores"])
-        lease = await _lease(database)
+        lease = await _lease(database, owner)
         if lease:
             await lease.renew()
         result = await _while_held(lock, lease, work)
@@ -47,7 +48,7 @@ async def unless_held(database: Database, work: Callable[[], Awaitable[None]]) -
     async with database.reserved() as own, own.transaction(SECONDS) as lock:
         if not await lock.fetch(RESTORES["lock_unless_held"]):
             raise ContentionError("The row of the lock is not there, or not committed yet.")
-        if lease := await _lease(database):
+        if lease := await _lease(database, new_owner()):
             await lease.check()
         await _while_held(lock, None, work)
 
@@ -58,8 +59,8 @@ class Lease:
     A node of Galera does not know the locks of transactions on other nodes.
     """
 
-    def __init__(self, database: Database):
-        self._database, self._owner = database, secrets.token_hex(16)
+    def __init__(self, database: Database, owner: str):
+        self._database, self._owner = database, owner
 
     async def check(self) -> None:
         """ContentionError if another restore has it."""
@@ -82,9 +83,14 @@ class Lease:
         )
 
 
-async def _lease(database: Database) -> Lease | None:
+def new_owner() -> str:
+    """A name that no other owner of the lock has."""
+    return secrets.token_hex(16)
+
+
+async def _lease(database: Database, owner: str) -> Lease | None:
     """A lease, if the server is a node of Galera."""
-    return Lease(database) if await database.fetch(SQL["galera_is_on"]) else None
+    return Lease(database, owner) if await database.fetch(SQL["galera_is_on"]) else None
 
 
 async def _while_held(

@@ -17,7 +17,7 @@ from service.core.backups.staged.choice import rows_in_chunk
 from service.core.backups.staged.definition import SQL
 from service.core.backups.staged.fill import RECONNECT_SECONDS, WORKERS, Fill
 from service.core.backups.staged.guard import add_guards, guarded, remove_guards
-from service.core.backups.staged.lock import locked
+from service.core.backups.staged.lock import locked, new_owner
 from service.core.backups.staged.staging import Staging, key_of
 from service.core.database.replication.limits import TransactionLimits
 from service.core.database.retry import LOCKED
@@ -57,7 +57,7 @@ class StagedRestore:
         self._rows_in_chunk = rows_in_chunk(
             [table for table, _ in sources], limits, embedded=database.embedded
         )
-        self._progress = progress
+        self._progress, self._owner = progress, new_owner()
         self._stagings: list[Staging] = []
         self._results: list[Restored] = []
 
@@ -70,7 +70,7 @@ class StagedRestore:
         self._stagings = [Staging(self._database, table, key) for table, _ in self._sources]
         for attempt in count(1):
             try:
-                return await locked(self._database, self._attempt)
+                return await locked(self._database, self._attempt, self._owner)
             except ContentionError as error:
                 if attempt == ATTEMPTS:
                     raise UnavailableError(LOCKED) from error
