@@ -163,7 +163,7 @@ METHODS = "OPTIONS HEAD TRACE CONNECT PUT DELETE PATCH PROPFIND QUERY LINK M-SEA
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_method_reveals_routes_without_credentials(
-    server: httpx.AsyncClient, method: str
+    server: httpx.AsyncClient, database: Database, method: str
 ) -> None:
     for path in ("/departments", "/departments/1", "/nothing", "/console/static/console.css", "*"):
         request = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n".encode()
