@@ -174,7 +174,7 @@ async def test_a_merge_above_the_limit_is_refused_before_it_writes(
             most = int(found[1]) if outcome == "changed" else 150_000
             assert int(found[1]) >= most > 50_000
             done = await merge(file[:most])
-            assert (done.status_code, done.json().get(outcome)) == (200, most)
+            assert (done.status_code, done.json().get(outcome)) == (200, most), done.text
 
 
 async def test_a_batch_above_the_limit_is_refused(cluster: Cluster) -> None:

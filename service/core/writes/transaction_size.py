@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pymysql.converters import escape_string
+
 from service.core.database.replication.limits import Limit, TransactionLimits
 from service.core.database.statements import Transaction
 from service.core.errors import TransactionTooLarge
@@ -15,6 +17,8 @@ EVENTS = 1.005
 """The headers of the events in a binary log, each of 8 KiB of rows."""
 OTHER_ROWS, OTHER_BYTES = 1, 5000
 """The lock of a restore, and what a transaction has without rows."""
+AROUND_ROW = 4
+"""Parentheses, a comma, and a part of the few hundred bytes that a statement has without rows."""
 OTHER = {"rows": OTHER_ROWS, "bytes": OTHER_BYTES}
 
 
@@ -54,7 +58,7 @@ class PlannedSize(TransactionSize):
     def add(self, table: Table, rows: Collection[Row], before: Collection[Row] = ()) -> None:
         """Rows as above."""
         if self._limits.with_statements:
-            self._transaction.sent += sum(map(_literal_bytes, rows))
+            self._transaction.sent += sum(map(literal_bytes, rows))
         super().add(table, rows, before)
 
 
@@ -82,9 +86,10 @@ def least_bytes(table: Table, limits: TransactionLimits) -> int:
     return fixed + sum(isinstance(kind, Text) for kind in kinds) + limits.least_keys(table)
 
 
-def _literal_bytes(row: Row) -> int:
-    """The bytes of a row in a statement, with two quotes or separators for each value."""
-    return len(",".join(map(str, row)).encode()) + 2 * len(row)
+def literal_bytes(row: Row) -> int:
+    """The bytes of a row in a statement, with its share of the other bytes of the statement."""
+    values = [f"'{escape_string(one)}'" if isinstance(one, str) else str(one) for one in row]
+    return len(", ".join(values).encode()) + AROUND_ROW
 
 
 def _texts(table: Table, *groups: Collection[Row]) -> int:
