@@ -20,6 +20,9 @@ PLAIN = {"Accept-Encoding": "identity"}
 LIMIT = 60
 """MiB: a window of the longest rows has 8 MiB, and a few of them are in work."""
 
+# It reads 127 MiB seven times, and seekdb has a lower priority than all other work of the machine.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 async def served(database: Database, migrated: Settings) -> AsyncIterator[Service]:
