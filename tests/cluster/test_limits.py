@@ -177,6 +177,7 @@ async def test_a_merge_above_the_limit_is_refused_before_it_writes(
             assert (done.status_code, done.json().get(outcome)) == (200, most), done.text
 
 
+@pytest.mark.short
 async def test_a_batch_above_the_limit_is_refused(cluster: Cluster) -> None:
     await prepare(cluster.settings)
     rows = [{"department": "x" * 255}] * 1000
@@ -189,6 +190,7 @@ async def test_a_batch_above_the_limit_is_refused(cluster: Cluster) -> None:
         assert len(stored) == 5 + 200
 
 
+@pytest.mark.short
 async def test_a_load_keeps_below_the_limit(cluster: Cluster, tmp_path: Path) -> None:
     await prepare(cluster.settings)
     lines = [f"{at},A,2021-07-27T16:02:08Z,1,1" for at in range(1, 20_001)] + ["x"] * 20_000
