@@ -19,6 +19,7 @@ from tests.fourth.program import with_a_fourth_table
 from tests.support import browser as browsers
 from tests.support import engine
 from tests.support.browser import Seen
+from tests.support.example_clients import running
 from tests.support.hires import add_parents
 from tests.support.program import Service
 
@@ -115,3 +116,10 @@ async def page(browser: Browser, service: Service, seen: Seen) -> AsyncIterator[
         yield page
     assert [url for url in seen.requests if not url.startswith(f"{address}/")] == []
     assert seen.errors == []
+
+
+@pytest.fixture
+async def narrow(settings_here: Settings) -> AsyncIterator[Service]:
+    """A service that runs one batch at a time."""
+    async with running(settings_here, 1) as service:
+        yield service
